@@ -4,7 +4,7 @@ Every layer is a built-in Keras layer or a `keras.ops` call, so that a saved mod
 that never imports newnet_tf. `style` says what weights of PyTorch and of TensorFlow origin differ in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from newnet_tf.lazy import keras
@@ -111,7 +111,7 @@ def depthwise_bn_act(x, kernel=3, stride=1, *, act="relu6", style, name):
     return activation(x, act, name=f"{name}_act")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Squeeze:
     """What a squeeze-and-excitation module looks like (SENet, arXiv 1709.01507).
 
@@ -157,7 +157,7 @@ def inverted_residual(
     x,
     filters,
     *,
-    expansion=6,
+    expansion: int | None = 6,
     kernel=3,
     stride=1,
     act="relu6",
@@ -171,10 +171,10 @@ def inverted_residual(
 
     1x1 expand, depthwise, optional squeeze-and-excitation, linear 1x1 project; at stride 1 the
     input is added to the output if both have the same channels or, with `partial`, if the output
-    has no fewer (to its first channels). `expansion=1` leaves the expansion out.
+    has no fewer (to its first channels). `expansion=None` leaves the expansion out.
     """
     shortcut, width = x, x.shape[-1]
-    if expansion != 1:
+    if expansion is not None:
         x = conv_bn_act(x, width * expansion, act=act, style=style, name=f"{name}_expand")
     x = depthwise(x, kernel, stride, style=style, name=f"{name}_depthwise_conv")
     x = norm(x, style=style, name=f"{name}_depthwise_bn")
@@ -192,6 +192,24 @@ def inverted_residual(
 def feature(x, stride: int):
     """Marks `x` as the network's last block output at `stride`, for `features()` to find."""
     return keras.layers.Identity(name=f"features_{stride}")(x)
+
+
+def block_strides(depths: Sequence[int], firsts: Sequence[int]) -> tuple[int, ...]:
+    """Stride of every block, for stages of `depths` blocks whose first has the stride in `firsts`."""
+    stages = [(first,) + (1,) * (depth - 1) for depth, first in zip(depths, firsts, strict=True)]
+    return sum(stages, ())
+
+
+def stack(x, strides: Sequence[int], block: Callable, *, reduction: int = 2):
+    """Applies `block(x, index, stride)` for every stride and marks the features between.
+
+    `reduction` is the stride of `x` itself, i.e. 2 after a stem of stride 2.
+    """
+    for i, stride in enumerate(strides):
+        if stride == 2:
+            x, reduction = feature(x, reduction), reduction * 2
+        x = block(x, i, stride)
+    return feature(x, reduction)
 
 
 def classifier(x, classes, *, dropout=0.0, style):

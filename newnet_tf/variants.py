@@ -5,6 +5,7 @@ A family file makes one `Family` and calls `variant` once per network. What ever
 """
 
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -32,8 +33,8 @@ DOCSTRING = """Instantiates {title} ({source}).
     name: str, name of the model.
 
 Returns:
-    A Keras model from images, preprocessed by `{module}.preprocess_input`, of shape
-    (batch, height, width, 3) to (batch, classes).
+    A Keras model from images of shape (batch, height, width, 3), float32, normalised as
+    `newnet_tf.preprocess("{card}")` does ((pixel / 255 - {mean}) / {std}), to (batch, classes).
 
 Raises:
     ValueError: for an argument outside of the above, or a checkpoint that does not fit.
@@ -197,11 +198,26 @@ class Variant:
             choices="".join(f"{choice}, " for choice in choices),
             default=f'`"{card.default_weights}"`' if card.default_weights else "None",
             minimum=self.family.minimum,
+            card=card.name,
+            mean=_short(card.preprocess.mean),
+            std=_short(card.preprocess.std),
             size=card.preprocess.size,
             module=module,
             constructor=self.name,
         )
         return _publish(construct, self.name, module)
+
+
+def constructors() -> dict[str, Callable]:
+    """Returns the public constructors of all registered networks, by name."""
+    return {
+        v.name: getattr(sys.modules[v.family.module], v.name) for v in REGISTRY.values()
+    }
+
+
+def _short(numbers) -> str:
+    rounded = [f"{n:.3g}" for n in numbers]
+    return rounded[0] if len(set(rounded)) == 1 else f"({', '.join(rounded)})"
 
 
 def _publish(function: Callable, name: str, module: str) -> Callable:

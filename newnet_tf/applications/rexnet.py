@@ -10,14 +10,13 @@ have it and timm has not; parameters and outputs are the same.
 from dataclasses import dataclass
 
 from newnet_tf import blocks
+from newnet_tf.applications.newnet import EXPANSION, FIRST_SQUEEZED, STRIDES
 from newnet_tf.blocks import TORCH, Squeeze
 from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.data.labels import decode_predictions
 from newnet_tf.variants import Family
 
-DEPTHS = (1, 2, 2, 3, 3, 5)
-STAGE_STRIDES = (1, 2, 2, 2, 1, 2)
-BLOCKS = sum(DEPTHS)
-FIRST_SQUEEZED = 3
+BLOCKS = len(STRIDES)
 SQUEEZE_RATIO = 12
 
 
@@ -29,48 +28,44 @@ class Row:
     divisor: int = 1
 
 
-def strides() -> tuple[int, ...]:
-    """Strides of the 16 blocks (paper, table of ReXNet-1.0x)."""
-    firsts = [(s,) + (1,) * (d - 1) for d, s in zip(DEPTHS, STAGE_STRIDES, strict=True)]
-    return sum(firsts, ())
+def widths(row: Row, rise: float) -> tuple[int, ...]:
+    """Output channels of the 16 blocks: a line from 16 that rises by `rise` a block.
 
-
-def widths(row: Row) -> tuple[int, ...]:
-    """Output channels of the 16 blocks: a line from 16 that rises by 180 / 16 a block."""
+    Summed block by block, as published: which way a tie at .5 falls depends on it.
+    """
     channels, found = 16 / row.width if row.width < 1 else 16, []
-    for _ in range(BLOCKS):  # summed as published: ties at .5 depend on the order of rounding
+    for _ in range(BLOCKS):
         found.append(blocks.make_divisible(round(channels * row.width), row.divisor))
-        channels += 180 / BLOCKS
+        channels += rise
     return tuple(found)
+
+
+def stem_width(row: Row) -> int:
+    """Output channels of the stem: never below 32."""
+    base = 32 / row.width if row.width < 1 else 32
+    return blocks.make_divisible(round(base * row.width), row.divisor)
 
 
 def build(x, row: Row):
     """Input to the last map before pooling."""
-    stem = round((32 / row.width if row.width < 1 else 32) * row.width)
-    stem = blocks.make_divisible(stem, row.divisor)
-    x = blocks.conv_bn_act(x, stem, 3, 2, act="silu", style=TORCH, name="stem")
-    reduction = 2
-    for i, (filters, stride) in enumerate(zip(widths(row), strides(), strict=True)):
-        if stride == 2:
-            x, reduction = blocks.feature(x, reduction), reduction * 2
-        expansion = 1 if i == 0 else 6
-        squeezed = blocks.make_divisible(
-            x.shape[-1] * expansion // SQUEEZE_RATIO, row.divisor
-        )
-        x = blocks.inverted_residual(
+    filters = widths(row, rise=180 / BLOCKS)
+
+    def block(x, i, stride):
+        squeezed = blocks.make_divisible(x.shape[-1] * EXPANSION // SQUEEZE_RATIO, row.divisor)
+        return blocks.inverted_residual(
             x,
-            filters,
-            expansion=expansion,
+            filters[i],
+            expansion=EXPANSION if i > 0 else None,
             stride=stride,
             act="silu",
-            squeeze=Squeeze(width=squeezed, normed=True, early=True)
-            if i >= FIRST_SQUEEZED
-            else None,
+            squeeze=Squeeze(squeezed, normed=True, early=True) if i >= FIRST_SQUEEZED else None,
             partial=True,
             style=TORCH,
             name=f"block{i}",
         )
-    x = blocks.feature(x, reduction)
+
+    x = blocks.conv_bn_act(x, stem_width(row), 3, 2, act="silu", style=TORCH, name="stem")
+    x = blocks.stack(x, STRIDES, block)
     final = blocks.make_divisible(int(1280 * row.width), row.divisor)
     return blocks.conv_bn_act(x, final, act="silu", style=TORCH, name="final")
 
@@ -97,8 +92,11 @@ def timm_names() -> dict[str, str]:
     return names | {"classifier": "head.fc"}
 
 
-def author_names(squeezed_from: int = FIRST_SQUEEZED) -> dict[str, str]:
-    """Our layer name to the authors' (clovaai/rexnet) module name; ReXNet-lite squeezes nowhere."""
+def author_names(squeezed: bool = True) -> dict[str, str]:
+    """Our layer name to the authors' (clovaai/rexnet) module name, without the classifier's.
+
+    ReXNet-lite shares it, with `squeezed=False`.
+    """
     names = {"stem_conv": "features.0", "stem_bn": "features.1"}
     for i in range(BLOCKS):
         position = 0
@@ -107,18 +105,18 @@ def author_names(squeezed_from: int = FIRST_SQUEEZED) -> dict[str, str]:
             names[f"block{i}_{ours}_conv"] = f"{prefix}.{position}"
             names[f"block{i}_{ours}_bn"] = f"{prefix}.{position + 1}"
             position += 3
-            if ours == "depthwise" and i >= squeezed_from:
+            if ours == "depthwise" and squeezed and i >= FIRST_SQUEEZED:
                 for part, index in {"reduce": 0, "bn": 1, "expand": 3}.items():
                     names[f"block{i}_se_{part}"] = f"{prefix}.{position - 1}.fc.{index}"
                 position += 1
-    return names | {"final_conv": "features.19", "final_bn": "features.20", "classifier": "output.1"}
+    return names | {"final_conv": "features.19", "final_bn": "features.20"}
 
 
 def namings(row: Row) -> tuple[Naming, ...]:
     """The checkpoint kinds that this family reads."""
     return (
         Naming(name="timm", layers=timm_names()),
-        Naming(name="clovaai", layers=author_names()),
+        Naming(name="clovaai", layers=author_names() | {"classifier": "output.1"}),
     )
 
 

@@ -1,0 +1,119 @@
+"""MobileNetV1.
+
+Howard et al.: "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications",
+arXiv 1704.04861. Plain names follow timm (symmetric padding, batch-norm epsilon 1e-5), `tf_` names
+Google's weights (`same` padding, 1e-3; Apache-2.0); all use ReLU6. The head is the zoo's.
+"""
+
+from dataclasses import dataclass
+
+from newnet_tf import blocks
+from newnet_tf.blocks import TENSORFLOW, TORCH, Style
+from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.data.labels import decode_predictions
+from newnet_tf.variants import Family
+
+DEPTHS = (1, 2, 2, 6, 2)
+FILTERS = (64, 128, 256, 512, 1024)
+STRIDES = blocks.block_strides(DEPTHS, firsts=(1, 2, 2, 2, 2))
+INCEPTION = Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of the family: width multiplier, and padding and epsilon of its weights."""
+
+    width: float
+    style: Style
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+    filters = [c for c, depth in zip(FILTERS, DEPTHS, strict=True) for _ in range(depth)]
+
+    def block(x, i, stride):
+        """Depthwise separable convolution (paper, figure 3)."""
+        name, style = f"block{i}", row.style
+        x = blocks.depthwise_bn_act(x, 3, stride, style=style, name=f"{name}_depthwise")
+        width = blocks.make_divisible(filters[i] * row.width)
+        return blocks.conv_bn_act(x, width, style=style, name=f"{name}_pointwise")
+
+    stem = blocks.make_divisible(32 * row.width)
+    x = blocks.conv_bn_act(x, stem, 3, 2, style=row.style, name="stem")
+    return blocks.stack(x, STRIDES, block)
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    return blocks.classifier(x, classes, style=row.style)
+
+
+def timm_names() -> dict[str, str]:
+    """Our layer name to timm's module name."""
+    names = {"stem_conv": "conv_stem", "stem_bn": "bn1", "classifier": "classifier"}
+    places = [(s, b) for s, depth in enumerate(DEPTHS) for b in range(depth)]
+    for i, (s, b) in enumerate(places):
+        for ours, conv, bn in (("depthwise", "conv_dw", "bn1"), ("pointwise", "conv_pw", "bn2")):
+            names[f"block{i}_{ours}_conv"] = f"blocks.{s}.{b}.{conv}"
+            names[f"block{i}_{ours}_bn"] = f"blocks.{s}.{b}.{bn}"
+    return names
+
+
+def keras_names() -> dict[str, str]:
+    """Our layer name to the layer name in keras.applications."""
+    names = {"stem_conv": "conv1", "stem_bn": "conv1_bn", "classifier": "conv_preds"}
+    for i in range(len(STRIDES)):
+        for ours, theirs in (("depthwise", "conv_dw"), ("pointwise", "conv_pw")):
+            names[f"block{i}_{ours}_conv"] = f"{theirs}_{i + 1}"
+            names[f"block{i}_{ours}_bn"] = f"{theirs}_{i + 1}_bn"
+    return names
+
+
+def namings(row: Row) -> tuple[Naming, ...]:
+    """The checkpoint kinds that this family reads."""
+    timm = Naming(name="timm", layers=timm_names())
+    keras = Naming(name="keras.applications", layers=keras_names(), style="keras")
+    return (timm, keras) if row.style is TORCH else (keras, timm)
+
+
+FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1704.04861")
+preprocess_input = FAMILY.preprocess_input()
+
+
+def _v1(width: float, top1: float, macs: float, params: float, tensorflow: bool = False):
+    code = f"{round(width * 100):03}"
+    claim = Claim(
+        source="arXiv 1704.04861, table 6",
+        top1_error=round(100 - top1, 1),
+        macs=macs,
+        params=params,
+    )
+    timm = Weights(
+        tag="ra4_e3600_r224_in1k",
+        sources=(Hub(repo="timm/mobilenetv1_100.ra4_e3600_r224_in1k"),),
+        licence="Apache-2.0",
+        origin="Ross Wightman (timm)",
+        preprocess=INCEPTION,
+    )
+    file = "No weights are on a public hub; pass a checkpoint file (keras.applications' names or "
+    published = width == 1 and not tensorflow
+    card = Card(
+        name=f"{'tf_' * tensorflow}mobilenet_v1_{code}",
+        title=f"MobileNetV1 x{width}{' (TensorFlow)' * tensorflow}",
+        preprocess=INCEPTION,
+        claim=claim,
+        weights=(timm,) if published else (),
+        notes="" if published else f"{file}timm's) as `weights`.",
+    )
+    constructor = f"{'TF' * tensorflow}MobileNetV1_{code}"
+    return FAMILY.variant(constructor, Row(width, TENSORFLOW if tensorflow else TORCH), card)
+
+
+MobileNetV1_025 = _v1(0.25, 50.6, 0.041, 0.5)
+MobileNetV1_050 = _v1(0.5, 63.7, 0.149, 1.3)
+MobileNetV1_075 = _v1(0.75, 68.4, 0.325, 2.6)
+MobileNetV1_100 = _v1(1.0, 70.6, 0.569, 4.2)
+TFMobileNetV1_025 = _v1(0.25, 50.6, 0.041, 0.5, tensorflow=True)
+TFMobileNetV1_050 = _v1(0.5, 63.7, 0.149, 1.3, tensorflow=True)
+TFMobileNetV1_075 = _v1(0.75, 68.4, 0.325, 2.6, tensorflow=True)
+TFMobileNetV1_100 = _v1(1.0, 70.6, 0.569, 4.2, tensorflow=True)

@@ -1,0 +1,155 @@
+"""MobileNetV2.
+
+Sandler et al.: "MobileNetV2: Inverted Residuals and Linear Bottlenecks", arXiv 1801.04381. Plain
+names follow timm and torchvision (symmetric padding, batch-norm epsilon 1e-5), `tf_` names Google's
+weights (`same` padding, 1e-3; Apache-2.0). `gluon_` is GluonCV's network, whose first block keeps an
+expanding 1x1 convolution of factor 1 that the paper's has not.
+"""
+
+from dataclasses import dataclass, replace
+
+from newnet_tf import blocks, stages
+from newnet_tf.blocks import TENSORFLOW, TORCH, Style
+from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.data.labels import decode_predictions
+from newnet_tf.stages import Stage
+from newnet_tf.variants import Family
+
+BASE = (  # paper, table 2
+    Stage(16, 1, 1, expansion=None),
+    Stage(24, 2, 2),
+    Stage(32, 3, 2),
+    Stage(64, 4, 2),
+    Stage(96, 3, 1),
+    Stage(160, 3, 2),
+    Stage(320, 1, 1),
+)
+GLUON_BASE = (replace(BASE[0], expansion=1), *BASE[1:])
+PARTS = ("expand", "depthwise", "project")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of the family: width multiplier, style of its weights, table of stages."""
+
+    width: float
+    style: Style = TORCH
+    base: tuple[Stage, ...] = BASE
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return stages.scale(self.base, self.width)
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+    stem = blocks.make_divisible(32 * row.width)
+    x = blocks.conv_bn_act(x, stem, 3, 2, style=row.style, name="stem")
+    x = stages.build(x, row.stages, style=row.style)
+    final = max(1280, blocks.make_divisible(1280 * row.width))
+    return blocks.conv_bn_act(x, final, style=row.style, name="final")
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    return blocks.classifier(x, classes, dropout=0.2, style=row.style)
+
+
+def torchvision_names() -> dict[str, str]:
+    """Our layer name to torchvision's module name."""
+    names = {"stem_conv": "features.0.0", "stem_bn": "features.0.1"}
+    for i, stage in enumerate(stages.each(BASE)):
+        prefix = f"features.{i + 1}.conv"
+        last = 1 if stage.expansion is None else 2
+        modules = {"project": (f"{prefix}.{last}", f"{prefix}.{last + 1}")}
+        for n, part in enumerate(PARTS[2 - last : 2]):
+            modules[part] = (f"{prefix}.{n}.0", f"{prefix}.{n}.1")
+        for part, (conv, bn) in modules.items():
+            names[f"block{i}_{part}_conv"], names[f"block{i}_{part}_bn"] = conv, bn
+    final = {"final_conv": "features.18.0", "final_bn": "features.18.1"}
+    return names | final | {"classifier": "classifier.1"}
+
+
+def keras_names() -> dict[str, str]:
+    """Our layer name to the layer name in keras.applications."""
+    names = {"stem_conv": "Conv1", "stem_bn": "bn_Conv1"}
+    for i, stage in enumerate(stages.each(BASE)):
+        prefix = f"block_{i}" if i else "expanded_conv"
+        for part in PARTS if stage.expansion else PARTS[1:]:
+            names[f"block{i}_{part}_conv"] = f"{prefix}_{part}"
+            names[f"block{i}_{part}_bn"] = f"{prefix}_{part}_BN"
+    return names | {"final_conv": "Conv_1", "final_bn": "Conv_1_bn", "classifier": "predictions"}
+
+
+def gluon_names() -> dict[str, str]:
+    """Our layer name to GluonCV's module prefix."""
+    names = {}
+    root = "mobilenetv20_features"
+    for i, _ in enumerate(stages.each(GLUON_BASE)):
+        for n, part in enumerate(PARTS):
+            names[f"block{i}_{part}_conv"] = f"{root}_linearbottleneck{i}_conv{n}"
+            names[f"block{i}_{part}_bn"] = f"{root}_linearbottleneck{i}_batchnorm{n}"
+    for n, part in enumerate(("stem", "final")):
+        names[f"{part}_conv"] = f"{root}_conv{n}"
+        names[f"{part}_bn"] = f"{root}_batchnorm{n}"
+    return names | {"classifier": "mobilenetv20_output_pred"}
+
+
+def namings(row: Row) -> tuple[Naming, ...]:
+    """The checkpoint kinds that this family reads."""
+    if row.base is GLUON_BASE:
+        return (Naming(name="gluon", layers=gluon_names(), style="gluon"),)
+    return (
+        Naming(name="timm", layers=stages.timm_names(row.stages)),
+        Naming(name="torchvision", layers=torchvision_names()),
+        Naming(name="keras.applications", layers=keras_names(), style="keras"),
+    )
+
+
+FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1801.04381")
+preprocess_input = FAMILY.preprocess_input()
+
+INCEPTION = Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3)
+FILE = "No weights are on a public hub; pass a checkpoint file as `weights`."
+CLAIM_100 = Claim(source="arXiv 1801.04381, table 4", top1_error=28.0, params=3.4, macs=0.3)
+CLAIM_140 = Claim(source="arXiv 1801.04381, table 4", top1_error=25.3, params=6.9, macs=0.585)
+
+
+def _v2(width: float, recipe: str, claim: Claim | None = None):
+    code = f"{round(width * 100):03}"
+    weights = Weights(
+        tag=f"{recipe}_in1k",
+        sources=(Hub(repo=f"timm/mobilenetv2_{code}.{recipe}_in1k"),),
+        licence="Apache-2.0",
+        origin="Ross Wightman (timm)",
+        preprocess=Preprocess(),
+    )
+    card = Card(
+        name=f"mobilenet_v2_{code}", title=f"MobileNetV2 x{width}", claim=claim, weights=(weights,)
+    )
+    return FAMILY.variant(f"MobileNetV2_{code}", Row(width), card)
+
+
+def _tensorflow(width: float, claim: Claim | None = None):
+    code = f"{round(width * 100):03}"
+    card = Card(
+        name=f"tf_mobilenet_v2_{code}",
+        title=f"MobileNetV2 x{width} (TensorFlow)",
+        preprocess=INCEPTION,
+        claim=claim,
+        notes=FILE,
+    )
+    return FAMILY.variant(f"TFMobileNetV2_{code}", Row(width, TENSORFLOW), card)
+
+
+MobileNetV2_050 = _v2(0.5, "lamb")
+MobileNetV2_100 = _v2(1.0, "ra", CLAIM_100)
+MobileNetV2_140 = _v2(1.4, "ra", CLAIM_140)
+TFMobileNetV2_050 = _tensorflow(0.5)
+TFMobileNetV2_100 = _tensorflow(1.0, CLAIM_100)
+TFMobileNetV2_140 = _tensorflow(1.4, CLAIM_140)
+GluonMobileNetV2_100 = FAMILY.variant(
+    "GluonMobileNetV2_100",
+    Row(1.0, base=GLUON_BASE),
+    Card(name="gluon_mobilenet_v2_100", title="MobileNetV2 x1.0 (GluonCV)", notes=FILE),
+)

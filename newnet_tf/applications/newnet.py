@@ -1,0 +1,87 @@
+"""NewNet: the light-weight backbone of Dongyoon Han's DEVIEW 2019 talk.
+
+The talk ("light-weight image recognition and detection models for mobile services", NAVER CLOVA AI)
+gives constraints, parameters, multiply-adds and errors, but no layer table. The tables below meet
+every structural constraint, the parameters and the multiply-adds; they are this project's
+reconstruction, and their accuracy is unproven until trained. Widths are multiples of 8 and grow at
+every block, so that no layer starves; the output side is cut to 512 features instead.
+"""
+
+from dataclasses import dataclass
+
+from newnet_tf import blocks
+from newnet_tf.blocks import Squeeze, Style
+from newnet_tf.cards import Card, Claim
+from newnet_tf.data.labels import decode_predictions
+from newnet_tf.variants import Family
+
+STRIDES = blocks.block_strides(depths=(1, 2, 2, 3, 3, 5), firsts=(1, 2, 2, 2, 1, 2))
+STYLE = Style(padding="same", eps=1e-5, momentum=0.9)
+FIRST_SQUEEZED = 3
+SQUEEZE_RATIO = 16
+EXPANSION = 6
+FEATURES = 512
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of the family: output channels of the 16 blocks."""
+
+    widths: tuple[int, ...]
+
+
+SMALL = Row((16, 24, 40, 48, 64, 72, 88, 96, 112, 120, 128, 144, 152, 168, 176, 192))
+LARGE = Row((40, 48, 56, 72, 80, 88, 96, 104, 112, 120, 136, 144, 152, 160, 176, 184))
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+
+    def block(x, i, stride):
+        squeezed = x.shape[-1] * EXPANSION // SQUEEZE_RATIO
+        return blocks.inverted_residual(
+            x,
+            row.widths[i],
+            expansion=EXPANSION if i > 0 else None,
+            stride=stride,
+            squeeze=Squeeze(squeezed, early=True) if i >= FIRST_SQUEEZED else None,
+            partial=True,
+            style=STYLE,
+            name=f"block{i}",
+        )
+
+    x = blocks.conv_bn_act(x, 32, 3, 2, style=STYLE, name="stem")
+    x = blocks.stack(x, STRIDES, block)
+    return blocks.conv_bn_act(x, FEATURES, style=STYLE, name="final")
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    return blocks.classifier(x, classes, dropout=0.2, style=STYLE)
+
+
+def _card(name: str, title: str, top1: float, top5: float, params: float, macs: float) -> Card:
+    return Card(
+        name=name,
+        title=title,
+        claim=Claim(
+            source="DEVIEW 2019 talk, table of the new model (the talk's own network)",
+            top1_error=top1,
+            top5_error=top5,
+            params=params,
+            macs=macs,
+        ),
+        notes="A reconstruction from the talk's constraints and figures. No public weights exist, so "
+        "`weights` is None by default and the talk's accuracy is a claim, not a measurement.",
+    )
+
+
+FAMILY = Family(__name__, build=build, top=top, source="DEVIEW 2019")
+preprocess_input = FAMILY.preprocess_input()
+
+NewNetSmall = FAMILY.variant(
+    "NewNetSmall", SMALL, _card("newnet_small", "NewNet small", 22.96, 6.80, 3.76, 0.40)
+)
+NewNetLarge = FAMILY.variant(
+    "NewNetLarge", LARGE, _card("newnet_large", "NewNet large", 22.36, 6.16, 3.99, 0.71)
+)

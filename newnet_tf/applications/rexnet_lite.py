@@ -1,0 +1,86 @@
+"""ReXNet-lite: ReXNet without squeeze-and-excitation and SiLU, for integer hardware.
+
+Han, Yun, Heo, Yoo, arXiv 2007.00992; the authors' PyTorch code (clovaai/rexnet, `rexnetv1_lite.py`)
+is under the MIT licence. Widths are rounded to multiples of 8, activations are ReLU6, and a hidden
+layer of 1,024 stands between pooling and classifier. Definition and checkpoint names are the
+authors'; their weights are not on a hub, so convert a file you have:
+`ReXNetLite100(weights="rexnet_lite_1.0.pth")`.
+"""
+
+from newnet_tf import blocks
+from newnet_tf.applications.newnet import EXPANSION, STRIDES
+from newnet_tf.applications.rexnet import BLOCKS, Row, author_names, stem_width, widths
+from newnet_tf.blocks import TORCH
+from newnet_tf.cards import Card, Claim, Naming
+from newnet_tf.data.labels import decode_predictions
+from newnet_tf.lazy import keras
+from newnet_tf.variants import Family
+
+HIDDEN = 1024
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+    filters = widths(row, rise=164 / (BLOCKS - 1))
+
+    def block(x, i, stride):
+        return blocks.inverted_residual(
+            x,
+            filters[i],
+            expansion=EXPANSION if i > 0 else None,
+            stride=stride,
+            partial=True,
+            style=TORCH,
+            name=f"block{i}",
+        )
+
+    x = blocks.conv_bn_act(x, stem_width(row), 3, 2, style=TORCH, name="stem")
+    x = blocks.stack(x, STRIDES, block)
+    return blocks.conv_bn_act(x, int(1280 * max(1, row.width)), style=TORCH, name="final")
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
+    x = blocks.conv(x, HIDDEN, style=TORCH, bias=True, name="hidden_conv")
+    x = blocks.norm(x, style=TORCH, name="hidden_bn")
+    x = blocks.activation(x, "relu6", name="hidden_act")
+    return blocks.logits(x, classes, dropout=0.2, style=TORCH)
+
+
+def namings(row: Row) -> tuple[Naming, ...]:
+    """The checkpoint kinds that this family reads."""
+    head = {"hidden_conv": "output.0", "hidden_bn": "output.1", "classifier": "output.4"}
+    return (Naming(name="clovaai", layers=author_names(squeezed=False) | head),)
+
+
+def _lite(width: float, top1: float, top5: float, macs: float, params: float):
+    code = f"{round(width * 100)}"
+    claim = Claim(
+        source="clovaai/rexnet README, ReXNet-lites vs. EfficientNet-lites",
+        top1_error=round(100 - top1, 1),
+        top5_error=round(100 - top5, 1),
+        macs=macs,
+        params=params,
+    )
+    notes = "No weights are on a public hub; pass the authors' checkpoint file as `weights`."
+    card = Card(
+        name=f"rexnet_lite_{code}", title=f"ReXNet-lite x{width}", claim=claim, notes=notes
+    )
+    return FAMILY.variant(f"ReXNetLite{code}", Row(width, divisor=8), card)
+
+
+FAMILY = Family(
+    __name__,
+    build=build,
+    top=top,
+    namings=namings,
+    head=("hidden_conv", "hidden_bn", "classifier"),
+    source="arXiv 2007.00992, CVPR 2021",
+)
+preprocess_input = FAMILY.preprocess_input()
+
+ReXNetLite100 = _lite(1.0, 76.2, 92.8, 0.41, 4.7)
+ReXNetLite130 = _lite(1.3, 77.8, 93.8, 0.65, 6.8)
+ReXNetLite150 = _lite(1.5, 78.6, 94.2, 0.84, 8.3)
+ReXNetLite200 = _lite(2.0, 80.2, 95.0, 1.5, 13)
