@@ -28,9 +28,7 @@ class Style:
 
     def __post_init__(self):
         if self.padding not in ("symmetric", "same"):
-            raise ValueError(
-                f"`padding` must be 'symmetric' or 'same'. Received: {self.padding!r}"
-            )
+            raise ValueError(f"`padding` must be 'symmetric' or 'same'. Received: {self.padding!r}")
 
 
 TORCH = Style(padding="symmetric", eps=1e-5, momentum=0.9)
@@ -87,9 +85,7 @@ def depthwise(x, kernel=3, stride=1, *, style, name):
 
 def norm(x, *, style, name):
     """Batch norm, in a layer called `name`."""
-    return keras.layers.BatchNormalization(
-        epsilon=style.eps, momentum=style.momentum, name=name
-    )(x)
+    return keras.layers.BatchNormalization(epsilon=style.eps, momentum=style.momentum, name=name)(x)
 
 
 def activation(x, kind, *, name):
@@ -184,7 +180,7 @@ def inverted_residual(
     if squeeze and not squeeze.early:
         x = squeeze_excite(x, squeeze, style=style, name=f"{name}_se")
     x = conv_bn_act(x, filters, act="linear", style=style, name=f"{name}_project")
-    if stride == 1 and (width == filters or partial and width < filters):
+    if stride == 1 and (width == filters or (partial and width < filters)):
         x = add_first_channels(x, shortcut, name=f"{name}_add")
     return x
 
@@ -260,4 +256,4 @@ def features(model, strides: Sequence[int] = (8, 16, 32)):
             f"Received: strides={strides}"
         )
     outputs = [layers[f"features_{s}"].output for s in strides]
-    return keras.Model(model.inputs, outputs, name=f"{model.name}_features")
+    return keras.Model(model.input, outputs, name=f"{model.name}_features")

@@ -123,7 +123,8 @@ class Variant:
             x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
         elif pooling == "max":
             x = keras.layers.GlobalMaxPooling2D(name="pool")(x)
-        inputs = image if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
+        sources = keras.utils.get_source_inputs(image)
+        inputs = sources[0] if len(sources) == 1 else sources
         model = keras.Model(inputs, x, name=name or self.card.name)
         if weights is not None:
             others = (variant.target for variant in REGISTRY.values() if variant is not self)
@@ -156,7 +157,7 @@ class Variant:
             size = self.card.preprocess.size
             shape = (size, size, 3) if input_shape is None else tuple(input_shape)
         minimum = self.family.minimum
-        sides_fit = all(s is None or isinstance(s, int) and s >= minimum for s in shape[:2])
+        sides_fit = all(s is None or (isinstance(s, int) and s >= minimum) for s in shape[:2])
         if len(shape) != 3 or shape[-1] != 3 or not sides_fit:
             raise ValueError(
                 f"`input_shape` must be (height, width, 3), each side None or at least {minimum}. "
@@ -190,7 +191,7 @@ class Variant:
 
         card, module = self.card, self.family.module
         tags = [f'`"{w.tag}"`' for w in card.weights]
-        choices = ["`\"imagenet\"`"] * bool(card.default_weights) + tags
+        choices = ['`"imagenet"`'] * bool(card.default_weights) + tags
         construct.__doc__ = DOCSTRING.format(
             title=card.title,
             source=self.family.source,
@@ -210,9 +211,7 @@ class Variant:
 
 def constructors() -> dict[str, Callable]:
     """Returns the public constructors of all registered networks, by name."""
-    return {
-        v.name: getattr(sys.modules[v.family.module], v.name) for v in REGISTRY.values()
-    }
+    return {v.name: getattr(sys.modules[v.family.module], v.name) for v in REGISTRY.values()}
 
 
 def _short(numbers) -> str:

@@ -14,4 +14,4 @@ from newnet_tf.applications import (
 )
 
 globals().update(variants.constructors())
-__all__ = list(variants.constructors())  # noqa: PLE0605
+__all__ = list(variants.constructors())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from newnet_tf import blocks, stages
 from newnet_tf.blocks import TENSORFLOW
 from newnet_tf.cards import Card, Claim, Hub, Naming, Package, Preprocess, Weights
-from newnet_tf.data.labels import decode_predictions
+from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.stages import Stage
 from newnet_tf.variants import Family
 
@@ -55,10 +55,14 @@ def package_names(row: Row) -> dict[str, str]:
     """Our layer name to the module name of the `efficientnet_lite_pytorch` package."""
     names = {"stem_conv": "_conv_stem", "stem_bn": "_bn0"}
     for i, stage in enumerate(stages.each(row.stages)):
-        parts = ("depthwise", "project") if stage.expansion is None else (
-            "expand",
-            "depthwise",
-            "project",
+        parts = (
+            ("depthwise", "project")
+            if stage.expansion is None
+            else (
+                "expand",
+                "depthwise",
+                "project",
+            )
         )
         for part in parts:
             number = ("expand", "depthwise", "project").index(part)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from newnet_tf import blocks
 from newnet_tf.blocks import TENSORFLOW, TORCH, Style
 from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
-from newnet_tf.data.labels import decode_predictions
+from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.variants import Family
 
 DEPTHS = (1, 2, 2, 6, 2)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from newnet_tf import blocks, stages
 from newnet_tf.blocks import TENSORFLOW, TORCH, Style
 from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
-from newnet_tf.data.labels import decode_predictions
+from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.stages import Stage
 from newnet_tf.variants import Family
 

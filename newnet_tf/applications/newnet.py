@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from newnet_tf import blocks
 from newnet_tf.blocks import Squeeze, Style
 from newnet_tf.cards import Card, Claim
-from newnet_tf.data.labels import decode_predictions
+from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.variants import Family
 
 STRIDES = blocks.block_strides(depths=(1, 2, 2, 3, 3, 5), firsts=(1, 2, 2, 2, 1, 2))

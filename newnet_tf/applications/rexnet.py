@@ -13,7 +13,7 @@ from newnet_tf import blocks
 from newnet_tf.applications.newnet import EXPANSION, FIRST_SQUEEZED, STRIDES
 from newnet_tf.blocks import TORCH, Squeeze
 from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
-from newnet_tf.data.labels import decode_predictions
+from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.variants import Family
 
 BLOCKS = len(STRIDES)

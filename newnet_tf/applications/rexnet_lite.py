@@ -12,7 +12,7 @@ from newnet_tf.applications.newnet import EXPANSION, STRIDES
 from newnet_tf.applications.rexnet import BLOCKS, Row, author_names, stem_width, widths
 from newnet_tf.blocks import TORCH
 from newnet_tf.cards import Card, Claim, Naming
-from newnet_tf.data.labels import decode_predictions
+from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.lazy import keras
 from newnet_tf.variants import Family
 
@@ -64,9 +64,7 @@ def _lite(width: float, top1: float, top5: float, macs: float, params: float):
         params=params,
     )
     notes = "No weights are on a public hub; pass the authors' checkpoint file as `weights`."
-    card = Card(
-        name=f"rexnet_lite_{code}", title=f"ReXNet-lite x{width}", claim=claim, notes=notes
-    )
+    card = Card(name=f"rexnet_lite_{code}", title=f"ReXNet-lite x{width}", claim=claim, notes=notes)
     return FAMILY.variant(f"ReXNetLite{code}", Row(width, divisor=8), card)
 
 

@@ -46,7 +46,9 @@ class Golden:
             "shapes": {name: list(shape) for name, shape in self.shapes.items()},
             "scales": self.scales,
         }
-        np.savez_compressed(path, record=np.frombuffer(json.dumps(record).encode(), np.uint8), **arrays)
+        np.savez_compressed(
+            path, record=np.frombuffer(json.dumps(record).encode(), np.uint8), **arrays
+        )
 
     @classmethod
     def read(cls, path: Path) -> "Golden":

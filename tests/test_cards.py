@@ -1,0 +1,109 @@
+"""The records: preprocessing arithmetic, weights by tag, measured figures, result tables."""
+
+import dataclasses
+
+import pytest
+
+import newnet_tf
+from newnet_tf import results
+from newnet_tf.cards import Card, Hub, Naming, Package, Preprocess, Weights
+
+
+def test_preprocess_arithmetic():
+    record = Preprocess(size=224, crop=0.875)
+    assert record.resize == 256
+    assert Preprocess(size=240, crop=0.882).resize == 272
+    for channel in range(3):
+        for pixel in (0, 100, 255):
+            linear = pixel * record.scale[channel] + record.offset[channel]
+            direct = (pixel / 255 - record.mean[channel]) / record.std[channel]
+            assert linear == pytest.approx(direct)
+
+
+def test_efficientnet_lite_wants_127_and_128():
+    record = newnet_tf.card("efficientnet_lite0").preprocess
+    for pixel in (0, 127, 255):
+        assert pixel * record.scale[0] + record.offset[0] == pytest.approx((pixel - 127) / 128)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"interpolation": "nearest"}, {"crop": 0}, {"crop": 1.1}, {"size": 0}, {"std": (1, 0, 1)}],
+)
+def test_preprocess_refuses_nonsense(wrong):
+    with pytest.raises(ValueError, match="Received"):
+        Preprocess(**wrong)
+
+
+def test_records_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        newnet_tf.card("newnet_small").name = "other"
+
+
+def test_select():
+    card = newnet_tf.card("rexnet_100")
+    assert card.select("imagenet") is card.select("nav_in1k") is card.weights[0]
+    with pytest.raises(ValueError, match=r"'imagenet', 'nav_in1k'.*Received: weights='x'"):
+        card.select("x")
+
+
+def test_imagenet_means_a_thousand_classes():
+    twelve = Weights(
+        tag="in12k",
+        sources=(Hub(repo="a/b"),),
+        licence="MIT",
+        origin="",
+        preprocess=Preprocess(),
+        classes=11821,
+    )
+    card = Card(name="a", title="A", weights=(twelve,))
+    assert card.default_weights is None
+    with pytest.raises(ValueError, match="Received: weights='imagenet'"):
+        card.select("imagenet")
+
+
+def test_unknown_style_of_naming():
+    with pytest.raises(ValueError, match=r"gluon.*Received: 'mxnet'"):
+        Naming(name="x", layers={}, style="mxnet")
+
+
+def test_every_card_is_complete():
+    for name in newnet_tf.list_models():
+        card = newnet_tf.card(name)
+        assert card.name == name
+        assert card.title
+        assert card.weights or card.notes, f"{name}: say why there are no weights"
+        assert card.claim is None or card.claim.source
+        for weights in card.weights:
+            assert weights.licence in ("MIT", "Apache-2.0")
+            assert weights.sources
+            for source in weights.sources:
+                if isinstance(source, Package):
+                    assert len(source.sha256) == 64
+
+
+def test_tables_merge_and_are_stamped(tmp_path):
+    first = [{"model": "a", "threads": 1, "ms": 1.23456789}, {"model": "b", "threads": 1, "ms": 2}]
+    results.record("latency", first, keys=("model", "threads"), folder=tmp_path)
+    results.record(
+        "latency", [{"model": "a", "threads": 1, "ms": 9}], ("model", "threads"), tmp_path
+    )
+    rows = results.read("latency", tmp_path)
+    assert [(r["model"], r["ms"]) for r in rows] == [("a", "9"), ("b", "2")]
+    assert all(r["machine"] and r["date"] and "keras" in r["versions"] for r in rows)
+    assert [p.name for p in tmp_path.iterdir()] == ["latency.csv"]
+
+
+def test_a_failed_record_leaves_the_table_alone(tmp_path):
+    results.record("t", [{"model": "a"}], folder=tmp_path)
+    before = (tmp_path / "t.csv").read_bytes()
+    with pytest.raises(ValueError, match="Received: none"):
+        results.record("t", [], folder=tmp_path)
+    with pytest.raises(KeyError):
+        results.record("t", [{"model": "b"}], keys=("missing",), folder=tmp_path)
+    assert (tmp_path / "t.csv").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_no_table_is_no_rows(tmp_path):
+    assert results.read("nothing", tmp_path) == []

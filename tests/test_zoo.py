@@ -1,0 +1,229 @@
+"""Over every network of the zoo: figures, round trip, features, odd inputs, one training step."""
+
+import inspect
+import math
+import pickle
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from newnet_tf.profiling.cost import cost
+
+import newnet_tf
+from newnet_tf import applications, variants
+from newnet_tf.zoo import resolve
+
+# Trainable parameters and multiply-adds (conv + linear, batch 1, native size): the talk's table as
+# this project reconstructs it, and what the reference implementations give.
+FIGURES = {
+    "newnet_small": (3_764_664, 399.05e6),
+    "newnet_large": (3_994_233, 706.64e6),
+    "rexnet_060": (2_289_825, 222.5e6),
+    "rexnet_090": (4_091_257, 348e6),
+    "rexnet_100": (4_796_873, 398.4e6),
+    "rexnet_130": (7_557_091, 662.2e6),
+    "rexnet_150": (9_728_593, 875.8e6),
+    "rexnet_200": (16_366_620, 1528.9e6),
+    "rexnet_220": (19_485_308, 1842.5e6),
+    "rexnet_300": (34_708_792, 3396.0e6),
+    "rexnetr_100": (4_883_304, 418.9e6),
+    "rexnetr_130": (7_608_080, 661.0e6),
+    "rexnetr_150": (9_782_256, 872.4e6),
+    "rexnetr_200": (16_522_432, 1559.4e6),
+    "rexnetr_300": (34_810_008, 3343.7e6),
+    "rexnet_lite_100": (4_740_056, 407e6),
+    "rexnet_lite_130": (6_747_960, 646e6),
+    "rexnet_lite_150": (8_332_296, 836e6),
+    "rexnet_lite_200": (12_966_200, 1498e6),
+    "efficientnet_lite0": (4_652_008, 385.2e6),
+    "efficientnet_lite1": (5_416_680, 600.2e6),
+    "efficientnet_lite2": (6_092_072, 859.7e6),
+    "mobilenet_v1_025": (470_072, 41.03e6),
+    "mobilenet_v1_050": (1_331_592, 149.5e6),
+    "mobilenet_v1_075": (2_585_560, 325.4e6),
+    "mobilenet_v1_100": (4_231_976, 568.7e6),
+    "mobilenet_v2_050": (1_968_680, 97.1e6),
+    "mobilenet_v2_100": (3_504_872, 300.8e6),
+    "mobilenet_v2_140": (6_108_776, 583.3e6),
+    "gluon_mobilenet_v2_100": (3_505_960, 313.6e6),
+}
+FIGURES |= {f"tf_{name}": figures for name, figures in FIGURES.items() if name[:3] == "mob"}
+ALL = newnet_tf.list_models()
+SAMPLE = (
+    "newnet_small",
+    "rexnet_060",
+    "rexnet_lite_100",
+    "efficientnet_lite0",
+    "mobilenet_v1_025",
+    "tf_mobilenet_v2_050",
+)
+
+
+def test_every_variant_has_figures():
+    assert set(FIGURES) == set(ALL)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_parameters_macs_and_config(name):
+    model = newnet_tf.create(name, weights=None)
+    measured = cost(model)
+    params, macs = FIGURES[name]
+    assert measured.params == params
+    assert measured.macs == pytest.approx(macs, rel=1e-3 if macs % 1e6 else 2e-3)
+    again = keras.Model.from_config(model.get_config())
+    assert [x.name for x in again.layers if x.weights] == [
+        x.name for x in model.layers if x.weights
+    ]
+    assert again.count_params() == model.count_params()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_claim_is_near_what_is_built(name):
+    claim = newnet_tf.card(name).claim
+    params, macs = FIGURES[name]
+    if claim and claim.params:
+        assert claim.params == pytest.approx(params / 1e6, rel=0.13)
+    if claim and claim.macs:
+        assert claim.macs == pytest.approx(macs / 1e9, rel=0.06)
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_features_and_bare_maps(name):
+    model = newnet_tf.create(name, weights=None, include_top=False, input_shape=(96, 64, 3))
+    maps = newnet_tf.features(model, strides=(8, 2, 32, 4, 16)).outputs
+    assert [(96 // m.shape[1], 64 // m.shape[2]) for m in maps] == [
+        (s, s) for s in (8, 2, 32, 4, 16)
+    ]
+    assert model.output.shape[1:3] == (3, 2)
+    for pooling in ("avg", "max"):
+        pooled = newnet_tf.create(
+            name, weights=None, include_top=False, pooling=pooling, input_shape=(None, None, 3)
+        )
+        assert pooled.output.shape == (None, model.output.shape[-1])
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize("size", [(32, 32), (97, 161)])
+def test_odd_and_small_inputs(name, size):
+    model = newnet_tf.create(name, weights=None, input_shape=(None, None, 3), classes=7)
+    probabilities = np.asarray(model(np.zeros((1, *size, 3), "float32")))
+    assert probabilities.shape == (1, 7)
+    assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", SAMPLE)
+def test_one_training_step(name, policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        keras.utils.set_random_seed(1)
+        model = newnet_tf.create(name, weights=None, input_shape=(64, 64, 3), classes=5)
+    finally:
+        keras.config.set_dtype_policy(before)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    images = np.random.RandomState(0).uniform(-2, 2, (4, 64, 64, 3)).astype("float32")
+    first = model.get_layer("stem_conv").get_weights()[0].copy()
+    loss = model.train_on_batch(images, np.arange(4))
+    assert math.isfinite(loss)
+    assert not np.array_equal(first, model.get_layer("stem_conv").get_weights()[0])
+
+
+def test_saved_model_loads_where_newnet_tf_is_not(tmp_path):
+    model = newnet_tf.create("newnet_small", weights=None, input_shape=(64, 64, 3), classes=5)
+    images = np.random.RandomState(0).uniform(-2, 2, (2, 64, 64, 3)).astype("float32")
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "images.npy", images)
+    code = (
+        "import sys, keras, numpy as np\n"
+        "model = keras.models.load_model('model.keras')\n"
+        "np.save('answer.npy', model(np.load('images.npy')))\n"
+        "assert 'newnet_tf' not in sys.modules\n"
+        "assert model.get_layer('features_8').output.shape[1:3] == (8, 8)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=120)
+    np.testing.assert_allclose(np.load(tmp_path / "answer.npy"), model(images), atol=1e-6)
+
+
+def test_input_tensor_is_used():
+    image = keras.Input((64, 64, 3))
+    scaled = keras.layers.Rescaling(1 / 127.5, -1)(image)
+    model = newnet_tf.create("mobilenet_v1_025", weights=None, input_tensor=scaled)
+    assert model.inputs[0] is image
+
+
+def test_constructors_are_proper_functions():
+    for variant in variants.REGISTRY.values():
+        constructor = getattr(applications, variant.name)
+        assert pickle.loads(pickle.dumps(constructor)) is constructor
+        assert constructor.__qualname__ == variant.name
+        parameters = inspect.signature(constructor).parameters
+        assert list(parameters)[:5] == [
+            "include_top",
+            "weights",
+            "input_tensor",
+            "input_shape",
+            "pooling",
+        ]
+        assert parameters["weights"].default == variant.card.default_weights
+        for word in ("Args:", "Returns:", "Raises:", "Example:", variant.family.source):
+            assert word in constructor.__doc__
+
+
+def test_stub_file_is_fresh():
+    from tools.make_stubs import stubs
+
+    path = applications.__file__ + "i"
+    with open(path, encoding="utf-8") as file:
+        assert file.read() == stubs(), "run: python tools/make_stubs.py"
+
+
+def test_a_graph_never_depends_on_weights(tmp_path):
+    model = newnet_tf.create("mobilenet_v1_025", weights=None, input_shape=(64, 64, 3))
+    newnet_tf.weights.save(model, tmp_path / "own.npz")
+    loaded = newnet_tf.create(
+        "mobilenet_v1_025", weights=tmp_path / "own.npz", input_shape=(64, 64, 3)
+    )
+    assert loaded.get_config() == model.get_config()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"name": "rexnet_101"}, ["`name`", "rexnet_100", "Received: name='rexnet_101'"]),
+        ({"name": "rexnet_100.nope"}, ["`weights`", "nav_in1k", "Received: weights='nope'"]),
+        ({"name": "newnet_small", "weights": "imagenet"}, ["none are published", "Received"]),
+        ({"name": "rexnet_100.nav_in1k", "weights": None}, ["left out", "Received"]),
+        ({"name": "newnet_small", "width_mult": 2}, ["Received: width_mult"]),
+        ({"name": "newnet_small", "pooling": "avg"}, ["include_top=False", "Received"]),
+        ({"name": "newnet_small", "include_top": False, "pooling": "sum"}, ["'avg'", "'sum'"]),
+        ({"name": "newnet_small", "include_top": 1}, ["`include_top`", "Received"]),
+        ({"name": "newnet_small", "classes": 0}, ["`classes`", "Received: classes=0"]),
+        ({"name": "newnet_small", "classes": "10"}, ["`classes`", "Received: classes='10'"]),
+        ({"name": "newnet_small", "input_shape": (31, 64, 3)}, ["at least 32", "(31, 64, 3)"]),
+        ({"name": "newnet_small", "input_shape": (64, 64, 1)}, ["`input_shape`", "(64, 64, 1)"]),
+        ({"name": "newnet_small", "input_shape": (64, 64)}, ["`input_shape`", "(64, 64)"]),
+        ({"name": "newnet_small", "input_tensor": 3}, ["`input_tensor`", "Received"]),
+    ],
+)
+def test_errors_say_what_was_expected(arguments, words):
+    with pytest.raises(ValueError, match="Received") as error:
+        newnet_tf.create(**({"weights": None} | arguments))
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_timm_names_are_known():
+    assert resolve("mobilenetv2_100.ra_in1k")[0].card.name == "mobilenet_v2_100"
+    assert resolve("tf_efficientnet_lite0")[0].card.name == "efficientnet_lite0"
+    assert resolve("rexnet_150.nav_in1k") == (resolve("rexnet_150")[0], "nav_in1k")
+
+
+def test_features_errors():
+    model = newnet_tf.create("mobilenet_v1_025", weights=None, input_shape=(64, 64, 3))
+    with pytest.raises(ValueError, match=r"2, 4, 8, 16, 32. Received: strides=\(8, 12\)"):
+        newnet_tf.features(model, strides=(8, 12))
+    bare = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    with pytest.raises(ValueError, match=r"\[\].*Received"):
+        newnet_tf.features(bare)
