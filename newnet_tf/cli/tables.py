@@ -1,0 +1,30 @@
+"""Plain tables and JSON for the terminal."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+
+def table(rows: Sequence[Mapping[str, object]], right: Sequence[str] = ()) -> str:
+    """Returns rows as aligned text under a header; columns in `right` are right-aligned."""
+    if not rows:
+        return "(none)"
+    columns = list(rows[0])
+    cells = [columns] + [[_cell(row.get(c)) for c in columns] for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    lines = [
+        "  ".join(
+            text.rjust(width) if column in right else text.ljust(width)
+            for text, width, column in zip(line, widths, columns, strict=True)
+        ).rstrip()
+        for line in cells
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def to_json(value: object) -> str:
+    """Returns `value` as indented JSON."""
+    return json.dumps(value, indent=2, default=str)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else f"{value}"
