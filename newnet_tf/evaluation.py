@@ -144,6 +144,8 @@ def evaluate(
         >>> print(evaluate(model, paths, labels, card.preprocess))
     """
     paths, top = list(paths), tuple(top)
+    if not paths:
+        raise ValueError("`paths` must hold at least one picture. Received: none")
     labels = class_labels(labels, len(paths), "paths")
     if not top or min(top) < 1 or batch < 1:
         raise ValueError(f"`top` and `batch` must be positive. Received: {top=}, {batch=}")
@@ -159,8 +161,7 @@ def evaluate(
         ranked.append(np.argsort(-scores, axis=1, kind="stable")[:, : max(top)])
         kept += positions
     if not kept:
-        reason = reader.bad[0].reason if reader.bad else "no paths"
-        raise ValueError(f"`paths` must hold a readable picture. Received: {reason}")
+        raise ValueError(f"`paths` must hold a readable picture. Received: {reader.bad[0].reason}")
     names = tuple(os.fspath(paths[i]) for i in kept)
     return Result(names, labels[kept], np.concatenate(ranked), top, tuple(reader.bad))
 

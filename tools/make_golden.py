@@ -130,6 +130,22 @@ def fill(state, names, scales, chosen):
             state[name].copy_(torch.from_numpy(made))
 
 
+def multiply_adds(model, x):
+    """Counts those of convolutions and linear layers for one picture."""
+    counts = []
+
+    def count(module, inputs, output):
+        places = output[0, 0].numel() if isinstance(module, nn.Conv2d) else 1
+        counts.append(module.weight.numel() * places)
+
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    model(x)
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
+
+
 @torch.inference_mode()
 def make(stem, what, build, side):
     """Runs one reference; returns its golden record."""
@@ -162,7 +178,9 @@ def make(stem, what, build, side):
             stride = 2 ** round(math.log2(side / map_.shape[-1]))
             features[stride] = map_.mean(dim=(0, 2, 3)).float().numpy()
     shapes = {published: tuple(state[name].shape) for name, published in names.items()}
-    return parity.Golden(what, shapes, scales, logits, features)
+    params = sum(p.numel() for p in model.parameters())
+    macs = multiply_adds(model, pictures(side))
+    return parity.Golden(what, params, macs, shapes, scales, logits, features)
 
 
 def main():

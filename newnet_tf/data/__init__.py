@@ -1,0 +1,1 @@
+"""Pictures, preprocessing and labels. Importing this package loads nothing; ask for its modules."""

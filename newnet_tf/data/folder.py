@@ -1,0 +1,61 @@
+"""Folders of labelled pictures."""
+
+import os
+from pathlib import Path
+
+from newnet_tf.data.images import ImageError, list_images
+from newnet_tf.data.labels import imagenet_labels
+
+SHAPES = (
+    "`folder` must hold one subfolder of pictures a class, or pictures named `<wnid>_<anything>` "
+    "(as n02123045_tabby.JPEG), and not both"
+)
+
+
+def labelled_files(folder: str | os.PathLike) -> tuple[list[Path], list[int], list[str]]:
+    """Lists the pictures of a folder with their classes.
+
+    Two shapes are understood: one subfolder a class, numbered in the order of their sorted names
+    (pictures may lie deeper); or a flat folder of ImageNet pictures, `<wnid>_<anything>`, numbered
+    as ImageNet's 1,000 classes are.
+
+    Args:
+        folder: path.
+
+    Returns:
+        (paths, labels, class names): sorted files, an int for each, the name of each class.
+
+    Raises:
+        ImageError: where the folder has neither shape or mixes them, or a class has no picture.
+    """
+    paths = list_images(folder)
+    root = Path(folder)
+    classes = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    flat = [p for p in paths if p.parent == root]
+    if flat and classes:
+        raise ImageError(
+            f"{SHAPES}. Received: {str(folder)!r}, with {flat[0].name!r} beside {classes[0]!r}"
+        )
+    return _flat(paths) if flat else _by_subfolder(root, paths, classes)
+
+
+def _by_subfolder(root, paths, classes):
+    rank = {name: i for i, name in enumerate(classes)}
+    labels = [rank[p.relative_to(root).parts[0]] for p in paths]
+    empty = sorted(set(classes) - {classes[i] for i in labels})
+    if empty:
+        raise ImageError(
+            f"each class of `folder` must hold a picture. Received: {str(root)!r}, "
+            f"with none in {empty}"
+        )
+    return paths, labels, classes
+
+
+def _flat(paths):
+    known = imagenet_labels()
+    rank = {label.wnid: i for i, label in enumerate(known)}
+    wnids = [p.name.split("_", 1)[0] for p in paths]
+    for path, wnid in zip(paths, wnids, strict=True):
+        if wnid not in rank:
+            raise ImageError(f"{SHAPES}. Received: {str(path)!r}")
+    return paths, [rank[wnid] for wnid in wnids], [label.name for label in known]

@@ -1,0 +1,209 @@
+"""Picture files to arrays: any kind that Pillow opens becomes uint8 RGB, or a clear error.
+
+What every kind becomes: grey and grey with alpha are repeated into three channels; palettes are
+looked up; alpha is dropped, not blended (as `convert("RGB")` does and torchvision and timm expect);
+CMYK and YCCK are converted without a colour profile; 16 bits a channel keep their upper eight; of an
+animation the first frame is taken. EXIF orientation is applied unless `exif=False`: a phone stores
+its pictures turned. (torchvision and timm ignore it; so does the `tf.data` form of preprocessing.
+Pillow itself turns TIFF files, whatever is asked.)
+"""
+
+import io
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+ON_ERROR = ("skip", "raise")
+KINDS = "a picture must be a whole JPEG, PNG, GIF, WebP, BMP, TIFF or PPM file"
+
+
+class ImageError(ValueError):
+    """A picture that cannot be read: the message names it, what was expected and what came."""
+
+
+@dataclass(frozen=True)
+class BadImage:
+    """A picture that was skipped, and why."""
+
+    path: str
+    reason: str
+
+
+def read_image(source: object, exif: bool = True) -> np.ndarray:
+    """Reads one picture as 8-bit RGB.
+
+    Args:
+        source: path, bytes of an encoded picture, PIL image, or uint8 array of shape
+            (height, width, 3), which is returned as it is.
+        exif: bool, whether to turn the picture as its EXIF orientation says. Default: True.
+
+    Returns:
+        uint8 array of shape (height, width, 3).
+
+    Raises:
+        ImageError: for anything that is not a whole picture of 1 to `PIL.Image.MAX_IMAGE_PIXELS`
+            pixels; the message names the file.
+
+    Example:
+        >>> read_image("photo.jpg").shape
+        (480, 640, 3)
+    """
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[-1] != 3 or not source.size:
+            raise ImageError(
+                "A picture given as an array must be uint8 of shape (height, width, 3). "
+                f"Received: dtype={source.dtype}, shape={source.shape}"
+            )
+        return source
+    name = _name(source)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if isinstance(source, Image.Image):
+                return _rgb(source, exif)
+            with Image.open(_openable(source, name)) as picture:
+                return _rgb(picture, exif)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from None
+    except Image.UnidentifiedImageError:
+        raise ImageError(f"{name}: {KINDS}. Received: a file of no known format") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        limit = f"a picture must have at most {Image.MAX_IMAGE_PIXELS} pixels"
+        raise ImageError(f"{name}: {limit}. Received: {error}") from None
+    except Exception as error:  # decoders raise anything on damaged bytes, SyntaxError included
+        found = f"a truncated or damaged file ({type(error).__name__}: {error})"
+        raise ImageError(f"{name}: {KINDS}. Received: {found}") from error
+
+
+def list_images(folder: str | os.PathLike) -> list[Path]:
+    """Returns the picture files below `folder`, by suffix, sorted; hidden ones are left out.
+
+    Raises:
+        ImageError: where the folder is missing or holds no picture.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise ImageError(f"`folder` must be an existing folder. Received: {str(folder)!r}")
+    found = [p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
+    shown = [p for p in found if not any(s.startswith(".") for s in p.relative_to(root).parts)]
+    if not shown:
+        kinds = " ".join(SUFFIXES)
+        raise ImageError(
+            f"`folder` must hold pictures ({kinds}). Received: {str(folder)!r}, which has none"
+        )
+    return sorted(shown)
+
+
+def read_images(
+    paths: Iterable[object], on_error: str = "skip", exif: bool = True
+) -> "ImageReader":
+    """Reads many pictures, one at a time, and keeps count of those that cannot be read.
+
+    Args:
+        paths: sources as `read_image` takes them.
+        on_error: `"skip"` (default: leave bad pictures out, count them, and name them in one
+            warning at the end) or `"raise"` (stop at the first).
+        exif: bool, as in `read_image`.
+
+    Returns:
+        An `ImageReader`: iterate over it for (position in `paths`, uint8 array).
+
+    Example:
+        >>> reader = read_images(list_images("photos"))
+        >>> shapes = {position: image.shape for position, image in reader}
+        >>> reader.read, [bad.path for bad in reader.bad]
+    """
+    if on_error not in ON_ERROR:
+        raise ValueError(f"`on_error` must be among {ON_ERROR}. Received: on_error={on_error!r}")
+    return ImageReader(list(paths), on_error, exif)
+
+
+class ImageReader:
+    """What `read_images` returns: iterable once or more, counting anew each time.
+
+    Attributes:
+        read: int, pictures read so far. bad: list of `BadImage`, those skipped so far.
+    """
+
+    def __init__(self, paths: list[object], on_error: str, exif: bool):
+        self.paths = paths
+        self.read = 0
+        self.bad: list[BadImage] = []
+        self._skip = on_error == "skip"
+        self._exif = exif
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        self.read, self.bad = 0, []
+        for position, path in enumerate(self.paths):
+            try:
+                image = read_image(path, self._exif)
+            except ImageError as error:
+                if not self._skip:
+                    raise
+                self.bad.append(BadImage(_name(path), str(error)))
+                continue
+            self.read += 1
+            yield position, image
+        if self.bad:
+            lines = "".join(f"\n  {bad.reason}" for bad in self.bad)
+            count = f"{len(self.bad)} of {len(self.paths)} pictures skipped"
+            warnings.warn(f"{count}:{lines}", stacklevel=2)
+
+
+def _name(source: object) -> str:
+    if isinstance(source, bytes):
+        return f"<{len(source)} bytes>"
+    if isinstance(source, Image.Image):
+        return getattr(source, "filename", "") or f"<PIL image, mode {source.mode}>"
+    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else type(source).__name__
+
+
+def _openable(source: object, name: str):
+    """Returns what `Image.open` takes, after the checks whose errors Pillow words poorly."""
+    if isinstance(source, bytes):
+        if not source:
+            raise ImageError(f"{KINDS}. Received: no bytes")
+        return io.BytesIO(source)
+    if not isinstance(source, (str, os.PathLike)):
+        raise ImageError(
+            "a picture must be a path, bytes, a PIL image or a uint8 array. "
+            f"Received: {type(source).__name__}"
+        )
+    path = Path(source)
+    if path.is_dir():
+        raise ImageError(f"{KINDS}. Received: a folder")
+    if not path.is_file():
+        raise ImageError(f"{KINDS}. Received: a path where no file is")
+    if not path.stat().st_size:
+        raise ImageError(f"{KINDS}. Received: an empty file (0 bytes)")
+    return path
+
+
+def _rgb(picture: Image.Image, exif: bool) -> np.ndarray:
+    """Decodes, turns and converts a picture (the frame that it stands at)."""
+    picture.load()
+    sixteen_bits = picture.mode.startswith("I;16") or (
+        picture.mode == "I" and picture.format in ("PNG", "PPM")
+    )
+    if exif:
+        picture = ImageOps.exif_transpose(picture)
+    if sixteen_bits:
+        grey = (np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
+    if picture.mode in ("I", "F"):
+        raise ImageError(
+            "a picture must have 1, 8 or 16 bits a channel, so that its range is known. "
+            f"Received: mode {picture.mode!r} (32 bits)"
+        )
+    if picture.mode == "P" and "transparency" in picture.info:
+        picture = picture.convert("RGBA")  # Pillow warns when it drops a palette's alpha at once
+    return np.array(picture.convert("RGB"))
