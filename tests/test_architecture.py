@@ -9,12 +9,12 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "newnet_tf"
 ORDER = ("results", "lazy", "cards", "blocks", "stages", "variants", "applications", "zoo", "cli")
-SIDE_ROOMS = ("weights", "data", "deploy", "profiling", "evaluation")
-MAY_IMPORT_ZOO = ("cli",)
+SIDE_ROOMS = ("weights", "data", "deploy", "profiling", "evaluation", "probe")
 ALLOWED = {
     "weights": {"results", "lazy", "cards"},
     "data": {"results", "lazy", "cards"},
     "evaluation": {"results", "lazy", "cards", "data"},
+    "probe": {"evaluation"},
     "profiling": {"results", "lazy", "cards", "data", "deploy"},
     "deploy": {"results", "lazy", "cards", "data", "profiling", "weights"},
 }

@@ -94,6 +94,13 @@ def test_tables_merge_and_are_stamped(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["latency.csv"]
 
 
+def test_tables_keep_columns_that_new_rows_lack(tmp_path):
+    results.record("t", [{"model": "a", "old": 1}, {"model": "b", "new": 2}], folder=tmp_path)
+    results.record("t", [{"model": "c"}], folder=tmp_path)
+    rows = {row["model"]: (row["old"], row["new"]) for row in results.read("t", tmp_path)}
+    assert rows == {"a": ("1", ""), "b": ("", "2"), "c": ("", "")}
+
+
 def test_a_failed_record_leaves_the_table_alone(tmp_path):
     results.record("t", [{"model": "a"}], folder=tmp_path)
     before = (tmp_path / "t.csv").read_bytes()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import newnet_tf
+from newnet_tf.profiling.cost import cost
 from newnet_tf.weights import convert, parity
 from newnet_tf.weights.checkpoint import Checkpoint
 from newnet_tf.zoo import resolve
@@ -54,6 +55,13 @@ def test_equals_reference(path, double_precision):
         for map_, (stride, reference) in zip(maps, golden.features.items(), strict=True):
             ours = np.asarray(map_).mean(axis=(0, 1, 2))
             np.testing.assert_allclose(ours, reference, atol=1e-5, err_msg=f"stride {stride}")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_costs_what_the_reference_costs(path):
+    golden = parity.Golden.read(path)
+    measured = cost(newnet_tf.create(path.stem.partition(".")[0], weights=None))
+    assert (measured.params, measured.macs) == (golden.params, golden.macs)
 
 
 def test_float32_equals_reference_too():

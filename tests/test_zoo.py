@@ -46,7 +46,7 @@ FIGURES = {
     "mobilenet_v1_100": (4_231_976, 568.7e6),
     "mobilenet_v2_050": (1_968_680, 97.1e6),
     "mobilenet_v2_100": (3_504_872, 300.8e6),
-    "mobilenet_v2_140": (6_108_776, 583.3e6),
+    "mobilenet_v2_140": (6_108_776, 582.2e6),
     "gluon_mobilenet_v2_100": (3_505_960, 313.6e6),
 }
 FIGURES |= {f"tf_{name}": figures for name, figures in FIGURES.items() if name[:3] == "mob"}
@@ -71,7 +71,7 @@ def test_parameters_macs_and_config(name):
     measured = cost(model)
     params, macs = FIGURES[name]
     assert measured.params == params
-    assert measured.macs == pytest.approx(macs, rel=1e-3 if macs % 1e6 else 2e-3)
+    assert measured.macs == pytest.approx(macs, rel=1e-3)
     again = keras.Model.from_config(model.get_config())
     assert [x.name for x in again.layers if x.weights] == [
         x.name for x in model.layers if x.weights

@@ -43,7 +43,7 @@ def record(
 
     Args:
         table: str, the table's name; the file is `<table>.csv`.
-        rows: mappings, all with the same columns.
+        rows: mappings; a column that one lacks is left empty there.
         keys: columns that identify a row: an old row with equal keys is replaced.
         folder: where the table lives; default: the package's own results.
 
@@ -54,10 +54,11 @@ def record(
     fresh = [{k: _text(v) for k, v in row.items()} | stamp for row in rows]
     if not fresh:
         raise ValueError(f"`rows` must hold at least one row for table {table!r}. Received: none")
-    columns = [c for c in fresh[0] if c not in STAMP] + list(STAMP)
     replaced = {tuple(row[k] for k in keys) for row in fresh}
     kept = [r for r in read(table, folder) if tuple(r.get(k) for k in keys) not in replaced]
     merged = sorted(kept + fresh, key=lambda row: [row.get(k) or "" for k in keys])
+    named = dict.fromkeys(column for row in [*fresh, *kept] for column in row)
+    columns = [c for c in named if c not in STAMP] + list(STAMP)
     path = Path(folder or HERE) / f"{table}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{table}.")

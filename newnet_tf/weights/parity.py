@@ -25,6 +25,7 @@ class Golden:
 
     Args:
         reference: str, what was run, e.g. `"timm 1.0.31 rexnet_100"`.
+        params, macs: int, its parameters, and its multiply-adds at the first side.
         shapes: {tensor name: shape} of its checkpoint.
         scales: {batch norm's module name: mean batch variance of its input}.
         logits: {input side: array (2, classes)}.
@@ -32,6 +33,8 @@ class Golden:
     """
 
     reference: str
+    params: int
+    macs: int
     shapes: Mapping[str, tuple[int, ...]]
     scales: Mapping[str, float]
     logits: Mapping[int, np.ndarray]
@@ -43,6 +46,8 @@ class Golden:
         arrays |= {f"features_{stride}": array for stride, array in self.features.items()}
         record = {
             "reference": self.reference,
+            "params": self.params,
+            "macs": self.macs,
             "shapes": {name: list(shape) for name, shape in self.shapes.items()},
             "scales": self.scales,
         }
@@ -61,7 +66,8 @@ class Golden:
             kind, number = name.split("_")
             numbered[kind][int(number)] = array
         shapes = {name: tuple(shape) for name, shape in record["shapes"].items()}
-        return cls(record["reference"], shapes, record["scales"], **numbered)
+        counts = record["params"], record["macs"]
+        return cls(record["reference"], *counts, shapes, record["scales"], **numbered)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Returns the made-up checkpoint."""
