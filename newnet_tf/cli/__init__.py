@@ -17,7 +17,7 @@ COMMANDS = {
     "predict": ("predict", "classify pictures"),
     "convert": ("convert", "turn a checkpoint into a file that newnet_tf and Keras load"),
     "export": ("export", "write TFLite files or a SavedModel, verified"),
-    "verify": ("verify", "compare TFLite files with the Keras model they came from"),
+    "verify": ("export", "compare TFLite files with the Keras model they came from"),
     "benchmark": ("benchmark", "time networks side by side on this CPU"),
     "demo": ("demo", "the whole way once: classify, export, verify, time, report"),
 }

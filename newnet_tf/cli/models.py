@@ -1,0 +1,182 @@
+"""What several commands ask for: a model by name or file, pictures by file or folder."""
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from newnet_tf import weights as checkpoints, zoo
+from newnet_tf.cards import Preprocess
+
+# Colour photographs that scikit-image's wheel carries, of different things.
+AT_HAND = (
+    "chelsea.png",
+    "coffee.png",
+    "rocket.jpg",
+    "astronaut.png",
+    "motorcycle_left.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "retina.jpg",
+)
+CROPS = 64
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A Keras model, its name, preprocessing, and whether its weights are real."""
+
+    model: object
+    name: str
+    preprocess: Preprocess
+    is_trained: bool
+
+
+def add_weights_arguments(parser) -> None:
+    """Adds what chooses weights and preprocessing."""
+    parser.add_argument(
+        "--weights", help="tag or checkpoint file; default: the network's public weights, if any"
+    )
+    parser.add_argument(
+        "--like", metavar="NAME", help="whose preprocessing a .keras or .tflite file of yours wants"
+    )
+
+
+def load(name: str, weights: str | None, like: str | None, classes: int | None = None) -> Loaded:
+    """Returns the model that `name` means: a network of the zoo, or a `.keras` file."""
+    keras = start_keras()
+    if not name.endswith(".keras"):
+        variant, tag = zoo.resolve(name)
+        chosen = weights or tag or variant.card.default_weights
+        is_file = chosen is not None and checkpoints.is_file(chosen)
+        model = variant.build(weights=chosen, classes=classes or 1000, classifier_activation=None)
+        record = zoo.preprocess_record(like or variant.card.name, None if is_file else chosen)
+        return Loaded(model, variant.card.name, record, chosen is not None)
+    if weights or classes:
+        raise ValueError(
+            f"a .keras file has its own weights. Received: {name} with "
+            f"weights={weights!r}, classes={classes!r}"
+        )
+    if not Path(name).is_file():
+        raise ValueError(f"`{name}` must be an existing .keras file. Received: no such file")
+    try:
+        model = keras.models.load_model(name, compile=False)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise ValueError(f"{name} must be a model that Keras saved. Received: {error}") from error
+    return Loaded(model, Path(name).stem, zoo.preprocess_record(like or model.name), True)
+
+
+def start_keras():
+    """Imports Keras and has it run once, without what TensorFlow says at both; returns it."""
+    from newnet_tf.deploy.runtime import quiet
+
+    with quiet():
+        import keras
+
+        keras.ops.add(keras.ops.ones((1,)), 1)
+    return keras
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Anything that classifies one picture: `probabilities(image)` gives shape (1, classes)."""
+
+    probabilities: object
+    class_names: Sequence[str] | None
+
+
+def classifier(name: str, weights: str | None, like: str | None) -> Classifier:
+    """Returns a classifier from a zoo name, a `.keras` or a `.tflite` file."""
+    import numpy as np
+
+    from newnet_tf.data.preprocess import apply, crop_image
+
+    if name.endswith(".tflite"):
+        from newnet_tf.deploy.runtime import Runner
+
+        run = Runner(name)
+        record = run.recipe.preprocess if run.recipe else None
+        if record is None and like is None:
+            raise ValueError(f"{name} has no recipe beside it; name its preprocessing with --like. "
+                             "Received: no .json file, no --like")  # fmt: skip
+        record = zoo.preprocess_record(like) if like else record
+        prepare = crop_image if run.takes_pixels else apply
+        scores = lambda image: run(prepare(image, record)[None])  # noqa: E731
+        classes, is_logits = run.classes, run.output != "probabilities"
+    else:
+        loaded = load(name, weights, like)
+        if not loaded.is_trained:
+            raise ValueError(f"{loaded.name} has no public weights; pass a checkpoint file with "
+                             "--weights. Received: no weights")  # fmt: skip
+        call = loaded.model
+        scores = lambda image: np.asarray(call(apply(image, loaded.preprocess)[None]))  # noqa: E731
+        classes, is_logits = call.output_shape[-1], True
+
+    def probabilities(image):
+        found = scores(image)
+        if is_logits and not (found.min() >= 0 and abs(found.sum() - 1) < 1e-3):
+            powers = np.exp(found - found.max())
+            found = powers / powers.sum()
+        return found
+
+    names = None if classes == 1000 else [f"class {i}" for i in range(classes)]
+    return Classifier(probabilities, names)
+
+
+def pictures(paths: Sequence[Path]) -> list[Path]:
+    """Returns the files that `paths` mean; a folder means the pictures in it."""
+    from newnet_tf.data.images import list_images
+
+    return [file for path in paths for file in (list_images(path) if path.is_dir() else [path])]
+
+
+def pictures_at_hand() -> list[Path]:
+    """Returns real photographs of an installed package.
+
+    Raises:
+        ValueError: where scikit-image is not installed.
+    """
+    import importlib.util
+
+    spec = importlib.util.find_spec("skimage")
+    if spec is None or spec.origin is None:
+        raise ValueError(
+            "pictures must be given, or scikit-image be installed, whose wheel carries some "
+            "(pip install 'newnet_tf[demo]'). Received: neither"
+        )
+    folder = Path(spec.origin).parent / "data"
+    return [folder / name for name in AT_HAND if (folder / name).exists()]
+
+
+def crops_at_hand(count: int = CROPS, seed: int = 0) -> list:
+    """Returns seeded random crops (8-100 % of the area) of the pictures at hand, uint8 arrays."""
+    import numpy as np
+
+    from newnet_tf.data.images import read_image
+
+    random, found = np.random.RandomState(seed), []
+    images = [read_image(path) for path in pictures_at_hand()]
+    for number in range(count):
+        image = images[number % len(images)]
+        side = np.sqrt(random.uniform(0.08, 1)) * min(image.shape[:2])
+        height = width = max(32, int(side))
+        top = random.randint(0, max(1, image.shape[0] - height))
+        left = random.randint(0, max(1, image.shape[1] - width))
+        crop = image[top : top + height, left : left + width]
+        found.append(np.ascontiguousarray(crop[:, ::-1] if random.rand() < 0.5 else crop))
+    return found
+
+
+@contextlib.contextmanager
+def no_warnings() -> Iterator[None]:
+    """Keeps Python warnings off the terminal; commands say themselves what matters."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def note(text: str) -> None:
+    """Says something on stderr."""
+    print(f"newnet: {text}", file=sys.stderr, flush=True)
