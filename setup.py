@@ -28,9 +28,12 @@ setup(
         "keras>=3.12",
         "ai-edge-litert>=2.0",
         "numpy>=1.26",
+        "filelock>=3.12",
         "h5py>=3.10",
         "huggingface_hub>=0.26",
+        "ml_dtypes>=0.4",
         "pillow>=10.3",
+        "rich>=13",
         "safetensors>=0.4.5",
     ],
     extras_require={

@@ -128,7 +128,8 @@ class Variant:
         model = keras.Model(inputs, x, name=name or self.card.name)
         if weights is not None:
             others = (variant.target for variant in REGISTRY.values() if variant is not self)
-            checkpoints.load(model, weights, self.target(), others=others)
+            own = model if input_tensor is None else keras.Model(image, x)
+            checkpoints.load(own, weights, self.target(), others=others)
         return model
 
     def _check(self, include_top, pooling, classes, weights):

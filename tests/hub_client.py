@@ -1,0 +1,95 @@
+"""A process of its own that asks for weights: one step for each argument, one line of JSON for each.
+
+The hub's library reads its environment when it is imported, so each test starts one with the address
+of its own hub.
+"""
+
+import hashlib
+import json
+import sys
+
+from newnet_tf import cards
+from newnet_tf.weights import CheckpointError, Target, fetch
+
+REPO = "timm/tiny.test_in1k"
+
+
+def build(classes):
+    """A network of one layer."""
+    import keras
+
+    image = keras.Input((1, 1, 6))
+    return keras.Model(image, keras.layers.Conv2D(classes, 1, name="classifier")(image))
+
+
+def target():
+    """What its checkpoint must fit."""
+    naming = cards.Naming(name="timm", layers={"classifier": "conv"})
+    return Target(cards.Card(name="tiny", title="Tiny"), (naming,), ("classifier",), build)
+
+
+def weights(*sources):
+    """A card's weights with these sources."""
+    return cards.Weights(
+        tag="test_in1k",
+        sources=sources,
+        licence="MIT",
+        origin="nobody",
+        preprocess=cards.Preprocess(),
+        classes=4,
+    )
+
+
+def digest(tensors):
+    """A digest of arrays by name."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name}{tensor.shape}".encode() + tensor.tobytes())
+    return found.hexdigest()
+
+
+def obtain(**arguments):
+    """Fetches the tiny weights."""
+    from newnet_tf.weights import checkpoint
+
+    try:
+        path = fetch.obtain(target(), weights(cards.Hub(repo=REPO, **arguments)))
+    except CheckpointError as error:
+        return {"error": f"{error}"}
+    kept = checkpoint.read(path)
+    return {"file": path.name, "digest": digest(kept.tensors), **kept.metadata}
+
+
+def rexnet():
+    """Builds a public network with its weights."""
+    from newnet_tf.applications import ReXNet100
+    from newnet_tf.weights.checkpoint import tensors_of
+
+    model = ReXNet100(weights="imagenet")
+    return {"digest": digest(tensors_of(model)), "torch": "torch" in sys.modules}
+
+
+def forget():
+    """Removes what was converted."""
+    for path in (fetch.home() / "weights").glob("*.safetensors"):
+        path.unlink()
+    return {}
+
+
+def wait():
+    """Waits for a line from the parent."""
+    sys.stdin.readline()
+    return {}
+
+
+STEPS = {
+    "obtain": obtain,
+    "obtain-exact": lambda: obtain(sha256="0" * 64),
+    "rexnet": rexnet,
+    "forget": forget,
+    "wait": wait,
+}
+
+if __name__ == "__main__":
+    for step in sys.argv[1:]:
+        print(json.dumps(STEPS[step]()), flush=True)

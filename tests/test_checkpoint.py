@@ -1,0 +1,489 @@
+"""Reading checkpoint files: every format, honest and hostile; writing them whole or not at all."""
+
+import contextlib
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import warnings
+import zipfile
+
+import h5py
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch_files
+from torch_files import Call, Name, Raw, Tensor
+
+from newnet_tf import weights
+from newnet_tf.weights import CheckpointError, archive, checkpoint, hdf5
+
+SAVERS = {"zip": torch_files.save_zip, "stream": torch_files.save_stream}
+ARRAYS = {
+    "conv.weight": np.arange(24, dtype="f4").reshape(2, 3, 2, 2) / 7,
+    "conv.bias": np.array([1.5, -2.25], "f4"),
+}
+
+
+@pytest.fixture(params=SAVERS)
+def save(request):
+    """Writes a value as one of PyTorch's two kinds of file."""
+    return SAVERS[request.param]
+
+
+def write(path, arrays=ARRAYS):
+    """Writes `arrays` in the format that the suffix of `path` asks for."""
+    if path.suffix in (".pth", ".pt"):
+        (torch_files.save_zip if path.suffix == ".pth" else torch_files.save_stream)(path, arrays)
+    elif path.suffix == ".npz":
+        np.savez(path, **arrays)
+    elif path.suffix == ".safetensors":
+        path.write_bytes(safetensors.numpy.save(arrays))
+    elif path.suffix == ".keras":
+        inner = path.with_suffix(".h5")
+        write(inner, arrays)
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("config.json", "{not json: never parsed")
+            file.writestr("model.weights.h5", inner.read_bytes())
+    else:
+        with h5py.File(path, "w") as file:
+            for number, (name, array) in enumerate(arrays.items()):
+                file[f"layers/conv2d_{number}/vars/0"] = array
+                file[f"layers/conv2d_{number}/vars"].attrs["name"] = name
+    return path
+
+
+FORMATS = ("a.pth", "a.pt", "a.npz", "a.safetensors", "a.weights.h5", "a.keras")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_gives_the_same_numbers(tmp_path, name):
+    found = checkpoint.read(write(tmp_path / name))
+    keras = name.endswith((".h5", ".keras"))
+    assert found.kind == weights.suffix(name)
+    assert len(found.tensors) == len(ARRAYS)
+    for key, array in ARRAYS.items():
+        tensor = found.tensors[f"{key}/0" if keras else key]
+        assert tensor.dtype == np.float32
+        np.testing.assert_array_equal(tensor, array)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_named_and_counted(tmp_path, name, bad):
+    arrays = {"good": np.ones(3, "f4"), "spoilt": np.array([bad, 1, bad, 2], "f4")}
+    with pytest.raises(CheckpointError, match="2 of the 4 values of its tensor 'spoilt"):
+        checkpoint.read(write(tmp_path / name, arrays))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_damage_is_an_error_that_names_the_file(tmp_path, name):
+    whole = write(tmp_path / name).read_bytes()
+    path = tmp_path / f"damaged_{name}"
+    for data in (b"", b"\0", b"garbage" * 40, whole[:20], whole[: len(whole) // 2], whole[:-9]):
+        path.write_bytes(data)
+        with pytest.raises(CheckpointError, match=f"'damaged_{name}' must be .*Received: .*{name}"):
+            checkpoint.read(path)
+    path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="it is empty"):
+        checkpoint.read(path)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_damage_ends_in_another_error(tmp_path, name):
+    whole = write(tmp_path / name).read_bytes()
+    path = tmp_path / f"damaged_{name}"
+    random = np.random.default_rng(0)
+    for _ in range(5 if name.endswith((".h5", ".keras")) else 200):
+        data = bytearray(whole)
+        for place in random.integers(len(data), size=3):
+            data[place] = random.integers(256)
+        path.write_bytes(data)
+        with contextlib.suppress(CheckpointError):
+            found = checkpoint.read(path)
+            assert all(np.isfinite(t).all() for t in found.tensors.values())
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", ml_dtypes.bfloat16, "i8", "i4", "u1", "?"])
+def test_torch_types(tmp_path, save, dtype):
+    array = np.array([[0, 1, 2], [3, 4, 5.5]]).astype(dtype)
+    save(tmp_path / "a.pth", {"a": array, "scalar": array[1:, 2].reshape(())})
+    found = checkpoint.read(tmp_path / "a.pth").tensors
+    real = array.astype("f4") if np.dtype(dtype).kind not in "iub" else array
+    assert found["a"].dtype == real.dtype
+    assert found["scalar"].shape == ()
+    np.testing.assert_array_equal(found["a"], real)
+    np.testing.assert_array_equal(found["scalar"], real[1, 2])
+
+
+def test_torch_views_of_one_storage(tmp_path, save):
+    base = np.arange(24, dtype="f4")
+    views = {
+        "all": Tensor(base, 0, (24,), (1,)),
+        "transposed": Tensor(base, 3, (4, 3), (1, 4)),
+        "every_fifth": Tensor(base, 0, (5,), (5,)),
+        "empty": Tensor(base, 24, (0, 3), (3, 1)),
+    }
+    save(tmp_path / "a.pt", views)
+    found = checkpoint.read(tmp_path / "a.pt").tensors
+    np.testing.assert_array_equal(found["all"], base)
+    np.testing.assert_array_equal(found["transposed"], base[3:15].reshape(3, 4).T)
+    np.testing.assert_array_equal(found["every_fifth"], base[::5])
+    assert found["empty"].shape == (0, 3)
+
+
+def test_torch_state_dict_is_found_inside_a_training_checkpoint(tmp_path, save):
+    inner = {f"module.{name}": array for name, array in ARRAYS.items()} | {"module.note": "x"}
+    state = Call(Name("collections", "OrderedDict"), ())
+    momentum = {"momentum": np.ones(2, "f4")}
+    saved = {"epoch": 3, "optimizer": momentum, "state_dict": inner, "empty": state}
+    save(tmp_path / "a.pth", saved)
+    found = checkpoint.read(tmp_path / "a.pth")
+    assert list(found.tensors) == list(ARRAYS)
+    assert set(found.skipped) == {"epoch", "optimizer", "empty", "state_dict/module.note"}
+
+
+def test_torch_averaged_weights_are_preferred(tmp_path, save):
+    save(
+        tmp_path / "a.pth",
+        {"model": {"a": np.zeros(2, "f4")}, "model_ema": {"a": np.ones(2, "f4")}},
+    )
+    np.testing.assert_array_equal(checkpoint.read(tmp_path / "a.pth").tensors["a"], [1, 1])
+
+
+def test_torch_parameters_and_module_versions_are_understood(tmp_path, save):
+    parameter = Call(Name("torch._utils", "_rebuild_parameter"), (ARRAYS["conv.bias"], True, None))
+    versions = b"}X\x09\0\0\0_metadata}sb"  # what PyTorch hangs on a state dict, by BUILD
+    ordered = b"ccollections\nOrderedDict\n)R" + versions
+    save(tmp_path / "a.pth", {"a": parameter, "extra": Raw(ordered)})
+    found = checkpoint.read(tmp_path / "a.pth")
+    np.testing.assert_array_equal(found.tensors["a"], ARRAYS["conv.bias"])
+    assert found.skipped == ("extra",)
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        (Call(Name("os", "system"), ("touch {marker}",)), "os.system"),
+        (Call(Name("posix", "system", stacked=True), ("touch {marker}",)), "posix.system"),
+        (Call(Name("builtins", "exec"), ("open('{marker}', 'w')",)), "builtins.exec"),
+        (Call(Name("torch", "load"), ("{marker}",)), "torch.load"),
+        (Call(Name("torch.storage", "_load_from_bytes"), ("",)), "torch.storage._load_from_bytes"),
+        (Call(Name("newnet_tf.weights", "save"), ("", "")), "newnet_tf.weights.save"),
+        (Raw(b"cargparse\nNamespace\n)\x81"), "argparse.Namespace"),
+        (Raw(b"(ios\nsystem\n"), "instruction INST"),
+        (Raw(b"\x82\x01"), "instruction EXT1"),
+        (Raw(b"Nr\xff\xff\xff\x7f"), "absurd number"),
+        (Raw(b"ctorch\nFloatStorage\n)R"), "FloatStorage is not a function"),
+        (Raw(b"ctorch._utils\n_rebuild_tensor_v2\nN}X\x01\0\0\0a\x88s\x86b"), ""),
+        (Raw(b"ccollections\nOrderedDict\nN}X\x01\0\0\0a\x88s\x86b"), ""),
+    ],
+)
+def test_hostile_pickles_are_refused_by_name(tmp_path, save, value, named):
+    marker = tmp_path / "executed"
+
+    def aim(value):
+        if isinstance(value, Call):
+            return Call(value.function, tuple(a.format(marker=marker) for a in value.arguments))
+        return value
+
+    save(tmp_path / "a.pth", {"good": ARRAYS["conv.bias"], "bad": aim(value)})
+    with pytest.raises(CheckpointError, match=rf"{named}.*Received: "):
+        checkpoint.read(tmp_path / "a.pth")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        Tensor(np.zeros(6, "f4"), 1, (2, 3), (3, 1)),
+        Tensor(np.zeros(6, "f4"), 0, (2, 3), (4, 1)),
+        Tensor(np.zeros(6, "f4"), 6, (1,), (1,)),
+        Tensor(np.zeros(6, "f4"), 0, (2,), (-1,)),
+        Tensor(np.zeros(6, "f4"), -1, (2,), (1,)),
+        Tensor(np.zeros(6, "f4"), 0, (10**12,), (0,)),
+        Tensor(np.zeros(6, "f4"), 0, (10**30, 10**30), (1, 1)),
+        Tensor(np.zeros(6, "f4"), 0, (2, 3), (3,)),
+        Tensor(np.zeros(6, "f4"), 0, (True,), (1,)),
+        Tensor(np.zeros(6, "f4"), 0, ("6",), (1,)),
+    ],
+)
+def test_views_beyond_their_storage_are_refused(tmp_path, save, view):
+    save(tmp_path / "a.pth", {"a": view})
+    with pytest.raises(CheckpointError, match=r"'a.pth' must be a PyTorch checkpoint"):
+        checkpoint.read(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("saved", [{}, {"epoch": 3}, [np.ones(2, "f4")], 7, {"model": {"x": {}}}])
+def test_torch_files_without_named_tensors_are_refused(tmp_path, save, saved):
+    save(tmp_path / "a.pth", saved)
+    with pytest.raises(CheckpointError, match=r"holds no tensors|not hold a dictionary"):
+        checkpoint.read(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("extra", "found"),
+    [
+        ({"archive/data/0": b"\0" * 7}, "7 bytes"),
+        ({"../evil": b""}, "points out of the archive"),
+        ({"/evil": b""}, "points out of the archive"),
+        ({"a\\..\\evil": b""}, "points out of the archive"),
+        ({"archive/constants.pkl": b"", "archive/code/m.py": b""}, "TorchScript"),
+        ({"archive/byteorder": b"big"}, "little-endian"),
+        ({"other/data.pkl": b""}, "not exactly one"),
+    ],
+)
+def test_torch_archives_with_tricks_are_refused(tmp_path, extra, found):
+    torch_files.save_zip(tmp_path / "a.pth", ARRAYS, extra=extra.items())
+    with pytest.raises(CheckpointError, match=found):
+        checkpoint.read(tmp_path / "a.pth")
+
+
+def test_a_member_that_is_missing_or_twice_there_is_refused(tmp_path):
+    whole, path = tmp_path / "whole.pth", tmp_path / "a.pth"
+    torch_files.save_zip(whole, ARRAYS)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w") as file:
+        file.writestr("archive/data.pkl", source.read("archive/data.pkl"))
+    with pytest.raises(CheckpointError, match="no member 'archive/data/0'"):
+        checkpoint.read(path)
+    with warnings.catch_warnings(), zipfile.ZipFile(whole, "a") as file:
+        warnings.simplefilter("ignore")  # zipfile warns of what is done here on purpose
+        file.writestr("archive/data/0", b"\0" * 96)
+    with pytest.raises(CheckpointError, match="same name"):
+        checkpoint.read(whole)
+
+
+def test_an_archive_that_would_burst_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "FREE", 1 << 16)
+    np.savez_compressed(tmp_path / "fair.npz", a=np.zeros(1000, "f4"))
+    assert checkpoint.read(tmp_path / "fair.npz").tensors["a"].shape == (1000,)
+    np.savez_compressed(tmp_path / "bomb.npz", a=np.zeros(10**6, "f4"))
+    with pytest.raises(CheckpointError, match="claims to unpack to 4000"):
+        checkpoint.read(tmp_path / "bomb.npz")
+
+
+def test_torch_stream_of_the_other_endianness_is_refused(tmp_path):
+    torch_files.save_stream(tmp_path / "a.pth", ARRAYS, little_endian=False)
+    with pytest.raises(CheckpointError, match="little-endian"):
+        checkpoint.read(tmp_path / "a.pth")
+
+
+def test_reading_torch_files_needs_no_torch(tmp_path, save, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # an import of it would now fail
+    save(tmp_path / "a.pth", ARRAYS)
+    assert list(checkpoint.read(tmp_path / "a.pth").tensors) == list(ARRAYS)
+
+
+def test_npz_of_objects_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", a=np.array([{"x": 1}], object))
+    with pytest.raises(CheckpointError, match="holds object, not numbers"):
+        checkpoint.read(tmp_path / "a.npz")
+
+
+def test_npz_keeps_order_and_refuses_absurd_shapes(tmp_path):
+    array = np.asfortranarray(np.arange(6, dtype="f4").reshape(2, 3))
+    np.savez(tmp_path / "a.npz", a=array)
+    np.testing.assert_array_equal(checkpoint.read(tmp_path / "a.npz").tensors["a"], array)
+    with zipfile.ZipFile(tmp_path / "a.npz") as file:
+        data = file.read("a.npy")
+    for shape, found in (
+        (b"(2, 9000000000)", "claims the shape (2, 9000000000), but has 24 bytes"),
+        (b"(2, 3", "is not an array"),
+    ):
+        with zipfile.ZipFile(tmp_path / "b.npz", "w") as file:
+            file.writestr("a.npy", data.replace(b"(2, 3), }".ljust(20), (shape + b", }").ljust(20)))
+        with pytest.raises(CheckpointError, match=re.escape(found)):
+            checkpoint.read(tmp_path / "b.npz")
+
+
+def safetensors_file(path, header, data=b"\0" * 8):
+    header = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 8]}},
+        {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 800]}},
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F64", "shape": [1], "data_offsets": [-8, 0]}},
+        {"a": {"dtype": "C64", "shape": [1], "data_offsets": [0, 8]}},
+        b"{",
+        (
+            b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},'
+            b'"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+        ),
+    ],
+)
+def test_safetensors_that_contradict_themselves_are_refused(tmp_path, header):
+    path = safetensors_file(tmp_path / "a.safetensors", header)
+    with pytest.raises(CheckpointError, match=r"'a.safetensors' must be a"):
+        checkpoint.read(path)
+
+
+def test_safetensors_narrow_types_and_metadata(tmp_path):
+    arrays = {"a": np.array([1.5, 2], ml_dtypes.bfloat16), "b": np.array([0.5], "f2")}
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(safetensors.numpy.save(arrays, metadata={"licence": "MIT"}))
+    found = checkpoint.read(path)
+    assert {t.dtype for t in found.tensors.values()} == {np.dtype("f4")}
+    np.testing.assert_array_equal(found.tensors["a"], [1.5, 2])
+    assert found.metadata == {"licence": "MIT"}
+
+
+def test_hdf5_links_and_external_data_give_nothing_away(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"\0" * 64)
+    path = write(tmp_path / "a.weights.h5")
+    with h5py.File(path, "a") as file:
+        file["layers/soft"] = h5py.SoftLink("/layers/conv2d_0")
+        file["layers/far"] = h5py.ExternalLink(f"{secret}", "/x")
+    assert len(checkpoint.read(path).tensors) == 2
+    with h5py.File(path, "a") as file:
+        shape = {"shape": (16,), "dtype": "f4"}
+        file["layers"].create_dataset("x/vars/0", external=[(f"{secret}", 0, 64)], **shape)
+        file["layers/x/vars"].attrs["name"] = "x"
+    with pytest.raises(CheckpointError, match="'layers/x/vars/0' points to another file"):
+        checkpoint.read(path)
+    layout = h5py.VirtualLayout((16,), "f4")
+    layout[:] = h5py.VirtualSource(f"{secret}", "x", (16,))
+    with h5py.File(path, "a") as file:
+        del file["layers/x"]
+        file["layers"].create_virtual_dataset("y/vars/0", layout)
+        file["layers/y/vars"].attrs["name"] = "y"
+    with pytest.raises(CheckpointError, match="'layers/y/vars/0' points to another file"):
+        checkpoint.read(path)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "found"),
+    [
+        ({"shape": (10**9, 10**3), "dtype": "f4", "chunks": (1, 1)}, "big", "absurd shape"),
+        ({"data": "words"}, "text", "holds object, not numbers"),
+        ({"data": [1.0]}, None, "does not name its layer"),
+    ],
+)
+def test_hdf5_that_is_absurd_strange_or_nameless_is_refused(tmp_path, dataset, name, found):
+    with h5py.File(tmp_path / "a.weights.h5", "w") as file:
+        file.create_dataset("layers/x/vars/0", **dataset)
+        if name:
+            file["layers/x/vars"].attrs["name"] = name
+    with pytest.raises(CheckpointError, match=found):
+        checkpoint.read(tmp_path / "a.weights.h5")
+
+
+@pytest.mark.parametrize(
+    ("program", "found"),
+    [("import os; os.abort()", "crashed on it"), ("import time; time.sleep(9)", "not read in 1")],
+)
+def test_a_file_that_crashes_or_stops_the_hdf5_library(tmp_path, monkeypatch, program, found):
+    monkeypatch.setattr(hdf5, "COMMAND", (sys.executable, "-c", program))
+    monkeypatch.setattr(hdf5, "PATIENCE", 1)
+    with pytest.raises(CheckpointError, match=f"'a.weights.h5' must be an HDF5 file.*{found}"):
+        checkpoint.read(write(tmp_path / "a.weights.h5"))
+
+
+def test_hdf5_before_keras_3(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["conv/conv/depthwise_kernel:0"] = np.ones((3, 3, 2, 1), "f4")
+        file["model_weights/bn/bn/gamma"] = np.ones(2, "f4")
+        file["optimizer_weights/adam/iteration"] = 3
+    found = checkpoint.read(path)
+    assert set(found.tensors) == {"conv/depthwise_kernel", "bn/gamma"}
+    assert found.skipped == ("optimizer_weights/adam/iteration",)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A small Keras model with an optimizer's state, a seed and batch norm statistics."""
+    import keras
+
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, name="first")(image)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Dropout(0.5)(x))
+    model = keras.Model(image, keras.layers.Dense(2, name="last")(x))
+    model.compile("adam", "mse", metrics=["mae"])
+    model.fit(np.ones((4, 8, 8, 3)), np.ones((4, 2)), verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("name", ["a.keras", "a.weights.h5", "a.h5", "a.npz", "a.safetensors"])
+def test_what_keras_trained_comes_back_without_the_optimizer(tmp_path, trained, name):
+    path = tmp_path / name
+    if name == "a.h5":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras warns of its legacy format
+            trained.save(path)
+    else:
+        weights.save(trained, path)
+    found = checkpoint.read(path)
+    by_index = name in ("a.keras", "a.weights.h5")
+    for layer in trained.layers:
+        for index, variable in enumerate(layer.weights):
+            key = f"{layer.name}/{index if by_index else variable.name}"
+            np.testing.assert_array_equal(found.tensors[key], variable.numpy())
+    assert len(found.tensors) == len(trained.weights)
+
+
+@pytest.mark.parametrize("name", ["a.keras", "a.weights.h5", "a.npz", "a.safetensors"])
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, trained, name, monkeypatch):
+    path = tmp_path / name
+    path.write_bytes(b"old")
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        weights.save(trained, path)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+    assert path.read_bytes() == b"old"
+
+
+def test_save_makes_the_folder_and_knows_its_suffixes(tmp_path, trained):
+    assert weights.save(trained, tmp_path / "new" / "a.npz").exists()
+    for name in ("a.pth", "a.h5", "a", "a.tflite"):
+        with pytest.raises(CheckpointError, match=r"must end in one of .weights.h5, .keras"):
+            weights.save(trained, tmp_path / name)
+
+
+def test_a_file_that_is_not_there_or_not_a_checkpoint(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"x")
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(CheckpointError, match=r"one of .safetensors, .pth.*Received: .*a.bin"):
+        checkpoint.read(tmp_path / "a.bin")
+    for name in ("none.pth", "folder.npz"):
+        with pytest.raises(CheckpointError, match=f"'{name}' must be an existing file"):
+            checkpoint.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("given", "file"),
+    [
+        ("imagenet", False),
+        ("nav_in1k", False),
+        ("sw.v2", False),
+        ("a.pth", True),
+        ("A.PTH", True),
+        ("x.weights.h5", True),
+        ("folder/imagenet", True),
+        ("./imagenet", True),
+    ],
+)
+def test_tags_and_files_are_told_apart(tmp_path, given, file):
+    assert weights.is_file(given) is file
+    assert weights.is_file(tmp_path / given) is True
+
+
+def test_importing_the_room_is_light():
+    heavy = "{'numpy', 'keras', 'tensorflow', 'h5py', 'huggingface_hub', 'safetensors'}"
+    code = f"import sys, newnet_tf.weights; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,437 @@
+"""Filling models from checkpoints: exact round trips, foreign names and layouts, strictness."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from newnet_tf import weights
+from newnet_tf.applications import rexnet
+from newnet_tf.cards import Card, Claim, Naming
+from newnet_tf.variants import REGISTRY
+from newnet_tf.weights import CheckpointError, Target, checkpoint, convert
+from newnet_tf.weights.checkpoint import Checkpoint
+
+FILES = ("a.weights.h5", "a.keras", "a.npz", "a.safetensors")
+TORCH = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def held(tensors):
+    """A checkpoint of these tensors, as `checkpoint.read` would give it."""
+    return Checkpoint(path=Path("given.pth"), kind=".pth", tensors=tensors)
+
+
+def paint(model, seed):
+    """Gives every weight of a model a value of its own."""
+    random = np.random.default_rng(seed)
+    for variable in model.weights:
+        variable.assign(random.uniform(0.5, 1.5, variable.shape).astype("f4"))
+
+
+def assert_same(ours, theirs, but=()):
+    """Compares the weights that `ours` has with those of `theirs`, layers in `but` excepted."""
+    theirs = checkpoint.tensors_of(theirs)
+    for key, value in checkpoint.tensors_of(ours).items():
+        if key.split("/")[0] not in but:
+            np.testing.assert_array_equal(value, theirs[key], err_msg=key)
+
+
+def as_torch(model, names, linear=()):
+    """A model's weights as PyTorch names and lays them out; `linear` layers have matrices."""
+    tensors = {}
+    for layer in model.layers:
+        for variable in layer.weights:
+            value = np.array(keras.ops.convert_to_numpy(variable))
+            if isinstance(layer, keras.layers.DepthwiseConv2D):
+                height, width, channels, each = value.shape
+                value = np.moveaxis(value.reshape(height, width, channels * each), -1, 0)[:, None]
+            elif value.ndim == 4:
+                value = np.moveaxis(value, (3, 2), (0, 1))
+            elif value.ndim == 2:
+                value = value.T
+            if layer.name in linear and value.ndim == 4:
+                value = value[:, :, 0, 0]
+            tensors[f"{names[layer.name]}.{TORCH[variable.name]}"] = value
+        if isinstance(layer, keras.layers.BatchNormalization):
+            tensors[f"{names[layer.name]}.num_batches_tracked"] = np.array(7)
+    return tensors
+
+
+# ---- A real network -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def network():
+    """ReXNet x0.6, every weight a value of its own."""
+    model = rexnet.ReXNet060()
+    paint(model, seed=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def saved(network, tmp_path_factory):
+    """Its files, as `weights.save` writes them."""
+    folder = tmp_path_factory.mktemp("saved")
+    return {name: weights.save(network, folder / name) for name in FILES}
+
+
+@pytest.fixture(scope="module")
+def blanks():
+    """The same network with its classifier, without, and with 10 classes; values to be replaced."""
+    return rexnet.ReXNet060(), rexnet.ReXNet060(include_top=False), rexnet.ReXNet060(classes=10)
+
+
+@pytest.fixture(scope="module")
+def target():
+    """What a ReXNet x0.6 checkpoint must fit."""
+    return REGISTRY["rexnet_060"].target()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_come_back_exactly(network, blanks, saved, target, name):
+    for blank in blanks:
+        paint(blank, seed=1)
+    full, headless, ten = blanks
+    report = weights.load(full, saved[name], target)
+    assert_same(full, network)
+    assert (report.tensors, report.skipped, report.fresh) == (len(full.weights), (), ())
+
+    report = weights.load(headless, saved[name], target)
+    assert_same(headless, network)
+    assert {n.split("/")[0] for n in report.skipped} == {"classifier"}
+
+    before = ten.get_layer("classifier").kernel.numpy()
+    warning = r"'classifier' keeps its initial values: 'a\..*' has 1000 classes, the model 10"
+    with pytest.warns(UserWarning, match=warning) as seen:
+        report = weights.load(ten, saved[name], target)
+    assert len(seen) == 1
+    assert_same(ten, network, but=["classifier"])
+    np.testing.assert_array_equal(ten.get_layer("classifier").kernel.numpy(), before)
+    assert report.fresh == ("classifier",)
+
+
+@pytest.mark.parametrize(("naming", "linear"), [("timm", ["classifier"]), ("clovaai", [])])
+def test_published_names_of_rexnet(network, blanks, target, naming, linear):
+    names = next(n.layers for n in target.namings if n.name == naming)
+    given = held(as_torch(network, names, linear))
+    assert convert.classes_in(given, target) == 1000
+    blank = blanks[0]
+    paint(blank, seed=1)
+    report = convert.fill(blank, given, target)
+    assert_same(blank, network)
+    assert (report.naming, report.tensors) == (naming, len(network.weights))
+    assert len(report.skipped) == sum(n.endswith("_bn") for n in names)
+    assert all(n.endswith("num_batches_tracked") for n in report.skipped)
+
+
+def test_constructors_take_a_file(network, saved):
+    model = rexnet.ReXNet060(weights=str(saved["a.npz"]), pooling="avg", include_top=False)
+    assert_same(model, network)
+    with pytest.warns(UserWarning, match="keeps its initial values") as seen:
+        model = rexnet.ReXNet060(weights=saved["a.safetensors"], classes=3)
+    assert len(seen) == 1
+    assert_same(model, network, but=["classifier"])
+
+
+def test_another_width_is_named(blanks):
+    names = REGISTRY["rexnet_130"].target().namings[0].layers
+    given = held(as_torch(REGISTRY["rexnet_130"].build(), names, ["classifier"]))
+    others = [v.target for name, v in REGISTRY.items() if name != "rexnet_060"]
+    with pytest.raises(CheckpointError) as caught:
+        convert.fill(blanks[0], given, REGISTRY["rexnet_060"].target(), others=others)
+    text = str(caught.value)
+    assert "It fits 'rexnet_130'." in text
+    assert "Read as 'timm'" in text
+    assert "350 shapes that differ (in Keras layout): stem.conv.weight (3, 3, 3, 42) for" in text
+
+
+# ---- A tiny network, for the rules ---------------------------------------------------------------
+
+NAMES = {
+    "stem": "features.0",
+    "norm": "features.1",
+    "mix": "features.2",
+    "hidden": "head.0",
+    "classifier": "head.1",
+}
+
+
+def tiny(classes, width=4, top=True):
+    """Conv, batch norm, depthwise conv; a head of two 1x1 convs."""
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(width, 3, use_bias=False, name="stem")(image)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False, name="mix")(x)
+    if top:
+        x = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
+        x = keras.layers.Conv2D(5, 1, name="hidden")(x)
+        x = keras.layers.Conv2D(classes, 1, name="classifier")(x)
+    model = keras.Model(image, x)
+    paint(model, seed=width)
+    return model
+
+
+NAMINGS = (Naming(name="torch", layers=NAMES),)
+
+
+def tiny_target(width=4, namings=NAMINGS, params=None, built=None):
+    """The target of `tiny`; `built` collects the widths of the models that it builds."""
+
+    def build(classes):
+        if built is not None:
+            built.append(width)
+        return tiny(classes, width)
+
+    claim = Claim(source="none", params=params) if params else None
+    card = Card(name=f"tiny_{width}", title="Tiny", claim=claim)
+    return Target(card, namings, ("hidden", "classifier"), build)
+
+
+@pytest.fixture
+def model():
+    """A tiny network with 6 classes."""
+    return tiny(6)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_backbone_file_fits_only_a_backbone(model, tmp_path, name):
+    backbone = tiny(6, top=False)
+    path = weights.save(backbone, tmp_path / name)
+    blank = tiny(6, top=False)
+    paint(blank, seed=1)
+    weights.load(blank, path, tiny_target())
+    assert_same(blank, backbone)
+    with pytest.raises(CheckpointError, match=r"backbone without its head: .* include_top=False"):
+        weights.load(model, path, tiny_target())
+
+
+@pytest.fixture
+def given(model):
+    """Tensors that fit it, as PyTorch names them."""
+    return as_torch(tiny(6), NAMES)
+
+
+def refusal(model, tensors, target=None, **arguments):
+    """Fills, which must fail and change nothing; returns the error's text."""
+    paint(model, seed=99)
+    before = checkpoint.tensors_of(model)
+    with pytest.raises(CheckpointError) as caught:
+        convert.fill(model, held(tensors), target or tiny_target(), **arguments)
+    for key, value in checkpoint.tensors_of(model).items():
+        np.testing.assert_array_equal(value, before[key])
+    return str(caught.value)
+
+
+def test_tensors_left_over_and_variables_left_empty_are_listed(model, given):
+    given["features.9.weight"] = np.ones(3, "f4")
+    given["features.0.bias"] = np.ones(4, "f4")
+    del given["features.1.running_var"]
+    text = refusal(model, given)
+    assert "fit 'tiny_4'" in text
+    assert "Read as 'torch'" in text
+    assert "2 tensors of the file that the model has no variable for: features." in text
+    assert "features.9.weight" in text
+    assert "features.0.bias" in text
+    assert "1 variables of the model that the file does not fill: norm/moving_variance" in text
+    assert "Received: weights='given.pth'" in text
+
+
+def test_long_lists_are_cut(model, given):
+    given |= {f"extra.{i}": np.ones(1, "f4") for i in range(25)}
+    text = refusal(model, given)
+    assert "25 tensors" in text
+    assert "extra.9, and 15 more" in text
+    assert "extra.10" not in text
+
+
+def test_one_wrong_shape_is_an_error(model, given):
+    given["features.0.weight"] = np.ones((4, 3, 5, 5), "f4")
+    text = refusal(model, given)
+    assert "1 shapes that differ (in Keras layout): features.0.weight (5, 5, 3, 4) for stem" in text
+    assert "0 variables" in text
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 3), (4, 3, 3), (0, 3, 3, 3), (4, 3, 3, 3, 1), ()])
+def test_strange_ranks_are_errors(model, given, shape):
+    for name in ("features.0.weight", "features.2.weight", "head.1.weight", "features.1.bias"):
+        if given[name].shape != shape:
+            refusal(model, given | {name: np.ones(shape, "f4")})
+
+
+def test_whole_numbers_do_not_fill_real_variables(model, given):
+    given["features.1.bias"] = np.ones(4, "i8")
+    assert "features.1.bias int64 (4,) for norm/beta (4,)" in refusal(model, given)
+
+
+def test_a_variable_is_filled_once(model):
+    tensors = checkpoint.tensors_of(tiny(6))
+    tensors["norm/0"] = tensors["norm/gamma"]
+    assert "1 tensors of the file that the model has no variable for: norm/0" in refusal(
+        model, tensors
+    )
+
+
+def test_a_name_that_means_nothing_is_refused(model):
+    others = [lambda: tiny_target(width=8)]
+    text = refusal(model, {"a": np.ones(3, "f4"), "": np.ones(3, "f4")}, others=others)
+    assert "No other model of the zoo has tensors of these names." in text
+
+
+def test_another_class_count_can_be_refused(model, given):
+    nine = as_torch(tiny(9), NAMES)
+    text = refusal(model, nine, fresh_classifier=False)
+    assert "2 shapes that differ" in text
+    assert "head.1.weight (1, 1, 5, 9) for classifier/kernel (1, 1, 5, 6)" in text
+    with pytest.warns(UserWarning, match="9 classes, the model 6"):
+        report = convert.fill(model, held(nine), tiny_target())
+    assert report.fresh == ("classifier",)
+    assert {"head.1.weight", "head.1.bias"} < set(report.skipped)
+
+
+def test_only_the_class_count_may_differ(model, given):
+    changes = {
+        "head.1.weight": np.ones((9, 4, 1, 1), "f4"),
+        "head.1.bias": np.ones(9, "f4"),
+        "head.0.bias": np.ones(9, "f4"),
+    }
+    for names in (
+        ("head.1.weight",),
+        ("head.1.bias",),
+        ("head.0.bias",),
+        ("head.1.weight", "head.1.bias"),
+    ):
+        refusal(model, given | {name: changes[name] for name in names})
+    nine = as_torch(tiny(9), NAMES)
+    refusal(model, nine | {"head.1.bias": np.ones(8, "f4")})
+    del nine["head.1.bias"]
+    refusal(model, nine)
+
+
+def test_head_tensors_are_skipped_only_where_there_is_no_head(model, given):
+    report = convert.fill(tiny(6, top=False), held(given), tiny_target())
+    assert sum(name.startswith("head.") for name in report.skipped) == 4
+    text = refusal(model, {k: v for k, v in given.items() if not k.startswith("head.0")})
+    assert "hidden/kernel, hidden/bias" in text
+    assert "include_top" not in text
+
+
+def test_a_counter_is_skipped_only_at_a_batch_norm(model, given):
+    given["features.0.num_batches_tracked"] = np.array(7)
+    assert "no variable for: features.0.num_batches_tracked" in refusal(model, given)
+
+
+def test_depthwise_multiplier_means_the_same_as_in_torch(model, given):
+    kernel = np.random.default_rng(0).normal(size=(8, 1, 3, 3)).astype("f4")
+    convert.fill(model, held(given | {"features.2.weight": kernel}), tiny_target())
+    picture = np.random.default_rng(1).normal(size=(1, 3, 3, 4)).astype("f4")
+    answer = keras.ops.convert_to_numpy(model.get_layer("mix")(picture))[0, 0, 0]
+    reference = [(picture[0, :, :, i // 2] * kernel[i, 0]).sum() for i in range(8)]
+    np.testing.assert_allclose(answer, reference, rtol=1e-5, atol=1e-5)
+
+
+def test_matrices_and_one_by_one_convolutions_fill_each_other():
+    image = keras.Input((6,))
+    dense = keras.Model(image, keras.layers.Dense(3, name="classifier")(image))
+    image = keras.Input((1, 1, 6))
+    conv = keras.Model(image, keras.layers.Conv2D(3, 1, name="classifier")(image))
+    matrix = np.arange(18, dtype="f4").reshape(3, 6)
+    bias = {"fc.bias": np.zeros(3, "f4")}
+    naming = Naming(name="torch", layers={"classifier": "fc"})
+    for kernel in (matrix, matrix[:, :, None, None]):
+        for built in (dense, conv):
+            paint(built, 0)
+            target = Target(Card(name="x", title="X"), (naming,), ("classifier",), None)
+            convert.fill(built, held({"fc.weight": kernel} | bias), target)
+            found = keras.ops.convert_to_numpy(built.get_layer("classifier").kernel)
+            np.testing.assert_array_equal(found.reshape(6, 3), matrix.T)
+    keras_style = {"classifier/kernel": matrix.T, "classifier/0": matrix.T}
+    for key, kernel in keras_style.items():
+        bias = {"classifier/bias": np.zeros(3, "f4")}
+        convert.fill(conv, held({key: kernel} | bias), target)
+        found = keras.ops.convert_to_numpy(conv.get_layer("classifier").kernel)
+        np.testing.assert_array_equal(found[0, 0], matrix.T)
+
+
+def test_grouped_convolution_means_the_same_as_in_torch():
+    image = keras.Input((1, 1, 4))
+    layer = keras.layers.Conv2D(6, 1, groups=2, use_bias=False, name="conv")
+    built = keras.Model(image, layer(image))
+    kernel = np.arange(12, dtype="f4").reshape(6, 2, 1, 1)
+    naming = Naming(name="torch", layers={"conv": "c"})
+    target = Target(Card(name="x", title="X"), (naming,), ("classifier",), None)
+    convert.fill(built, held({"c.weight": kernel}), target)
+    picture = np.array([1, 2, 3, 4], "f4")
+    answer = keras.ops.convert_to_numpy(layer(picture[None, None, None]))[0, 0, 0]
+    reference = [kernel[i, :, 0, 0] @ picture[i // 3 * 2 :][:2] for i in range(6)]
+    np.testing.assert_allclose(answer, reference)
+
+
+def test_gluon_and_keras_names():
+    source, leaves = tiny(6), {"moving_mean": "running_mean", "moving_variance": "running_var"}
+    torch = as_torch(source, {name: name for name in NAMES})
+    gluon = {}
+    for layer in source.layers:
+        for variable in layer.weights:
+            leaf = leaves.get(variable.name, variable.name).replace("kernel", "weight")
+            value = torch[f"{layer.name}.{TORCH[variable.name]}"]
+            gluon[f"net0_{layer.name}_{leaf}"] = value
+    theirs = {f"{layer}_x/{leaf}": v for layer, leaf, v in split(checkpoint.tensors_of(source))}
+    theirs["mix_x/depthwise_kernel"] = theirs.pop("mix_x/kernel")
+    namings = (
+        Naming(name="gluon", layers={n: f"net0_{n}" for n in NAMES}, style="gluon"),
+        Naming(name="keras", layers={n: f"{n}_x" for n in NAMES}, style="keras"),
+    )
+    for name, tensors in (("gluon", gluon), ("keras", theirs)):
+        blank = tiny(6, width=4)
+        paint(blank, 0)
+        given = held(tensors)
+        assert convert.fill(blank, given, tiny_target(namings=namings)).naming == name
+        assert convert.classes_in(given, tiny_target(namings=namings)) == 6
+        assert_same(blank, source)
+
+
+def split(tensors):
+    """Layer, variable and value of tensors named `layer/variable`."""
+    return [(*key.split("/"), value) for key, value in tensors.items()]
+
+
+def test_classes_in(given):
+    target = tiny_target()
+    assert convert.classes_in(held(given), target) == 6
+    assert convert.classes_in(held(checkpoint.tensors_of(tiny(7))), target) == 7
+    assert convert.classes_in(held({"features.1.weight": np.ones(4)}), target) is None
+
+
+def test_the_nearest_network_is_found_with_few_builds(model):
+    built = []
+    strangers = (Naming(name="other", layers={"stem": "s", "norm": "n", "classifier": "c"}),)
+    others = [
+        tiny_target(width=3, namings=strangers, params=0.0054, built=built),
+        *(tiny_target(width=w, params=w / 100, built=built) for w in (20, 30, 40)),
+        *(tiny_target(width=w, built=built) for w in (50, 60, 70)),
+        tiny_target(width=8, params=0.0054, built=built),  # 5,400 parameters with 1,000 classes
+    ]
+    others = [lambda target=target: target for target in others]
+    eight, nine = (as_torch(tiny(6, width), NAMES) for width in (8, 9))
+    assert "It fits 'tiny_8'." in refusal(model, eight, others=others)
+    assert built == [8]
+
+    built.clear()
+    assert "Nearest in the zoo: 'tiny_8', which 3 of 11 tensors" in refusal(
+        model, nine, others=others
+    )
+    assert built == [8, 50, 60]
+
+
+def test_a_network_without_foreign_names_is_found_too(model):
+    others = [lambda: tiny_target(width=8, namings=())]
+    tensors = checkpoint.tensors_of(tiny(2, width=8))
+    assert "It fits 'tiny_8'." in refusal(model, tensors, tiny_target(namings=()), others=others)
