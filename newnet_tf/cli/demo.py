@@ -132,22 +132,30 @@ def _write_report(path: Path, picture: Path, top, answers, lines, rows) -> Path:
     weights = card.weights[0]
     sections = [
         "<h1>From a checkpoint to a phone</h1>",
-        f'<p class="lead">{card.title} with its {weights.data} weights ({weights.licence}), loaded '
-        "from a PyTorch checkpoint, exported to TFLite in four precisions, verified against the "
-        "Keras model and timed on this CPU, beside networks that have no weights here.</p>",
+        (
+            f'<p class="lead">{card.title} with its {weights.data} weights ({weights.licence}), loaded '
+            "from a PyTorch checkpoint, exported to TFLite in four precisions, verified against the "
+            "Keras model and timed on this CPU, beside networks that have no weights here.</p>"
+        ),
         "<h2>What it sees</h2>",
         report.answer(picture, top, f"{card.title} in Keras, five best of 1,000 classes."),
         "<h2>What each exported file answers</h2>",
         report.table(answers),
-        "<p class=\"small\">Cosine: between the file's logits and the Keras model's over real "
-        "pictures, each less its mean. A file outside its precision's tolerance is not written.</p>",
+        (
+            "<p class=\"small\">Cosine: between the file's logits and the Keras model's over real "
+            "pictures, each less its mean. A file outside its precision's tolerance is not written.</p>"
+        ),
         "<h2>Size and latency</h2>",
         report.size_and_latency(points),
         report.table(lines, NUMBERS),
-        '<p class="small">Median of interleaved runs, one thread, and the interquartile range; '
-        f"ratio: median over rounds to {TRAINED} fp32. Files marked <em>timing only</em> hold "
-        "random weights: no public ImageNet weights could be loaded for them here.</p>",
-        f'<p class="small">{results.machine()}; {results.versions()}. Made by '
-        "<code>make demo</code>.</p>",
+        (
+            '<p class="small">Median of interleaved runs, one thread, and the interquartile range; '
+            f"ratio: median over rounds to {TRAINED} fp32. Files marked <em>timing only</em> hold "
+            "random weights: no public ImageNet weights could be loaded for them here.</p>"
+        ),
+        (
+            f'<p class="small">{results.machine()}; {results.versions()}. Made by '
+            "<code>make demo</code>.</p>"
+        ),
     ]
     return report.write(path, "newnet_tf: from a checkpoint to a phone", sections)

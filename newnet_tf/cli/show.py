@@ -137,8 +137,8 @@ def _layers(card: Card) -> list[dict]:
     return [
         {
             "layer": row.name,
-            "type": row.type,
-            "output": "x".join(map(str, row.shape)),
+            "type": row.kind,
+            "output": "x".join(map(str, row.output_shape)),
             "params": f"{row.params:,}",
             "macs": f"{row.macs:,}",
         }

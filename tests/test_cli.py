@@ -1,0 +1,281 @@
+"""The command line: what a person types, what comes out, what a mistake says."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import newnet_tf
+from newnet_tf.cli import COMMANDS, demo, main
+from newnet_tf.weights import checkpoint
+
+CAT = ("tabby", "tiger_cat", "Egyptian_cat")
+
+
+def run(capsys, *arguments):
+    """Runs a command; returns exit status, stdout, stderr."""
+    status = main([str(a) for a in arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A folder with EfficientNet-Lite0's fp32 and int8-full files, by the command itself."""
+    folder = tmp_path_factory.mktemp("exported")
+    names = "fp32,int8-full"
+    assert main(["export", "efficientnet_lite0", "--precision", names, "-o", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own_checkpoint(tmp_path_factory):
+    """A checkpoint of MobileNetV1 x0.25 with 7 classes."""
+    path = tmp_path_factory.mktemp("own") / "own.safetensors"
+    model = newnet_tf.create("mobilenet_v1_025", weights=None, classes=7)
+    newnet_tf.weights.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*([command] if command else []), "--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert "usage: newnet" in text
+    assert (COMMANDS[command][1][1:] if command else "COMMAND") in text
+
+
+def test_list(capsys):
+    status, out, _ = run(capsys, "list", "rexnet_*", "--json")
+    rows = json.loads(out)
+    assert status == 0
+    assert [r["name"] for r in rows] == newnet_tf.list_models("rexnet_*")
+    assert next(r for r in rows if r["name"] == "rexnet_100")["params_M"] == 4.8
+    assert "12 networks" in run(capsys, "list", "rexnet_*")[1]
+
+
+def test_info(capsys):
+    _, out, _ = run(capsys, "info", "rexnet_100.nav_in1k")
+    for words in (
+        "ReXNet x1.0",
+        "4.8M",
+        "4,796,873",
+        "398.37M",
+        "22.1 %",
+        "MIT",
+        "timm/rexnet_100",
+    ):
+        assert words in out
+    record = json.loads(run(capsys, "info", "newnet_small", "--json")[1])
+    assert record["claim"]["top1_error"] == 22.96
+    assert record["measured"]["cost"][0]["params"] == "3764664"
+    assert "none published" in run(capsys, "info", "newnet_small")[1]
+
+
+def test_info_layers(capsys):
+    out = run(capsys, "info", "mobilenet_v1_025", "--layers")[1]
+    line = next(text for text in out.splitlines() if "stem_conv" in text)
+    assert line.split() == ["stem_conv", "Conv2D", "112x112x8", "216", "2,709,504"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["info", "rexnet_101"], ["rexnet_100", "Received: name='rexnet_101'"]),
+        (["list", "nothing*"], ["`pattern`", "Received: 'nothing*'"]),
+        (["predict", "x.jpg", "--model", "newnet_small"], ["--weights", "Received"]),
+        (["predict", "x.jpg", "--model", "none.tflite"], ["none.tflite", "Received"]),
+        (["predict", "x.jpg", "--model", "none.keras"], ["none.keras", "Received"]),
+        (["export", "newnet_small"], ["--no-verify", "Received"]),
+        (
+            ["export", "newnet_small", "--precision", "int4"],
+            ["'fp32'", "Received: precision='int4'"],
+        ),
+        (["verify", "none.tflite"], ["none.tflite", "Received"]),
+        (["benchmark", "newnet*x"], ["pattern", "Received: 'newnet*x'"]),
+        (["benchmark", "keras:VGG16"], ["keras:MobileNetV2", "Received"]),
+        (["convert", "none.pth", "--model", "rexnet_100", "-o", "x.npz"], ["none.pth", "Received"]),
+        (
+            ["convert", "a.pth", "--model", "rexnet_100", "-o", "x.onnx"],
+            [".npz", "Received: x.onnx"],
+        ),
+    ],
+)
+def test_mistakes_end_in_one_clear_line(arguments, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, *arguments)
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1].startswith("newnet: error: ") or "newnet: error: " in err
+    assert all(word in err for word in words), err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".npz", ".safetensors", ".keras"])
+def test_convert(suffix, capsys, own_checkpoint, tmp_path):
+    output = tmp_path / f"converted{suffix}"
+    arguments = ["convert", own_checkpoint, "--model", "mobilenet_v1_025", "-o", output, "--json"]
+    status, out, _ = run(capsys, *arguments)
+    done = json.loads(out)
+    assert (status, done["tensors"], done["classes"]) == (0, 137, 7)
+    loaded = newnet_tf.create("mobilenet_v1_025", weights=output, classes=7)
+    original = checkpoint.read(own_checkpoint).tensors
+    kernel = loaded.get_layer("block3_pointwise_conv").get_weights()[0]
+    np.testing.assert_array_equal(kernel, original["block3_pointwise_conv/kernel"])
+
+
+def test_convert_without_head(capsys, own_checkpoint, tmp_path):
+    output = tmp_path / "backbone.npz"
+    arguments = [
+        "convert",
+        own_checkpoint,
+        "--model",
+        "mobilenet_v1_025",
+        "-o",
+        output,
+        "--no-head",
+    ]
+    assert run(capsys, *arguments)[0] == 0
+    assert "classifier/kernel" not in checkpoint.read(output).tensors
+
+
+def test_convert_insists(capsys, own_checkpoint, tmp_path):
+    common = ["convert", own_checkpoint, "-o", tmp_path / "x.npz", "--model"]
+    status, _, err = run(capsys, *common, "mobilenet_v1_025", "--classes", 10)
+    assert status == 1
+    assert "7" in err
+    assert "10" in err
+    status, _, err = run(capsys, *common, "mobilenet_v1_050")
+    assert status == 1
+    assert "mobilenet_v1_025" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_predict(capsys, pictures):
+    status, out, _ = run(
+        capsys, "predict", pictures["chelsea.png"], "--model", "efficientnet_lite0", "--top", 3
+    )
+    assert status == 0
+    names = [line.split()[-1] for line in out.splitlines()[1:]]
+    assert set(names) == set(CAT)
+
+
+def test_predict_skips_and_names_bad_pictures(capsys, pictures, exported, tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.png").write_text("no picture")
+    whole = pictures["rocket.jpg"].read_bytes()
+    (tmp_path / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    Image.new("CMYK", (50, 40), (0, 200, 200, 0)).save(tmp_path / "cmyk.jpg")
+    Image.new("L", (1, 1), 90).save(tmp_path / "one.png")
+    file = exported / "efficientnet_lite0.int8-full.tflite"
+    status, out, err = run(
+        capsys, "predict", tmp_path, pictures["chelsea.png"], "--model", file, "--json"
+    )
+    answer = json.loads(out)
+    assert status == 1
+    assert [a["image"].split("/")[-1] for a in answer["answers"]] == [
+        "cmyk.jpg",
+        "one.png",
+        "chelsea.png",
+    ]
+    assert answer["answers"][-1]["classes"][0]["name"] in CAT
+    skipped = [s["image"].split("/")[-1] for s in answer["skipped"]]
+    assert skipped == ["empty.jpg", "text.png", "truncated.jpg"]
+    assert all(name in err for name in skipped)
+
+
+def test_exported_files_verify(capsys, exported):
+    files = sorted(exported.glob("*.tflite"))
+    assert [f.name for f in files] == [
+        "efficientnet_lite0.fp32.tflite",
+        "efficientnet_lite0.int8-full.tflite",
+    ]
+    status, out, _ = run(capsys, "verify", *files, "--json")
+    rows = json.loads(out)
+    assert status == 0
+    assert [row["passed"] for row in rows] == [True, True]
+    assert rows[0]["cosine"] > rows[1]["cosine"] > 0.98
+
+
+def test_verify_fails_for_other_weights(capsys, exported):
+    file = exported / "efficientnet_lite0.fp32.tflite"
+    status, _, err = run(capsys, "verify", file, "--model", "mobilenet_v1_025")
+    assert status == 1
+    assert "weights" in err
+    assert "Received" in err
+
+
+def test_export_keeps_what_has_not_changed(capsys, exported):
+    before = {f.name: f.stat().st_mtime_ns for f in exported.glob("*.tflite")}
+    status, out, _ = run(
+        capsys,
+        "export",
+        "efficientnet_lite0",
+        "--precision",
+        "fp32,int8-full",
+        "-o",
+        exported,
+        "--json",
+    )
+    assert status == 0
+    assert [row[""] for row in json.loads(out)] == ["kept", "kept"]
+    assert before == {f.name: f.stat().st_mtime_ns for f in exported.glob("*.tflite")}
+
+
+def test_export_saved_model(capsys, tmp_path):
+    status, out, _ = run(
+        capsys, "export", "efficientnet_lite0", "--to", "saved_model", "-o", tmp_path, "--json"
+    )
+    assert status == 0
+    [row] = json.loads(out)
+    assert (tmp_path / "efficientnet_lite0" / "saved_model.pb").exists()
+    assert row["MB"] > 18
+
+
+def test_benchmark(capsys, tmp_path):
+    status, out, _ = run(
+        capsys,
+        *(
+            "benchmark",
+            "mobilenet_v1_025",
+            "tf_mobilenet_v1_025",
+            "--rounds",
+            3,
+            "--threads",
+            "1,2",
+        ),
+        *("-o", tmp_path, "--json"),
+    )
+    rows = json.loads(out)
+    assert status == 0
+    assert [(r["model"], r["threads"]) for r in rows] == [
+        ("mobilenet_v1_025", 1),
+        ("tf_mobilenet_v1_025", 1),
+        ("mobilenet_v1_025", 2),
+        ("tf_mobilenet_v1_025", 2),
+    ]
+    assert {r["weights"] for r in rows} == {"untrained (timing only)"}
+    assert rows[0]["ratio"] == "1.00"
+
+
+def test_demo_twice(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "UNTRAINED", ("mobilenet_v1_025",))
+    status, out, _ = run(capsys, "demo", "-o", tmp_path, "--rounds", 2)
+    assert status == 0
+    assert any(name in out.splitlines()[1] for name in CAT)
+    assert out.count("verified on") == 4
+    assert out.count("timing only") == 2
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/svg+xml;base64,") == 2
+    assert "data:image/png;base64," in page
+    assert "http" not in page.replace("http-equiv", "")
+    files = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "models").glob("*.tflite")}
+    assert len(files) == 6
+    start = time.time_ns()
+    assert run(capsys, "demo", "-o", tmp_path, "--rounds", 2)[0] == 0
+    again = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "models").glob("*.tflite")}
+    assert again == files
+    assert (tmp_path / "report.html").stat().st_mtime_ns > start

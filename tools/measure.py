@@ -1,0 +1,186 @@
+"""Measures what `newnet_tf/results` holds, except latency (`newnet benchmark --record`).
+
+    python tools/measure.py cost                         # parameters and multiply-adds of all
+    python tools/measure.py parity                       # distance from the references
+    python tools/measure.py accuracy --samples DIR [--mobilenet FILE]
+    python tools/measure.py quantisation --samples DIR
+    python tools/measure.py probe --flowers DIR [--mobilenet FILE] [--gluon FILE]
+
+`--samples` is a folder of ImageNet pictures named `<wnid>_<name>.JPEG` (e.g. the 500 of
+EliSchwartz/imagenet-sample-images at a short side of 256), `--flowers` one of five folders of
+pictures, `--mobilenet` Google's MobileNetV1 x0.75 in Keras names, `--gluon` GluonCV's MobileNetV2
+backbone. Their accuracy is no published accuracy: such samples are mostly training pictures.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import newnet_tf
+from newnet_tf import evaluation, results, zoo
+from newnet_tf.data.folder import labelled_files
+from newnet_tf.data.images import read_image
+from newnet_tf.data.preprocess import apply
+from newnet_tf.deploy import Runner, export_tflite
+from newnet_tf.probe import linear_probe
+from newnet_tf.profiling.cost import cost
+from newnet_tf.weights import convert, parity
+from newnet_tf.weights.checkpoint import Checkpoint
+
+GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
+SAMPLES, FLOWERS = "imagenet_samples", "flowers"
+CALIBRATION = 100
+TEST_SHARE = 0.2
+
+
+def measure_cost(arguments):
+    rows = []
+    for name in newnet_tf.list_models():
+        found = cost(newnet_tf.create(name, weights=None))
+        side = newnet_tf.card(name).preprocess.size
+        rows.append({"model": name, "params": found.params, "macs": found.macs, "size": side})
+        rows[-1]["statistics"] = found.statistics
+        print(rows[-1], flush=True)
+    results.record("cost", rows)
+
+
+def measure_parity(arguments):
+    rows = []
+    for path in sorted(GOLDEN.glob("*.npz")):
+        if path.stem == "preprocess":
+            continue
+        golden = parity.Golden.read(path)
+        name, _, naming = path.stem.partition(".")
+        variant, _ = zoo.resolve(name)
+        native = variant.family.namings(variant.row)[0].name
+        row = {"model": name, "naming": naming or native, "reference": golden.reference}
+        for policy in ("float64", "float32"):
+            keras.config.set_dtype_policy(policy)
+            row[policy] = _distance(variant, path, golden)
+        print(row, flush=True)
+        rows.append(row)
+    results.record("parity", rows, ("model", "naming"))
+
+
+def _distance(variant, path, golden) -> float:
+    """Largest difference over all sides, in spreads of the reference's two answers."""
+    model = variant.build(input_shape=(None, None, 3), classifier_activation=None)
+    checkpoint = Checkpoint(path=path, kind="golden", tensors=golden.tensors())
+    convert.fill(model, checkpoint, variant.target())
+    return max(
+        parity.difference(np.asarray(model(parity.pixels(size), training=False)), reference)
+        for size, reference in golden.logits.items()
+    )
+
+
+def measure_accuracy(arguments):
+    paths, labels, _ = labelled_files(arguments.samples)
+    models = {"efficientnet_lite0": "imagenet"}
+    if arguments.mobilenet:
+        models["tf_mobilenet_v1_075"] = arguments.mobilenet
+    for name, weights in models.items():
+        model = newnet_tf.create(name, weights=weights, classifier_activation=None)
+        record = newnet_tf.card(name).preprocess
+        found = evaluation.evaluate(lambda x, m=model: _call(m, x), paths, labels, record)
+        print(f"{name}: {found}", flush=True)
+        tag = weights if weights == "imagenet" else Path(weights).name
+        evaluation.record(found, name, SAMPLES, weights=tag)
+
+
+def measure_quantisation(arguments):
+    """Calibrates on 100 seeded pictures; judges every precision on the others, paired with Keras."""
+    name = "efficientnet_lite0"
+    paths, labels, _ = labelled_files(arguments.samples)
+    chosen = np.random.RandomState(0).permutation(len(paths))
+    calibration = [paths[i] for i in chosen[:CALIBRATION]]
+    rest = sorted(chosen[CALIBRATION:])
+    paths, labels = [paths[i] for i in rest], [labels[i] for i in rest]
+    model = newnet_tf.create(name, classifier_activation=None)
+    record = newnet_tf.card(name).preprocess
+    exact = evaluation.evaluate(lambda x: _call(model, x), paths, labels, record)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        precisions = ("fp32", "fp16", "int8-dynamic", "int8-full")
+        files = export_tflite(
+            model,
+            record,
+            folder,
+            precisions=precisions,
+            calibration=calibration,
+            pictures=paths[:100],
+        )
+        for file in files:
+            found = evaluation.evaluate(Runner(file.file, threads=2), paths, labels, record)
+            paired = evaluation.compare(exact, found)
+            low, high = paired.interval
+            print(f"{file.file.name}: {found}\n  against Keras {paired}", flush=True)
+            rows.append(
+                {
+                    "model": name,
+                    "precision": file.recipe.precision,
+                    "data": f"{SAMPLES}, {len(paths)} not calibrated on",
+                    "keras_top1": f"{exact.accuracy():.2f}",
+                    "top1": f"{found.accuracy():.2f}",
+                    "difference": f"{paired.difference:+.2f}",
+                    "difference_low": f"{low:+.2f}",
+                    "difference_high": f"{high:+.2f}",
+                    "lost": paired.first_only,
+                    "won": paired.second_only,
+                    "agreement": f"{paired.agreement:.2f}",
+                    "cosine": f"{file.verification.cosine:.6f}",
+                    "sqnr_db": f"{file.verification.sqnr:.1f}",
+                }
+            )
+    results.record("quantisation", rows, ("model", "precision", "data"))
+
+
+def measure_probe(arguments):
+    """Linear probe on frozen features; four fifths of each class train, seeded."""
+    paths, labels, names = labelled_files(arguments.flowers)
+    order = np.random.RandomState(0).permutation(len(paths))
+    cut = round(len(paths) * TEST_SHARE)
+    test, train = order[:cut], order[cut:]
+    models = {"efficientnet_lite0": "imagenet"}
+    if arguments.gluon:
+        models["gluon_mobilenet_v2_100"] = arguments.gluon
+    if arguments.mobilenet:
+        models["tf_mobilenet_v1_075"] = arguments.mobilenet
+    labels = np.asarray(labels)
+    for name, weights in models.items():
+        model = newnet_tf.create(name, weights=weights, include_top=False, pooling="avg")
+        record = newnet_tf.card(name).preprocess
+        batches = [paths[i : i + 32] for i in range(0, len(paths), 32)]
+        features = np.concatenate(
+            [_call(model, np.stack([apply(read_image(p), record) for p in b])) for b in batches]
+        )
+        found, penalty = linear_probe(features[train], labels[train], features[test], labels[test])
+        print(f"{name}: linear probe on {len(names)} classes: {found}", flush=True)
+        tag = weights if weights == "imagenet" else Path(weights).name
+        note = f"linear probe, L2 {penalty:g}, {len(train)} training pictures"
+        evaluation.record(found, name, FLOWERS, weights=tag, note=note)
+
+
+def _call(model, images) -> np.ndarray:
+    return keras.ops.convert_to_numpy(model(images, training=False))
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["cost", "parity", "accuracy", "quantisation", "probe"])
+    for name in ("samples", "flowers", "mobilenet", "gluon"):
+        parser.add_argument(f"--{name}")
+    arguments = parser.parse_args()
+    needed = {"accuracy": "samples", "quantisation": "samples", "probe": "flowers"}
+    missing = needed.get(arguments.what)
+    if missing and not getattr(arguments, missing):
+        parser.error(f"{arguments.what} needs --{missing}")
+    globals()[f"measure_{arguments.what}"](arguments)
+
+
+if __name__ == "__main__":
+    main()
