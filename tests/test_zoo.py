@@ -9,10 +9,10 @@ import sys
 import keras
 import numpy as np
 import pytest
-from newnet_tf.profiling.cost import cost
 
 import newnet_tf
 from newnet_tf import applications, variants
+from newnet_tf.profiling.cost import cost
 from newnet_tf.zoo import resolve
 
 # Trainable parameters and multiply-adds (conv + linear, batch 1, native size): the talk's table as

@@ -1,0 +1,97 @@
+"""Filling a real network: exact round trips, published names, the network that a file would fit."""
+
+import numpy as np
+import pytest
+from filled import as_torch, assert_same, held, paint
+
+from newnet_tf import weights
+from newnet_tf.applications import rexnet
+from newnet_tf.variants import REGISTRY
+from newnet_tf.weights import CheckpointError, convert
+
+FILES = ("a.weights.h5", "a.keras", "a.npz", "a.safetensors")
+
+
+@pytest.fixture(scope="module")
+def network():
+    """ReXNet x0.6, every weight a value of its own."""
+    model = rexnet.ReXNet060()
+    paint(model, seed=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def saved(network, tmp_path_factory):
+    """Its files, as `weights.save` writes them."""
+    folder = tmp_path_factory.mktemp("saved")
+    return {name: weights.save(network, folder / name) for name in FILES}
+
+
+@pytest.fixture(scope="module")
+def blanks():
+    """The same network with its classifier, without, and with 10 classes; values to be replaced."""
+    return rexnet.ReXNet060(), rexnet.ReXNet060(include_top=False), rexnet.ReXNet060(classes=10)
+
+
+@pytest.fixture(scope="module")
+def target():
+    """What a ReXNet x0.6 checkpoint must fit."""
+    return REGISTRY["rexnet_060"].target()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_come_back_exactly(network, blanks, saved, target, name):
+    for blank in blanks:
+        paint(blank, seed=1)
+    full, headless, ten = blanks
+    report = weights.load(full, saved[name], target)
+    assert_same(full, network)
+    assert (report.tensors, report.skipped, report.fresh) == (len(full.weights), (), ())
+
+    report = weights.load(headless, saved[name], target)
+    assert_same(headless, network)
+    assert {n.split("/")[0] for n in report.skipped} == {"classifier"}
+
+    before = ten.get_layer("classifier").kernel.numpy()
+    warning = r"'classifier' keeps its initial values: 'a\..*' has 1000 classes, the model 10"
+    with pytest.warns(UserWarning, match=warning) as seen:
+        report = weights.load(ten, saved[name], target)
+    assert len(seen) == 1
+    assert_same(ten, network, but=["classifier"])
+    np.testing.assert_array_equal(ten.get_layer("classifier").kernel.numpy(), before)
+    assert report.fresh == ("classifier",)
+
+
+@pytest.mark.parametrize(("naming", "linear"), [("timm", ["classifier"]), ("clovaai", [])])
+def test_published_names_of_rexnet(network, blanks, target, naming, linear):
+    names = next(n.layers for n in target.namings if n.name == naming)
+    given = held(as_torch(network, names, linear))
+    assert convert.classes_in(given, target) == 1000
+    blank = blanks[0]
+    paint(blank, seed=1)
+    report = convert.fill(blank, given, target)
+    assert_same(blank, network)
+    assert (report.naming, report.tensors) == (naming, len(network.weights))
+    assert len(report.skipped) == sum(n.endswith("_bn") for n in names)
+    assert all(n.endswith("num_batches_tracked") for n in report.skipped)
+
+
+def test_constructors_take_a_file(network, saved):
+    model = rexnet.ReXNet060(weights=str(saved["a.npz"]), pooling="avg", include_top=False)
+    assert_same(model, network)
+    with pytest.warns(UserWarning, match="keeps its initial values") as seen:
+        model = rexnet.ReXNet060(weights=saved["a.safetensors"], classes=3)
+    assert len(seen) == 1
+    assert_same(model, network, but=["classifier"])
+
+
+def test_another_width_is_named(blanks):
+    names = REGISTRY["rexnet_130"].target().namings[0].layers
+    given = held(as_torch(REGISTRY["rexnet_130"].build(), names, ["classifier"]))
+    others = [v.target for name, v in REGISTRY.items() if name != "rexnet_060"]
+    with pytest.raises(CheckpointError) as caught:
+        convert.fill(blanks[0], given, REGISTRY["rexnet_060"].target(), others=others)
+    text = str(caught.value)
+    assert "It fits 'rexnet_130'." in text
+    assert "Read as 'timm'" in text
+    assert "350 shapes that differ (in Keras layout): stem.conv.weight (3, 3, 3, 42) for" in text

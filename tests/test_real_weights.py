@@ -1,0 +1,91 @@
+"""Real weights on real pictures: what a wrong mean, padding, epsilon or rounding would break.
+
+The pictures and two of the checkpoints are not part of the project; without them these skip.
+"""
+
+import keras
+import numpy as np
+import pytest
+
+import newnet_tf
+from newnet_tf import evaluation
+from newnet_tf.data.folder import labelled_files
+from newnet_tf.deploy import Runner, export_tflite
+
+CALIBRATION = 100
+
+
+def judge(model, record, paths, labels):
+    call = lambda x: keras.ops.convert_to_numpy(model(x, training=False))  # noqa: E731
+    return evaluation.evaluate(call, paths, labels, record)
+
+
+@pytest.fixture(scope="module")
+def samples(shared_data):
+    paths, labels, _ = labelled_files(shared_data("imagenet_samples"))
+    return paths, labels
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    return newnet_tf.create("efficientnet_lite0", classifier_activation=None)
+
+
+@pytest.fixture(scope="module")
+def lite0_on_samples(lite0, samples):
+    return judge(lite0, newnet_tf.preprocess("efficientnet_lite0").record, *samples)
+
+
+def test_efficientnet_lite0_reaches_the_reference(lite0_on_samples):
+    """The reference implementation with Pillow: 87.0 %."""
+    assert lite0_on_samples.n == 500
+    assert abs(lite0_on_samples.accuracy() - 87.0) <= 0.6
+
+
+def test_google_mobilenet_v1_reaches_the_reference(shared_data, samples):
+    """83.4 %; with symmetric padding instead of TensorFlow's it would be 73.4 %."""
+    weights = shared_data("weights/mobilenet_v1_075_224.keras_names.safetensors")
+    model = newnet_tf.create("tf_mobilenet_v1_075", weights=weights, classifier_activation=None)
+    record = newnet_tf.preprocess("tf_mobilenet_v1_075").record
+    assert judge(model, record, *samples).accuracy() >= 82.8
+
+
+def test_gluon_mobilenet_v2_is_the_network_its_statistics_come_from(shared_data, samples):
+    """Batch norm's stored variances are those of real pictures only if the graph is right."""
+    weights = shared_data("weights/mobilenetv2_batchnorm_nchw.safetensors")
+    name = "gluon_mobilenet_v2_100"
+    model = newnet_tf.create(name, weights=weights, include_top=False, pooling="avg")
+    assert model.output_shape == (None, 1280)
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)][:30]
+    inner = keras.Model(model.input, [norm.input for norm in norms])
+    found = inner(newnet_tf.preprocess(name)(samples[0][::25]), training=False)
+    for norm, values in zip(norms, found, strict=True):
+        stored = keras.ops.convert_to_numpy(norm.moving_variance)
+        measured = np.asarray(values).var(axis=(0, 1, 2))
+        assert 0.7 < np.median(measured / stored) < 1.4, norm.name
+
+
+def test_full_int8_keeps_its_accuracy(lite0, lite0_on_samples, samples, tmp_path):
+    """Calibrated on 100 seeded pictures, judged on the other 400: at most one point is lost."""
+    paths, labels = samples
+    chosen = np.random.RandomState(0).permutation(len(paths))
+    record = newnet_tf.preprocess("efficientnet_lite0").record
+    rest = sorted(chosen[CALIBRATION:])
+    [file] = export_tflite(
+        lite0,
+        record,
+        tmp_path,
+        precisions=["int8-full"],
+        calibration=[paths[i] for i in chosen[:CALIBRATION]],
+        pictures=[paths[i] for i in rest[::8]],
+    )
+    quantised = evaluation.evaluate(
+        Runner(file.file, threads=2), [paths[i] for i in rest], [labels[i] for i in rest], record
+    )
+    exact = evaluation.Result(
+        tuple(lite0_on_samples.paths[i] for i in rest),
+        lite0_on_samples.labels[rest],
+        lite0_on_samples.ranked[rest],
+        lite0_on_samples.top,
+    )
+    assert evaluation.compare(exact, quantised).difference >= -1.0
