@@ -23,13 +23,14 @@ class NewNet(nn.Module):
     def __init__(self, widths):
         super().__init__()
         self.widths = widths
-        self._unit("stem", 3, 32, 3)
+        self._unit("stem", 3, 32, 3, stride=2)
         before = 32
         for i, after in enumerate(widths):
             inner = before * (6 if i else 1)
             if i:
                 self._unit(f"block{i}_expand", before, inner, 1)
-            self._unit(f"block{i}_depthwise", inner, inner, 3, groups=inner)
+            stride = 2 if i in DOWN else 1
+            self._unit(f"block{i}_depthwise", inner, inner, 3, stride, groups=inner)
             if i >= 3:
                 setattr(self, f"block{i}_se_reduce", nn.Conv2d(inner, inner // 16, 1))
                 setattr(self, f"block{i}_se_expand", nn.Conv2d(inner // 16, inner, 1))
@@ -38,26 +39,25 @@ class NewNet(nn.Module):
         self._unit("final", before, 512, 1)
         self.classifier = nn.Conv2d(512, 1000, 1)
 
-    def _unit(self, name, before, after, kernel, groups=1):
-        conv = nn.Conv2d(before, after, kernel, groups=groups, bias=False)
+    def _unit(self, name, before, after, kernel, stride=1, groups=1):
+        conv = nn.Conv2d(before, after, kernel, stride, groups=groups, bias=False)
         setattr(self, f"{name}_conv", conv)
         setattr(self, f"{name}_bn", nn.BatchNorm2d(after, eps=1e-5))
 
-    def _run(self, name, x, stride=1):
+    def _run(self, name, x):
         conv = getattr(self, f"{name}_conv")
-        kernel = conv.kernel_size[0]
+        kernel, stride = conv.kernel_size[0], conv.stride[0]
         pads = []
         for side in (x.shape[3], x.shape[2]):
             total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
             pads += [total // 2, total - total // 2]
-        x = functional.conv2d(functional.pad(x, pads), conv.weight, None, stride, 0, 1, conv.groups)
-        return getattr(self, f"{name}_bn")(x)
+        return getattr(self, f"{name}_bn")(conv(functional.pad(x, pads)))
 
     def forward(self, x):
-        x = functional.relu6(self._run("stem", x, 2))
+        x = functional.relu6(self._run("stem", x))
         for i, after in enumerate(self.widths):
             y = functional.relu6(self._run(f"block{i}_expand", x)) if i else x
-            y = self._run(f"block{i}_depthwise", y, 2 if i in DOWN else 1)
+            y = self._run(f"block{i}_depthwise", y)
             if i >= 3:
                 gate = y.mean((2, 3), keepdim=True)
                 gate = functional.relu(getattr(self, f"block{i}_se_reduce")(gate))
