@@ -1,101 +1,122 @@
-"""Parameters and multiply-adds of a Keras model, in all and by layer.
+"""Parameters and multiply-adds of a Keras model, layer by layer.
 
-Counted are convolutions and dense layers at batch 1, one multiply-add for each weight at each place
-where it is used: what papers on mobile networks print (as "FLOPs" or "Madds"). Batch norm,
-activations, pooling and additions cost time and no multiply-adds here.
+Counted as papers count: multiply-adds of convolutions and dense layers for one picture; batch norm,
+activations, pooling and additions count nothing. Parameters are what training fits; the moving
+statistics of normalisation layers are counted apart.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from newnet_tf.lazy import keras
 
+STATISTICS = ("moving_mean", "moving_variance", "mean", "variance", "count")
+
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer: name, type, output shape without batch, trainable parameters, multiply-adds."""
+    """One layer: name, kind (its class), output shape without batch, parameters, multiply-adds."""
 
     name: str
-    type: str
-    shape: tuple[int, ...]
+    kind: str
+    output_shape: tuple[int, ...]
     params: int
     macs: int
 
 
 @dataclass(frozen=True)
 class Cost:
-    """A model's cost.
+    """What a model costs for one picture.
 
     Args:
-        params: int, trainable parameters, which papers count.
-        fixed: int, others (batch norm's moving statistics).
-        macs: int, multiply-adds. layers: one `LayerCost` a layer, in order.
+        input_shape: tuple (height, width, channels).
+        params: int, what training fits. statistics: int, moving means and variances.
+        macs: int, multiply-adds of convolutions and dense layers.
+        layers: tuple of `LayerCost`, every layer that has any of those, in order.
     """
 
+    input_shape: tuple[int, ...]
     params: int
-    fixed: int
+    statistics: int
     macs: int
     layers: tuple[LayerCost, ...]
 
 
-def cost(model) -> Cost:
-    """Counts parameters and multiply-adds.
+def cost(model, input_shape: Sequence[int] | None = None) -> Cost:
+    """Counts a model's parameters and multiply-adds.
 
     Args:
-        model: a built Keras model with a static input size.
+        model: Keras functional model with one image input.
+        input_shape: (height, width, channels). Default: the model's own, if it is fixed.
 
     Returns:
-        `Cost`.
+        A `Cost`.
 
     Raises:
-        ValueError: for an input of unknown size; build the model with an `input_shape`.
+        ValueError: where no fixed input shape is known, or a layer is used twice or is itself a
+            model, which this cannot count.
 
     Example:
-        >>> cost(newnet_tf.create("rexnet_100", weights=None)).params
-        4796873
+        >>> cost(newnet_tf.create("newnet_small")).macs
+        399054592
     """
-    if any(side is None for shape in _shapes(model.input) for side in shape):
+    shape = tuple(input_shape or model.inputs[0].shape[1:])
+    if len(model.inputs) != 1 or len(shape) != 3 or not all(isinstance(s, int) for s in shape):
         raise ValueError(
-            "`model` must have an input of known size, to count multiply-adds. "
-            f"Received: input shape {model.input_shape}"
+            "`input_shape` must be (height, width, channels) for one image input. "
+            f"Received: input_shape={shape} for {len(model.inputs)} input(s)"
         )
-    layers = tuple(_layer(layer) for layer in model.layers)
+    layers = [layer for layer in model.layers if layer.weights]
+    uses = {layer["name"]: len(layer["inbound_nodes"]) for layer in model.get_config()["layers"]}
+    for layer in layers:
+        if isinstance(layer, keras.Model) or uses[layer.name] > 1:
+            raise ValueError(
+                "`model` must use each layer once and hold no model as a layer. "
+                f"Received: layer {layer.name!r} in model {model.name!r}"
+            )
+    ends = [layer.input for layer in layers] + [layer.output for layer in layers]
+    specs = keras.Model(model.inputs, ends).compute_output_spec(keras.KerasTensor((1, *shape)))
+    rows, statistics = [], 0
+    for layer, before, after in zip(
+        layers, specs[: len(layers)], specs[len(layers) :], strict=True
+    ):
+        held = sum(math.prod(w.shape) for w in layer.weights if w.name in STATISTICS)
+        fitted = sum(math.prod(w.shape) for w in layer.weights) - held
+        macs = _macs(layer, tuple(before.shape[1:]), tuple(after.shape[1:]))
+        kind = type(layer).__name__
+        rows.append(LayerCost(layer.name, kind, tuple(after.shape[1:]), fitted, macs))
+        statistics += held
     return Cost(
-        params=_count(model.trainable_variables),
-        fixed=_count(model.non_trainable_variables),
-        macs=sum(layer.macs for layer in layers),
-        layers=layers,
+        input_shape=shape,
+        params=sum(row.params for row in rows),
+        statistics=statistics,
+        macs=sum(row.macs for row in rows),
+        layers=tuple(rows),
     )
 
 
-def _layer(layer) -> LayerCost:
-    if isinstance(layer, keras.Model):
-        inner = cost(layer)
-        shape, params, macs = layer.output_shape[1:], inner.params, inner.macs
-    else:
-        shape = tuple(_shapes(layer.output)[0])
-        params, macs = _count(layer.trainable_variables), _macs(layer, shape)
-    return LayerCost(layer.name, type(layer).__name__, shape, params, macs)
-
-
-def _macs(layer, shape: tuple[int, ...]) -> int:
+def _macs(layer, before: tuple[int, ...], after: tuple[int, ...]) -> int:
+    """Multiply-adds of one layer, from its shapes without batch; 0 for what is not counted."""
     layers = keras.layers
-    if isinstance(layer, layers.SeparableConv2D):
-        depthwise, pointwise = layer.depthwise_kernel.shape, layer.pointwise_kernel.shape
-        return math.prod(shape[:2]) * (math.prod(depthwise) + math.prod(pointwise))
-    if isinstance(layer, layers.Conv2DTranspose):
-        return math.prod(layer.kernel.shape) * math.prod(_shapes(layer.input)[0][:2])
-    if isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D)):
-        return math.prod(layer.kernel.shape) * math.prod(shape[:2])
     if isinstance(layer, layers.Dense):
-        return math.prod(layer.kernel.shape) * math.prod(shape[:-1])
-    return 0
-
-
-def _shapes(tensors) -> list[tuple]:
-    several = tensors if isinstance(tensors, (list, tuple)) else [tensors]
-    return [tuple(tensor.shape[1:]) for tensor in several]
-
-
-def _count(variables) -> int:
-    return sum(math.prod(variable.shape) for variable in variables)
+        return math.prod(after) * before[-1]
+    if not isinstance(
+        layer,
+        (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Conv2DTranspose),
+    ):
+        return 0
+    if layer.data_format != "channels_last":
+        raise ValueError(
+            "`model` must be channels_last. "
+            f"Received: layer {layer.name!r} with data_format={layer.data_format!r}"
+        )
+    window, channels = math.prod(layer.kernel_size), before[-1]
+    if isinstance(layer, layers.Conv2DTranspose):  # each input value meets the whole kernel
+        return math.prod(before) * window * after[-1]
+    if isinstance(layer, layers.SeparableConv2D):
+        spread = channels * layer.depth_multiplier
+        return math.prod(after[:2]) * spread * (window + after[-1])
+    if isinstance(layer, layers.DepthwiseConv2D):
+        return math.prod(after) * window
+    return math.prod(after) * window * channels // layer.groups

@@ -1,0 +1,33 @@
+"""From a Keras model to files for servers and phones, each verified against the model.
+
+Importing this package loads nothing. `Runner` and `verify` need NumPy and one LiteRT interpreter;
+the exports need TensorFlow.
+"""
+
+import importlib
+
+PUBLIC = {
+    "ExportError": "newnet_tf.deploy.tflite",
+    "ExportResult": "newnet_tf.deploy.tflite",
+    "ModelFileError": "newnet_tf.deploy.runtime",
+    "PRECISIONS": "newnet_tf.deploy.recipes",
+    "Recipe": "newnet_tf.deploy.recipes",
+    "Runner": "newnet_tf.deploy.runtime",
+    "UnjudgeableError": "newnet_tf.deploy.verify",
+    "Verification": "newnet_tf.deploy.verify",
+    "export_saved_model": "newnet_tf.deploy.saved_model",
+    "export_tflite": "newnet_tf.deploy.tflite",
+    "verify_tflite": "newnet_tf.deploy.tflite",
+}
+
+__all__ = sorted(PUBLIC)  # noqa: PLE0605
+
+
+def __getattr__(name):
+    if name in PUBLIC:
+        return getattr(importlib.import_module(PUBLIC[name]), name)
+    raise AttributeError(f"module 'newnet_tf.deploy' has no attribute {name!r}; it has {__all__}")
+
+
+def __dir__():
+    return __all__

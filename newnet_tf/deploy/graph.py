@@ -1,0 +1,212 @@
+"""Edits of a converted TFLite file: what goes in, what comes out, and which weights are integers.
+
+The converter writes one plain form, float32 in and float32 logits out. Whatever else a recipe asks
+for (pixels or integers in, probabilities or integers out) is a few operators before and behind it,
+chosen so that XNNPACK takes them into the same partition as the network. So the network inside is
+the same in every file of one precision, and so are its figures.
+"""
+
+import numpy as np
+
+from newnet_tf.lazy import LazyModule
+
+flatbuffers = LazyModule("flatbuffers")
+schema = LazyModule("tensorflow.lite.python.schema_py_generated")
+
+DTYPES = {"float32": "FLOAT32", "int8": "INT8", "uint8": "UINT8"}
+ALIGNMENT = 16
+UNSIGNED = 128  # what the zero point of uint8 has more than that of int8
+
+
+class Graph:
+    """A TFLite file in memory, with one subgraph and one signature.
+
+    Args:
+        data: bytes, the file.
+
+    Example:
+        >>> graph = Graph(data)
+        >>> graph.softmax()
+        >>> path.write_bytes(graph.to_bytes())
+    """
+
+    def __init__(self, data: bytes):
+        self._model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(data), 0))
+        if len(self._model.subgraphs) != 1 or len(self._model.signatureDefs) != 1:
+            raise ValueError(
+                "`data` must be a TFLite file of one subgraph and one signature. Received: "
+                f"{len(self._model.subgraphs)} and {len(self._model.signatureDefs)}"
+            )
+        self._graph = self._model.subgraphs[0]
+        self._signature = self._model.signatureDefs[0]
+        self._names = {v: k for k, v in vars(schema.BuiltinOperator).items() if k.isupper()}
+
+    @property
+    def operators(self) -> list[str]:
+        """Names of all operators in order; a custom one (Flex too) is `CUSTOM <its name>`."""
+        return [self._name(operator) for operator in self._graph.operators]
+
+    def to_bytes(self) -> bytes:
+        """Returns the file; constants lie at multiples of 16 bytes, as its schema asks."""
+
+        class Builder(flatbuffers.Builder):
+            def StartVector(self, elemSize, numElems, alignment):
+                return super().StartVector(
+                    elemSize, numElems, ALIGNMENT if elemSize == 1 else alignment
+                )
+
+        builder = Builder(1024)
+        builder.Finish(self._model.Pack(builder), file_identifier=b"TFL3")
+        return bytes(builder.Output())
+
+    def pixels(self, scale, offset) -> None:
+        """Makes the input uint8 pixels in 0-255 and normalises them as `pixel * scale + offset`.
+
+        Where that is one factor and a whole-numbered zero point for all channels, the input
+        tensor's own quantisation says it all; otherwise a MUL and an ADD in float32 follow. Either
+        way the network sees what it would have seen of normalised floats.
+        """
+        image = self._graph.inputs[0]
+        zero = -np.divide(offset, scale)
+        if np.ptp(scale) == 0 and np.ptp(zero) < 1e-6 and abs(zero[0] - round(zero[0])) < 1e-6:
+            self._dequantise_input(scale[0], round(zero[0]))
+            return
+        shape = self._graph.tensors[image].shape
+        raw, scaled = (self._tensor(name, shape) for name in ("image_0_255", "image_scaled"))
+        factor, summand = (self._row(v, shape[2]) for v in (scale, offset))
+        self._insert(0, "ADD", [scaled, summand], image, "AddOptions")
+        self._insert(0, "MUL", [raw, factor], scaled, "MulOptions")
+        self._expose(self._graph.inputs, self._signature.inputs, raw)
+        self._dequantise_input(1.0, 0)
+
+    def integer_input(self, dtype: str) -> None:
+        """Makes the input `dtype`, `"int8"` or `"uint8"`, by the network's own quantisation."""
+        first = self._graph.operators[0]
+        quantised = first.outputs[0]
+        if self._name(first) != "QUANTIZE":
+            raise ValueError(
+                "the file must begin with QUANTIZE, as full-int8 files do. Received: "
+                f"{self._name(first)}"
+            )
+        if dtype == "int8":
+            del self._graph.operators[0]
+            self._expose(self._graph.inputs, self._signature.inputs, quantised)
+        else:
+            scale, zero = self._quantisation(quantised)
+            self._dequantise_input(scale, zero + UNSIGNED)
+
+    def softmax(self) -> None:
+        """Makes the output probabilities, computed in float32."""
+        logits = self._graph.outputs[0]
+        probabilities = self._tensor("probabilities", self._graph.tensors[logits].shape)
+        options = self._append("SOFTMAX", logits, probabilities, "SoftmaxOptions")
+        options.beta = 1.0
+
+    def integer_output(self, dtype: str) -> None:
+        """Makes the output `dtype`, `"int8"` or `"uint8"`, by the network's own quantisation."""
+        last = self._graph.operators[-1]
+        if self._name(last) != "DEQUANTIZE":
+            raise ValueError(
+                "the file must end in DEQUANTIZE, as full-int8 files do. Received: "
+                f"{self._name(last)}"
+            )
+        quantised = last.inputs[0]
+        if dtype == "int8":
+            del self._graph.operators[-1]
+            self._expose(self._graph.outputs, self._signature.outputs, quantised)
+            return
+        scale, zero = self._quantisation(quantised)
+        shape = self._graph.tensors[quantised].shape
+        integers = self._tensor("logits_uint8", shape, dtype, (scale, zero + UNSIGNED))
+        self._append("QUANTIZE", self._graph.outputs[0], integers, "QuantizeOptions")
+
+    def float_depthwise(self) -> None:
+        """Turns integer filters of depthwise convolutions on float maps back into float32.
+
+        XNNPACK has no such mixed depthwise kernel: each would end a partition. They are few weights.
+        """
+        depthwise = [o for o in self._graph.operators if self._name(o) == "DEPTHWISE_CONV_2D"]
+        for operator in depthwise:
+            image, filters = (self._graph.tensors[i] for i in operator.inputs[:2])
+            if image.type != self._type("float32") or filters.type != self._type("int8"):
+                continue
+            buffer = self._model.buffers[filters.buffer]
+            integers = np.frombuffer(buffer.data.tobytes(), np.int8).reshape(filters.shape)
+            floats = integers * np.asarray(filters.quantization.scale, np.float32)
+            buffer.data = np.frombuffer(floats.astype("<f4").tobytes(), np.uint8)
+            filters.type, filters.quantization = self._type("float32"), None
+
+    def rename(self, image: str, scores: str) -> None:
+        """Names input and output in the signature, so that a reader of the file knows them."""
+        self._signature.inputs[0].name, self._signature.outputs[0].name = image, scores
+
+    def _name(self, operator) -> str:
+        code = self._model.operatorCodes[operator.opcodeIndex]
+        if code.customCode:
+            return f"CUSTOM {code.customCode.decode()}"
+        return self._names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+    def _type(self, dtype: str) -> int:
+        return getattr(schema.TensorType, DTYPES[dtype])
+
+    def _quantisation(self, tensor: int) -> tuple[float, int]:
+        found = self._graph.tensors[tensor].quantization
+        return float(found.scale[0]), int(found.zeroPoint[0])
+
+    def _tensor(self, name, shape, dtype="float32", quantisation=None, data=b"") -> int:
+        """Adds a tensor, with a buffer of its own; returns its index."""
+        buffer, tensor = schema.BufferT(), schema.TensorT()
+        if data:
+            buffer.data = np.frombuffer(data, np.uint8)
+        self._model.buffers.append(buffer)
+        tensor.name, tensor.shape, tensor.type = (
+            name,
+            np.asarray(shape, np.int32),
+            self._type(dtype),
+        )
+        tensor.buffer = len(self._model.buffers) - 1
+        if quantisation:
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.scale = np.float32([quantisation[0]])
+            tensor.quantization.zeroPoint = np.int64([quantisation[1]])
+        self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
+    def _row(self, values, width: int) -> int:
+        """Adds a constant by channel, repeated for every pixel of a row: so XNNPACK is fast."""
+        row = np.tile(np.asarray(values, "<f4"), (width, 1))
+        return self._tensor("by_channel", row.shape, data=row.tobytes())
+
+    def _insert(self, place: int, name: str, inputs: list[int], output: int, options: str):
+        """Adds an operator at `place` in the order of execution; returns its options."""
+        number = getattr(schema.BuiltinOperator, name)
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = number
+        code.version = 1
+        self._model.operatorCodes.append(code)
+        operator = schema.OperatorT()
+        operator.opcodeIndex = len(self._model.operatorCodes) - 1
+        operator.inputs, operator.outputs = np.int32(inputs), np.int32([output])
+        operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+        operator.builtinOptions = getattr(schema, f"{options}T")()
+        self._graph.operators.insert(place, operator)
+        return operator.builtinOptions
+
+    def _append(self, name: str, before: int, output: int, options: str):
+        made = self._insert(len(self._graph.operators), name, [before], output, options)
+        self._expose(self._graph.outputs, self._signature.outputs, output)
+        return made
+
+    def _dequantise_input(self, scale: float, zero: int) -> None:
+        """Puts a uint8 input, and a DEQUANTIZE behind it, before the present float32 one."""
+        floats = self._graph.inputs[0]
+        name, shape = self._graph.tensors[floats].name, self._graph.tensors[floats].shape
+        integers = self._tensor(name, shape, "uint8", (scale, zero))
+        self._graph.tensors[floats].name = b"image_float32"
+        self._insert(0, "DEQUANTIZE", [integers], floats, "DequantizeOptions")
+        self._expose(self._graph.inputs, self._signature.inputs, integers)
+
+    @staticmethod
+    def _expose(ends, signature, tensor: int) -> None:
+        """Makes `tensor` the graph's and the signature's only input or output."""
+        ends[0] = signature[0].tensorIndex = tensor

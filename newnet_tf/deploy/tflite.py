@@ -1,0 +1,260 @@
+"""Keras model to TFLite files: exported, checked, verified, and only then given their names.
+
+One SavedModel is exported with a fixed batch of 1 (a dynamic batch cuts the graph into pieces) and
+converted once for each precision; `graph` adds what the recipe wants before and behind.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from newnet_tf.cards import Preprocess
+from newnet_tf.deploy import convert, identity, recipes, samples, verify as verification
+from newnet_tf.deploy.convert import ExportError
+from newnet_tf.deploy.recipes import DEPLOYMENT, TIMING, Calibration, Recipe
+from newnet_tf.deploy.runtime import Delegation, Runner
+from newnet_tf.deploy.verify import Verification
+from newnet_tf.lazy import keras
+
+BATCH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportResult:
+    """One TFLite file that was written, or found already there.
+
+    Args:
+        file: `Path`. recipe: `Recipe`. delegation: what XNNPACK takes of it.
+        verification: `Verification`, None for a file for timing only.
+        reused: bool, whether an earlier file with the same digest was kept.
+    """
+
+    file: Path
+    recipe: Recipe
+    delegation: Delegation
+    verification: Verification | None
+    reused: bool
+
+
+def export_tflite(
+    model,
+    preprocess: Preprocess,
+    out_dir: str | os.PathLike,
+    name: str | None = None,
+    precisions: Sequence[str] = ("fp32",),
+    calibration: Iterable | None = None,
+    io: str = "float32",
+    with_preprocessing: bool = False,
+    output: str = "logits",
+    verify: bool = True,
+    pictures: Iterable | None = None,
+    threads: int = 1,
+    fresh: bool = False,
+) -> list[ExportResult]:
+    """Writes TFLite files of a model, with their recipes beside them, each verified.
+
+    A file is asserted to hold builtin operators only, no TRANSPOSE, all its weights, to be taken by
+    XNNPACK whole and in one partition, and to answer as the model does. Files appear all together
+    at the end; if one fails, none does.
+
+    Args:
+        model: Keras model from images to class scores, with its weights; ends in logits or in a
+            softmax layer.
+        preprocess: `cards.Preprocess` of its weights.
+        out_dir: folder, made if need be.
+        name: str, the model's name in file names. Default: `model.name`.
+        precisions: among `"fp32"`, `"fp16"`, `"int8-dynamic"`, `"int8-full"`.
+        calibration: pictures to measure activation ranges on, for `"int8-full"`: see
+            `samples.read`. About 100 of the kind that the network will see.
+        io, with_preprocessing, output: what goes in and comes out, see `Recipe`.
+        verify: bool, whether to compare with the model. With False the recipes say `"timing only"`.
+        pictures: pictures to verify on, two or more of different things, like `calibration`.
+        threads: int, threads of the verifying interpreter.
+        fresh: bool, whether to make files anew whose recipe's digest has not changed.
+
+    Returns:
+        An `ExportResult` for each precision.
+
+    Raises:
+        ValueError: for an argument outside of the above.
+        UnjudgeableError: where the model's own outputs do not vary from picture to picture.
+        ExportError: where a file comes out wrong, with the figures.
+
+    Example:
+        >>> model = newnet_tf.create("efficientnet_lite0")
+        >>> record = newnet_tf.preprocess("efficientnet_lite0").record
+        >>> export_tflite(model, record, "build", precisions=["fp16"], pictures=["cat.jpg", "cup.jpg"])
+    """
+    recipes.check_options(precisions, io, with_preprocessing, output)
+    if verify and pictures is None:
+        raise ValueError("`pictures` must be given unless `verify=False`. Received: pictures=None")
+    if "int8-full" in precisions and calibration is None:
+        raise ValueError("`calibration` must be given for 'int8-full'. Received: calibration=None")
+    identity.check_side(model, preprocess)
+    logits = identity.logits_model(model)
+    judge, ranges = None, None
+    if verify:
+        judge = _Judge(logits, samples.read(pictures, preprocess, "pictures"))
+    if "int8-full" in precisions:
+        ranges = samples.with_extremes(samples.read(calibration, preprocess, "calibration"))
+    plain = Recipe(
+        model=name or model.name,
+        precision=precisions[0],
+        preprocess=preprocess,
+        weights=identity.weights_digest(logits),
+        graph=identity.graph_digest(logits),
+        versions=identity.versions(),
+        io=io,
+        with_preprocessing=with_preprocessing,
+        output=output,
+        purpose=DEPLOYMENT if verify else TIMING,
+    )
+    wanted = [_with_precision(plain, p, ranges) for p in dict.fromkeys(precisions)]
+    with _staging(Path(out_dir)) as staging:
+        there = [r for r in wanted if not fresh and _is_there(staging.parent, r)]
+        missing = [r for r in wanted if r not in there]
+        convert.write(logits, missing, ranges, staging, _say)
+        results = []
+        for recipe in wanted:
+            results.append(_check(recipe, staging, judge, threads, reused=recipe in there))
+        for path in staging.glob("*.*"):
+            os.replace(path, staging.parent / path.name)
+    return results
+
+
+def verify_tflite(
+    model, file: str | os.PathLike, pictures: Iterable, threads: int = 1
+) -> Verification:
+    """Verifies a file that `export_tflite` wrote against the model that it was made from.
+
+    Args:
+        model: Keras model with the weights of the export.
+        file: path of the TFLite file, its recipe beside it.
+        pictures: two or more, of different things, see `samples.read`.
+        threads: int, threads of the interpreter.
+
+    Returns:
+        A `Verification`; ask its `passed`.
+
+    Raises:
+        ModelFileError: for a file that cannot be run.
+        ValueError: for a file without recipe, or a model with other weights.
+        UnjudgeableError: as in `export_tflite`.
+    """
+    runner = Runner(file, threads)
+    if runner.recipe is None:
+        raise ValueError(f"{runner.file} must have its recipe beside it. Received: no .json file")
+    logits = identity.logits_model(model)
+    found = identity.weights_digest(logits)
+    if found != runner.recipe.weights:
+        raise ValueError(
+            f"`model` must have the weights that {runner.file} was made from (sha256 "
+            f"{runner.recipe.weights:.12}…). Received: model {model.name!r} with {found:.12}…"
+        )
+    judge = _Judge(logits, samples.read(pictures, runner.recipe.preprocess, "pictures"))
+    return judge(runner, runner.recipe)
+
+
+class _Judge:
+    """Compares files with a model's logits on the same pictures."""
+
+    def __init__(self, logits, pictures: samples.Samples):
+        self.pictures = pictures
+        inputs = pictures.inputs
+        batches = [inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH)]
+        self._reference = np.concatenate(
+            [keras.ops.convert_to_numpy(logits(batch, training=False)) for batch in batches]
+        )
+        verification.judgeable(self._reference)
+
+    def __call__(self, runner: Runner, recipe: Recipe) -> Verification:
+        inputs = self.pictures.pixels if runner.takes_pixels else self.pictures.inputs
+        return verification.verify(self._reference, runner, inputs, recipe)
+
+
+def _check(recipe: Recipe, staging: Path, judge, threads: int, reused: bool) -> ExportResult:
+    """Runs one file, new in `staging` or old beside it, and writes its record into `staging`."""
+    name, folder = f"{recipe.stem}.tflite", staging.parent
+    runner = Runner((folder if reused else staging) / name, threads)
+    delegation = runner.delegation()
+    found = judge(runner, recipe) if judge else None
+    size = runner.file.stat().st_size
+    verdict = found or "not verified (timing only)"
+    _say(f"{name}: {size / 1e6:.2f} MB{', kept' * reused}, XNNPACK {delegation}; {verdict}")
+    if not delegation.whole:
+        raise ExportError(
+            f"{name} must be taken by XNNPACK whole, in one partition. Received: {delegation}"
+        )
+    if found and not found.passed:
+        raise ExportError(
+            f"{name} must answer as the model does, within the tolerance of {recipe.precision!r}. "
+            f"Received: {'; '.join(found.reasons)} ({found}); nothing was written"
+        )
+    if found or not reused:
+        record = {
+            "file": name,
+            "bytes": size,
+            "sha256": _sha256(runner.file),
+            "delegated": str(delegation),
+            "verification": found and {**found.record(), "sources": list(judge.pictures.names)},
+        }
+        text = json.dumps({**record, **recipe.record()}, indent=2, ensure_ascii=False)
+        recipes.sidecar(staging / name).write_text(f"{text}\n", encoding="utf-8")
+    return ExportResult(
+        file=folder / name,
+        recipe=recipe,
+        delegation=delegation,
+        verification=found,
+        reused=reused,
+    )
+
+
+def _with_precision(plain: Recipe, precision: str, ranges: samples.Samples | None) -> Recipe:
+    if precision != "int8-full":
+        return dataclasses.replace(plain, precision=precision)
+    measured = Calibration(sources=ranges.names, count=len(ranges.names), sha256=ranges.sha256)
+    return dataclasses.replace(plain, precision=precision, calibration=measured)
+
+
+def _is_there(folder: Path, recipe: Recipe) -> bool:
+    """Whether an undamaged file of this very recipe lies in `folder`."""
+    file = folder / f"{recipe.stem}.tflite"
+    try:
+        record = recipes.read(file) or {}
+    except ValueError:
+        return False
+    same = record.get("digest") == recipe.digest
+    return same and file.is_file() and record.get("sha256") == _sha256(file)
+
+
+@contextlib.contextmanager
+def _staging(folder: Path):
+    """Gives a hidden folder inside `folder`, gone afterwards; so is `folder` if new and empty."""
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=folder, prefix=".export-"))
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging)
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

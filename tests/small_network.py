@@ -1,0 +1,90 @@
+"""A network small enough to export in seconds, whose answers vary from picture to picture.
+
+Random weights alone give nearly the same answer for every picture. Here batch norm's statistics are
+those of the pictures, and the classifier is scaled and shifted until its logits spread about zero.
+"""
+
+import functools
+from pathlib import Path
+
+import keras
+import numpy as np
+from PIL import Image
+
+from newnet_tf import blocks
+from newnet_tf.cards import Preprocess
+from newnet_tf.data.preprocess import normalise
+from newnet_tf.deploy import PRECISIONS, export_tflite
+
+SIZE, CLASSES = 64, 10
+PREPROCESS = Preprocess(size=SIZE, crop=1.0)
+WHOLE = Preprocess(size=SIZE, crop=1.0, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+
+
+@functools.cache
+def pictures() -> np.ndarray:
+    """24 crops of four real pictures, uint8 (24, SIZE, SIZE, 3)."""
+    import skimage
+
+    crops = []
+    for name in ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png"):
+        with Image.open(Path(skimage.__file__).parent / "data" / name) as picture:
+            picture = picture.convert("RGB")
+        side = min(picture.size)
+        for number in range(6):
+            cut = side if number % 2 else side // 2
+            x, y = ((length - cut) * number // 5 for length in picture.size)
+            box = (x, y, x + cut, y + cut)
+            crops.append(np.asarray(picture.crop(box).resize((SIZE, SIZE))))
+    return np.stack(crops)
+
+
+@functools.cache
+def network(preprocess: Preprocess = PREPROCESS, classifier_activation: str = "softmax"):
+    """Returns the network, the same in every process."""
+    keras.utils.set_random_seed(0)
+    model = untrained(classifier_activation)
+    inputs = normalise(pictures(), preprocess)
+    logits = keras.Model(model.inputs[0], model.get_layer("logits").output)
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in norms:
+        layer.momentum = 0.0
+    logits(inputs, training=True)
+    found = keras.ops.convert_to_numpy(logits(inputs))
+    classifier = model.get_layer("classifier")
+    kernel, bias = classifier.get_weights()
+    scale = 2 / found.std(0).mean()
+    classifier.set_weights([kernel * scale, bias - found.mean(0) * scale])
+    return model
+
+
+def untrained(classifier_activation: str = "softmax"):
+    """Builds the network with Keras' initial values."""
+    style = blocks.TENSORFLOW
+    image = keras.Input((SIZE, SIZE, 3), name="image")
+    x = blocks.conv_bn_act(image, 16, 3, 2, style=style, name="stem")
+    x = blocks.inverted_residual(x, 24, stride=2, style=style, name="block0")
+    x = blocks.inverted_residual(
+        x, 32, squeeze=blocks.Squeeze(width=8), partial=True, style=style, name="block1"
+    )
+    x = blocks.conv_bn_act(x, 96, style=style, name="final")
+    x = blocks.classifier(x, CLASSES, dropout=0.2, style=style)
+    x = keras.layers.Activation(classifier_activation, name="predictions")(x)
+    return keras.Model(image, x, name="small")
+
+
+@functools.cache
+def exported(base: Path) -> dict:
+    """Exports the network once a session, in all precisions; returns the results by precision.
+
+    `base` is pytest's `tmp_path_factory.getbasetemp()`.
+    """
+    results = export_tflite(
+        network(),
+        PREPROCESS,
+        base / "small",
+        precisions=list(PRECISIONS),
+        calibration=pictures(),
+        pictures=pictures(),
+    )
+    return {result.recipe.precision: result for result in results}

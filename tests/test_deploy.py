@@ -1,0 +1,327 @@
+"""From a Keras model to verified files: exports, refusals, and what failure leaves behind."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import small_network
+from small_network import PREPROCESS, WHOLE
+
+from newnet_tf.applications import MobileNetV1_025
+from newnet_tf.cards import IMAGENET_STD, Preprocess
+from newnet_tf.data.preprocess import Transform, normalise
+from newnet_tf.deploy import (
+    PRECISIONS,
+    ExportError,
+    Recipe,
+    Runner,
+    UnjudgeableError,
+    export_saved_model,
+    export_tflite,
+    identity,
+    recipes,
+    verify_tflite,
+)
+from newnet_tf.deploy.convert import silence
+from newnet_tf.deploy.graph import Graph
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    return small_network.exported(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return small_network.pictures()
+
+
+def logits(model, inputs):
+    return keras.ops.convert_to_numpy(identity.logits_model(model)(inputs))
+
+
+def files_in(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+# Files.
+
+
+def test_four_precisions_each_with_its_recipe(exported, pixels):
+    for precision, result in exported.items():
+        assert result.file.name == f"small.{precision}.tflite"
+        assert result.delegation.whole
+        assert result.verification.passed
+        assert not result.reused
+        record = json.loads(result.file.with_suffix(".json").read_text())
+        assert Recipe.from_record(record) == result.recipe
+        assert record["sha256"] == hashlib.sha256(result.file.read_bytes()).hexdigest()
+        assert record["bytes"] == result.file.stat().st_size
+        assert record["purpose"] == "deployment"
+        assert record["verification"]["agreed"] >= 23
+        assert record["delegated"].startswith("100% of")
+        assert record["preprocess"]["std"] == list(IMAGENET_STD)
+        assert set(record["versions"]) == {"tensorflow", "keras"}
+    assert exported["int8-full"].recipe.calibration.count == len(pixels) + 1
+    sizes = {precision: result.file.stat().st_size for precision, result in exported.items()}
+    assert sizes["fp32"] > 1.5 * sizes["fp16"] > 1.5 * sizes["int8-full"] / 1.2
+
+
+def test_exports_are_silent_but_for_progress(tmp_path, capfd, pixels):
+    export_tflite(small_network.network(), PREPROCESS, tmp_path, pictures=pixels)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert [line.split(":")[0] for line in err.splitlines()] == [
+        "small",
+        "small.fp32.tflite",
+        "small.fp32.tflite",
+    ]
+    assert "100% of 18 nodes in 1 partition; cosine 1.000000" in err
+
+
+def test_pixels_in_and_integers_out(tmp_path, pixels):
+    """All options at once, for a network whose normalisation fits the input's own steps."""
+    model = small_network.network(WHOLE)
+    (result,) = export_tflite(
+        model,
+        WHOLE,
+        tmp_path,
+        name="whole",
+        precisions=["int8-full"],
+        calibration=list(pixels),
+        pictures=pixels,
+        io="uint8",
+        with_preprocessing=True,
+    )
+    assert files_in(tmp_path) == [f"whole.int8-full.uint8.pixels.{s}" for s in ("json", "tflite")]
+    runner = Runner(result.file)
+    assert (runner.takes_pixels, runner.output, runner.dtype) == (True, "logits", np.uint8)
+    graph = Graph(result.file.read_bytes())
+    assert graph.operators[:2] == ["DEQUANTIZE", "QUANTIZE"]
+    assert graph._quantisation(graph._graph.inputs[0]) == pytest.approx((1 / 128, 127))
+    network_input = graph._graph.operators[1].outputs[0]  # its steps are the pixels' own
+    assert graph._quantisation(network_input) == pytest.approx((1 / 128, -1))
+    expected = logits(model, normalise(pixels, WHOLE))
+    assert np.abs(runner(pixels) - expected).max() < 0.5
+
+
+def test_pixels_in_and_probabilities_out(tmp_path, pixels):
+    model = small_network.network()
+    (result,) = export_tflite(
+        model,
+        PREPROCESS,
+        tmp_path,
+        pictures=pixels,
+        with_preprocessing=True,
+        output="probabilities",
+    )
+    assert result.file.name == "small.fp32.pixels.probabilities.tflite"
+    assert result.verification.passed
+    expected = keras.ops.convert_to_numpy(model(normalise(pixels, PREPROCESS)))
+    np.testing.assert_allclose(Runner(result.file)(pixels), expected, atol=1e-5)
+
+
+@pytest.fixture
+def strict(monkeypatch):
+    """A tolerance that no file meets."""
+    never = recipes.Tolerance(cosine=1.1, difference=0, flips=0)
+    hard = dataclasses.replace(PRECISIONS["fp32"], tolerance=never)
+    monkeypatch.setitem(PRECISIONS, "fp32", hard)
+
+
+def test_beyond_the_tolerance_nothing_is_left_behind(tmp_path, pixels, strict):
+    folder = tmp_path / "new" / "folder"
+    with pytest.raises(
+        ExportError, match=r"small\.fp32\.tflite must answer as .* cosine .* < 1\.1"
+    ):
+        export_tflite(
+            small_network.network(),
+            PREPROCESS,
+            folder,
+            precisions=["fp16", "fp32"],
+            pictures=pixels,
+        )
+    assert not folder.exists()
+
+
+def test_an_earlier_file_survives_a_failed_export(tmp_path, pixels, exported, strict):
+    old = exported["fp32"].file
+    for suffix in (".tflite", ".json"):
+        (tmp_path / old.name).with_suffix(suffix).write_bytes(old.with_suffix(suffix).read_bytes())
+    with pytest.raises(ExportError):
+        export_tflite(small_network.network(), PREPROCESS, tmp_path, pictures=pixels, fresh=True)
+    assert files_in(tmp_path) == ["small.fp32.json", "small.fp32.tflite"]
+    assert (tmp_path / old.name).read_bytes() == old.read_bytes()
+
+
+def test_a_graph_that_xnnpack_takes_in_pieces_fails(tmp_path, pixels, monkeypatch):
+    """The converter's own dynamic files are such: their depthwise filters are integers."""
+    monkeypatch.setattr(Graph, "float_depthwise", lambda graph: None)
+    with pytest.raises(ExportError, match=r"taken by XNNPACK whole.*outside: \d DEPTHWISE_CONV_2D"):
+        export_tflite(
+            wide_network(), PREPROCESS, tmp_path, precisions=["int8-dynamic"], verify=False
+        )
+    assert files_in(tmp_path) == []
+
+
+def wide_network():
+    """A depthwise convolution with enough weights (1,024) for the converter to quantise it."""
+    image = keras.Input((64, 64, 3), name="image")
+    x = keras.layers.Conv2D(128, 3, 2, activation="relu", name="stem")(image)
+    x = keras.layers.DepthwiseConv2D(3, name="depthwise")(x)
+    x = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
+    x = keras.layers.Flatten()(keras.layers.Conv2D(10, 1)(x))
+    return keras.Model(image, x, name="wide")
+
+
+def test_operators_that_phones_lack_fail(tmp_path):
+    image = keras.Input((64, 64, 3), name="image")
+    x = keras.layers.Flatten()(keras.layers.Conv2D(10, 64, use_bias=False)(image))
+    turned = keras.ops.transpose(keras.layers.Conv2D(4, 1)(image), (0, 2, 1, 3))
+    y = keras.layers.Flatten()(keras.layers.Conv2D(10, 64)(turned))
+    with pytest.raises(ExportError, match=r"no TRANSPOSE\. Received: TRANSPOSE"):
+        export_tflite(keras.Model(image, y, name="t"), PREPROCESS, tmp_path, verify=False)
+    (result,) = export_tflite(keras.Model(image, x, name="p"), PREPROCESS, tmp_path, verify=False)
+    assert result.delegation.whole
+
+
+def test_an_untrained_network_is_refused_before_anything_is_written(tmp_path, pixels):
+    untrained = MobileNetV1_025(weights=None, input_shape=(64, 64, 3))
+    with pytest.raises(UnjudgeableError):
+        export_tflite(untrained, PREPROCESS, tmp_path / "out", pictures=pixels)
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_for_timing_only_are_marked_and_verified_later(tmp_path, pixels, exported):
+    model = small_network.network()
+    (first,) = export_tflite(model, PREPROCESS, tmp_path, verify=False)
+    assert first.verification is None
+    assert Runner(first.file).recipe.purpose == "timing only"
+    (second,) = export_tflite(model, PREPROCESS, tmp_path, pictures=pixels)
+    assert second.reused
+    assert second.verification.passed
+    assert Runner(first.file).recipe.purpose == "deployment"
+    (third,) = export_tflite(model, PREPROCESS, tmp_path, verify=False)
+    assert third.reused
+    assert Runner(first.file).recipe.purpose == "deployment"
+    assert first.file.read_bytes() == exported["fp32"].file.read_bytes()
+
+
+def test_a_file_is_made_anew_only_where_its_recipe_changed(tmp_path, pixels):
+    model = small_network.network()
+
+    def export(model=model, **options):
+        options = {"precisions": ["fp32"], "pictures": pixels} | options
+        return [r.reused for r in export_tflite(model, PREPROCESS, tmp_path, **options)]
+
+    assert export() == [False]
+    assert export() == [True]
+    assert export(fresh=True) == [False]
+    file = tmp_path / "small.fp32.tflite"
+    file.write_bytes(file.read_bytes()[:-16])
+    assert export() == [False]
+    file.with_suffix(".json").write_text("{")
+    assert export() == [False]
+    changed = small_network.network(WHOLE)
+    assert export(changed, pictures=pixels) == [False]
+
+
+def test_verify_tflite_wants_the_same_weights(tmp_path, pixels, exported):
+    file = exported["fp16"].file
+    assert verify_tflite(small_network.network(), file, pixels).passed
+    with pytest.raises(
+        ValueError, match=r"must have the weights that .*small.fp16.tflite was made"
+    ):
+        verify_tflite(small_network.untrained(), file, pixels)
+    alone = tmp_path / "alone.tflite"
+    alone.write_bytes(file.read_bytes())
+    with pytest.raises(ValueError, match=r"must have its recipe beside it. Received: no .json"):
+        verify_tflite(small_network.network(), alone, pixels)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "`pictures` must be given unless `verify=False`"),
+        ({"precisions": ["int8-full"], "verify": False}, "`calibration` must be given"),
+        ({"precisions": ["int2"], "verify": False}, "Received: precision='int2'"),
+        ({"precisions": [], "verify": False}, r"`precisions` must be a list .* Received: \[\]"),
+        (
+            {"precisions": "fp32", "verify": False},
+            "`precisions` must be a list .* Received: 'fp32'",
+        ),
+        ({"pictures": "cat.jpg"}, "`pictures` must be a list of pictures. Received: 'cat.jpg'"),
+        ({"pictures": []}, "`pictures` must hold at least one picture. Received: none"),
+        ({"preprocess": Preprocess(size=32), "verify": False}, r"Received: input shape \(None, 64"),
+    ],
+)
+def test_bad_arguments_are_errors(tmp_path, options, message):
+    options = {"preprocess": PREPROCESS} | options
+    with pytest.raises(ValueError, match=message):
+        export_tflite(small_network.network(), out_dir=tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_conversion_shows_its_chatter_only_if_it_fails(capfd):
+    with contextlib.suppress(KeyError), silence():
+        os.write(2, b"what went wrong")
+        raise KeyError
+    assert "what went wrong" in capfd.readouterr().err
+
+
+# SavedModel.
+
+SERVE = """
+import sys
+import numpy as np
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+files = [open(path, "rb").read() for path in sys.argv[3:]]
+encoded = model.signatures["encoded"](files=tf.constant(files))["probabilities"]
+raw = [tf.io.decode_image(file, channels=3)[None] for file in files]
+served = [model.signatures["serving_default"](images=image)["probabilities"] for image in raw]
+np.savez(sys.argv[2], encoded=encoded.numpy(), raw=np.concatenate(served))
+"""
+
+
+def test_a_saved_model_serves_pictures_in_another_process(tmp_path, pictures):
+    model, folder = small_network.network(), tmp_path / "served"
+    names = [f"class {number}" for number in range(10)]
+    assert export_saved_model(model, folder, PREPROCESS, names) == folder
+    paths = [pictures["chelsea.png"], pictures["rocket.jpg"]]
+    answers = tmp_path / "answers.npz"
+    command = [sys.executable, "-c", SERVE, folder, answers, *paths]
+    run = subprocess.run(command, capture_output=True, check=False, text=True, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    found = np.load(answers)
+    expected = keras.ops.convert_to_numpy(model(Transform(PREPROCESS)(paths)))
+    # tf.image and Pillow resize alike but for rounding: see newnet_tf.data.preprocess.
+    np.testing.assert_allclose(found["encoded"], expected, atol=0.03)
+    np.testing.assert_allclose(found["raw"], expected, atol=0.03)
+    assert files_in(tmp_path) == ["answers.npz", "served"]
+    assert (folder / "assets.extra/class_names.txt").read_text().splitlines() == names
+    record = json.loads((folder / "assets.extra/model.json").read_text())
+    assert record["weights"] == identity.weights_digest(model)
+    assert record["preprocess"]["size"] == 64
+
+
+def test_a_saved_model_replaces_only_its_like(tmp_path):
+    model = small_network.network()
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(FileExistsError, match=r"new or hold a SavedModel. Received: .*photos"):
+        export_saved_model(model, tmp_path / "photos", PREPROCESS)
+    with pytest.raises(ValueError, match=r"`class_names` must hold 10 names.* Received: 2"):
+        export_saved_model(model, tmp_path / "new", PREPROCESS, ["cat", "dog"])
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "saved_model.pb").write_bytes(b"")
+    export_saved_model(model, old, PREPROCESS)
+    assert (old / "saved_model.pb").stat().st_size > 0
+    assert files_in(tmp_path) == ["old", "photos"]

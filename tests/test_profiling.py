@@ -1,0 +1,212 @@
+"""Counting parameters and multiply-adds; timing files against each other."""
+
+import csv
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import small_network
+
+from newnet_tf.applications import (
+    MobileNetV1_100,
+    NewNetLarge,
+    NewNetSmall,
+    ReXNet100,
+    ReXNetLite100,
+)
+from newnet_tf.deploy import ModelFileError, export_tflite, identity
+from newnet_tf.profiling import latency
+from newnet_tf.profiling.cost import LayerCost, cost
+from newnet_tf.profiling.peers import PEERS, peer
+
+# Cost.
+
+
+@pytest.mark.parametrize(
+    ("make", "params", "macs"),
+    [
+        (NewNetSmall, 3_764_664, 399_054_592),
+        (NewNetLarge, 3_994_233, 706_642_848),
+        (ReXNet100, 4_796_873, 398_370_392),
+        (ReXNetLite100, 4_740_056, 406_806_592),
+        (MobileNetV1_100, 4_231_976, 568_740_352),
+    ],
+)
+def test_published_figures_are_met(make, params, macs):
+    model = make(weights=None)
+    found = cost(model)
+    assert (found.params, found.macs, found.input_shape) == (params, macs, (224, 224, 3))
+    assert found.params + found.statistics == model.count_params()
+
+
+def test_freezing_changes_no_figure():
+    model = small_network.untrained()
+    before = cost(model)
+    model.trainable = False
+    assert cost(model) == before
+    assert before.statistics > 0
+
+
+def test_every_kind_of_layer_by_hand():
+    image = keras.Input((9, 12, 4))
+    x = keras.layers.Conv2D(8, (3, 5), 2, padding="same", groups=2, name="grouped")(image)
+    x = keras.layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False, name="depthwise")(x)
+    x = keras.layers.SeparableConv2D(6, 3, padding="same", name="separable")(x)
+    x = keras.layers.Conv2DTranspose(5, 2, 2, name="transposed")(x)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.ReLU(name="act")(x)
+    x = keras.layers.Dense(7, name="by_pixel")(x)
+    x = keras.layers.Dense(3, name="top")(keras.layers.Flatten()(x))
+    found = cost(keras.Model(image, x))
+    assert found.layers == (
+        LayerCost("grouped", "Conv2D", (5, 6, 8), 3 * 5 * 2 * 8 + 8, 5 * 6 * 8 * 15 * 2),
+        LayerCost("depthwise", "DepthwiseConv2D", (3, 4, 16), 9 * 16, 3 * 4 * 16 * 9),
+        LayerCost(
+            "separable",
+            "SeparableConv2D",
+            (3, 4, 6),
+            9 * 16 + 16 * 6 + 6,
+            3 * 4 * 16 * 9 + 3 * 4 * 16 * 6,
+        ),
+        LayerCost("transposed", "Conv2DTranspose", (6, 8, 5), 4 * 6 * 5 + 5, 3 * 4 * 6 * 4 * 5),
+        LayerCost("norm", "BatchNormalization", (6, 8, 5), 10, 0),
+        LayerCost("by_pixel", "Dense", (6, 8, 7), 42, 6 * 8 * 7 * 5),
+        LayerCost("top", "Dense", (3,), 6 * 8 * 7 * 3 + 3, 6 * 8 * 7 * 3),
+    )
+    assert found.macs == sum(layer.macs for layer in found.layers)
+    assert found.statistics == 10
+
+
+def test_a_free_input_needs_a_shape():
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, keras.layers.Conv2D(2, 1)(image))
+    with pytest.raises(ValueError, match=r"`input_shape` must be .* input_shape=\(None, None, 3\)"):
+        cost(model)
+    assert cost(model, (8, 4, 3)).macs == 8 * 4 * 3 * 2
+
+
+def test_what_it_cannot_count_is_an_error():
+    image = keras.Input((8, 8, 3))
+    shared = keras.layers.Conv2D(3, 1, name="shared")
+    with pytest.raises(ValueError, match=r"use each layer once.* layer 'shared'"):
+        cost(keras.Model(image, shared(shared(image))))
+    inner = keras.Model(image, shared(image), name="inner")
+    outer = keras.Input((8, 8, 3))
+    with pytest.raises(ValueError, match=r"hold no model as a layer.* layer 'inner'"):
+        cost(keras.Model(outer, inner(outer)))
+
+
+# Latency.
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    found = small_network.exported(tmp_path_factory.getbasetemp())
+    return {precision: result.file for precision, result in found.items()}
+
+
+def test_a_row_for_every_file_and_number_of_threads(files):
+    rows = latency.measure(files, threads=(1, 2), rounds=3, warmup=1, baseline="fp32")
+    assert [(r.model, r.precision, r.threads) for r in rows] == [
+        ("small", precision, threads) for threads in (1, 2) for precision in files
+    ]
+    for row in rows:
+        assert 0 < row.min_ms <= row.median_ms
+        assert row.spread_ms >= 0
+        assert row.ratio > 0
+        assert (row.rounds, row.partitions, row.outside) == (3, 1, 0)
+        assert row.size_mb == pytest.approx(files[row.precision].stat().st_size / 1e6)
+        assert (row.weights, row.baseline) == ("real", "fp32")
+    assert rows[0].ratio == 1
+
+
+def test_ratios_are_paired_by_round(files, monkeypatch):
+    times = {"fp32": [0.010, 0.040, 0.020], "fp16": [0.020, 0.020, 0.030]}
+    monkeypatch.setattr(latency, "_times", lambda runners, rounds, warmup: times)
+    chosen = {name: files[name] for name in times}
+    base, other = latency.measure(chosen, baseline="fp32")
+    assert base.ratio == 1
+    assert other.ratio == pytest.approx(1.5)  # of 2, 0.5, 1.5; the medians' own ratio is 1
+    assert (base.median_ms, base.min_ms) == (pytest.approx(20), pytest.approx(10))
+    assert base.spread_ms == pytest.approx(30)  # quartiles at 10 and 40
+    assert [row.ratio for row in latency.measure(chosen)] == [None, None]
+
+
+def test_each_round_runs_every_file_once(files, monkeypatch):
+    calls = []
+
+    class Fake:
+        size, dtype = 8, np.dtype("uint8")
+
+        def __init__(self, name):
+            self.name = name
+
+        def timed_call(self, image):
+            assert image.shape == (1, 8, 8, 3)
+            assert image.dtype == np.uint8
+            return lambda: calls.append(self.name)
+
+    times = latency._times({name: Fake(name) for name in "abc"}, rounds=20, warmup=5)
+    assert {name: len(found) for name, found in times.items()} == dict.fromkeys("abc", 20)
+    rounds = ["".join(calls[i : i + 3]) for i in range(0, len(calls), 3)]
+    assert len(rounds) == 25
+    assert {"".join(sorted(order)) for order in rounds} == {"abc"}
+    assert len(set(rounds)) > 3  # in shuffled order
+
+
+def test_untrained_networks_say_so_in_the_table(files, tmp_path):
+    (made,) = export_tflite(
+        small_network.network(), small_network.PREPROCESS, tmp_path, name="raw", verify=False
+    )
+    foreign = tmp_path / "foreign.tflite"
+    foreign.write_bytes(files["fp32"].read_bytes())
+    rows = latency.measure({"a": made.file, "b": foreign}, rounds=1, warmup=0)
+    assert [row.weights for row in rows] == ["untrained (timing only)", "unknown"]
+    assert [(row.model, row.precision) for row in rows] == [("raw", "fp32"), ("b", "")]
+    path = latency.record(rows, tmp_path)
+    again = [dataclasses.replace(rows[0], median_ms=99.0)]
+    assert latency.record(again, tmp_path) == path
+    with path.open(newline="") as table:
+        found = {row["model"]: row for row in csv.DictReader(table)}
+    assert path.name == "latency.csv"
+    assert set(found) == {"raw", "b"}
+    assert found["raw"]["median_ms"] == "99"
+    assert found["raw"]["ratio"] == ""
+    assert "keras" in found["raw"]["versions"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"files": {}}, "`files` and `threads` must not be empty.* Received: 0 files"),
+        ({"rounds": 0}, "rounds=0"),
+        ({"warmup": -1}, "warmup=-1"),
+        ({"threads": ()}, r"threads=\(\)"),
+        ({"threads": (0,)}, "`threads` must be a positive int"),
+        ({"baseline": "none"}, "`baseline` must be among .* Received: baseline='none'"),
+    ],
+)
+def test_bad_arguments_are_errors(files, options, message):
+    with pytest.raises(ValueError, match=message):
+        latency.measure(**{"files": files} | options)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ModelFileError, match=r"none\.tflite"):
+        latency.measure({"a": tmp_path / "none.tflite"})
+
+
+# Peers.
+
+
+def test_peers_are_the_same_in_every_process():
+    first, record = peer("keras:MobileNet")
+    second, _ = peer("keras:MobileNet")
+    assert identity.weights_digest(first) == identity.weights_digest(second)
+    assert identity.graph_digest(first) == identity.graph_digest(second)
+    assert identity.logits_model(first) is first
+    assert record is PEERS["keras:MobileNet"]
+    assert cost(first).macs == 568_740_352
+    with pytest.raises(ValueError, match=r"`name` must be among .* Received: name='keras:VGG16'"):
+        peer("keras:VGG16")

@@ -1,0 +1,269 @@
+"""What determines a file, what a model is, which comparisons prove something, and the pictures."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import small_network
+from small_network import PREPROCESS, WHOLE
+
+from newnet_tf.applications import MobileNetV1_025, NewNetSmall, ReXNet060
+from newnet_tf.cards import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from newnet_tf.data.images import ImageError
+from newnet_tf.data.preprocess import Transform, normalise
+from newnet_tf.deploy import (
+    PRECISIONS,
+    Recipe,
+    Runner,
+    UnjudgeableError,
+    identity,
+    recipes,
+    samples,
+)
+from newnet_tf.deploy.verify import compare, judgeable, verify
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    return small_network.exported(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return small_network.pictures()
+
+
+@pytest.fixture(scope="module")
+def reference(pixels):
+    return logits(small_network.network(), normalise(pixels, PREPROCESS))
+
+
+def logits(model, inputs):
+    return keras.ops.convert_to_numpy(identity.logits_model(model)(inputs))
+
+
+def recipe(**fields):
+    known = {"model": "m", "precision": "fp32", "preprocess": PREPROCESS}
+    return Recipe(**known | {"weights": "0", "graph": "1", "versions": {"keras": "3"}} | fields)
+
+
+# Recipes.
+
+
+@pytest.mark.parametrize(
+    ("fields", "stem"),
+    [
+        ({}, "m.fp32"),
+        ({"model": "keras:MobileNet"}, "keras_MobileNet.fp32"),
+        ({"precision": "int8-full", "io": "uint8"}, "m.int8-full.uint8"),
+        ({"with_preprocessing": True, "output": "probabilities"}, "m.fp32.pixels.probabilities"),
+    ],
+)
+def test_file_names_say_what_the_file_is(fields, stem):
+    assert recipe(**fields).stem == stem
+
+
+def test_a_recipe_survives_json():
+    calibration = recipes.Calibration(sources=("a.jpg",), count=1, sha256="2")
+    made = recipe(precision="int8-full", calibration=calibration, io="int8")
+    record = json.loads(json.dumps(made.record()))
+    assert Recipe.from_record(record) == made
+    assert record["digest"] == made.digest
+
+
+def test_the_digest_covers_what_the_bytes_depend_on():
+    def calibrated(sha256, *sources):
+        return recipes.Calibration(sources=sources, count=len(sources), sha256=sha256)
+
+    plain = recipe()
+    changes = [
+        {"precision": "fp16"},
+        {"weights": "2"},
+        {"graph": "2"},
+        {"versions": {"keras": "4"}},
+        {"preprocess": WHOLE},
+        {"with_preprocessing": True},
+        {"output": "probabilities"},
+        {"calibration": calibrated("3")},
+    ]
+    digests = {dataclasses.replace(plain, **change).digest for change in changes}
+    assert len(digests | {plain.digest}) == len(changes) + 1
+    assert dataclasses.replace(plain, purpose="timing only").digest == plain.digest
+    same_pictures = [recipe(calibration=calibrated("3", name)).digest for name in ("a", "b")]
+    assert len(set(same_pictures)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"precision": "int4"}, "`precision` must be among .* Received: precision='int4'"),
+        ({"io": "int16"}, "`io` must be among .* Received: io='int16'"),
+        ({"io": "int8"}, "`io` must be 'float32' for every precision but 'int8-full'"),
+        ({"output": "softmax"}, "`output` must be among .* Received: output='softmax'"),
+        (
+            {"precision": "int8-full", "io": "uint8", "output": "probabilities"},
+            "too coarse to verify. Received: io='uint8', output='probabilities'",
+        ),
+        (
+            {"precision": "int8-full", "io": "int8", "with_preprocessing": True},
+            "pixels are uint8. Received: io='int8'",
+        ),
+    ],
+)
+def test_options_outside_of_the_known_are_errors(fields, message):
+    with pytest.raises(ValueError, match=message):
+        recipe(**fields)
+
+
+# What the model is.
+
+
+def test_graph_digest_ignores_names_and_sees_changes():
+    models = [ReXNet060(weights=None, input_shape=(32, 32, 3)) for _ in range(2)]
+    first, second = (identity.graph_digest(model) for model in models)
+    assert first == second  # though Keras named their pad operations differently
+    other = small_network.untrained("softmax"), small_network.untrained("linear")
+    assert len({identity.graph_digest(model) for model in other} | {first}) == 3
+
+
+def test_weights_digest_sees_one_changed_value():
+    model = small_network.untrained()
+    before = identity.weights_digest(model)
+    layer = model.get_layer("stem_conv")
+    (kernel,) = layer.get_weights()
+    kernel[0, 0, 0, 0] += 1e-3
+    layer.set_weights([kernel])
+    assert identity.weights_digest(model) != before
+
+
+def test_a_softmax_at_the_end_is_left_out():
+    model = small_network.network()
+    image = np.ones((1, 64, 64, 3), np.float32)
+    expected = keras.ops.convert_to_numpy(model(image))
+    found = logits(model, image)
+    np.testing.assert_allclose(np.exp(found) / np.exp(found).sum(), expected, rtol=1e-5)
+    linear = small_network.untrained("linear")
+    assert identity.logits_model(linear) is linear
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_a_model_that_ends_otherwise_is_an_error(activation):
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Dense(3, activation=activation, name="top")(keras.layers.Flatten()(image))
+    with pytest.raises(ValueError, match=rf"layer 'top', a Dense with activation '{activation}'"):
+        identity.logits_model(keras.Model(image, x))
+    with pytest.raises(ValueError, match=r"one output of shape \(batch, classes\)"):
+        identity.logits_model(keras.Model(image, keras.layers.ReLU()(image)))
+
+
+# Judging.
+
+
+def test_untrained_networks_are_refused(pixels):
+    record = Preprocess(size=64, mean=(0.5,) * 3, std=(0.5,) * 3)
+    for make in (MobileNetV1_025, ReXNet060, NewNetSmall):
+        model = make(weights=None, input_shape=(64, 64, 3))
+        with pytest.raises(UnjudgeableError, match="must vary from picture to picture"):
+            judgeable(logits(model, normalise(pixels, record)))
+
+
+def test_networks_that_vary_are_judged(reference):
+    judgeable(reference)
+    judgeable(reference[[0, 20]])
+    judgeable(np.array([[3.0], [-2.0], [0.5]]))  # one class: a yes or no
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        np.tile(np.arange(10.0), (5, 1)),
+        np.linspace(1, 2, 5)[:, None] * np.arange(10.0),
+        np.random.default_rng(0).normal(0, 0.01, (5, 10)),
+        np.full((5, 10), np.nan),
+        np.arange(10.0)[None],
+    ],
+    ids=["constant", "scaled copies", "tiny", "nan", "one picture"],
+)
+def test_what_proves_nothing_is_refused(scores):
+    with pytest.raises(UnjudgeableError, match="Received: "):
+        judgeable(scores)
+
+
+def test_figures_of_a_comparison():
+    scores = np.array([[1.0, -1.0], [-1.0, 1.0], [3.0, -3.0], [-3.0, 3.0]])
+    moved = scores + np.array([[0.1, 0], [2.5, 0], [0, 0], [0, 0]])
+    found = compare(scores, moved, PRECISIONS["int8-full"].tolerance)
+    assert (found.agreed, found.pictures, found.passed) == (3, 4, False)
+    assert found.spread == pytest.approx(5**0.5)
+    assert found.largest == pytest.approx(2.5)
+    assert found.difference == pytest.approx(2.5 / 5**0.5)
+    assert found.sqnr == pytest.approx(10 * np.log10(40 / (0.01 + 6.25)))
+    assert found.reasons == ("cosine 0.923301 < 0.97",)
+
+
+def test_probabilities_are_judged_by_their_logarithms(reference):
+    tolerance = PRECISIONS["fp16"].tolerance
+    powers = np.exp(reference)
+    probabilities = powers / powers.sum(1, keepdims=True)
+    assert compare(reference, probabilities, tolerance, "probabilities").passed
+    assert not compare(reference, probabilities, tolerance).passed
+    rough = np.round(probabilities, 2)
+    assert not compare(reference, rough, tolerance, "probabilities").passed
+
+
+def test_nan_never_passes(reference):
+    for tolerance in (precision.tolerance for precision in PRECISIONS.values()):
+        assert not compare(reference, reference * np.nan, tolerance).passed
+
+
+@pytest.mark.parametrize("precision", list(PRECISIONS))
+def test_the_tolerance_tells_faults_from_quantisation(exported, pixels, reference, precision):
+    result = exported[precision]
+    runner = Runner(result.file)
+    assert verify(reference, runner, normalise(pixels, PREPROCESS), result.recipe).passed
+    half = Preprocess(size=64, mean=(0.5,) * 3, std=(0.5,) * 3)
+    zero = Preprocess(size=64, mean=(0.0,) * 3, std=(1.0,) * 3)
+    faults = {
+        "channels swapped": normalise(pixels[..., ::-1], PREPROCESS),
+        "another mean and std": normalise(pixels, half),
+        "not normalised": normalise(pixels, zero),
+        "transposed": normalise(pixels, PREPROCESS).transpose(0, 2, 1, 3),
+    }
+    for fault, inputs in faults.items():
+        assert not verify(reference, runner, inputs, result.recipe).passed, fault
+
+
+def test_shapes_must_agree(reference):
+    with pytest.raises(ValueError, match=r"same shape. Received: \(24, 10\) and \(24, 9\)"):
+        compare(reference, reference[:, :9], PRECISIONS["fp32"].tolerance)
+
+
+# Pictures.
+
+
+def test_pictures_come_as_files_arrays_or_floats(pictures, pixels):
+    paths = list(pictures.values())
+    read = samples.read(paths, PREPROCESS, "pictures")
+    assert read.names == tuple(pictures)
+    np.testing.assert_allclose(read.inputs, Transform(PREPROCESS)(paths), atol=1e-6)
+    floats = samples.read(normalise(pixels, PREPROCESS), PREPROCESS, "pictures")
+    np.testing.assert_array_equal(floats.pixels, pixels)
+    assert floats.sha256 == samples.read(pixels, PREPROCESS, "pictures").sha256
+
+
+def test_floats_of_another_normalisation_are_errors(pixels):
+    with pytest.raises(
+        ValueError, match=r"`calibration` as floats must be preprocessed.*pixels 390"
+    ):
+        samples.read(pixels[:1].astype(np.float32), PREPROCESS, "calibration")
+    with pytest.raises(ImageError, match=r"none\.jpg"):
+        samples.read(["none.jpg"], PREPROCESS, "calibration")
+
+
+def test_calibration_covers_all_grey_levels(pixels):
+    found = samples.with_extremes(samples.read(pixels[:2] // 2 + 50, PREPROCESS, "calibration"))
+    assert (found.pixels.min(), found.pixels.max(), len(found.names)) == (0, 255, 3)
+    low = -IMAGENET_MEAN[0] / IMAGENET_STD[0]
+    assert found.inputs.min() == pytest.approx(low, abs=1e-5)

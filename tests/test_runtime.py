@@ -1,0 +1,304 @@
+"""Running TFLite files: inputs and outputs of every kind, the choice of interpreter, bad files."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_network
+
+from newnet_tf.data.preprocess import normalise
+from newnet_tf.deploy import runtime
+from newnet_tf.deploy.graph import Graph
+from newnet_tf.deploy.runtime import ModelFileError, Runner
+
+ROOT = Path(__file__).resolve().parent.parent
+INSTALLED = ("ai_edge_litert", "tf.lite")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    return small_network.exported(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return normalise(small_network.pictures(), small_network.PREPROCESS)
+
+
+@pytest.fixture
+def edited(exported, tmp_path):
+    """Returns a function that edits the file of a precision and gives its Runner."""
+
+    def edit(precision, *changes):
+        graph = Graph(exported[precision].file.read_bytes())
+        for method, *arguments in changes:
+            getattr(graph, method)(*arguments)
+        file = tmp_path / "edited.tflite"
+        file.write_bytes(graph.to_bytes())
+        return Runner(file)
+
+    return edit
+
+
+def test_a_runner_knows_its_file(exported):
+    runner = Runner(exported["int8-full"].file, threads=2)
+    assert (runner.size, runner.classes, runner.threads) == (64, 10, 2)
+    assert (runner.output, runner.takes_pixels, runner.dtype) == ("logits", False, np.float32)
+    assert runner.recipe == exported["int8-full"].recipe
+    assert runner.delegation().whole
+    assert runner.delegation().share == 1
+
+
+def test_a_batch_gives_what_single_pictures_give(exported, inputs):
+    runner = Runner(exported["fp32"].file)
+    together = runner(inputs[:3])
+    assert together.shape == (3, 10)
+    assert together.dtype == np.float32
+    np.testing.assert_array_equal(together[2:], runner(inputs[2:3]))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-dynamic", "int8-full"])
+def test_both_interpreters_agree_bit_for_bit(exported, inputs, precision):
+    runners = [Runner(exported[precision].file, interpreter=name) for name in INSTALLED]
+    assert [runner.interpreter for runner in runners] == list(INSTALLED)
+    np.testing.assert_array_equal(*(runner(inputs) for runner in runners))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_integers_in_and_out_are_the_network_s_own_steps(exported, edited, inputs, dtype):
+    runner = edited("int8-full", ("integer_input", dtype), ("integer_output", dtype))
+    assert runner.dtype == np.dtype(dtype)
+    assert runner.delegation().whole
+    np.testing.assert_allclose(
+        runner(inputs), Runner(exported["int8-full"].file)(inputs), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-dynamic", "int8-full"])
+@pytest.mark.parametrize("record", [small_network.PREPROCESS, small_network.WHOLE])
+def test_pixels_in_equal_floats_in(exported, edited, precision, record):
+    pixels = small_network.pictures()
+    runner = edited(
+        precision, ("pixels", record.scale, record.offset), ("rename", "pixels", "logits")
+    )
+    assert runner.takes_pixels
+    assert runner.delegation().whole
+    plain = Runner(exported[precision].file)(normalise(pixels, record))
+    spread = plain.std(0).mean()
+    # Float sums differ in their last bits; where activations are rounded to 8 bits, a step may flip.
+    bound = 1e-4 if precision in ("fp32", "fp16") else 0.05
+    assert np.abs(runner(pixels) - plain).max() < bound * spread
+
+
+def test_a_whole_numbered_zero_point_costs_no_operator(exported):
+    sizes = []
+    for record in (small_network.WHOLE, small_network.PREPROCESS):
+        graph = Graph(exported["fp32"].file.read_bytes())
+        before = len(graph.operators)
+        graph.pixels(record.scale, record.offset)
+        sizes.append(graph.operators[: len(graph.operators) - before])
+    assert sizes == [["DEQUANTIZE"], ["DEQUANTIZE", "MUL", "ADD"]]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8-full"])
+def test_probabilities_are_the_softmax_of_the_logits(exported, edited, inputs, precision):
+    runner = edited(precision, ("softmax",), ("rename", "image", "probabilities"))
+    assert runner.output == "probabilities"
+    assert runner.delegation().whole
+    powers = np.exp(Runner(exported[precision].file)(inputs))
+    expected = powers / powers.sum(1, keepdims=True)
+    np.testing.assert_allclose(runner(inputs), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_float_files_refuse_integer_ends(exported, dtype):
+    graph = Graph(exported["fp32"].file.read_bytes())
+    with pytest.raises(ValueError, match=r"must begin with QUANTIZE.*Received: CONV_2D"):
+        graph.integer_input(dtype)
+    with pytest.raises(ValueError, match=r"must end in DEQUANTIZE.*Received: RESHAPE"):
+        graph.integer_output(dtype)
+
+
+def test_constants_stay_aligned(exported):
+    file = exported["fp32"].file.read_bytes()
+    graph = Graph(file)
+    constants = [b.data.tobytes() for b in graph._model.buffers if b.data is not None]
+    weights = [data for data in constants if len(set(data)) > 100]  # such are found once
+    assert len(weights) > 5
+    assert {file.index(data) % 16 for data in weights} == {0}
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (np.zeros((64, 64, 3), np.float32), r"shape \(n, 64, 64, 3\).*shape=\(64, 64, 3\)"),
+        (np.zeros((1, 32, 64, 3), np.float32), r"shape=\(1, 32, 64, 3\)"),
+        (np.zeros((0, 64, 64, 3), np.float32), r"shape=\(0, 64, 64, 3\)"),
+        (np.zeros((1, 64, 64, 3), np.uint8), "must be preprocessed floats.*dtype=uint8"),
+    ],
+)
+def test_inputs_of_another_kind_are_errors(exported, bad, message):
+    with pytest.raises(ValueError, match=message):
+        Runner(exported["fp32"].file)(bad)
+
+
+def test_a_file_that_takes_pixels_refuses_floats(edited, inputs):
+    record = small_network.PREPROCESS
+    runner = edited("fp32", ("pixels", record.scale, record.offset), ("rename", "pixels", "logits"))
+    with pytest.raises(ValueError, match=r"uint8 pixels in 0-255. Received: dtype=float32"):
+        runner(inputs)
+
+
+@pytest.mark.parametrize("threads", [0, 1.5, True, "2"])
+def test_threads_must_be_a_positive_int(exported, threads):
+    with pytest.raises(ValueError, match="`threads` must be a positive int"):
+        Runner(exported["fp32"].file, threads=threads)
+
+
+def bad_files(whole: bytes) -> dict[str, bytes]:
+    generator = np.random.default_rng(0)
+    files = {f"cut at {share}": whole[: int(len(whole) * share)] for share in (0.01, 0.5, 0.99)}
+    files |= {"one byte short": whole[:-1], "empty": b"", "text": b"no model, only words " * 9}
+    files |= {"magic only": b"\x1c\0\0\0TFL3", "magic and zeros": b"\x1c\0\0\0TFL3" + bytes(99)}
+    files["zero tail"] = whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2)
+    for number in range(4):
+        noisy = np.frombuffer(whole, np.uint8).copy()
+        noisy[generator.integers(8, len(noisy), len(noisy) // 20)] ^= 0xFF
+        files[f"noise {number}"] = noisy.tobytes()
+    return files
+
+
+OPEN_EACH = """
+import sys
+from newnet_tf.deploy.runtime import ModelFileError, Runner
+for file in sys.argv[2:]:
+    try:
+        Runner(file, interpreter=sys.argv[1])
+        print("accepted", file)
+    except ModelFileError as error:
+        print("refused", error)
+"""
+
+
+@pytest.mark.parametrize("interpreter", INSTALLED)
+def test_damaged_files_end_in_an_error_that_names_them(exported, tmp_path, interpreter):
+    """In a process of its own: what is not caught ends the process (`tf.lite` reads on blindly)."""
+    paths = []
+    for name, data in bad_files(exported["int8-full"].file.read_bytes()).items():
+        paths.append(tmp_path / f"{name}.tflite")
+        paths[-1].write_bytes(data)
+    run = subprocess.run(
+        [sys.executable, "-c", OPEN_EACH, interpreter, *paths],
+        capture_output=True,
+        check=False,
+        text=True,
+        cwd=ROOT,
+    )
+    assert run.returncode == 0, run.stderr
+    lines = [line for line in run.stdout.splitlines() if line.startswith(("refused", "accepted"))]
+    assert len(lines) == len(paths)
+    for line, path in zip(lines, paths, strict=True):
+        assert line.startswith(f"refused {path} must be a whole TFLite file"), line
+        assert "Received: " in line
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ModelFileError, match=r"none\.tflite must be .* Received: no such file"):
+        Runner(tmp_path / "none.tflite")
+
+
+def test_a_file_unlike_its_recipe_is_refused(exported, tmp_path):
+    result = exported["fp32"]
+    for suffix in (".tflite", ".json"):
+        copy = tmp_path / f"copy{suffix}"
+        copy.write_bytes(result.file.with_suffix(suffix).read_bytes())
+    Runner(tmp_path / "copy.tflite")
+    data = bytearray(result.file.read_bytes())
+    data[-200_00] ^= 1
+    (tmp_path / "copy.tflite").write_bytes(data)
+    with pytest.raises(ModelFileError, match=r"copy\.tflite must be the file that copy\.json"):
+        Runner(tmp_path / "copy.tflite")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"model": "a"}', "not json"])
+def test_a_damaged_recipe_is_named(exported, tmp_path, text):
+    copy = tmp_path / "copy.tflite"
+    copy.write_bytes(exported["fp32"].file.read_bytes())
+    copy.with_suffix(".json").write_text(text)
+    with pytest.raises(ValueError, match=r"copy\.json must be a recipe"):
+        Runner(copy)
+
+
+def test_a_file_without_recipe_runs(exported, inputs, tmp_path):
+    copy = tmp_path / "alone.tflite"
+    copy.write_bytes(exported["fp16"].file.read_bytes())
+    runner = Runner(copy)
+    assert runner.recipe is None
+    assert runner.output == "logits"
+    assert runner(inputs[:1]).shape == (1, 10)
+
+
+def test_the_interpreter_can_be_chosen(monkeypatch):
+    monkeypatch.delenv(runtime.VARIABLE, raising=False)
+    assert runtime.interpreter_class()[0] == "ai_edge_litert"
+    monkeypatch.setenv(runtime.VARIABLE, "tf.lite")
+    assert runtime.interpreter_class()[0] == "tf.lite"
+    assert runtime.interpreter_class("ai_edge_litert")[0] == "ai_edge_litert"
+    with pytest.raises(ValueError, match=r"must be among .*Received: 'onnx'"):
+        runtime.interpreter_class("onnx")
+
+
+def test_the_next_interpreter_is_taken_where_one_is_missing(monkeypatch):
+    monkeypatch.delenv(runtime.VARIABLE, raising=False)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    assert runtime.interpreter_class()[0] == "tf.lite"
+    for module in runtime.INTERPRETERS.values():
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match="pip install ai-edge-litert"):
+        runtime.interpreter_class()
+
+
+NUMPY_ONLY = """
+import sys
+for name in ("tensorflow", "keras", "PIL", "flatbuffers", "absl", "h5py", "tflite_runtime"):
+    sys.modules[name] = None
+import numpy as np
+from newnet_tf.deploy import Runner
+from newnet_tf.deploy.verify import verify
+data = np.load(sys.argv[2])
+runner = Runner(sys.argv[1])
+print(verify(data["reference"], runner, data["inputs"], runner.recipe).passed)
+"""
+
+
+def test_running_and_verifying_need_numpy_and_litert_alone(exported, inputs, tmp_path):
+    reference = Runner(exported["fp32"].file)(inputs)
+    np.savez(tmp_path / "stored.npz", reference=reference, inputs=inputs)
+    run = subprocess.run(
+        [sys.executable, "-c", NUMPY_ONLY, exported["int8-full"].file, tmp_path / "stored.npz"],
+        capture_output=True,
+        check=False,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {runtime.VARIABLE: "ai_edge_litert"},
+    )
+    assert run.stdout.strip() == "True", run.stderr
+
+
+def test_native_chatter_is_held_back_unless_the_block_fails(capfd):
+    with runtime.quiet():
+        os.write(1, b"words")
+        os.write(2, b"chatter")
+    assert capfd.readouterr() == ("", "")
+
+    def fail():
+        with runtime.quiet():
+            os.write(1, b"what went wrong")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert "what went wrong" in capfd.readouterr().err
