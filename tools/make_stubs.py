@@ -23,10 +23,10 @@ def stubs() -> str:
     families = sorted({v.family.module.rpartition(".")[2] for v in variants.REGISTRY.values()})
     lines = ["from newnet_tf.applications import (\n"]
     lines += [f"    {family} as {family},\n" for family in families]
-    lines += [")\n"]
+    lines += [")\n\n"]
     for variant in sorted(variants.REGISTRY.values(), key=lambda v: v.name):
         default = variant.card.default_weights
-        lines.append(f"""
+        lines.append(f"""\
 def {variant.name}(
     include_top: bool = True,
     weights: str | None = {f'"{default}"' if default else None},

@@ -23,7 +23,6 @@ def EfficientNetLite0(
     classifier_activation: Any = "softmax",
     name: str = "efficientnet_lite0",
 ) -> keras.Model: ...
-
 def EfficientNetLite1(
     include_top: bool = True,
     weights: str | None = "imagenet",
@@ -34,7 +33,6 @@ def EfficientNetLite1(
     classifier_activation: Any = "softmax",
     name: str = "efficientnet_lite1",
 ) -> keras.Model: ...
-
 def EfficientNetLite2(
     include_top: bool = True,
     weights: str | None = "imagenet",
@@ -45,7 +43,6 @@ def EfficientNetLite2(
     classifier_activation: Any = "softmax",
     name: str = "efficientnet_lite2",
 ) -> keras.Model: ...
-
 def GluonMobileNetV2_100(
     include_top: bool = True,
     weights: str | None = None,
@@ -56,7 +53,6 @@ def GluonMobileNetV2_100(
     classifier_activation: Any = "softmax",
     name: str = "gluon_mobilenet_v2_100",
 ) -> keras.Model: ...
-
 def MobileNetV1_025(
     include_top: bool = True,
     weights: str | None = None,
@@ -67,7 +63,6 @@ def MobileNetV1_025(
     classifier_activation: Any = "softmax",
     name: str = "mobilenet_v1_025",
 ) -> keras.Model: ...
-
 def MobileNetV1_050(
     include_top: bool = True,
     weights: str | None = None,
@@ -78,7 +73,6 @@ def MobileNetV1_050(
     classifier_activation: Any = "softmax",
     name: str = "mobilenet_v1_050",
 ) -> keras.Model: ...
-
 def MobileNetV1_075(
     include_top: bool = True,
     weights: str | None = None,
@@ -89,7 +83,6 @@ def MobileNetV1_075(
     classifier_activation: Any = "softmax",
     name: str = "mobilenet_v1_075",
 ) -> keras.Model: ...
-
 def MobileNetV1_100(
     include_top: bool = True,
     weights: str | None = "imagenet",
@@ -100,7 +93,6 @@ def MobileNetV1_100(
     classifier_activation: Any = "softmax",
     name: str = "mobilenet_v1_100",
 ) -> keras.Model: ...
-
 def MobileNetV2_050(
     include_top: bool = True,
     weights: str | None = "imagenet",
@@ -111,7 +103,6 @@ def MobileNetV2_050(
     classifier_activation: Any = "softmax",
     name: str = "mobilenet_v2_050",
 ) -> keras.Model: ...
-
 def MobileNetV2_100(
     include_top: bool = True,
     weights: str | None = "imagenet",
@@ -122,7 +113,6 @@ def MobileNetV2_100(
     classifier_activation: Any = "softmax",
     name: str = "mobilenet_v2_100",
 ) -> keras.Model: ...
-
 def MobileNetV2_140(
     include_top: bool = True,
     weights: str | None = "imagenet",
@@ -133,7 +123,6 @@ def MobileNetV2_140(
     classifier_activation: Any = "softmax",
     name: str = "mobilenet_v2_140",
 ) -> keras.Model: ...
-
 def NewNetLarge(
     include_top: bool = True,
     weights: str | None = None,
@@ -144,7 +133,6 @@ def NewNetLarge(
     classifier_activation: Any = "softmax",
     name: str = "newnet_large",
 ) -> keras.Model: ...
-
 def NewNetSmall(
     include_top: bool = True,
     weights: str | None = None,
@@ -155,7 +143,6 @@ def NewNetSmall(
     classifier_activation: Any = "softmax",
     name: str = "newnet_small",
 ) -> keras.Model: ...
-
 def ReXNet060(
     include_top: bool = True,
     weights: str | None = None,
@@ -166,7 +153,6 @@ def ReXNet060(
     classifier_activation: Any = "softmax",
     name: str = "rexnet_060",
 ) -> keras.Model: ...
-
 def ReXNet090(
     include_top: bool = True,
     weights: str | None = None,
@@ -177,7 +163,6 @@ def ReXNet090(
     classifier_activation: Any = "softmax",
     name: str = "rexnet_090",
 ) -> keras.Model: ...
-
 def ReXNet100(
     include_top: bool = True,
     weights: str | None = "imagenet",
@@ -188,7 +173,6 @@ def ReXNet100(
     classifier_activation: Any = "softmax",
     name: str = "rexnet_100",
 ) -> keras.Model: ...
-
 def ReXNet130(
     include_top: bool = True,
     weights: str | None = "imagenet",
@@ -199,7 +183,6 @@ def ReXNet130(
     classifier_activation: Any = "softmax",
     name: str = "rexnet_130",
 ) -> keras.Model: ...
-
 def ReXNet150(
     include_top: bool = True,
     weights: str | None = "imagenet",
@@ -210,7 +193,6 @@ def ReXNet150(
     classifier_activation: Any = "softmax",
     name: str = "rexnet_150",
 ) -> keras.Model: ...
-
 def ReXNet200(
     include_top: bool = True,
     weights: str | None = "imagenet",
@@ -221,7 +203,6 @@ def ReXNet200(
     classifier_activation: Any = "softmax",
     name: str = "rexnet_200",
 ) -> keras.Model: ...
-
 def ReXNet220(
     include_top: bool = True,
     weights: str | None = None,
@@ -232,7 +213,6 @@ def ReXNet220(
     classifier_activation: Any = "softmax",
     name: str = "rexnet_220",
 ) -> keras.Model: ...
-
 def ReXNet300(
     include_top: bool = True,
     weights: str | None = "imagenet",
@@ -243,7 +223,6 @@ def ReXNet300(
     classifier_activation: Any = "softmax",
     name: str = "rexnet_300",
 ) -> keras.Model: ...
-
 def ReXNetLite100(
     include_top: bool = True,
     weights: str | None = None,
@@ -254,7 +233,6 @@ def ReXNetLite100(
     classifier_activation: Any = "softmax",
     name: str = "rexnet_lite_100",
 ) -> keras.Model: ...
-
 def ReXNetLite130(
     include_top: bool = True,
     weights: str | None = None,
@@ -265,7 +243,6 @@ def ReXNetLite130(
     classifier_activation: Any = "softmax",
     name: str = "rexnet_lite_130",
 ) -> keras.Model: ...
-
 def ReXNetLite150(
     include_top: bool = True,
     weights: str | None = None,
@@ -276,7 +253,6 @@ def ReXNetLite150(
     classifier_activation: Any = "softmax",
     name: str = "rexnet_lite_150",
 ) -> keras.Model: ...
-
 def ReXNetLite200(
     include_top: bool = True,
     weights: str | None = None,
@@ -287,7 +263,6 @@ def ReXNetLite200(
     classifier_activation: Any = "softmax",
     name: str = "rexnet_lite_200",
 ) -> keras.Model: ...
-
 def ReXNetR100(
     include_top: bool = True,
     weights: str | None = None,
@@ -298,7 +273,6 @@ def ReXNetR100(
     classifier_activation: Any = "softmax",
     name: str = "rexnetr_100",
 ) -> keras.Model: ...
-
 def ReXNetR130(
     include_top: bool = True,
     weights: str | None = None,
@@ -309,7 +283,6 @@ def ReXNetR130(
     classifier_activation: Any = "softmax",
     name: str = "rexnetr_130",
 ) -> keras.Model: ...
-
 def ReXNetR150(
     include_top: bool = True,
     weights: str | None = None,
@@ -320,7 +293,6 @@ def ReXNetR150(
     classifier_activation: Any = "softmax",
     name: str = "rexnetr_150",
 ) -> keras.Model: ...
-
 def ReXNetR200(
     include_top: bool = True,
     weights: str | None = "imagenet",
@@ -331,7 +303,6 @@ def ReXNetR200(
     classifier_activation: Any = "softmax",
     name: str = "rexnetr_200",
 ) -> keras.Model: ...
-
 def ReXNetR300(
     include_top: bool = True,
     weights: str | None = "imagenet",
@@ -342,7 +313,6 @@ def ReXNetR300(
     classifier_activation: Any = "softmax",
     name: str = "rexnetr_300",
 ) -> keras.Model: ...
-
 def TFMobileNetV1_025(
     include_top: bool = True,
     weights: str | None = None,
@@ -353,7 +323,6 @@ def TFMobileNetV1_025(
     classifier_activation: Any = "softmax",
     name: str = "tf_mobilenet_v1_025",
 ) -> keras.Model: ...
-
 def TFMobileNetV1_050(
     include_top: bool = True,
     weights: str | None = None,
@@ -364,7 +333,6 @@ def TFMobileNetV1_050(
     classifier_activation: Any = "softmax",
     name: str = "tf_mobilenet_v1_050",
 ) -> keras.Model: ...
-
 def TFMobileNetV1_075(
     include_top: bool = True,
     weights: str | None = None,
@@ -375,7 +343,6 @@ def TFMobileNetV1_075(
     classifier_activation: Any = "softmax",
     name: str = "tf_mobilenet_v1_075",
 ) -> keras.Model: ...
-
 def TFMobileNetV1_100(
     include_top: bool = True,
     weights: str | None = None,
@@ -386,7 +353,6 @@ def TFMobileNetV1_100(
     classifier_activation: Any = "softmax",
     name: str = "tf_mobilenet_v1_100",
 ) -> keras.Model: ...
-
 def TFMobileNetV2_050(
     include_top: bool = True,
     weights: str | None = None,
@@ -397,7 +363,6 @@ def TFMobileNetV2_050(
     classifier_activation: Any = "softmax",
     name: str = "tf_mobilenet_v2_050",
 ) -> keras.Model: ...
-
 def TFMobileNetV2_100(
     include_top: bool = True,
     weights: str | None = None,
@@ -408,7 +373,6 @@ def TFMobileNetV2_100(
     classifier_activation: Any = "softmax",
     name: str = "tf_mobilenet_v2_100",
 ) -> keras.Model: ...
-
 def TFMobileNetV2_140(
     include_top: bool = True,
     weights: str | None = None,
