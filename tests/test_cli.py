@@ -221,7 +221,7 @@ def test_export_keeps_what_has_not_changed(capsys, exported):
         "--json",
     )
     assert status == 0
-    assert [row[""] for row in json.loads(out)] == ["kept", "kept"]
+    assert [row["state"] for row in json.loads(out)] == ["kept", "kept"]
     assert before == {f.name: f.stat().st_mtime_ns for f in exported.glob("*.tflite")}
 
 

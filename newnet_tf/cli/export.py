@@ -104,7 +104,7 @@ def row(result) -> dict:
         "MB": round(result.file.stat().st_size / 1e6, 2),
         "XNNPACK": f"{result.delegation.share:.0%} in {result.delegation.partitions}",
         "verified": str(found) if found else "no (timing only)",
-        "": "kept" if result.reused else "new",
+        "state": "kept" if result.reused else "new",
     }
 
 
