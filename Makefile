@@ -1,11 +1,12 @@
 # make demo   install into .venv and run the main job; report under build/demo/
 # make test   install what the tests need and run them with the linters
+# make test-all  also what is marked slow: every network instead of one a family
 # make fresh  the demo, rebuilding every file
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo fresh test lint clean
+.PHONY: demo fresh test test-all lint clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/newnet demo
@@ -15,6 +16,9 @@ fresh: $(VENV)/.installed-demo
 
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-all: $(VENV)/.installed-dev lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

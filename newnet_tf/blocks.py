@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from newnet_tf.lazy import keras
 
 STRIDES = (2, 4, 8, 16, 32)
+PADDINGS = ("symmetric", "same", "valid")
+CEIL = ((0, 1), (0, 1))  # a border row and column, which a window that fits does not reach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +20,7 @@ class Style:
 
     Args:
         padding: `"symmetric"` (PyTorch: k // 2 on both sides) or `"same"` (TensorFlow: the
-            remainder goes right and below).
+            remainder goes right and below), or `"valid"` (none).
         eps, momentum: batch norm's epsilon and the share that moving statistics keep each step.
     """
 
@@ -27,8 +29,8 @@ class Style:
     momentum: float
 
     def __post_init__(self):
-        if self.padding not in ("symmetric", "same"):
-            raise ValueError(f"`padding` must be 'symmetric' or 'same'. Received: {self.padding!r}")
+        if self.padding not in PADDINGS:
+            raise ValueError(f"`padding` must be among {PADDINGS}. Received: {self.padding!r}")
 
 
 TORCH = Style(padding="symmetric", eps=1e-5, momentum=0.9)
@@ -50,14 +52,41 @@ def _initializer():
 
 def _pad(x, kernel: int, stride: int, style: Style, name: str):
     """Pads `x` where the style wants other numbers than Keras' own `same`; returns x, padding."""
+    if style.padding == "valid":
+        return x, "valid"
     if stride == 1 or style.padding == "same":
         return x, "same"
     return keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x), "valid"
 
 
-def conv(x, filters, kernel=1, stride=1, *, style, groups=1, bias=False, name):
-    """Convolution, in a layer called `name`."""
-    x, padding = _pad(x, kernel, stride, style, name) if kernel > 1 else (x, "valid")
+def shares(channels: int, parts: int) -> tuple[int, ...]:
+    """Returns the channels of `parts` nearly equal parts; the first takes the remainder."""
+    share = channels // parts
+    return (channels - share * (parts - 1),) + (share,) * (parts - 1)
+
+
+def apart(x, parts: int, layer: Callable, *, name):
+    """Splits the channels of `x`, applies `layer(part, index, name)` to each part and joins them.
+
+    The layers are called `<name>_0`, `<name>_1`, ... (MixConv, arXiv 1907.09595).
+    """
+    outputs, start = [], 0
+    for i, width in enumerate(shares(x.shape[-1], parts)):
+        outputs.append(layer(x[..., start : start + width], i, f"{name}_{i}"))
+        start += width
+    return keras.layers.Concatenate(name=f"{name}_join")(outputs)
+
+
+def conv(x, filters, kernel=1, stride=1, *, style, groups=1, bias=False, parts=1, name):
+    """Convolution, in a layer called `name`; with `parts`, one for each part of the channels."""
+    if parts > 1:
+        widths, options = shares(filters, parts), {"style": style, "groups": groups, "bias": bias}
+
+        def one(part, i, name):
+            return conv(part, widths[i], kernel, stride, **options, name=name)
+
+        return apart(x, parts, one, name=name)
+    x, padding = _pad(x, kernel, stride, style, name) if kernel != 1 else (x, "valid")
     return keras.layers.Conv2D(
         filters,
         kernel,
@@ -70,13 +99,24 @@ def conv(x, filters, kernel=1, stride=1, *, style, groups=1, bias=False, name):
     )(x)
 
 
-def depthwise(x, kernel=3, stride=1, *, style, name):
-    """Depthwise convolution without bias, in a layer called `name`."""
+def depthwise(x, kernel: int | tuple[int, ...] = 3, stride=1, *, dilation=1, style, name):
+    """Depthwise convolution without bias, in a layer called `name`.
+
+    With several kernels the channels fall into as many parts, one kernel for each: see `apart`.
+    `dilation` other than 1 is for stride 1.
+    """
+    if isinstance(kernel, tuple):
+
+        def one(part, i, name):
+            return depthwise(part, kernel[i], stride, style=style, name=name)
+
+        return apart(x, len(kernel), one, name=name)
     x, padding = _pad(x, kernel, stride, style, name)
     return keras.layers.DepthwiseConv2D(
         kernel,
         stride,
         padding=padding,
+        dilation_rate=dilation,
         use_bias=False,
         depthwise_initializer=_initializer(),
         name=name,
@@ -89,13 +129,28 @@ def norm(x, *, style, name):
 
 
 def activation(x, kind, *, name):
-    """Activation by its Keras name; `"linear"` adds no layer."""
-    return x if kind == "linear" else keras.layers.Activation(kind, name=name)(x)
+    """Activation by its Keras name; `"linear"` adds no layer.
+
+    `"hard_sigmoid"` and `"hard_swish"` (MobileNetV3, arXiv 1905.02244) are spelt out with ReLU6:
+    XNNPACK takes the pieces in 8 bits too. A sixth of x, not of the gate, or the converter makes
+    one operator of them, which it does not take; and by `keras.ops`, for `Rescaling` would round
+    1 / 6 to single precision.
+    """
+    if kind == "linear":
+        return x
+    if kind not in ("hard_sigmoid", "hard_swish"):
+        return keras.layers.Activation(kind, name=name)(x)
+    gate = keras.layers.Rescaling(1.0, offset=3.0, name=f"{name}_shift")(x)
+    gate = keras.layers.Activation("relu6", name=f"{name}_relu6")(gate)
+    if kind == "hard_sigmoid":
+        return keras.ops.multiply(gate, 1 / 6)
+    return keras.layers.Multiply(name=name)([keras.ops.multiply(x, 1 / 6), gate])
 
 
-def conv_bn_act(x, filters, kernel=1, stride=1, *, act="relu6", style, groups=1, name):
+def conv_bn_act(x, filters, kernel=1, stride=1, *, act="relu6", style, groups=1, parts=1, name):
     """Convolution, batch norm, activation: layers `<name>_conv`, `<name>_bn`, `<name>_act`."""
-    x = conv(x, filters, kernel, stride, style=style, groups=groups, name=f"{name}_conv")
+    options = {"style": style, "groups": groups, "parts": parts}
+    x = conv(x, filters, kernel, stride, **options, name=f"{name}_conv")
     x = norm(x, style=style, name=f"{name}_bn")
     return activation(x, act, name=f"{name}_act")
 
@@ -105,6 +160,34 @@ def depthwise_bn_act(x, kernel=3, stride=1, *, act="relu6", style, name):
     x = depthwise(x, kernel, stride, style=style, name=f"{name}_conv")
     x = norm(x, style=style, name=f"{name}_bn")
     return activation(x, act, name=f"{name}_act")
+
+
+def max_pool(x, kernel=3, stride=2, *, padding=0, name):
+    """Max pooling of a map without negative values (after ReLU), in a layer called `name`.
+
+    Zeros are padded, which there are as low as the minus infinity that PyTorch pads.
+
+    Args:
+        x: the map. kernel, stride: ints.
+        padding: int, zeros on every side; or `CEIL`, PyTorch's `ceil_mode` at stride 2.
+    """
+    if padding:
+        x = keras.layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
+    return keras.layers.MaxPooling2D(kernel, stride, name=name)(x)
+
+
+def adaptive_pool(x, side: int, *, name):
+    """Average pooling to `side` x `side`, whatever the map (PyTorch's `AdaptiveAvgPool2d`)."""
+    if x.shape[1:3] == (side, side):
+        return x
+    return keras.layers.AdaptiveAveragePooling2D(side, name=name)(x)
+
+
+def conv_whole(x, filters, *, name):
+    """Convolution of the map's own size: what others write as a dense layer on the flattened map."""
+    return keras.layers.Conv2D(filters, x.shape[1:3], kernel_initializer=_initializer(), name=name)(
+        x
+    )
 
 
 @dataclass(frozen=True)
@@ -141,6 +224,30 @@ def squeeze_excite(x, squeeze: Squeeze, *, style, name):
     return keras.layers.Multiply(name=f"{name}_scale")([x, gate])
 
 
+def average_pool(x, kernel=3, stride=2, *, padding=0, name):
+    """Average pooling, in a layer called `name`; `padding` zeros on every side are counted in."""
+    if padding:
+        x = keras.layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
+    return keras.layers.AveragePooling2D(kernel, stride, name=name)(x)
+
+
+def channel_shuffle(runs: Sequence, *, name):
+    """Deals the channels of equally wide maps out in turn (ShuffleNet, arXiv 1707.01083).
+
+    The first channels of all `runs` come first, then the second ones, and so on: what papers write
+    as reshape, transpose, reshape of their concatenation, without the TRANSPOSE in TFLite files.
+    Unknown sides, which no reshape can restore, have the channels picked by number instead.
+    """
+    height, width, run = runs[0].shape[1:]
+    if height is None or width is None:
+        x = keras.layers.Concatenate(name=f"{name}_join")(runs)
+        order = [group * run + i for i in range(run) for group in range(len(runs))]
+        return keras.ops.take(x, order, axis=-1)
+    column = keras.layers.Reshape((height, width, run, 1), name=f"{name}_split")
+    x = keras.layers.Concatenate(name=f"{name}_join")([column(x) for x in runs])
+    return keras.layers.Reshape((height, width, run * len(runs)), name=f"{name}_merge")(x)
+
+
 def add_first_channels(x, shortcut, *, name):
     """Adds `shortcut` to the first channels of `x`, which has at least as many (ReXNet, NewNet)."""
     missing = x.shape[-1] - shortcut.shape[-1]
@@ -149,17 +256,24 @@ def add_first_channels(x, shortcut, *, name):
     return keras.layers.Add(name=name)([x, shortcut])
 
 
+def expanded(width: int, expansion: float) -> int:
+    """Returns the channels inside of an inverted residual: a broken product is rounded to 8s."""
+    inner = width * expansion
+    return inner if isinstance(inner, int) else make_divisible(inner)
+
+
 def inverted_residual(
     x,
     filters,
     *,
-    expansion: int | None = 6,
-    kernel=3,
+    expansion: float | None = 6,
+    kernel: int | tuple[int, ...] = 3,
     stride=1,
     act="relu6",
     depthwise_act="relu6",
     squeeze=None,
     partial=False,
+    parts=(1, 1),
     style,
     name,
 ):
@@ -167,11 +281,14 @@ def inverted_residual(
 
     1x1 expand, depthwise, optional squeeze-and-excitation, linear 1x1 project; at stride 1 the
     input is added to the output if both have the same channels or, with `partial`, if the output
-    has no fewer (to its first channels). `expansion=None` leaves the expansion out.
+    has no fewer (to its first channels). `expansion=None` leaves the expansion out. Several kernels
+    go to as many parts of the channels; `parts` says into how many parts those of the expansion and
+    the projection fall (MixNet).
     """
     shortcut, width = x, x.shape[-1]
     if expansion is not None:
-        x = conv_bn_act(x, width * expansion, act=act, style=style, name=f"{name}_expand")
+        inner = expanded(width, expansion)
+        x = conv_bn_act(x, inner, act=act, style=style, parts=parts[0], name=f"{name}_expand")
     x = depthwise(x, kernel, stride, style=style, name=f"{name}_depthwise_conv")
     x = norm(x, style=style, name=f"{name}_depthwise_bn")
     if squeeze and squeeze.early:
@@ -179,7 +296,7 @@ def inverted_residual(
     x = activation(x, depthwise_act, name=f"{name}_depthwise_act")
     if squeeze and not squeeze.early:
         x = squeeze_excite(x, squeeze, style=style, name=f"{name}_se")
-    x = conv_bn_act(x, filters, act="linear", style=style, name=f"{name}_project")
+    x = conv_bn_act(x, filters, act="linear", style=style, parts=parts[1], name=f"{name}_project")
     if stride == 1 and (width == filters or (partial and width < filters)):
         x = add_first_channels(x, shortcut, name=f"{name}_add")
     return x

@@ -71,6 +71,7 @@ class Claim:
         params: float, millions. macs: float, 1e9 multiply-adds. Both as printed.
         size: int, input side in pixels.
         source: str, which paper and table.
+        gap: str, why what is built differs by more than 1 %, where it does and the reason is known.
     """
 
     source: str
@@ -79,6 +80,7 @@ class Claim:
     params: float | None = None
     macs: float | None = None
     size: int = 224
+    gap: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

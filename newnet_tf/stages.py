@@ -5,24 +5,36 @@ searched mobile networks followed. A family that does keeps its table and leaves
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from newnet_tf import blocks
+from newnet_tf.blocks import Squeeze
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A run of inverted residual blocks: output channels, depth, first stride, expansion, kernel.
+    """A run of inverted residual blocks.
 
-    `expansion=None` leaves the expanding convolution out.
+    Args:
+        filters, depth, stride: int, output channels, number of blocks, stride of the first.
+        expansion: float, factor of the channels inside; None leaves the expanding convolution out.
+        kernel: int, or several for as many parts of the channels (MixNet).
+        squeeze: float or None, the share of channels in squeeze-and-excitation.
+        act: str or None, activation where it is not the network's.
+        parts: two ints, into how many parts the expanding and projecting convolutions fall.
+        joined: bool, whether it belongs to the stage before; only names depend on it.
     """
 
     filters: int
     depth: int
     stride: int
-    expansion: int | None = 6
-    kernel: int = 3
+    expansion: float | None = 6
+    kernel: int | tuple[int, ...] = 3
+    squeeze: float | None = None
+    act: str | None = None
+    parts: tuple[int, int] = (1, 1)
+    joined: bool = False
 
 
 def scale(
@@ -40,15 +52,8 @@ def scale(
     for i, stage in enumerate(stages):
         deepened = math.ceil(stage.depth * depth)
         fixed = not ends and i in (0, len(stages) - 1)
-        scaled.append(
-            Stage(
-                blocks.make_divisible(stage.filters * width),
-                stage.depth if fixed else deepened,
-                stage.stride,
-                stage.expansion,
-                stage.kernel,
-            )
-        )
+        filters = blocks.make_divisible(stage.filters * width)
+        scaled.append(replace(stage, filters=filters, depth=stage.depth if fixed else deepened))
     return tuple(scaled)
 
 
@@ -57,37 +62,86 @@ def each(stages: Sequence[Stage]) -> list[Stage]:
     return [stage for stage in stages for _ in range(stage.depth)]
 
 
-def build(x, stages: Sequence[Stage], *, act="relu6", style):
-    """Applies all blocks to `x`, the output of a stem of stride 2, and marks the features."""
+def squeeze_inputs(share: float, inputs: int, inner: int, act: str) -> Squeeze:
+    """A share of the block's input channels, and the block's activation (MnasNet, EfficientNet)."""
+    return Squeeze(int(inputs * share), act=act)
+
+
+def build(
+    x,
+    stages: Sequence[Stage],
+    *,
+    act="relu6",
+    squeeze: Callable = squeeze_inputs,
+    end: Callable | None = None,
+    style,
+):
+    """Applies all blocks to `x`, the output of a stem of stride 2, and marks the features.
+
+    Args:
+        x: Keras tensor. stages: the table.
+        act: str, activation. style: `blocks.Style`.
+        squeeze: callable (a stage's `squeeze`, block's input channels, channels inside, activation)
+            -> `blocks.Squeeze`.
+        end: callable (tensor) -> tensor, what follows the blocks and belongs to the last feature.
+
+    Returns:
+        Keras tensor, the last feature.
+    """
     of_block = each(stages)
 
     def block(x, i, stride):
+        if i == len(of_block):
+            return end(x)
+        stage, inputs = of_block[i], x.shape[-1]
+        kind, inner = stage.act or act, blocks.expanded(inputs, stage.expansion or 1)
         return blocks.inverted_residual(
             x,
-            of_block[i].filters,
-            expansion=of_block[i].expansion,
-            kernel=of_block[i].kernel,
+            stage.filters,
+            expansion=stage.expansion,
+            kernel=stage.kernel,
             stride=stride,
-            act=act,
-            depthwise_act=act,
+            act=kind,
+            depthwise_act=kind,
+            squeeze=squeeze(stage.squeeze, inputs, inner, kind) if stage.squeeze else None,
+            parts=stage.parts,
             style=style,
             name=f"block{i}",
         )
 
     strides = blocks.block_strides([s.depth for s in stages], [s.stride for s in stages])
-    return blocks.stack(x, strides, block)
+    return blocks.stack(x, strides + (1,) * bool(end), block)
 
 
 def timm_names(stages: Sequence[Stage]) -> dict[str, str]:
     """Our layer name to timm's module name, for networks of timm's EfficientNet class."""
-    names = {"stem_conv": "conv_stem", "stem_bn": "bn1"}
-    places = [(s, b) for s, stage in enumerate(stages) for b in range(stage.depth)]
-    for i, (place, stage) in enumerate(zip(places, each(stages), strict=True)):
-        prefix = f"blocks.{place[0]}.{place[1]}"
-        parts = {"expand": "conv_pw", "depthwise": "conv_dw", "project": "conv_pwl"}
-        if stage.expansion is None:
-            parts = {"depthwise": "conv_dw", "project": "conv_pw"}
-        for n, (ours, module) in enumerate(parts.items(), 1):
-            names[f"block{i}_{ours}_conv"] = f"{prefix}.{module}"
-            names[f"block{i}_{ours}_bn"] = f"{prefix}.bn{n}"
+    names, i, s, b = {"stem_conv": "conv_stem", "stem_bn": "bn1"}, 0, -1, 0
+    for stage in stages:
+        s, b = (s, b) if stage.joined else (s + 1, 0)
+        for _ in range(stage.depth):
+            names |= _timm_block(stage, f"block{i}", f"blocks.{s}.{b}")
+            i, b = i + 1, b + 1
     return names | {"final_conv": "conv_head", "final_bn": "bn2", "classifier": "classifier"}
+
+
+def _timm_block(stage: Stage, ours: str, theirs: str) -> dict[str, str]:
+    """The layers of one block; a convolution in parts is several, numbered on either side."""
+    kernels = len(stage.kernel) if isinstance(stage.kernel, tuple) else 1
+    modules = [
+        ("expand", "conv_pw", stage.parts[0]),
+        ("depthwise", "conv_dw", kernels),
+        ("project", "conv_pwl", stage.parts[1]),
+    ]
+    if stage.expansion is None:
+        modules = [modules[1], ("project", "conv_pw", stage.parts[1])]
+    names = {}
+    for n, (part, conv, pieces) in enumerate(modules, 1):
+        names[f"{ours}_{part}_bn"] = f"{theirs}.bn{n}"
+        if pieces == 1:
+            names[f"{ours}_{part}_conv"] = f"{theirs}.{conv}"
+        else:
+            numbered = {f"{ours}_{part}_conv_{k}": f"{theirs}.{conv}.{k}" for k in range(pieces)}
+            names |= numbered
+    if stage.squeeze:
+        names |= {f"{ours}_se_{part}": f"{theirs}.se.conv_{part}" for part in ("reduce", "expand")}
+    return names

@@ -75,7 +75,7 @@ def test_every_card_is_complete():
         assert card.weights or card.notes, f"{name}: say why there are no weights"
         assert card.claim is None or card.claim.source
         for weights in card.weights:
-            assert weights.licence in ("MIT", "Apache-2.0")
+            assert weights.licence in ("MIT", "Apache-2.0", "BSD-3-Clause")
             assert weights.sources
             for source in weights.sources:
                 if isinstance(source, Package):

@@ -290,3 +290,31 @@ def test_a_network_without_foreign_names_is_found_too(model):
     others = [lambda: tiny_target(width=8, namings=())]
     tensors = checkpoint.tensors_of(tiny(2, width=8))
     assert "It fits 'tiny_8'." in refusal(model, tensors, tiny_target(namings=()), others=others)
+
+
+@pytest.fixture
+def whole():
+    """A network whose head covers a map of 2 x 3, and what PyTorch writes of it."""
+    image = keras.Input((2, 3, 4))
+    x = keras.layers.Conv2D(5, (2, 3), name="hidden")(image)
+    model = keras.Model(image, keras.layers.Conv2D(7, 1, name="classifier")(x))
+    paint(model, seed=0)
+    names = {"hidden": "head.0", "classifier": "head.1"}
+    return model, Target(Card(name="w", title="W"), (Naming(name="t", layers=names),), (), None)
+
+
+def test_a_dense_layer_on_a_flattened_map_fits_the_convolution_that_covers_it(whole):
+    """PyTorch flattens as channels, height, width; the answers must be the dense layer's."""
+    model, target = whole
+    random = np.random.default_rng(0)
+    made = {name: random.standard_normal((n, m)) for name, n, m in (("0", 5, 24), ("1", 7, 5))}
+    given = {f"head.{name}.weight": matrix.astype("f4") for name, matrix in made.items()}
+    given |= {"head.0.bias": np.zeros(5, "f4"), "head.1.bias": np.zeros(7, "f4")}
+    convert.fill(model, held(given), target)
+    picture = random.standard_normal((1, 2, 3, 4)).astype("f4")
+    flat = picture.transpose(0, 3, 1, 2).reshape(1, 24)
+    expected = flat @ made["0"].T @ made["1"].T
+    np.testing.assert_allclose(np.asarray(model(picture))[:, 0, 0], expected, atol=1e-4)
+    given["head.0.weight"] = np.ones((5, 25), "f4")
+    text = refusal(model, given, target)
+    assert "head.0.weight (1, 1, 25, 5) for hidden/kernel (2, 3, 4, 5)" in text

@@ -89,3 +89,17 @@ def test_full_int8_keeps_its_accuracy(lite0, lite0_on_samples, samples, tmp_path
         lite0_on_samples.top,
     )
     assert evaluation.compare(exact, quantised).difference >= -1.0
+
+
+def test_squeezenet_answers_as_published(shared_data):
+    """A complete checkpoint in GluonCV's names, and one answer that came with it."""
+    folder = shared_data("weights")
+    model = newnet_tf.create(
+        "squeezenet1_1",
+        weights=folder / "squeezenet1_1_nchw.safetensors",
+        classifier_activation=None,
+    )
+    with np.load(folder / "squeezenet1_1_nchw.golden.npz") as golden:
+        picture, answer = golden["input"], golden["output"]
+    ours = np.asarray(model(picture.transpose(0, 2, 3, 1)))
+    np.testing.assert_allclose(ours, answer, atol=1e-4 * answer.std())

@@ -5,6 +5,7 @@ import math
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,43 +14,26 @@ import pytest
 import newnet_tf
 from newnet_tf import applications, variants
 from newnet_tf.profiling.cost import cost
+from newnet_tf.weights import parity
 from newnet_tf.zoo import resolve
 
-# Trainable parameters and multiply-adds (conv + linear, batch 1, native size): the talk's table as
-# this project reconstructs it, and what the reference implementations give.
-FIGURES = {
+GOLDEN = Path(__file__).parent / "golden"
+# Trainable parameters and multiply-adds (conv + linear, batch 1, native size) of the new model and
+# its successors, as the talk's table was reconstructed and as the authors print them.
+DESIGNED = {
     "newnet_small": (3_764_664, 399.05e6),
     "newnet_large": (3_994_233, 706.64e6),
-    "rexnet_060": (2_289_825, 222.5e6),
     "rexnet_090": (4_091_257, 348e6),
-    "rexnet_100": (4_796_873, 398.4e6),
-    "rexnet_130": (7_557_091, 662.2e6),
-    "rexnet_150": (9_728_593, 875.8e6),
-    "rexnet_200": (16_366_620, 1528.9e6),
-    "rexnet_220": (19_485_308, 1842.5e6),
-    "rexnet_300": (34_708_792, 3396.0e6),
-    "rexnetr_100": (4_883_304, 418.9e6),
-    "rexnetr_130": (7_608_080, 661.0e6),
-    "rexnetr_150": (9_782_256, 872.4e6),
-    "rexnetr_200": (16_522_432, 1559.4e6),
-    "rexnetr_300": (34_810_008, 3343.7e6),
+    "rexnet_100": (4_796_873, 398e6),
+    "rexnet_130": (7_557_091, 662e6),
+    "rexnet_150": (9_728_593, 876e6),
+    "rexnet_200": (16_366_620, 1529e6),
+    "rexnet_300": (34_708_792, 3396e6),
     "rexnet_lite_100": (4_740_056, 407e6),
     "rexnet_lite_130": (6_747_960, 646e6),
     "rexnet_lite_150": (8_332_296, 836e6),
     "rexnet_lite_200": (12_966_200, 1498e6),
-    "efficientnet_lite0": (4_652_008, 385.2e6),
-    "efficientnet_lite1": (5_416_680, 600.2e6),
-    "efficientnet_lite2": (6_092_072, 859.7e6),
-    "mobilenet_v1_025": (470_072, 41.03e6),
-    "mobilenet_v1_050": (1_331_592, 149.5e6),
-    "mobilenet_v1_075": (2_585_560, 325.4e6),
-    "mobilenet_v1_100": (4_231_976, 568.7e6),
-    "mobilenet_v2_050": (1_968_680, 97.1e6),
-    "mobilenet_v2_100": (3_504_872, 300.8e6),
-    "mobilenet_v2_140": (6_108_776, 582.2e6),
-    "gluon_mobilenet_v2_100": (3_505_960, 313.6e6),
 }
-FIGURES |= {f"tf_{name}": figures for name, figures in FIGURES.items() if name[:3] == "mob"}
 ALL = newnet_tf.list_models()
 SAMPLE = (
     "newnet_small",
@@ -61,17 +45,15 @@ SAMPLE = (
 )
 
 
-def test_every_variant_has_figures():
-    assert set(FIGURES) == set(ALL)
+def reference(name):
+    return parity.Golden.read(GOLDEN / f"{name}.npz")
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_parameters_macs_and_config(name):
     model = newnet_tf.create(name, weights=None)
-    measured = cost(model)
-    params, macs = FIGURES[name]
-    assert measured.params == params
-    assert measured.macs == pytest.approx(macs, rel=1e-3)
+    measured, golden = cost(model), reference(name)
+    assert (measured.params, measured.macs) == (golden.params, golden.macs)
     again = keras.Model.from_config(model.get_config())
     assert [x.name for x in again.layers if x.weights] == [
         x.name for x in model.layers if x.weights
@@ -79,14 +61,30 @@ def test_parameters_macs_and_config(name):
     assert again.count_params() == model.count_params()
 
 
+@pytest.mark.parametrize("name", DESIGNED)
+def test_figures_of_the_new_model(name):
+    golden = reference(name)
+    params, macs = DESIGNED[name]
+    assert golden.params == params
+    assert golden.macs == pytest.approx(macs, rel=2e-3)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_claim_is_near_what_is_built(name):
-    claim = newnet_tf.card(name).claim
-    params, macs = FIGURES[name]
-    if claim and claim.params:
-        assert claim.params == pytest.approx(params / 1e6, rel=0.13)
-    if claim and claim.macs:
-        assert claim.macs == pytest.approx(macs / 1e9, rel=0.06)
+    """Printed figures are rounded and counted in several ways; more than that needs a reason."""
+    claim, golden = newnet_tf.card(name).claim, reference(name)
+    if claim is None or claim.gap:
+        return
+    if claim.params:
+        assert claim.params == pytest.approx(golden.params / 1e6, rel=0.13)
+    if claim.macs:
+        assert claim.macs == pytest.approx(golden.macs / 1e9, rel=0.06)
+
+
+def test_zoo_page_is_fresh():
+    from tools.make_zoo_page import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python tools/make_zoo_page.py"
 
 
 @pytest.mark.parametrize("name", SAMPLE)

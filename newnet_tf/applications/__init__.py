@@ -5,12 +5,37 @@ One family is one module, with `preprocess_input` and `decode_predictions` besid
 
 from newnet_tf import variants
 from newnet_tf.applications import (
+    alexnet as alexnet,
+    amoebanet as amoebanet,
+    darts as darts,
+    densenet as densenet,
+    dpn as dpn,
+    efficientnet as efficientnet,
     efficientnet_lite as efficientnet_lite,
+    fbnet as fbnet,
+    ghostnet as ghostnet,
+    inception_resnet_v2 as inception_resnet_v2,
+    inception_v3 as inception_v3,
+    inception_v4 as inception_v4,
+    mixnet as mixnet,
+    mnasnet as mnasnet,
     mobilenet_v1 as mobilenet_v1,
     mobilenet_v2 as mobilenet_v2,
+    mobilenet_v3 as mobilenet_v3,
+    nasnet as nasnet,
     newnet as newnet,
+    peleenet as peleenet,
+    pnasnet as pnasnet,
+    proxylessnas as proxylessnas,
+    resnet as resnet,
     rexnet as rexnet,
     rexnet_lite as rexnet_lite,
+    senet as senet,
+    shufflenet_v1 as shufflenet_v1,
+    shufflenet_v2 as shufflenet_v2,
+    squeezenet as squeezenet,
+    vgg as vgg,
+    xception as xception,
 )
 
 globals().update(variants.constructors())

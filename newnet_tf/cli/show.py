@@ -4,11 +4,14 @@ import dataclasses
 
 from newnet_tf import zoo
 from newnet_tf.cards import Card, Hub
-from newnet_tf.cli import tables
+from newnet_tf.cli import tables, talk
 
 
 def arguments_list(parser):
     parser.add_argument("pattern", nargs="?", default="*", help="such as 'rexnet*'; default: all")
+    parser.add_argument(
+        "--table", choices=talk.TABLES, help="one of the talk's tables: claim against measurement"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.epilog = (
         "params and MACs are measured (conv + linear, batch 1, native size); error is the claim."
@@ -21,12 +24,17 @@ def run_list(arguments):
         raise ValueError(
             f"`pattern` must match a network, as 'rexnet*' does. Received: {arguments.pattern!r}"
         )
-    rows = [_row(zoo.card(name)) for name in names]
+    cards = [zoo.card(name) for name in names]
+    if arguments.table:
+        rows = talk.rows(cards, arguments.table)
+        print(tables.to_json(rows) if arguments.json else tables.table(rows, talk.NUMBERS))
+        return
+    rows = [_row(card) for card in cards]
     print(tables.to_json(rows) if arguments.json else _listing(rows))
 
 
 def _row(card: Card) -> dict:
-    cost = _cost(card)
+    cost = talk.cost(card)
     return {
         "name": card.name,
         "size": card.preprocess.size,
@@ -50,10 +58,6 @@ def _listing(rows: list[dict]) -> str:
         for row in rows
     ]
     return f"{tables.table(shown, right=list(shown[0])[1:-1])}\n{len(rows)} networks"
-
-
-def _cost(card: Card) -> dict[str, str] | None:
-    return next(iter(card.measured.get("cost", [])), None)
 
 
 def arguments_info(parser):
@@ -81,7 +85,9 @@ def _describe(card: Card) -> list[str]:
     lines = [f"{card.title} ({card.name})", ""]
     lines += [card.notes, ""] if card.notes else []
     lines += ["Claim against measurement", *_indented(tables.table(_compared(card)))]
-    lines += [f"  claimed by: {card.claim.source}", ""] if card.claim else [""]
+    lines += [f"  claimed by: {card.claim.source}"] if card.claim else []
+    lines += [f"  why they differ: {card.claim.gap}"] if card.claim and card.claim.gap else []
+    lines += [""]
     lines += ["Input"]
     lines += [
         f"  short side to {record.resize} px ({record.interpolation}), centre crop {record.size} px,",
@@ -109,7 +115,7 @@ def _describe(card: Card) -> list[str]:
 
 
 def _compared(card: Card) -> list[dict]:
-    cost, claim = _cost(card), card.claim
+    cost, claim = talk.cost(card), card.claim
     accuracy = card.measured.get("accuracy", [])
     return [
         {

@@ -6,6 +6,7 @@ judged or assigned here: a `Plan` tells what fits, what is left over on either s
 needed.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -155,6 +156,9 @@ def _arrange(tensor: np.ndarray, layer, variable, style: str) -> np.ndarray:
             return tensor.transpose(2, 3, 0, 1)
         tensor = tensor.transpose(2, 3, 1, 0)
     elif tensor.ndim == 2 and style != "keras":
+        if len(variable.shape) == 4 and tensor.shape[1] == math.prod(variable.shape[:3]):
+            height, width, channels, _ = variable.shape  # a dense layer on a flattened C, H, W map
+            return tensor.reshape(-1, channels, height, width).transpose(2, 3, 1, 0)
         tensor = tensor.T
     one_by_one = tensor.ndim == 4 and tensor.shape[:2] == (1, 1)
     if tensor.ndim == 2 and len(variable.shape) == 4:

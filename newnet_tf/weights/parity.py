@@ -85,7 +85,8 @@ def fake(name: str, shape: tuple[int, ...], scales: Mapping[str, float]) -> np.n
     module = module_of(name)
     if len(shape) > 1:
         gain = 2 if len(shape) == 4 else 1
-        values = random.standard_normal(shape) * math.sqrt(gain / math.prod(shape[1:]))
+        values = random.standard_normal(shape)
+        values *= math.sqrt(gain / math.prod(shape[1:]))  # in place: VGG's largest holds 800 MB
     elif name.endswith("running_var"):
         values = random.uniform(0.5, 1.5, shape) * scales[module]
     elif name.endswith("running_mean"):

@@ -1,0 +1,81 @@
+"""AmoebaNet-A, mobile.
+
+Real, Aggarwal, Huang, Le: "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019,
+arXiv 1802.01548. The authors' TensorFlow code (tensorflow/tpu, amoeba_net; Apache-2.0) gives the cells
+that we follow, without the training-time auxiliary head and drop path; it has no weights. What
+differs here: of an odd width a halved map's second convolution takes the larger half, where that
+code demands an even one, which the stem of the mobile network does not have.
+"""
+
+from dataclasses import dataclass
+
+from newnet_tf import blocks, cells
+from newnet_tf.blocks import TENSORFLOW
+from newnet_tf.cards import Card, Claim, Preprocess
+from newnet_tf.cells import CURRENT, PREVIOUS, Cell
+from newnet_tf.data.labels import decode_predictions as decode_predictions
+from newnet_tf.variants import Family
+
+NORMAL = Cell(  # paper, figure 5, middle
+    nodes=(
+        ("average", CURRENT, "max", CURRENT),
+        ("separable_3", PREVIOUS, "skip", PREVIOUS),
+        ("skip", CURRENT, "average", PREVIOUS),
+        ("separable_3", CURRENT, "separable_5", 2),
+        ("average", 5, "separable_3", CURRENT),
+    ),
+    output=(PREVIOUS, 3, 4, 6),
+)
+REDUCTION = Cell(  # paper, figure 5, right
+    nodes=(
+        ("separable_3", PREVIOUS, "average", CURRENT),
+        ("max", CURRENT, "separable_7", 2),
+        ("max", PREVIOUS, "max", CURRENT),
+        ("separable_3", 4, "1x7_7x1", CURRENT),
+        ("average", PREVIOUS, "separable_7", CURRENT),
+    ),
+    output=(2, 3, 4, 5, 6),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of the family: filters of the stem and of the first stage, cells in a stage."""
+
+    stem: int
+    filters: int
+    depth: int
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+    plan = cells.steps(row.filters, (row.depth,) * 3)
+    return cells.network(x, row.stem, NORMAL, REDUCTION, plan)
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    return blocks.classifier(x, classes, dropout=0.5, style=TENSORFLOW)
+
+
+FAMILY = Family(__name__, build=build, top=top, source="arXiv 1802.01548")
+preprocess_input = FAMILY.preprocess_input()
+
+AmoebaNetAMobile = FAMILY.variant(
+    "AmoebaNetAMobile",
+    Row(stem=32, filters=50, depth=4),  # paper, table 3: N = 4, F = 50
+    Card(
+        name="amoebanet_a_mobile",
+        title="AmoebaNet-A (N = 4, F = 50), mobile",
+        preprocess=Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3),
+        claim=Claim(
+            source="DEVIEW 2019 talk, table of NAS models",
+            top1_error=24.5,
+            top5_error=8.0,
+            params=5.1,
+            macs=0.56,
+        ),
+        notes="No public weights exist, and no implementation but the authors' own for TPUs; "
+        "parameters and multiply-adds agree with the paper's.",
+    ),
+)

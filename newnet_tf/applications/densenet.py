@@ -1,0 +1,111 @@
+"""DenseNet.
+
+Huang, Liu, van der Maaten, Weinberger: "Densely Connected Convolutional Networks", arXiv 1608.06993;
+original code under BSD-3. As torchvision and timm have it, with growth rate 32. What differs here:
+the classifier is a 1x1 convolution. The pooling after the stem pads zeros, which after a ReLU equals
+PyTorch's minus infinity.
+"""
+
+from dataclasses import dataclass
+
+from newnet_tf import blocks
+from newnet_tf.blocks import TORCH
+from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.data.labels import decode_predictions as decode_predictions
+from newnet_tf.lazy import keras
+from newnet_tf.variants import Family
+
+GROWTH, BOTTLENECK = 32, 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network: layers of the four dense blocks (paper, table 1)."""
+
+    depths: tuple[int, ...]
+
+
+def _norm_act(x, *, name):
+    x = blocks.norm(x, style=TORCH, name=f"{name}_bn")
+    return blocks.activation(x, "relu", name=f"{name}_act")
+
+
+def dense_layer(x, *, name: str):
+    """Batch norm, ReLU, 1x1, batch norm, ReLU, 3x3, joined to its input."""
+    y = _norm_act(x, name=f"{name}_1")
+    y = blocks.conv(y, BOTTLENECK * GROWTH, style=TORCH, name=f"{name}_1_conv")
+    y = _norm_act(y, name=f"{name}_2")
+    y = blocks.conv(y, GROWTH, 3, style=TORCH, name=f"{name}_2_conv")
+    return keras.layers.Concatenate(name=f"{name}_join")([x, y])
+
+
+def transition(x, *, name: str):
+    """Batch norm, ReLU, 1x1 to half of the channels, average pooling."""
+    x = _norm_act(x, name=name)
+    x = blocks.conv(x, x.shape[-1] // 2, style=TORCH, name=f"{name}_conv")
+    return blocks.average_pool(x, 2, 2, name=f"{name}_pool")
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+    x = blocks.conv_bn_act(x, 2 * GROWTH, 7, 2, act="relu", style=TORCH, name="stem")
+    x = blocks.max_pool(blocks.feature(x, 2), padding=1, name="stem_pool")
+    for b, depth in enumerate(row.depths):
+        if b:
+            x = blocks.feature(x, 2 ** (b + 1))
+            x = transition(x, name=f"transition{b - 1}")
+        for n in range(depth):
+            x = dense_layer(x, name=f"block{b}_{n}")
+    return blocks.feature(_norm_act(x, name="final"), 32)
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    return blocks.classifier(x, classes, style=TORCH)
+
+
+def namings(row: Row) -> tuple[Naming, ...]:
+    """The checkpoint kinds that this family reads; timm's names are torchvision's."""
+    names = {"stem_conv": "conv0", "stem_bn": "norm0", "final_bn": "norm5"}
+    for b, depth in enumerate(row.depths):
+        for n in range(depth):
+            for part in (1, 2):
+                prefix = f"denseblock{b + 1}.denselayer{n + 1}"
+                names[f"block{b}_{n}_{part}_bn"] = f"{prefix}.norm{part}"
+                names[f"block{b}_{n}_{part}_conv"] = f"{prefix}.conv{part}"
+        if b:
+            names[f"transition{b - 1}_bn"] = f"transition{b}.norm"
+            names[f"transition{b - 1}_conv"] = f"transition{b}.conv"
+    layers = {ours: f"features.{module}" for ours, module in names.items()}
+    return (Naming(name="torchvision", layers=layers | {"classifier": "classifier"}),)
+
+
+FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1608.06993")
+preprocess_input = FAMILY.preprocess_input()
+
+
+def _densenet(number: int, depths: tuple[int, ...], claim: Claim):
+    name = f"densenet{number}"
+    weights = Weights(
+        tag="tv_in1k",
+        sources=(Hub(repo=f"timm/{name}.tv_in1k"),),
+        licence="Apache-2.0",
+        origin="torchvision, in timm's repository",
+        preprocess=Preprocess(),
+    )
+    card = Card(name=name, title=f"DenseNet-{number}", claim=claim, weights=(weights,))
+    return FAMILY.variant(f"DenseNet{number}", Row(depths), card)
+
+
+TALK = "DEVIEW 2019 talk, table of heavy models"
+
+DenseNet169 = _densenet(
+    169,
+    (6, 12, 32, 32),
+    Claim(source=TALK, top1_error=24.0, top5_error=7.0, params=14.2, macs=3.4),
+)
+DenseNet201 = _densenet(
+    201,
+    (6, 12, 48, 32),
+    Claim(source=TALK, top1_error=22.8, top5_error=6.4, params=20.0, macs=4.4),
+)

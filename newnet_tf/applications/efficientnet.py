@@ -1,0 +1,127 @@
+"""EfficientNet B0 to B4.
+
+Tan, Le: "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", arXiv 1905.11946;
+Google's code (tensorflow/tpu, `models/official/efficientnet`) is under Apache-2.0. Plain names follow
+timm's PyTorch weights (symmetric padding, batch-norm epsilon 1e-5), `tf_` names Google's weights in
+timm's naming (`same` padding, 1e-3). What differs here: the zoo's head; stochastic depth is left out.
+"""
+
+from dataclasses import dataclass
+
+from newnet_tf import blocks, stages
+from newnet_tf.blocks import TENSORFLOW, TORCH, Style
+from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.data.labels import decode_predictions as decode_predictions
+from newnet_tf.stages import Stage
+from newnet_tf.variants import Family
+
+BASE = (  # paper, table 1
+    Stage(16, 1, 1, expansion=None, squeeze=0.25),
+    Stage(24, 2, 2, squeeze=0.25),
+    Stage(40, 2, 2, kernel=5, squeeze=0.25),
+    Stage(80, 3, 2, squeeze=0.25),
+    Stage(112, 3, 1, kernel=5, squeeze=0.25),
+    Stage(192, 4, 2, kernel=5, squeeze=0.25),
+    Stage(320, 1, 1, squeeze=0.25),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of the family: width and depth factors, dropout, style of its weights."""
+
+    width: float
+    depth: float
+    dropout: float
+    style: Style
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return stages.scale(BASE, self.width, self.depth)
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+    stem, final = (blocks.make_divisible(c * row.width) for c in (32, 1280))
+    x = blocks.conv_bn_act(x, stem, 3, 2, act="silu", style=row.style, name="stem")
+    x = stages.build(x, row.stages, act="silu", style=row.style)
+    return blocks.conv_bn_act(x, final, act="silu", style=row.style, name="final")
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    return blocks.classifier(x, classes, dropout=row.dropout, style=row.style)
+
+
+def namings(row: Row) -> tuple[Naming, ...]:
+    """The checkpoint kinds that this family reads."""
+    return (Naming(name="timm", layers=stages.timm_names(row.stages)),)
+
+
+FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1905.11946")
+preprocess_input = FAMILY.preprocess_input()
+
+PAPER = "arXiv 1905.11946v1, table 2"
+SCALES = (  # width, depth, dropout; input side and crop (tensorflow/tpu, preprocessing)
+    ((1.0, 1.0, 0.2), Preprocess(size=224)),
+    ((1.0, 1.1, 0.2), Preprocess(size=240, crop=0.882)),
+    ((1.1, 1.2, 0.3), Preprocess(size=260, crop=0.89)),
+    ((1.2, 1.4, 0.3), Preprocess(size=300, crop=0.904)),
+    ((1.4, 1.8, 0.4), Preprocess(size=380, crop=0.922)),
+)
+CLAIMS = (
+    Claim(
+        source="DEVIEW 2019 talk, table of NAS models",
+        top1_error=23.7,
+        top5_error=6.8,
+        params=5.3,
+        macs=0.39,
+    ),
+    Claim(source=PAPER, top1_error=21.2, top5_error=5.6, params=7.8, macs=0.70, size=240),
+    Claim(source=PAPER, top1_error=20.2, top5_error=5.1, params=9.2, macs=1.0, size=260),
+    Claim(source=PAPER, top1_error=18.9, top5_error=4.5, params=12, macs=1.8, size=300),
+    Claim(source=PAPER, top1_error=17.4, top5_error=3.7, params=19, macs=4.2, size=380),
+)
+
+
+def _card(number: int, name: str, title: str, tag: str, preprocess: Preprocess, **more) -> Card:
+    weights = Weights(
+        tag=tag,
+        sources=(Hub(repo=f"timm/{name}.{tag}"),),
+        licence="Apache-2.0",
+        origin="Google, in timm's naming" if name[:3] == "tf_" else "Ross Wightman (timm)",
+        preprocess=preprocess,
+    )
+    claim = CLAIMS[number]
+    return Card(
+        name=name, title=title, preprocess=preprocess, claim=claim, weights=(weights,), **more
+    )
+
+
+def _torch(number: int, tag: str, trained: int = 224, tested: int = 224):
+    factors, preprocess = SCALES[number]
+    if tested != 224:
+        preprocess = Preprocess(size=preprocess.size, crop=1.0)
+    notes = f"The weights were trained at {trained} pixels and tested by timm at {tested}."
+    name, title = f"efficientnet_b{number}", f"EfficientNet-B{number}"
+    card = _card(number, name, title, tag, preprocess, notes=notes)
+    return FAMILY.variant(f"EfficientNetB{number}", Row(*factors, TORCH), card)
+
+
+def _tensorflow(number: int):
+    factors, preprocess = SCALES[number]
+    name, title = f"tf_efficientnet_b{number}", f"EfficientNet-B{number} (TensorFlow)"
+    card = _card(number, name, title, "in1k", preprocess)
+    return FAMILY.variant(f"TFEfficientNetB{number}", Row(*factors, TENSORFLOW), card)
+
+
+EfficientNetB0 = _torch(0, "ra_in1k")
+EfficientNetB1 = _torch(1, "ft_in1k", trained=224, tested=256)
+EfficientNetB2 = _torch(2, "ra_in1k", trained=256, tested=288)
+EfficientNetB3 = _torch(3, "ra2_in1k", trained=288, tested=320)
+EfficientNetB4 = _torch(4, "ra2_in1k", trained=320, tested=384)
+TFEfficientNetB0 = _tensorflow(0)
+TFEfficientNetB1 = _tensorflow(1)
+TFEfficientNetB2 = _tensorflow(2)
+TFEfficientNetB3 = _tensorflow(3)
+TFEfficientNetB4 = _tensorflow(4)

@@ -1,0 +1,84 @@
+"""FBNet-C.
+
+Wu et al.: "FBNet: Hardware-Aware Efficient ConvNet Design via Differentiable Neural Architecture
+Search", arXiv 1812.03443. The network is read off the paper's figure; definition, names and weights are
+timm's (`fbnetc_100`, Apache-2.0: symmetric padding, batch-norm epsilon 1e-5). Blocks of expansion 1
+keep their expanding convolution. What differs here: the zoo's head.
+"""
+
+from dataclasses import dataclass
+
+from newnet_tf import blocks, stages
+from newnet_tf.blocks import TORCH
+from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.data.labels import decode_predictions as decode_predictions
+from newnet_tf.stages import Stage
+from newnet_tf.variants import Family
+
+C = (  # paper, figure 4
+    Stage(16, 1, 1, expansion=1),
+    Stage(24, 1, 2),
+    Stage(24, 2, 1, expansion=1, joined=True),
+    Stage(32, 1, 2, kernel=5),
+    Stage(32, 1, 1, expansion=3, kernel=5, joined=True),
+    Stage(32, 1, 1, kernel=5, joined=True),
+    Stage(32, 1, 1, joined=True),
+    Stage(64, 1, 2, kernel=5),
+    Stage(64, 1, 1, expansion=3, kernel=5, joined=True),
+    Stage(64, 2, 1, kernel=5, joined=True),
+    Stage(112, 3, 1, kernel=5),
+    Stage(112, 1, 1, expansion=3, kernel=5, joined=True),
+    Stage(184, 4, 2, kernel=5),
+    Stage(352, 1, 1),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of the family: stages, widths of stem and last convolution."""
+
+    stages: tuple[Stage, ...]
+    stem: int
+    final: int
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+    x = blocks.conv_bn_act(x, row.stem, 3, 2, act="relu", style=TORCH, name="stem")
+    x = stages.build(x, row.stages, act="relu", style=TORCH)
+    return blocks.conv_bn_act(x, row.final, act="relu", style=TORCH, name="final")
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    return blocks.classifier(x, classes, dropout=0.2, style=TORCH)
+
+
+def namings(row: Row) -> tuple[Naming, ...]:
+    """The checkpoint kinds that this family reads."""
+    return (Naming(name="timm", layers=stages.timm_names(row.stages)),)
+
+
+FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1812.03443")
+preprocess_input = FAMILY.preprocess_input()
+
+BILINEAR = Preprocess(interpolation="bilinear")
+CARD = Card(
+    name="fbnetc_100",
+    title="FBNet-C",
+    preprocess=BILINEAR,
+    claim=Claim(
+        source="DEVIEW 2019 talk, table of NAS models", top1_error=25.1, params=5.5, macs=0.38
+    ),
+    weights=(
+        Weights(
+            tag="rmsp_in1k",
+            sources=(Hub(repo="timm/fbnetc_100.rmsp_in1k"),),
+            licence="Apache-2.0",
+            origin="Ross Wightman (timm)",
+            preprocess=BILINEAR,
+        ),
+    ),
+)
+
+FBNetC_100 = FAMILY.variant("FBNetC_100", Row(C, stem=16, final=1984), CARD)

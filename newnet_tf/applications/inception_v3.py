@@ -1,0 +1,282 @@
+"""InceptionV3.
+
+Szegedy, Vanhoucke, Ioffe, Shlens, Wojna: "Rethinking the Inception Architecture for Computer
+Vision", arXiv 1512.00567 (tensorflow/models, Apache-2.0). Follows timm, after torchvision
+(BSD-3-Clause): batch-norm epsilon 1e-3, average pooling counts its padding, and no auxiliary head,
+which inference has no use for. What differs here: the head is the zoo's.
+
+Inception-V4 and Inception-ResNet-V2 are written in this file's words: a mixed block is a tuple of
+branches side by side, a branch a tuple of steps.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from newnet_tf import blocks
+from newnet_tf.blocks import Style
+from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.data.labels import decode_predictions as decode_predictions
+from newnet_tf.lazy import keras
+from newnet_tf.variants import Family
+
+MINIMUM = 75
+PADDED = Style(padding="same", eps=1e-3, momentum=0.9)
+BARE = dataclasses.replace(PADDED, padding="valid")
+PREPROCESS = Preprocess(size=299, mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Convolution, batch norm, ReLU, called as in timm; `bare` or at stride 2 nothing is padded."""
+
+    name: str
+    filters: int
+    kernel: int | tuple[int, int] = 1
+    stride: int = 1
+    bare: bool = False
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A 3x3 pooling: the largest at stride 2; or at stride 1 the average, padding counted or not."""
+
+    largest: bool = False
+    counted: bool = False
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Units that all see the same input and whose outputs are joined."""
+
+    units: tuple[Unit, ...]
+
+
+LARGEST = Pool(largest=True)
+COUNTED = Pool(counted=True)
+Branch = tuple[Unit | Pool | Fork, ...]
+Mixed = tuple[Branch, ...]
+
+
+def unit(x, step: Unit, name: str):
+    """Applies one unit, in layers that begin with `name` and its own."""
+    style = BARE if step.bare or step.stride == 2 else PADDED
+    options = {"act": "relu", "style": style, "name": part(name, step)}
+    return blocks.conv_bn_act(x, step.filters, step.kernel, step.stride, **options)
+
+
+def part(name: str, step: Unit) -> str:
+    """Returns how the names of a unit's layers begin in the block `name`."""
+    return f"{name}_{step.name}".replace(".", "_")
+
+
+def mixed(x, branches: Mixed, name: str):
+    """Applies all branches to `x` and joins what they give."""
+    maps = [_branch(x, branch, f"{name}_{i}", name) for i, branch in enumerate(branches)]
+    return _join(maps, name)
+
+
+def mixed_names(branches: Mixed, name: str, prefix: str) -> dict[str, str]:
+    """Our layer name to timm's module name, for a mixed block that timm calls `prefix`."""
+    steps = [step for branch in branches for step in branch]
+    forked = [unit for step in steps if isinstance(step, Fork) for unit in step.units]
+    units = [step for step in steps if isinstance(step, Unit)] + forked
+    return unit_names({part(name, u): f"{prefix}.{u.name}" for u in units})
+
+
+def unit_names(modules: Mapping[str, str]) -> dict[str, str]:
+    """Our layer name to timm's module name, for units by the beginning of their layers' names."""
+    return {f"{n}_{part}": f"{m}.{part}" for n, m in modules.items() for part in ("conv", "bn")}
+
+
+def _join(maps, name: str):
+    return keras.layers.Concatenate(name=f"{name}_join")(maps)
+
+
+def _branch(x, branch: Branch, place: str, name: str):
+    for step in branch:
+        if isinstance(step, Unit):
+            x = unit(x, step, name)
+        elif isinstance(step, Fork):
+            x = _join([unit(x, forked, name) for forked in step.units], place)
+        else:
+            x = _pool(x, step, f"{place}_pool")
+    return x
+
+
+def _pool(x, pool: Pool, name: str):
+    if pool.largest:
+        return blocks.max_pool(x, name=name)
+    if pool.counted:
+        return blocks.average_pool(x, stride=1, padding=1, name=name)
+    return keras.layers.AveragePooling2D(3, 1, padding="same", name=name)(x)
+
+
+def _a(pooled: int) -> Mixed:
+    """Paper, figure 5."""
+    return (
+        (Unit("branch1x1", 64),),
+        (Unit("branch5x5_1", 48), Unit("branch5x5_2", 64, 5)),
+        (
+            Unit("branch3x3dbl_1", 64),
+            Unit("branch3x3dbl_2", 96, 3),
+            Unit("branch3x3dbl_3", 96, 3),
+        ),
+        (COUNTED, Unit("branch_pool", pooled)),
+    )
+
+
+def _c(inner: int) -> Mixed:
+    """Paper, figure 6."""
+    wide, tall = (1, 7), (7, 1)
+    return (
+        (Unit("branch1x1", 192),),
+        (
+            Unit("branch7x7_1", inner),
+            Unit("branch7x7_2", inner, wide),
+            Unit("branch7x7_3", 192, tall),
+        ),
+        (
+            Unit("branch7x7dbl_1", inner),
+            Unit("branch7x7dbl_2", inner, tall),
+            Unit("branch7x7dbl_3", inner, wide),
+            Unit("branch7x7dbl_4", inner, tall),
+            Unit("branch7x7dbl_5", 192, wide),
+        ),
+        (COUNTED, Unit("branch_pool", 192)),
+    )
+
+
+B = (
+    (Unit("branch3x3", 384, 3, 2),),
+    (
+        Unit("branch3x3dbl_1", 64),
+        Unit("branch3x3dbl_2", 96, 3),
+        Unit("branch3x3dbl_3", 96, 3, 2),
+    ),
+    (LARGEST,),
+)
+D = (
+    (Unit("branch3x3_1", 192), Unit("branch3x3_2", 320, 3, 2)),
+    (
+        Unit("branch7x7x3_1", 192),
+        Unit("branch7x7x3_2", 192, (1, 7)),
+        Unit("branch7x7x3_3", 192, (7, 1)),
+        Unit("branch7x7x3_4", 192, 3, 2),
+    ),
+    (LARGEST,),
+)
+E = (  # paper, figure 7
+    (Unit("branch1x1", 320),),
+    (
+        Unit("branch3x3_1", 384),
+        Fork((Unit("branch3x3_2a", 384, (1, 3)), Unit("branch3x3_2b", 384, (3, 1)))),
+    ),
+    (
+        Unit("branch3x3dbl_1", 448),
+        Unit("branch3x3dbl_2", 384, 3),
+        Fork((Unit("branch3x3dbl_3a", 384, (1, 3)), Unit("branch3x3dbl_3b", 384, (3, 1)))),
+    ),
+    (COUNTED, Unit("branch_pool", 192)),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of the family (paper, table 1): its stem and its mixed blocks, by timm's names."""
+
+    stem: tuple[Unit, ...] = (
+        Unit("1a_3x3", 32, 3, 2),
+        Unit("2a_3x3", 32, 3, bare=True),
+        Unit("2b_3x3", 64, 3),
+        Unit("3b_1x1", 80),
+        Unit("4a_3x3", 192, 3, bare=True),
+    )
+    stages: tuple[tuple[tuple[str, Mixed], ...], ...] = (
+        (("5b", _a(32)), ("5c", _a(64)), ("5d", _a(64))),
+        (("6a", B), ("6b", _c(128)), ("6c", _c(160)), ("6d", _c(160)), ("6e", _c(192))),
+        (("7a", D), ("7b", E), ("7c", E)),
+    )
+
+
+def stem(x, units: tuple[Unit, ...]):
+    """Input to stride 8: five units, a pooling after the third and the last (V3, ResNet-V2)."""
+    for i, step in enumerate(units):
+        x = unit(x, step, "stem")
+        if i in (2, 4):
+            x = blocks.feature(x, i)
+            x = blocks.max_pool(x, name=f"stem_pool{i}")
+    return x
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+    x = stem(x, row.stem)
+    for stage, stride in zip(row.stages, (8, 16, 32), strict=True):
+        for name, branches in stage:
+            x = mixed(x, branches, f"mixed_{name}")
+        x = blocks.feature(x, stride)
+    return x
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    return blocks.classifier(x, classes, style=PADDED)
+
+
+def timm_names(row: Row) -> dict[str, str]:
+    """Our layer name to timm's module name."""
+    names = unit_names({f"stem_{u.name}": f"Conv2d_{u.name}" for u in row.stem})
+    for name, branches in (block for stage in row.stages for block in stage):
+        names |= mixed_names(branches, f"mixed_{name}", f"Mixed_{name}")
+    return names | {"classifier": "fc"}
+
+
+def namings(row: Row) -> tuple[Naming, ...]:
+    """The checkpoint kinds that this family reads."""
+    return (Naming(name="timm", layers=timm_names(row)),)
+
+
+def _weights(tag: str, origin: str, **preprocess) -> Weights:
+    return Weights(
+        tag=tag,
+        sources=(Hub(repo=f"timm/inception_v3.{tag}"),),
+        licence="Apache-2.0",
+        origin=origin,
+        preprocess=dataclasses.replace(PREPROCESS, **preprocess),
+    )
+
+
+FAMILY = Family(
+    __name__,
+    build=build,
+    top=top,
+    namings=namings,
+    source="arXiv 1512.00567",
+    minimum=MINIMUM,
+)
+preprocess_input = FAMILY.preprocess_input()
+GLUON = {"mean": Preprocess().mean, "std": Preprocess().std}
+
+InceptionV3 = FAMILY.variant(
+    "InceptionV3",
+    Row(),
+    Card(
+        name="inception_v3",
+        title="InceptionV3",
+        preprocess=PREPROCESS,
+        claim=Claim(
+            source="DEVIEW 2019 talk, table of heavy models",
+            top1_error=22.6,
+            top5_error=6.4,
+            params=27.2,
+            macs=2.9,
+            gap="the talk counts the auxiliary head, and an input of 224",
+        ),
+        weights=(
+            _weights("tf_in1k", "Google (tensorflow/models), in timm's naming"),
+            _weights("gluon_in1k", "GluonCV, in timm's naming", **GLUON),
+        ),
+        notes="The talk's figures count the auxiliary head (27.2M) and an input of 224 (2.9G).",
+    ),
+)

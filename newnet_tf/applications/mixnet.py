@@ -1,0 +1,122 @@
+"""MixNet S, M and L.
+
+Tan, Le: "MixConv: Mixed Depthwise Convolutional Kernels", arXiv 1907.09595; Google's code
+(tensorflow/tpu, `models/official/mnasnet/mixnet`) is under Apache-2.0. Channels fall into parts, each
+with a depthwise kernel of its own from 3 to 11. Definition, names and weights are timm's (symmetric
+padding, batch-norm epsilon 1e-5). What differs here: the zoo's head.
+"""
+
+from dataclasses import dataclass, replace
+
+from newnet_tf import blocks, stages
+from newnet_tf.blocks import TORCH
+from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.data.labels import decode_predictions as decode_predictions
+from newnet_tf.stages import Stage
+from newnet_tf.variants import Family
+
+HALVES = (2, 2)
+K5, K7, K9, K11 = (3, 5), (3, 5, 7), (3, 5, 7, 9), (3, 5, 7, 9, 11)
+
+
+def _wide(filters, depth, stride, kernel, squeeze, expansion=6, parts=(1, 1)) -> Stage:
+    """A stage with squeeze-and-excitation and SiLU."""
+    return Stage(filters, depth, stride, expansion, kernel, squeeze, "silu", parts)
+
+
+def _then(*arguments, **options) -> Stage:
+    """The same, as a part of the stage before, of stride 1."""
+    return replace(_wide(*arguments, **options), joined=True)
+
+
+SMALL = (  # paper, figure 5; tensorflow/tpu, mixnet_builder.py
+    Stage(16, 1, 1, expansion=None),
+    Stage(24, 1, 2, parts=HALVES),
+    Stage(24, 1, 1, expansion=3, parts=HALVES, joined=True),
+    _wide(40, 1, 2, K7, 0.5),
+    _then(40, 3, 1, K5, 0.5, parts=HALVES),
+    _wide(80, 1, 2, K7, 0.25, parts=(1, 2)),
+    _then(80, 2, 1, K5, 0.25, parts=(1, 2)),
+    _wide(120, 1, 1, K7, 0.5, parts=HALVES),
+    _then(120, 2, 1, K9, 0.5, expansion=3, parts=HALVES),
+    _wide(200, 1, 2, K11, 0.5),
+    _then(200, 2, 1, K9, 0.5, parts=(1, 2)),
+)
+MEDIUM = (
+    Stage(24, 1, 1, expansion=None),
+    Stage(32, 1, 2, kernel=K7, parts=HALVES),
+    Stage(32, 1, 1, expansion=3, parts=HALVES, joined=True),
+    _wide(40, 1, 2, K9, 0.5),
+    _then(40, 3, 1, K5, 0.5, parts=HALVES),
+    _wide(80, 1, 2, K7, 0.25),
+    _then(80, 3, 1, K9, 0.25, parts=HALVES),
+    _wide(120, 1, 1, 3, 0.5),
+    _then(120, 3, 1, K9, 0.5, expansion=3, parts=HALVES),
+    _wide(200, 1, 2, K9, 0.5),
+    _then(200, 3, 1, K9, 0.5, parts=(1, 2)),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of the family: table of stages, channels of the stem, width factor of both."""
+
+    base: tuple[Stage, ...]
+    stem: int
+    width: float = 1.0
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return stages.scale(self.base, self.width)
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+    stem = blocks.make_divisible(row.stem * row.width)
+    x = blocks.conv_bn_act(x, stem, 3, 2, act="relu", style=TORCH, name="stem")
+    x = stages.build(x, row.stages, act="relu", style=TORCH)
+    return blocks.conv_bn_act(x, 1536, act="relu", style=TORCH, name="final")
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    return blocks.classifier(x, classes, dropout=0.25, style=TORCH)
+
+
+def namings(row: Row) -> tuple[Naming, ...]:
+    """The checkpoint kinds that this family reads."""
+    return (Naming(name="timm", layers=stages.timm_names(row.stages)),)
+
+
+FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1907.09595")
+preprocess_input = FAMILY.preprocess_input()
+
+
+def _mixnet(size: str, row: Row, top1: float, top5: float, params: float, macs: float, gap=""):
+    name = f"mixnet_{size.lower()}"
+    claim = Claim(
+        source="arXiv 1907.09595, table 2",
+        top1_error=round(100 - top1, 1),
+        top5_error=round(100 - top5, 1),
+        params=params,
+        macs=macs,
+        gap=gap,
+    )
+    weights = Weights(
+        tag="ft_in1k",
+        sources=(Hub(repo=f"timm/{name}.ft_in1k"),),
+        licence="Apache-2.0",
+        origin="Ross Wightman (timm)",
+        preprocess=Preprocess(),
+    )
+    card = Card(name=name, title=f"MixNet-{size}", claim=claim, weights=(weights,))
+    return FAMILY.variant(f"MixNet{size}", row, card)
+
+
+COUNTED = (
+    "the paper prints 6 to 7 % more multiply-adds than timm and pytorchcv have; why is not known"
+)
+
+MixNetS = _mixnet("S", Row(SMALL, stem=16), 75.8, 92.8, 4.1, 0.256, COUNTED)
+MixNetM = _mixnet("M", Row(MEDIUM, stem=24), 77.0, 93.3, 5.0, 0.360, COUNTED)
+MixNetL = _mixnet("L", Row(MEDIUM, stem=24, width=1.3), 78.9, 94.2, 7.3, 0.565)

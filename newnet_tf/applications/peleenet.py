@@ -1,0 +1,132 @@
+"""PeleeNet, the backbone of Pelee.
+
+Wang, Li, Ling: "Pelee: A Real-Time Object Detection System on Mobile Devices", arXiv 1804.06882
+(Robert-JunWang/PeleeNet, Apache-2.0). Follows pytorchcv (MIT): a DenseNet of convolution, batch
+norm, ReLU in that order, whose layers have two branches of 16 channels, one with two 3x3
+convolutions; transitions keep the number of channels. What differs here: the head is the zoo's, and
+the stem's pooling reaches over the edge, so that every input side works and not only half of them.
+"""
+
+from dataclasses import dataclass
+
+from newnet_tf import blocks
+from newnet_tf.blocks import TORCH
+from newnet_tf.cards import Card, Claim, Naming
+from newnet_tf.data.labels import decode_predictions as decode_predictions
+from newnet_tf.lazy import keras
+from newnet_tf.variants import Family
+
+STEM = 32
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of the family (paper, table 1).
+
+    Args:
+        depths: dense layers of each stage. bottlenecks: width of their 1x1 convolutions, in shares
+            of a branch's output. growth: channels that a dense layer adds.
+    """
+
+    depths: tuple[int, ...] = (3, 4, 8, 6)
+    bottlenecks: tuple[int, ...] = (1, 2, 4, 4)
+    growth: int = 32
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+    x = _stem(x)
+    for stage, (depth, bottleneck) in enumerate(zip(row.depths, row.bottlenecks, strict=True)):
+        if stage:
+            x = blocks.feature(x, 2 << stage)
+            x = _conv(x, x.shape[-1], name=f"stage{stage}_transition")
+            x = blocks.average_pool(x, 2, name=f"stage{stage}_pool")
+        for i in range(depth):
+            branch = row.growth // 2
+            x = _dense(x, branch, branch * bottleneck, f"stage{stage}_block{i}")
+    x = blocks.feature(x, 32)
+    return _conv(x, x.shape[-1], name="final")
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    return blocks.classifier(x, classes, dropout=0.5, style=TORCH)
+
+
+def _conv(x, filters, kernel=1, stride=1, *, name):
+    return blocks.conv_bn_act(x, filters, kernel, stride, act="relu", style=TORCH, name=name)
+
+
+def _stem(x):
+    """Two strides, the second by a convolution and a max pooling side by side (figure 3)."""
+    x = blocks.feature(_conv(x, STEM, 3, 2, name="stem"), 2)
+    strided = _conv(x, STEM // 2, name="stem_reduce")
+    strided = _conv(strided, STEM, 3, 2, name="stem_stride")
+    pooled = blocks.max_pool(x, 2, padding=blocks.CEIL, name="stem_pool")
+    x = keras.layers.Concatenate(name="stem_join")([strided, pooled])
+    return _conv(x, STEM, name="stem_project")
+
+
+def _dense(x, filters: int, inner: int, name: str):
+    """Two-way dense layer (paper, figure 2): fields of 3x3 and of 5x5 beside the input."""
+    near = _conv(x, inner, name=f"{name}_near_reduce")
+    near = _conv(near, filters, 3, name=f"{name}_near")
+    far = _conv(x, inner, name=f"{name}_far_reduce")
+    far = _conv(far, filters, 3, name=f"{name}_far0")
+    far = _conv(far, filters, 3, name=f"{name}_far1")
+    return keras.layers.Concatenate(name=f"{name}_join")([x, near, far])
+
+
+def pytorchcv_names(row: Row) -> dict[str, str]:
+    """Our layer name to pytorchcv's module name."""
+    init = "features.init_block"
+    modules = {
+        "stem": f"{init}.first_conv",
+        "stem_reduce": f"{init}.branches.branch1.conv1",
+        "stem_stride": f"{init}.branches.branch1.conv2",
+        "stem_project": f"{init}.last_conv",
+        "final": "features.final_block",
+    }
+    branches = {
+        "near_reduce": "branch1.conv1",
+        "near": "branch1.conv2",
+        "far_reduce": "branch2.conv1",
+        "far0": "branch2.conv2",
+        "far1": "branch2.conv3",
+    }
+    for stage, depth in enumerate(row.depths):
+        theirs = f"features.stage{stage + 1}"
+        if stage:
+            modules[f"stage{stage}_transition"] = f"{theirs}.trans{stage + 1}.conv"
+        for i in range(depth):
+            for ours, module in branches.items():
+                modules[f"stage{stage}_block{i}_{ours}"] = f"{theirs}.unit{i + 1}.{module}"
+    names = {f"{n}_{part}": f"{m}.{part}" for n, m in modules.items() for part in ("conv", "bn")}
+    return names | {"classifier": "output.fc"}
+
+
+def namings(row: Row) -> tuple[Naming, ...]:
+    """The checkpoint kinds that this family reads."""
+    return (Naming(name="pytorchcv", layers=pytorchcv_names(row)),)
+
+
+FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1804.06882")
+preprocess_input = FAMILY.preprocess_input()
+
+PeleeNet = FAMILY.variant(
+    "PeleeNet",
+    Row(),
+    Card(
+        name="peleenet",
+        title="PeleeNet",
+        claim=Claim(
+            source="DEVIEW 2019 talk, table of light models",
+            top1_error=27.4,
+            top5_error=9.4,
+            params=2.8,
+            macs=0.51,
+        ),
+        notes="No weights are on a public hub; pass pytorchcv's checkpoint file as `weights`. No "
+        "int8-full export: XNNPACK leaves its average pooling out.",
+    ),
+)

@@ -1,0 +1,131 @@
+"""SE-ResNet, SE-ResNeXt, SENet-154.
+
+Hu, Shen, Sun: "Squeeze-and-Excitation Networks", arXiv 1709.01507. The authors' Caffe code and weights
+are under the Apache-2.0 licence; their PyTorch conversion, timm's `legacy_` networks, loads here. From
+Caffe come the stride of SE-ResNet-50 on the first 1x1 convolution and the pooling after the stem,
+which rounds up (`ceil_mode`) instead of padding on all sides. What differs here: the classifier is a
+1x1 convolution. All but the squeeze-and-excitation is ResNet's code.
+"""
+
+from dataclasses import dataclass
+
+from newnet_tf import blocks
+from newnet_tf.applications.resnet import BILINEAR, EXPANSION, Conv, block_names, body, residual
+from newnet_tf.blocks import TORCH, Squeeze
+from newnet_tf.cards import Card, Claim, Naming
+from newnet_tf.data.labels import decode_predictions as decode_predictions
+from newnet_tf.variants import Family
+
+REDUCTION = 16
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of the family.
+
+    Args:
+        depths: blocks of the four stages.
+        widths: channels of a block's first two convolutions, where ResNet-50 has 64 (paper, table 1).
+        groups: int, of the 3x3 convolutions.
+        early: bool, a block's stride on its first 1x1 convolution instead of its 3x3.
+        shortcut: int, kernel of the shortcut's convolution in blocks of stride 2.
+        stem: (kernel, channels) of the stem's convolutions; the first has stride 2.
+        dropout: float.
+    """
+
+    depths: tuple[int, ...]
+    widths: tuple[int, int] = (64, 64)
+    groups: int = 1
+    early: bool = False
+    shortcut: int = 1
+    stem: tuple[tuple[int, int], ...] = ((7, 64),)
+    dropout: float = 0.0
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+
+    def block(x, name, planes, stride):
+        first, second = (planes * width // 64 for width in row.widths)
+        convs = (
+            Conv(first, stride=stride if row.early else 1),
+            Conv(second, 3, 1 if row.early else stride, row.groups),
+            Conv(planes * EXPANSION),
+        )
+        squeeze = Squeeze(planes * EXPANSION // REDUCTION)
+        return residual(x, convs, shortcut_kernel=row.shortcut, squeeze=squeeze, name=name)
+
+    for n, (kernel, filters) in enumerate(row.stem, 1):
+        stride = 2 if n == 1 else 1
+        x = blocks.conv_bn_act(
+            x, filters, kernel, stride, act="relu", style=TORCH, name=f"stem_{n}"
+        )
+    return body(x, row.depths, blocks.CEIL, block)
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    return blocks.classifier(x, classes, dropout=row.dropout, style=TORCH)
+
+
+def timm_names(row: Row) -> dict[str, str]:
+    """Our layer name to timm's module name."""
+    names = block_names(row.depths)
+    for ours, module in list(names.items()):
+        if ours.endswith("_1_conv"):
+            name, prefix = ours.removesuffix("_1_conv"), module.removesuffix("conv1")
+            names[f"{name}_se_reduce"] = f"{prefix}se_module.fc1"
+            names[f"{name}_se_expand"] = f"{prefix}se_module.fc2"
+    for n in range(1, len(row.stem) + 1):
+        names |= {f"stem_{n}_{part}": f"layer0.{part}{n}" for part in ("conv", "bn")}
+    return names | {"classifier": "last_linear"}
+
+
+def namings(row: Row) -> tuple[Naming, ...]:
+    """The checkpoint kinds that this family reads."""
+    return (Naming(name="timm", layers=timm_names(row)),)
+
+
+FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1709.01507")
+preprocess_input = FAMILY.preprocess_input()
+
+FILE = (
+    "No weights are on a public hub; pass a checkpoint file (timm's "
+    "`legacy_{name}`, Apache-2.0) as `weights`."
+)
+
+
+def _senet(name: str, constructor: str, title: str, row: Row, claim: Claim):
+    notes = FILE.format(name=name)
+    card = Card(name=name, title=title, preprocess=BILINEAR, claim=claim, notes=notes)
+    return FAMILY.variant(constructor, row, card)
+
+
+SEResNet50 = _senet(
+    "seresnet50",
+    "SEResNet50",
+    "SE-ResNet-50",
+    Row((3, 4, 6, 3), early=True),
+    Claim(source="arXiv 1709.01507, table 2", top1_error=23.29, top5_error=6.62, macs=3.87),
+)
+SEResNeXt101_32x4d = _senet(
+    "seresnext101_32x4d",
+    "SEResNeXt101_32x4d",
+    "SE-ResNeXt-101 32x4d",
+    Row((3, 4, 23, 3), (128, 128), groups=32),
+    Claim(source="arXiv 1709.01507, table 2", top1_error=20.7, top5_error=5.01, macs=8.0),
+)
+SENet154 = _senet(
+    "senet154",
+    "SENet154",
+    "SENet-154",
+    Row(
+        depths=(3, 8, 36, 3),
+        widths=(128, 256),
+        groups=64,
+        shortcut=3,
+        stem=((3, 64), (3, 64), (3, 128)),
+        dropout=0.2,
+    ),
+    Claim(source="arXiv 1709.01507, 224 x 224 centre crop", top1_error=18.68, top5_error=4.47),
+)

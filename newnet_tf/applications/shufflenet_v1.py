@@ -1,0 +1,121 @@
+"""ShuffleNetV1.
+
+Zhang, Zhou, Lin, Sun: "ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile
+Devices", arXiv 1707.01083 (megvii-model/ShuffleNet-Series). Follows pytorchcv (MIT), which alone has
+it with its checkpoints: the stem is widened with the rest (48 at x2.0), symmetric padding, batch-norm
+epsilon 1e-5. What differs here: the head is the zoo's, and at stride 2 only the convolved branch is
+rectified, since the pooled one has no negatives.
+"""
+
+from dataclasses import dataclass
+
+from newnet_tf import blocks
+from newnet_tf.blocks import TORCH
+from newnet_tf.cards import Card, Claim, Naming
+from newnet_tf.data.labels import decode_predictions as decode_predictions
+from newnet_tf.lazy import keras
+from newnet_tf.variants import Family
+
+DEPTHS = (4, 8, 4)
+STRIDES = blocks.block_strides(DEPTHS, firsts=(2, 2, 2))
+STEM = 24
+FILTERS = {3: (240, 480, 960)}  # paper, table 1: widths of the stages by number of groups
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of the family: groups of its 1x1 convolutions, width multiplier."""
+
+    groups: int
+    width: float
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+    widths = [int(c * row.width) for c in FILTERS[row.groups]]
+    filters = [c for c, depth in zip(widths, DEPTHS, strict=True) for _ in range(depth)]
+
+    def block(x, i, stride):
+        groups = row.groups if i else 1, row.groups
+        return _unit(x, filters[i], stride, groups, f"block{i}")
+
+    x = blocks.conv_bn_act(x, int(STEM * row.width), 3, 2, act="relu", style=TORCH, name="stem")
+    x = blocks.feature(x, 2)
+    x = blocks.max_pool(x, padding=1, name="stem_pool")
+    return blocks.stack(x, STRIDES, block, reduction=4)
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    return blocks.classifier(x, classes, style=TORCH)
+
+
+def _unit(x, filters: int, stride: int, groups: tuple[int, int], name: str):
+    """Grouped bottleneck with a shuffle; at stride 2 joined to its pooled input (paper, figure 2)."""
+    shortcut, inner = x, filters // 4
+    x = blocks.conv_bn_act(
+        x, inner, act="relu", groups=groups[0], style=TORCH, name=f"{name}_reduce"
+    )
+    run = inner // groups[1]
+    runs = [x[..., start : start + run] for start in range(0, inner, run)]
+    x = blocks.channel_shuffle(runs, name=f"{name}_shuffle")
+    x = blocks.depthwise_bn_act(x, 3, stride, act="linear", style=TORCH, name=f"{name}_depthwise")
+    grouped = {"groups": groups[1], "style": TORCH, "name": f"{name}_expand"}
+    if stride == 1:
+        x = blocks.conv_bn_act(x, filters, act="linear", **grouped)
+        x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
+        return blocks.activation(x, "relu", name=f"{name}_act")
+    x = blocks.conv_bn_act(x, filters - shortcut.shape[-1], act="relu", **grouped)
+    shortcut = blocks.average_pool(shortcut, padding=1, name=f"{name}_shortcut_pool")
+    return keras.layers.Concatenate(name=f"{name}_join")([x, shortcut])
+
+
+def pytorchcv_names() -> dict[str, str]:
+    """Our layer name to pytorchcv's module name."""
+    names = {f"stem_{part}": f"features.init_block.{part}" for part in ("conv", "bn")}
+    places = [(stage, j) for stage, depth in enumerate(DEPTHS, 1) for j in range(1, depth + 1)]
+    theirs = {
+        "reduce": ("compress_conv1", "compress_bn1"),
+        "depthwise": ("dw_conv2", "dw_bn2"),
+        "expand": ("expand_conv3", "expand_bn3"),
+    }
+    for i, (stage, j) in enumerate(places):
+        for ours, (conv, bn) in theirs.items():
+            names[f"block{i}_{ours}_conv"] = f"features.stage{stage}.unit{j}.{conv}"
+            names[f"block{i}_{ours}_bn"] = f"features.stage{stage}.unit{j}.{bn}"
+    return names | {"classifier": "output"}
+
+
+def namings(row: Row) -> tuple[Naming, ...]:
+    """The checkpoint kinds that this family reads."""
+    return (Naming(name="pytorchcv", layers=pytorchcv_names()),)
+
+
+FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1707.01083")
+preprocess_input = FAMILY.preprocess_input()
+
+FILE = (
+    "No weights are on a public hub; pass pytorchcv's checkpoint file as `weights`. No int8-full "
+    "export: XNNPACK leaves its average pooling out."
+)
+
+
+def _v1(groups: int, width: float, claim: Claim):
+    code = f"g{groups}_{round(width * 100):03}"
+    card = Card(
+        name=f"shufflenet_v1_{code}",
+        title=f"ShuffleNetV1 x{width} (g={groups})",
+        claim=claim,
+        notes=FILE,
+    )
+    return FAMILY.variant(f"ShuffleNetV1_{code.upper()}", Row(groups, width), card)
+
+
+ShuffleNetV1_G3_100 = _v1(
+    3, 1.0, Claim(source="arXiv 1707.01083, tables 1 and 2", top1_error=32.6, macs=0.137)
+)
+ShuffleNetV1_G3_200 = _v1(
+    3,
+    2.0,
+    Claim(source="DEVIEW 2019 talk, table of light models", top1_error=26.3, params=5.4, macs=0.52),
+)

@@ -1,0 +1,113 @@
+"""SqueezeNet.
+
+Iandola et al.: "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size",
+arXiv 1602.07360; original weights under BSD-2, torchvision's definition, which this follows, under
+BSD-3. Poolings round up (`ceil_mode`): a border of zeros right and below, which after a ReLU equals
+PyTorch's numbers. The head is the paper's: classes by a 1x1 convolution on the map, ReLU, mean.
+"""
+
+from dataclasses import dataclass, replace
+
+from newnet_tf import blocks
+from newnet_tf.blocks import TORCH
+from newnet_tf.cards import Card, Claim, Naming
+from newnet_tf.data.labels import decode_predictions as decode_predictions
+from newnet_tf.lazy import keras
+from newnet_tf.variants import Family
+
+UNPADDED = replace(TORCH, padding="valid")
+PARTS = ("squeeze", "expand1x1", "expand3x3")
+SQUEEZED = (16, 16, 32, 32, 48, 48, 64, 64)
+EXPANSION = 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network: the stem's kernel and channels, and the fire modules between two poolings."""
+
+    kernel: int
+    filters: int
+    depths: tuple[int, int, int]
+
+
+def _conv(x, filters, kernel=1, stride=1, *, name):
+    """Convolution and ReLU, without batch norm."""
+    style = UNPADDED if stride > 1 else TORCH
+    x = blocks.conv(x, filters, kernel, stride, style=style, bias=True, name=f"{name}_conv")
+    return blocks.activation(x, "relu", name=f"{name}_act")
+
+
+def fire(x, squeezed: int, *, name: str):
+    """Fire module (paper, figure 1): a narrow 1x1, then a 1x1 beside a 3x3."""
+    x = _conv(x, squeezed, name=f"{name}_squeeze")
+    width = squeezed * EXPANSION
+    wide = [_conv(x, width, k, name=f"{name}_expand{k}x{k}") for k in (1, 3)]
+    return keras.layers.Concatenate(name=f"{name}_join")(wide)
+
+
+def build(x, row: Row):
+    """Input to the last map before the classifier."""
+    x = _conv(x, row.filters, row.kernel, 2, name="stem")
+    modules = enumerate(SQUEEZED)
+    for stage, depth in enumerate(row.depths, 1):
+        x = blocks.feature(x, 2**stage)
+        x = blocks.max_pool(x, padding=blocks.CEIL, name=f"pool{stage}")
+        for _ in range(depth):
+            i, squeezed = next(modules)
+            x = fire(x, squeezed, name=f"fire{i}")
+    return blocks.feature(x, 16)
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    x = keras.layers.Dropout(0.5, name="dropout")(x)
+    x = blocks.conv(x, classes, style=TORCH, bias=True, name="classifier")
+    x = blocks.activation(x, "relu", name="classifier_act")
+    return keras.layers.GlobalAveragePooling2D(name="logits")(x)
+
+
+def torchvision_names(row: Row) -> dict[str, str]:
+    """Our layer name to torchvision's module name."""
+    found, index, modules = {"stem_conv": "features.0", "classifier": "classifier.1"}, 2, 0
+    for depth in row.depths:
+        index += 1
+        for _ in range(depth):
+            found |= {f"fire{modules}_{p}_conv": f"features.{index}.{p}" for p in PARTS}
+            index, modules = index + 1, modules + 1
+    return found
+
+
+def gluon_names() -> dict[str, str]:
+    """Our layer name to GluonCV's module prefix, which counts the convolutions."""
+    layers = ["stem_conv"]
+    layers += [f"fire{i}_{part}_conv" for i in range(len(SQUEEZED)) for part in PARTS]
+    return {name: f"squeezenet0_conv{n}" for n, name in enumerate([*layers, "classifier"])}
+
+
+def namings(row: Row) -> tuple[Naming, ...]:
+    """The checkpoint kinds that this family reads."""
+    return (
+        Naming(name="torchvision", layers=torchvision_names(row)),
+        Naming(name="gluon", layers=gluon_names(), style="gluon"),
+    )
+
+
+FAMILY = Family(
+    __name__, build=build, top=top, namings=namings, source="arXiv 1602.07360", minimum=21
+)
+preprocess_input = FAMILY.preprocess_input()
+
+FILE = "No weights are on a public hub; pass torchvision's or GluonCV's file as `weights`."
+PAPER = Claim(
+    source="arXiv 1602.07360, tables 1 and 2", top1_error=42.5, top5_error=19.7, params=1.248
+)
+
+
+def _squeezenet(version: str, row: Row, claim: Claim | None = None):
+    code = version.replace(".", "_")
+    card = Card(name=f"squeezenet{code}", title=f"SqueezeNet {version}", claim=claim, notes=FILE)
+    return FAMILY.variant(f"SqueezeNet{code}", row, card)
+
+
+SqueezeNet1_0 = _squeezenet("1.0", Row(7, 96, (3, 4, 1)), PAPER)
+SqueezeNet1_1 = _squeezenet("1.1", Row(3, 64, (2, 2, 4)))

@@ -1,0 +1,127 @@
+"""VGG.
+
+Simonyan, Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition",
+arXiv 1409.1556; the authors' weights are under CC BY 4.0, torchvision's code and weights, which these
+follow, under BSD-3. What differs here: the three dense layers are convolutions, the first as large as
+the 7x7 map, and read the same checkpoints. Maps of another size are pooled to 7x7 first, as in
+torchvision (Keras' adaptive pooling, which TFLite files of such sizes take apart).
+"""
+
+from dataclasses import dataclass
+
+from newnet_tf import blocks
+from newnet_tf.blocks import TORCH
+from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.data.labels import decode_predictions as decode_predictions
+from newnet_tf.lazy import keras
+from newnet_tf.variants import Family
+
+FILTERS = (64, 128, 256, 512, 512)
+HIDDEN, MAP_SIDE = 4096, 7
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network: convolutions of the five stages (paper, table 1), and whether normed."""
+
+    depths: tuple[int, ...]
+    normed: bool
+
+    @property
+    def names(self) -> list[tuple[str, ...]]:
+        """Names of the convolutions, stage by stage."""
+        return [tuple(f"stage{s}_{n}" for n in range(d)) for s, d in enumerate(self.depths)]
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+    for stage, (names, filters) in enumerate(zip(row.names, FILTERS, strict=True)):
+        for name in names:
+            x = blocks.conv(x, filters, 3, style=TORCH, bias=True, name=f"{name}_conv")
+            if row.normed:
+                x = blocks.norm(x, style=TORCH, name=f"{name}_bn")
+            x = blocks.activation(x, "relu", name=f"{name}_act")
+        if stage:
+            x = blocks.feature(x, 2**stage)
+        x = blocks.max_pool(x, 2, 2, name=f"stage{stage}_pool")
+    return blocks.feature(x, 32)
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    x = blocks.adaptive_pool(x, MAP_SIDE, name="pool")
+    for name in ("fc1", "fc2"):
+        x = blocks.conv_whole(x, HIDDEN, name=name)
+        x = blocks.activation(x, "relu", name=f"{name}_act")
+        x = keras.layers.Dropout(0.5, name=f"{name}_dropout")(x)
+    return blocks.logits(x, classes, style=TORCH)
+
+
+def names(row: Row, head: tuple[str, str, str]) -> dict[str, str]:
+    """Our layer name to PyTorch's module name; `head` are its names of the dense layers."""
+    found = dict(zip(("fc1", "fc2", "classifier"), head, strict=True))
+    index = 0
+    for stage in row.names:
+        for name in stage:
+            found[f"{name}_conv"] = f"features.{index}"
+            if row.normed:
+                found[f"{name}_bn"] = f"features.{index + 1}"
+            index += 3 if row.normed else 2
+        index += 1
+    return found
+
+
+def namings(row: Row) -> tuple[Naming, ...]:
+    """The checkpoint kinds that this family reads."""
+    dense = ("classifier.0", "classifier.3", "classifier.6")
+    convolutions = ("pre_logits.fc1", "pre_logits.fc2", "head.fc")
+    return (
+        Naming(name="torchvision", layers=names(row, dense)),
+        Naming(name="timm", layers=names(row, convolutions)),
+    )
+
+
+FAMILY = Family(
+    __name__,
+    build=build,
+    top=top,
+    namings=namings,
+    source="arXiv 1409.1556",
+    head=("fc1", "fc2", "classifier"),
+    minimum=64,  # Keras pools a map of 1 x 1 to 7 x 7 only eagerly
+)
+preprocess_input = FAMILY.preprocess_input()
+
+BILINEAR = Preprocess(interpolation="bilinear")
+DEPTHS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+PAPER = "arXiv 1409.1556, tables 2 and 3 (one scale)"
+TALK = "DEVIEW 2019 talk, table of heavy models"
+
+
+def _vgg(number: int, claim: Claim, normed: bool = False):
+    name = f"vgg{number}{'_bn' * normed}"
+    weights = Weights(
+        tag="tv_in1k",
+        sources=(Hub(repo=f"timm/{name}.tv_in1k"),),
+        licence="BSD-3-Clause",
+        origin="torchvision",
+        preprocess=BILINEAR,
+    )
+    card = Card(
+        name=name,
+        title=f"VGG-{number}{' with batch norm' * normed}",
+        preprocess=BILINEAR,
+        claim=claim,
+        weights=(weights,),
+    )
+    return FAMILY.variant(f"VGG{number}{'BN' * normed}", Row(DEPTHS[number], normed), card)
+
+
+VGG16 = _vgg(16, Claim(source=PAPER, top1_error=27.0, top5_error=8.8, params=138))
+VGG19 = _vgg(19, Claim(source=PAPER, top1_error=27.3, top5_error=9.0, params=144))
+VGG16BN = _vgg(
+    16, Claim(source=TALK, top1_error=28.5, top5_error=10.2, params=138.4, macs=15.5), normed=True
+)
+VGG19BN = _vgg(
+    19, Claim(source=TALK, top1_error=25.8, top5_error=8.2, params=143.7, macs=19.7), normed=True
+)

@@ -1,0 +1,65 @@
+"""The talk's tables of compared models, reproduced: what it prints, what we count, and why."""
+
+from collections.abc import Iterable
+
+from newnet_tf.cards import Card, Hub
+
+TABLES = {
+    "new": "DEVIEW 2019 talk, table of the new model",
+    "heavy": "DEVIEW 2019 talk, table of heavy models",
+    "light": "DEVIEW 2019 talk, table of light models",
+    "nas": "DEVIEW 2019 talk, table of NAS models",
+}
+NUMBERS = (
+    "top-1 err",
+    "top-5 err",
+    "params (M)",
+    "ours",
+    "off by",
+    "MACs (G)",
+    "ours (G)",
+    "off by (G)",
+)
+
+
+def rows(cards: Iterable[Card], table: str) -> list[dict[str, str]]:
+    """Returns one of the talk's tables, a row a network that we have, in order of its errors.
+
+    Args:
+        cards: all cards. table: a key of `TABLES`.
+    """
+    found = [c for c in cards if c.claim and c.claim.source.startswith(TABLES[table])]
+    return [_row(card) for card in sorted(found, key=lambda c: (-c.claim.top1_error, c.name))]
+
+
+def cost(card: Card) -> dict[str, str] | None:
+    """Returns the measured cost of a network, None before it was measured."""
+    return next(iter(card.measured.get("cost", [])), None)
+
+
+def _row(card: Card) -> dict[str, str]:
+    claim, measured = card.claim, cost(card)
+    params = int(measured["params"]) / 1e6 if measured else None
+    macs = int(measured["macs"]) / 1e9 if measured else None
+    weights = card.weights[0] if card.default_weights else None
+    return {
+        "network": card.name,
+        "top-1 err": f"{claim.top1_error:g}",
+        "top-5 err": f"{claim.top5_error:g}" if claim.top5_error else "-",
+        "params (M)": f"{claim.params}",
+        "ours": f"{params:.2f}" if params else "-",
+        "off by": _deviation(claim.params, params),
+        "MACs (G)": f"{claim.macs}",
+        "ours (G)": f"{macs:.3f}" if macs else "-",
+        "off by (G)": _deviation(claim.macs, macs),
+        "ImageNet weights": f"{_place(weights.sources[0])}, {weights.licence}" if weights else "-",
+        "why it differs": claim.gap,
+    }
+
+
+def _deviation(claimed: float, ours: float | None) -> str:
+    return f"{100 * (ours / claimed - 1):+.1f} %" if ours else "-"
+
+
+def _place(source) -> str:
+    return f"hub {source.repo}" if isinstance(source, Hub) else f"pip {source.distribution}"

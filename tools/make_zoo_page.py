@@ -1,0 +1,60 @@
+"""Writes `docs/zoo.md`: the talk's tables reproduced, and every network of the zoo.
+
+    python tools/make_zoo_page.py
+
+A test checks that the committed file is fresh.
+"""
+
+from pathlib import Path
+
+from newnet_tf import zoo
+from newnet_tf.cli import talk
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "zoo.md"
+TITLES = {
+    "new": "The talk's own network",
+    "heavy": "Heavy models",
+    "light": "Light models",
+    "nas": "Models found by architecture search",
+}
+INTRODUCTION = """# The zoo
+
+Written by `tools/make_zoo_page.py`; `newnet list --table heavy` prints the same. *Claimed* is what the
+DEVIEW 2019 talk prints; *ours* is counted on the Keras model (convolutions and linear layers, one
+picture, native size) and equals the reference implementation's count exactly wherever one exists.
+Errors are claims throughout: none was measured here on ImageNet's validation set.
+"""
+
+
+def page() -> str:
+    """Returns the text of the page."""
+    cards = [zoo.card(name) for name in zoo.list_models()]
+    parts = [INTRODUCTION]
+    for table, title in TITLES.items():
+        parts += [f"## {title}\n", _markdown(talk.rows(cards, table))]
+    parts += [f"## All {len(cards)} networks\n", _markdown([_summary(card) for card in cards])]
+    return "\n".join(parts)
+
+
+def _summary(card) -> dict[str, str]:
+    cost = talk.cost(card)
+    return {
+        "name": f"`{card.name}`",
+        "network": card.title,
+        "input": f"{card.preprocess.size}",
+        "params (M)": f"{int(cost['params']) / 1e6:.2f}" if cost else "-",
+        "MACs (M)": f"{int(cost['macs']) / 1e6:,.1f}" if cost else "-",
+        "weights": ", ".join(w.tag for w in card.weights) or "-",
+        "notes": card.notes,
+    }
+
+
+def _markdown(rows) -> str:
+    columns = list(rows[0])
+    lines = [columns, ["---"] * len(columns), *([row[c] for c in columns] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE}")
