@@ -2,6 +2,7 @@
 
 import importlib
 import types
+from collections.abc import Callable, Mapping
 
 
 class LazyModule(types.ModuleType):
@@ -14,3 +15,21 @@ class LazyModule(types.ModuleType):
 
 
 keras = LazyModule("keras")
+
+
+def exports(package: str, public: Mapping[str, str]) -> tuple[Callable, Callable]:
+    """Returns `__getattr__` and `__dir__` of a package that imports its public names at first use.
+
+    Args:
+        package: str, its `__name__`. public: {name: the module that defines it}.
+    """
+
+    def get(name):
+        if name in public:
+            return getattr(importlib.import_module(public[name]), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}; it has {names()}")
+
+    def names():
+        return sorted(public)
+
+    return get, names

@@ -71,7 +71,7 @@ def by_family():
         yield pytest.param(path, id=path.stem, marks=marks)
 
 
-@pytest.mark.parametrize("path", by_family())
+@pytest.mark.parametrize("path", list(by_family()))
 def test_equals_reference(path, double_precision):
     golden, model, report = filled(path)
     assert report.tensors == len(golden.shapes)

@@ -4,7 +4,7 @@ Importing this package loads nothing. `Runner` and `verify` need NumPy and one L
 the exports need TensorFlow.
 """
 
-import importlib
+from newnet_tf.lazy import exports
 
 PUBLIC = {
     "ExportError": "newnet_tf.deploy.tflite",
@@ -21,13 +21,4 @@ PUBLIC = {
 }
 
 __all__ = sorted(PUBLIC)  # noqa: PLE0605
-
-
-def __getattr__(name):
-    if name in PUBLIC:
-        return getattr(importlib.import_module(PUBLIC[name]), name)
-    raise AttributeError(f"module 'newnet_tf.deploy' has no attribute {name!r}; it has {__all__}")
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__ = exports(__name__, PUBLIC)

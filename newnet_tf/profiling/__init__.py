@@ -3,7 +3,7 @@
 Importing this package loads nothing.
 """
 
-import importlib
+from newnet_tf.lazy import exports
 
 PUBLIC = {
     "Cost": "newnet_tf.profiling.cost",
@@ -15,15 +15,4 @@ PUBLIC = {
 }
 
 __all__ = sorted(PUBLIC)  # noqa: PLE0605
-
-
-def __getattr__(name):
-    if name in PUBLIC:
-        return getattr(importlib.import_module(PUBLIC[name]), name)
-    raise AttributeError(
-        f"module 'newnet_tf.profiling' has no attribute {name!r}; it has {__all__}"
-    )
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__ = exports(__name__, PUBLIC)
