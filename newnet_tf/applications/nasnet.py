@@ -104,6 +104,6 @@ NASNetAMobile = FAMILY.variant(
             macs=0.56,
         ),
         notes="No weights are on a public hub; pass a checkpoint file with pytorchcv's names as "
-        "`weights`.",
+        "`weights`. No TFLite export: XNNPACK leaves its five-fold concatenations out.",
     ),
 )

@@ -131,7 +131,7 @@ Xception = FAMILY.variant(
         ),
         notes=(
             "No weights are on a public hub; pass a checkpoint file (timm's `legacy_xception`, "
-            "Apache-2.0) as `weights`."
+            "Apache-2.0) as `weights`. No int8-full export: XNNPACK leaves its standing ReLUs out."
         ),
     ),
 )
