@@ -6,7 +6,7 @@ read from the tables in `newnet_tf/results`, never typed).
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from newnet_tf import results
@@ -60,6 +60,15 @@ class Preprocess:
     def offset(self) -> tuple[float, ...]:
         """Per-channel summand of `pixel * scale + offset`, for pixels in 0-255."""
         return tuple(-m / s for m, s in zip(self.mean, self.std, strict=True))
+
+
+INCEPTION = Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3)  # pixels to -1..1, as Google's networks
+
+
+def brief(numbers: Sequence[float]) -> str:
+    """Returns a mean or std in three digits, one number where all are alike."""
+    rounded = [f"{n:.3g}" for n in numbers]
+    return rounded[0] if len(set(rounded)) == 1 else f"({', '.join(rounded)})"
 
 
 @dataclass(frozen=True, kw_only=True)

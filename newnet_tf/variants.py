@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from newnet_tf import weights as checkpoints
-from newnet_tf.cards import Card, Naming, Preprocess
+from newnet_tf.cards import Card, Naming, Preprocess, brief
 from newnet_tf.lazy import keras
 
 POOLINGS = (None, "avg", "max")
@@ -201,8 +201,8 @@ class Variant:
             default=f'`"{card.default_weights}"`' if card.default_weights else "None",
             minimum=self.family.minimum,
             card=card.name,
-            mean=_short(card.preprocess.mean),
-            std=_short(card.preprocess.std),
+            mean=brief(card.preprocess.mean),
+            std=brief(card.preprocess.std),
             size=card.preprocess.size,
             module=module,
             constructor=self.name,
@@ -213,11 +213,6 @@ class Variant:
 def constructors() -> dict[str, Callable]:
     """Returns the public constructors of all registered networks, by name."""
     return {v.name: getattr(sys.modules[v.family.module], v.name) for v in REGISTRY.values()}
-
-
-def _short(numbers) -> str:
-    rounded = [f"{n:.3g}" for n in numbers]
-    return rounded[0] if len(set(rounded)) == 1 else f"({', '.join(rounded)})"
 
 
 def _publish(function: Callable, name: str, module: str) -> Callable:

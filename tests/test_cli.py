@@ -1,6 +1,8 @@
 """The command line: what a person types, what comes out, what a mistake says."""
 
 import json
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -279,3 +281,14 @@ def test_demo_twice(capsys, tmp_path, monkeypatch):
     again = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "models").glob("*.tflite")}
     assert again == files
     assert (tmp_path / "report.html").stat().st_mtime_ns > start
+
+
+def test_a_reader_that_leaves_is_no_error():
+    """As `newnet list | head -1`: the pipe is closed before the command has written."""
+    command = [sys.executable, "-c", "from newnet_tf.cli import main; raise SystemExit(main())"]
+    with subprocess.Popen(
+        [*command, "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from newnet_tf import blocks, cells
 from newnet_tf.blocks import TENSORFLOW
-from newnet_tf.cards import Card, Claim, Preprocess
+from newnet_tf.cards import INCEPTION, Card, Claim
 from newnet_tf.cells import CURRENT, PREVIOUS, Cell
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.variants import Family
@@ -67,7 +67,7 @@ AmoebaNetAMobile = FAMILY.variant(
     Card(
         name="amoebanet_a_mobile",
         title="AmoebaNet-A (N = 4, F = 50), mobile",
-        preprocess=Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3),
+        preprocess=INCEPTION,
         claim=Claim(
             source="DEVIEW 2019 talk, table of NAS models",
             top1_error=24.5,

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 from newnet_tf import blocks
 from newnet_tf.blocks import TENSORFLOW, TORCH, Style
-from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.cards import INCEPTION, Card, Claim, Hub, Naming, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.variants import Family
 
 DEPTHS = (1, 2, 2, 6, 2)
 FILTERS = (64, 128, 256, 512, 1024)
 STRIDES = blocks.block_strides(DEPTHS, firsts=(1, 2, 2, 2, 2))
-INCEPTION = Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 @dataclass(frozen=True)

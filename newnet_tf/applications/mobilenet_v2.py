@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from newnet_tf import blocks, stages
 from newnet_tf.blocks import TENSORFLOW, TORCH, Style
-from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.cards import INCEPTION, Card, Claim, Hub, Naming, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.stages import Stage
 from newnet_tf.variants import Family
@@ -109,7 +109,6 @@ def namings(row: Row) -> tuple[Naming, ...]:
 FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1801.04381")
 preprocess_input = FAMILY.preprocess_input()
 
-INCEPTION = Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3)
 FILE = "No weights are on a public hub; pass a checkpoint file as `weights`."
 CLAIM_100 = Claim(
     source="DEVIEW 2019 talk, table of light models",

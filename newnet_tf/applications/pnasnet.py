@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from newnet_tf import blocks, cells
 from newnet_tf.blocks import TENSORFLOW
-from newnet_tf.cards import Card, Claim, Naming, Preprocess
+from newnet_tf.cards import INCEPTION, Card, Claim, Naming
 from newnet_tf.cells import CURRENT, PREVIOUS, Cell, Words
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.variants import Family
@@ -88,7 +88,7 @@ PNASNetMobile = FAMILY.variant(
     Card(
         name="pnasnet_mobile",
         title="PNASNet-5 (N = 3, F = 54), mobile",
-        preprocess=Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3),
+        preprocess=INCEPTION,
         claim=Claim(
             source="DEVIEW 2019 talk, table of NAS models",
             top1_error=25.8,

@@ -3,7 +3,7 @@
 import dataclasses
 
 from newnet_tf import zoo
-from newnet_tf.cards import Card, Hub
+from newnet_tf.cards import Card, Hub, brief
 from newnet_tf.cli import tables, talk
 
 
@@ -91,7 +91,7 @@ def _describe(card: Card) -> list[str]:
     lines += ["Input"]
     lines += [
         f"  short side to {record.resize} px ({record.interpolation}), centre crop {record.size} px,",
-        f"  (pixel / 255 - {_triple(record.mean)}) / {_triple(record.std)}",
+        f"  (pixel / 255 - {brief(record.mean)}) / {brief(record.std)}",
         "",
         "Weights",
     ]
@@ -154,8 +154,3 @@ def _layers(card: Card) -> list[dict]:
 
 def _indented(text: str) -> list[str]:
     return [f"  {line}" for line in text.splitlines()]
-
-
-def _triple(numbers) -> str:
-    rounded = [f"{n:.4g}" for n in numbers]
-    return rounded[0] if len(set(rounded)) == 1 else f"({', '.join(rounded)})"

@@ -1,9 +1,8 @@
 """Networks of keras.applications to measure ours beside, untrained: for size and latency only."""
 
-from newnet_tf.cards import Preprocess
+from newnet_tf.cards import INCEPTION, Preprocess
 from newnet_tf.lazy import keras
 
-INCEPTION = Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3)
 PIXELS = Preprocess(mean=(0.0,) * 3, std=(1 / 255,) * 3)  # the network normalises by itself
 PEERS = {
     "keras:MobileNet": INCEPTION,
