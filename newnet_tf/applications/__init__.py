@@ -24,7 +24,7 @@ from newnet_tf.applications import (
     mobilenet_v3 as mobilenet_v3,
     nasnet as nasnet,
     newnet as newnet,
-    peleenet as peleenet,
+    pelee as pelee,
     pnasnet as pnasnet,
     proxylessnas as proxylessnas,
     resnet as resnet,

@@ -24,7 +24,7 @@ from newnet_tf.applications import (
     mobilenet_v3 as mobilenet_v3,
     nasnet as nasnet,
     newnet as newnet,
-    peleenet as peleenet,
+    pelee as pelee,
     pnasnet as pnasnet,
     proxylessnas as proxylessnas,
     resnet as resnet,
@@ -48,7 +48,7 @@ def AlexNet(
     classifier_activation: Any = "softmax",
     name: str = "alexnet",
 ) -> keras.Model: ...
-def AmoebaNetAMobile(
+def AmoebaNetA(
     include_top: bool = True,
     weights: str | None = None,
     input_tensor: Any = None,
@@ -56,7 +56,7 @@ def AmoebaNetAMobile(
     pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
-    name: str = "amoebanet_a_mobile",
+    name: str = "amoebanet_a",
 ) -> keras.Model: ...
 def DARTS(
     include_top: bool = True,
@@ -188,7 +188,7 @@ def EfficientNetLite2(
     classifier_activation: Any = "softmax",
     name: str = "efficientnet_lite2",
 ) -> keras.Model: ...
-def FBNetC_100(
+def FBNetC(
     include_top: bool = True,
     weights: str | None = "imagenet",
     input_tensor: Any = None,
@@ -196,7 +196,7 @@ def FBNetC_100(
     pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
-    name: str = "fbnetc_100",
+    name: str = "fbnet_c",
 ) -> keras.Model: ...
 def GhostNet100(
     include_top: bool = True,
@@ -278,7 +278,7 @@ def MixNetS(
     classifier_activation: Any = "softmax",
     name: str = "mixnet_s",
 ) -> keras.Model: ...
-def MnasNet_100(
+def MnasNetA1(
     include_top: bool = True,
     weights: str | None = "imagenet",
     input_tensor: Any = None,
@@ -286,7 +286,17 @@ def MnasNet_100(
     pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
-    name: str = "mnasnet_100",
+    name: str = "mnasnet_a1",
+) -> keras.Model: ...
+def MnasNetB1(
+    include_top: bool = True,
+    weights: str | None = "imagenet",
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "mnasnet_b1",
 ) -> keras.Model: ...
 def MobileNetV1_025(
     include_top: bool = True,
@@ -358,7 +368,7 @@ def MobileNetV2_140(
     classifier_activation: Any = "softmax",
     name: str = "mobilenet_v2_140",
 ) -> keras.Model: ...
-def MobileNetV3Large_100(
+def MobileNetV3Large(
     include_top: bool = True,
     weights: str | None = "imagenet",
     input_tensor: Any = None,
@@ -366,9 +376,9 @@ def MobileNetV3Large_100(
     pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
-    name: str = "mobilenet_v3_large_100",
+    name: str = "mobilenet_v3_large",
 ) -> keras.Model: ...
-def MobileNetV3Small_100(
+def MobileNetV3Small(
     include_top: bool = True,
     weights: str | None = "imagenet",
     input_tensor: Any = None,
@@ -376,7 +386,7 @@ def MobileNetV3Small_100(
     pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
-    name: str = "mobilenet_v3_small_100",
+    name: str = "mobilenet_v3_small",
 ) -> keras.Model: ...
 def NASNetAMobile(
     include_top: bool = True,
@@ -418,7 +428,7 @@ def PNASNetMobile(
     classifier_activation: Any = "softmax",
     name: str = "pnasnet_mobile",
 ) -> keras.Model: ...
-def PeleeNet(
+def Pelee(
     include_top: bool = True,
     weights: str | None = None,
     input_tensor: Any = None,
@@ -426,7 +436,7 @@ def PeleeNet(
     pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
-    name: str = "peleenet",
+    name: str = "pelee",
 ) -> keras.Model: ...
 def ProxylessCPU(
     include_top: bool = True,
@@ -698,16 +708,6 @@ def ResNet50(
     classifier_activation: Any = "softmax",
     name: str = "resnet50",
 ) -> keras.Model: ...
-def SEMnasNet_100(
-    include_top: bool = True,
-    weights: str | None = "imagenet",
-    input_tensor: Any = None,
-    input_shape: tuple[int | None, int | None, int] | None = None,
-    pooling: str | None = None,
-    classes: int = 1000,
-    classifier_activation: Any = "softmax",
-    name: str = "semnasnet_100",
-) -> keras.Model: ...
 def SENet154(
     include_top: bool = True,
     weights: str | None = None,
@@ -738,7 +738,7 @@ def SEResNet50(
     classifier_activation: Any = "softmax",
     name: str = "seresnet50",
 ) -> keras.Model: ...
-def ShuffleNetV1_G3_100(
+def ShuffleNetV1_100(
     include_top: bool = True,
     weights: str | None = None,
     input_tensor: Any = None,
@@ -746,9 +746,9 @@ def ShuffleNetV1_G3_100(
     pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
-    name: str = "shufflenet_v1_g3_100",
+    name: str = "shufflenet_v1_100",
 ) -> keras.Model: ...
-def ShuffleNetV1_G3_200(
+def ShuffleNetV1_200(
     include_top: bool = True,
     weights: str | None = None,
     input_tensor: Any = None,
@@ -756,7 +756,7 @@ def ShuffleNetV1_G3_200(
     pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
-    name: str = "shufflenet_v1_g3_200",
+    name: str = "shufflenet_v1_200",
 ) -> keras.Model: ...
 def ShuffleNetV2_050(
     include_top: bool = True,
@@ -948,7 +948,7 @@ def TFMobileNetV2_140(
     classifier_activation: Any = "softmax",
     name: str = "tf_mobilenet_v2_140",
 ) -> keras.Model: ...
-def TFMobileNetV3Large_100(
+def TFMobileNetV3Large(
     include_top: bool = True,
     weights: str | None = "imagenet",
     input_tensor: Any = None,
@@ -956,9 +956,9 @@ def TFMobileNetV3Large_100(
     pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
-    name: str = "tf_mobilenet_v3_large_100",
+    name: str = "tf_mobilenet_v3_large",
 ) -> keras.Model: ...
-def TFMobileNetV3Small_100(
+def TFMobileNetV3Small(
     include_top: bool = True,
     weights: str | None = "imagenet",
     input_tensor: Any = None,
@@ -966,7 +966,7 @@ def TFMobileNetV3Small_100(
     pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
-    name: str = "tf_mobilenet_v3_small_100",
+    name: str = "tf_mobilenet_v3_small",
 ) -> keras.Model: ...
 def VGG16(
     include_top: bool = True,

@@ -61,11 +61,11 @@ def top(x, row: Row, classes: int):
 FAMILY = Family(__name__, build=build, top=top, source="arXiv 1802.01548")
 preprocess_input = FAMILY.preprocess_input()
 
-AmoebaNetAMobile = FAMILY.variant(
-    "AmoebaNetAMobile",
+AmoebaNetA = FAMILY.variant(
+    "AmoebaNetA",
     Row(stem=32, filters=50, depth=4),  # paper, table 3: N = 4, F = 50
     Card(
-        name="amoebanet_a_mobile",
+        name="amoebanet_a",
         title="AmoebaNet-A (N = 4, F = 50), mobile",
         preprocess=INCEPTION,
         claim=Claim(

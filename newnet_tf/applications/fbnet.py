@@ -64,7 +64,7 @@ preprocess_input = FAMILY.preprocess_input()
 
 BILINEAR = Preprocess(interpolation="bilinear")
 CARD = Card(
-    name="fbnetc_100",
+    name="fbnet_c",
     title="FBNet-C",
     preprocess=BILINEAR,
     claim=Claim(
@@ -81,4 +81,4 @@ CARD = Card(
     ),
 )
 
-FBNetC_100 = FAMILY.variant("FBNetC_100", Row(C, stem=16, final=1984), CARD)
+FBNetC = FAMILY.variant("FBNetC", Row(C, stem=16, final=1984), CARD)

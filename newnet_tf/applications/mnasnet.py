@@ -63,22 +63,22 @@ FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1
 preprocess_input = FAMILY.preprocess_input()
 
 
-def _mnasnet(constructor: str, name: str, title: str, table: tuple[Stage, ...], claim: Claim):
+def _mnasnet(letter: str, timm: str, table: tuple[Stage, ...], claim: Claim):
     weights = Weights(
         tag="rmsp_in1k",
-        sources=(Hub(repo=f"timm/{name}.rmsp_in1k"),),
+        sources=(Hub(repo=f"timm/{timm}.rmsp_in1k"),),
         licence="Apache-2.0",
         origin="Ross Wightman (timm)",
         preprocess=Preprocess(),
     )
+    name, title = f"mnasnet_{letter.lower()}", f"MnasNet-{letter}"
     card = Card(name=name, title=title, claim=claim, weights=(weights,))
-    return FAMILY.variant(constructor, Row(table), card)
+    return FAMILY.variant(f"MnasNet{letter}", Row(table), card)
 
 
-MnasNet_100 = _mnasnet(
-    "MnasNet_100",
+MnasNetB1 = _mnasnet(
+    "B1",
     "mnasnet_100",
-    "MnasNet-B1",
     B1,
     Claim(
         source="DEVIEW 2019 talk, table of NAS models",
@@ -88,10 +88,9 @@ MnasNet_100 = _mnasnet(
         macs=0.32,
     ),
 )
-SEMnasNet_100 = _mnasnet(
-    "SEMnasNet_100",
+MnasNetA1 = _mnasnet(
+    "A1",
     "semnasnet_100",
-    "MnasNet-A1",
     A1,
     Claim(
         source="arXiv 1807.11626, table 1",

@@ -109,17 +109,17 @@ def _v3(size: str, tag: str, style: Style = TORCH):
         preprocess=preprocess,
     )
     card = Card(
-        name=f"{prefix}mobilenet_v3_{size}_100",
+        name=f"{prefix}mobilenet_v3_{size}",
         title=f"MobileNetV3-{size.title()}{' (TensorFlow)' * tensorflow}",
         preprocess=preprocess,
         claim=LARGE_CLAIM if is_large else SMALL_CLAIM,
         weights=(weights,),
     )
     row = Row(LARGE, 960, 1280, style) if is_large else Row(SMALL, 576, 1024, style)
-    return FAMILY.variant(f"{'TF' * tensorflow}MobileNetV3{size.title()}_100", row, card)
+    return FAMILY.variant(f"{'TF' * tensorflow}MobileNetV3{size.title()}", row, card)
 
 
-MobileNetV3Large_100 = _v3("large", "ra_in1k")
-MobileNetV3Small_100 = _v3("small", "lamb_in1k")
-TFMobileNetV3Large_100 = _v3("large", "in1k", TENSORFLOW)
-TFMobileNetV3Small_100 = _v3("small", "in1k", TENSORFLOW)
+MobileNetV3Large = _v3("large", "ra_in1k")
+MobileNetV3Small = _v3("small", "lamb_in1k")
+TFMobileNetV3Large = _v3("large", "in1k", TENSORFLOW)
+TFMobileNetV3Small = _v3("small", "in1k", TENSORFLOW)

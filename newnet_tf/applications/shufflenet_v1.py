@@ -100,22 +100,21 @@ FILE = (
 )
 
 
-def _v1(groups: int, width: float, claim: Claim):
-    code = f"g{groups}_{round(width * 100):03}"
+def _v1(width: float, claim: Claim):
+    groups, code = 3, f"{round(width * 100):03}"
     card = Card(
         name=f"shufflenet_v1_{code}",
         title=f"ShuffleNetV1 x{width} (g={groups})",
         claim=claim,
         notes=FILE,
     )
-    return FAMILY.variant(f"ShuffleNetV1_{code.upper()}", Row(groups, width), card)
+    return FAMILY.variant(f"ShuffleNetV1_{code}", Row(groups, width), card)
 
 
-ShuffleNetV1_G3_100 = _v1(
-    3, 1.0, Claim(source="arXiv 1707.01083, tables 1 and 2", top1_error=32.6, macs=0.137)
+ShuffleNetV1_100 = _v1(
+    1.0, Claim(source="arXiv 1707.01083, tables 1 and 2", top1_error=32.6, macs=0.137)
 )
-ShuffleNetV1_G3_200 = _v1(
-    3,
+ShuffleNetV1_200 = _v1(
     2.0,
     Claim(source="DEVIEW 2019 talk, table of light models", top1_error=26.3, params=5.4, macs=0.52),
 )

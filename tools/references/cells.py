@@ -189,7 +189,7 @@ REFERENCES = {
     # its padding is TensorFlow's at sides like these only
     "nasnet_a_mobile": Reference("pytorchcv nasnet_4a1056", _nasnet_mobile, odd=191),
     "pnasnet_mobile": Reference("timm's PNASNet cells, N=3, F=54", _PNASNetMobile),
-    "amoebanet_a_mobile": Reference(
+    "amoebanet_a": Reference(
         "the authors' lists, in PyTorch", lambda: _AmoebaNet(eps=1e-3, same=True)
     ),
 }

@@ -25,15 +25,15 @@ def _ghostnet():
 REFERENCES = {
     **dict(_shufflenets()),
     "shufflenet_v2_140": Reference("torchvision ShuffleNetV2 x1.4", _shufflenet_v2_140),
-    "shufflenet_v1_g3_100": Reference(
+    "shufflenet_v1_100": Reference(
         "pytorchcv shufflenet_g3_w1", pytorchcv("shufflenet", "shufflenet_g3_w1")
     ),
-    "shufflenet_v1_g3_200": Reference(
+    "shufflenet_v1_200": Reference(
         "pytorchcv get_shufflenet(groups=3, width_scale=2.0)",
         pytorchcv("shufflenet", "get_shufflenet", groups=3, width_scale=2.0),
     ),
     # its stem joins maps of unlike sides, or its last pooling does not fit, at most others
-    "peleenet": Reference("pytorchcv peleenet", pytorchcv("peleenet", "peleenet"), odd=223),
+    "pelee": Reference("pytorchcv peleenet", pytorchcv("peleenet", "peleenet"), odd=223),
     "ghostnet_100": Reference("timm ghostnet_100", _ghostnet),
     "inception_v3": Reference("timm inception_v3", timm("inception_v3"), side=299),
     "inception_v4": Reference("timm inception_v4", timm("inception_v4"), side=299),

@@ -14,11 +14,18 @@ def _proxyless(target):
 
 
 REFERENCES = {}
-for name in ("mnasnet_100", "semnasnet_100", "fbnetc_100", "mixnet_s", "mixnet_m", "mixnet_l"):
-    REFERENCES |= _of_timm(name, name)
+for ours, theirs in (
+    ("mnasnet_b1", "mnasnet_100"),
+    ("mnasnet_a1", "semnasnet_100"),
+    ("fbnet_c", "fbnetc_100"),
+    ("mixnet_s", "mixnet_s"),
+    ("mixnet_m", "mixnet_m"),
+    ("mixnet_l", "mixnet_l"),
+):
+    REFERENCES |= _of_timm(ours, theirs)
 for style in ("", "tf_"):
     for size in ("large", "small"):
-        ours, theirs = f"{style}mobilenet_v3_{size}_100", f"{style}mobilenetv3_{size}_100"
+        ours, theirs = f"{style}mobilenet_v3_{size}", f"{style}mobilenetv3_{size}_100"
         REFERENCES |= _of_timm(ours, theirs)
     for number, side in enumerate((224, 240, 260, 300, 380)):
         name = f"{style}efficientnet_b{number}"

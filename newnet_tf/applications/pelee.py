@@ -113,12 +113,12 @@ def namings(row: Row) -> tuple[Naming, ...]:
 FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1804.06882")
 preprocess_input = FAMILY.preprocess_input()
 
-PeleeNet = FAMILY.variant(
-    "PeleeNet",
+Pelee = FAMILY.variant(
+    "Pelee",
     Row(),
     Card(
-        name="peleenet",
-        title="PeleeNet",
+        name="pelee",
+        title="Pelee",
         claim=Claim(
             source="DEVIEW 2019 talk, table of light models",
             top1_error=27.4,
