@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 PUBLIC = {
     "card": "newnet_tf.zoo",
     "create": "newnet_tf.zoo",
-    "features": "newnet_tf.blocks",
+    "features": "newnet_tf.feature_maps",
     "list_models": "newnet_tf.zoo",
     "preprocess": "newnet_tf.zoo",
 }

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 from newnet_tf.lazy import keras
 
-STRIDES = (2, 4, 8, 16, 32)
 PADDINGS = ("symmetric", "same", "valid")
-CEIL = ((0, 1), (0, 1))  # a border row and column, which a window that fits does not reach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,27 +160,6 @@ def depthwise_bn_act(x, kernel=3, stride=1, *, act="relu6", style, name):
     return activation(x, act, name=f"{name}_act")
 
 
-def max_pool(x, kernel=3, stride=2, *, padding=0, name):
-    """Max pooling of a map without negative values (after ReLU), in a layer called `name`.
-
-    Zeros are padded, which there are as low as the minus infinity that PyTorch pads.
-
-    Args:
-        x: the map. kernel, stride: ints.
-        padding: int, zeros on every side; or `CEIL`, PyTorch's `ceil_mode` at stride 2.
-    """
-    if padding:
-        x = keras.layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
-    return keras.layers.MaxPooling2D(kernel, stride, name=name)(x)
-
-
-def adaptive_pool(x, side: int, *, name):
-    """Average pooling to `side` x `side`, whatever the map (PyTorch's `AdaptiveAvgPool2d`)."""
-    if x.shape[1:3] == (side, side):
-        return x
-    return keras.layers.AdaptiveAveragePooling2D(side, name=name)(x)
-
-
 def conv_whole(x, filters, *, name):
     """Convolution of the map's own size: what others write as a dense layer on the flattened map."""
     return keras.layers.Conv2D(filters, x.shape[1:3], kernel_initializer=_initializer(), name=name)(
@@ -222,13 +199,6 @@ def squeeze_excite(x, squeeze: Squeeze, *, style, name):
     gate = conv(gate, x.shape[-1], style=style, bias=True, name=f"{name}_expand")
     gate = activation(gate, squeeze.gate, name=f"{name}_gate")
     return keras.layers.Multiply(name=f"{name}_scale")([x, gate])
-
-
-def average_pool(x, kernel=3, stride=2, *, padding=0, name):
-    """Average pooling, in a layer called `name`; `padding` zeros on every side are counted in."""
-    if padding:
-        x = keras.layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
-    return keras.layers.AveragePooling2D(kernel, stride, name=name)(x)
 
 
 def channel_shuffle(runs: Sequence, *, name):
@@ -337,40 +307,3 @@ def logits(x, classes, *, dropout=0.0, style):
         x = keras.layers.Dropout(dropout, name="dropout")(x)
     x = conv(x, classes, style=style, bias=True, name="classifier")
     return keras.layers.Flatten(name="logits")(x)
-
-
-def features(model, strides: Sequence[int] = (8, 16, 32)):
-    """Returns a model that gives the feature maps of `model` at `strides`.
-
-    A feature is the last block output at a stride, before any head convolution (timm's
-    `features_only`), found by its layer name, so models loaded from a file work too.
-
-    Args:
-        model: a Keras model of this zoo, built or loaded.
-        strides: ints among 2, 4, 8, 16, 32.
-
-    Returns:
-        A Keras model with the input of `model`, sharing its weights, and a list of outputs in the
-        order asked: shapes (batch, height / stride, width / stride, channels).
-
-    Raises:
-        ValueError: for a stride not among those, or one that `model` has no feature at.
-
-    Example:
-        >>> backbone = newnet_tf.features(ReXNet100(weights=None), strides=(8, 16, 32))
-    """
-    strides = tuple(strides)
-    if not strides or not set(strides) <= set(STRIDES):
-        raise ValueError(
-            f"`strides` must be among {', '.join(map(str, STRIDES))}. Received: strides={strides}"
-        )
-    layers = {layer.name: layer for layer in model.layers}
-    missing = [s for s in strides if f"features_{s}" not in layers]
-    if missing:
-        known = [s for s in STRIDES if f"features_{s}" in layers]
-        raise ValueError(
-            f"`strides` must be among {known}, the feature strides of model {model.name!r}. "
-            f"Received: strides={strides}"
-        )
-    outputs = [layers[f"features_{s}"].output for s in strides]
-    return keras.Model(model.input, outputs, name=f"{model.name}_features")

@@ -8,7 +8,7 @@ map. What differs here: nothing but layer names.
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks
+from newnet_tf import blocks, pools
 from newnet_tf.blocks import Style
 from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
@@ -43,7 +43,7 @@ def build(x, row: Row):
     """Input to the last map before pooling."""
     stem = {"act": "relu", "style": STYLE, "name": "stem"}
     x = blocks.feature(blocks.conv_bn_act(x, row.stem, row.kernel, 2, **stem), 2)
-    x = blocks.max_pool(x, padding=1, name="stem_pool")
+    x = pools.max_pool(x, padding=1, name="stem_pool")
     for stage, (depth, growth) in enumerate(zip(row.depths, row.growths, strict=True)):
         widths = row.inner << stage, row.residual << stage, growth
         for i in range(depth):

@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from newnet_tf import blocks
+from newnet_tf import blocks, pools
 from newnet_tf.blocks import Style
 from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
@@ -106,9 +106,9 @@ def _branch(x, branch: Branch, place: str, name: str):
 
 def _pool(x, pool: Pool, name: str):
     if pool.largest:
-        return blocks.max_pool(x, name=name)
+        return pools.max_pool(x, name=name)
     if pool.counted:
-        return blocks.average_pool(x, stride=1, padding=1, name=name)
+        return pools.average_pool(x, stride=1, padding=1, name=name)
     return keras.layers.AveragePooling2D(3, 1, padding="same", name=name)(x)
 
 
@@ -205,7 +205,7 @@ def stem(x, units: tuple[Unit, ...]):
         x = unit(x, step, "stem")
         if i in (2, 4):
             x = blocks.feature(x, i)
-            x = blocks.max_pool(x, name=f"stem_pool{i}")
+            x = pools.max_pool(x, name=f"stem_pool{i}")
     return x
 
 

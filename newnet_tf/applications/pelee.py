@@ -9,7 +9,7 @@ the stem's pooling reaches over the edge, so that every input side works and not
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks
+from newnet_tf import blocks, pools
 from newnet_tf.blocks import TORCH
 from newnet_tf.cards import Card, Claim, Naming
 from newnet_tf.data.labels import decode_predictions as decode_predictions
@@ -40,7 +40,7 @@ def build(x, row: Row):
         if stage:
             x = blocks.feature(x, 2 << stage)
             x = _conv(x, x.shape[-1], name=f"stage{stage}_transition")
-            x = blocks.average_pool(x, 2, name=f"stage{stage}_pool")
+            x = pools.average_pool(x, 2, name=f"stage{stage}_pool")
         for i in range(depth):
             branch = row.growth // 2
             x = _dense(x, branch, branch * bottleneck, f"stage{stage}_block{i}")
@@ -62,7 +62,7 @@ def _stem(x):
     x = blocks.feature(_conv(x, STEM, 3, 2, name="stem"), 2)
     strided = _conv(x, STEM // 2, name="stem_reduce")
     strided = _conv(strided, STEM, 3, 2, name="stem_stride")
-    pooled = blocks.max_pool(x, 2, padding=blocks.CEIL, name="stem_pool")
+    pooled = pools.max_pool(x, 2, padding=pools.CEIL, name="stem_pool")
     x = keras.layers.Concatenate(name="stem_join")([strided, pooled])
     return _conv(x, STEM, name="stem_project")
 

@@ -9,7 +9,7 @@ which rounds up (`ceil_mode`) instead of padding on all sides. What differs here
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks
+from newnet_tf import blocks, pools
 from newnet_tf.applications.resnet import BILINEAR, EXPANSION, Conv, block_names, body, residual
 from newnet_tf.blocks import TORCH, Squeeze
 from newnet_tf.cards import Card, Claim, Naming
@@ -60,7 +60,7 @@ def build(x, row: Row):
         x = blocks.conv_bn_act(
             x, filters, kernel, stride, act="relu", style=TORCH, name=f"stem_{n}"
         )
-    return body(x, row.depths, blocks.CEIL, block)
+    return body(x, row.depths, pools.CEIL, block)
 
 
 def top(x, row: Row, classes: int):

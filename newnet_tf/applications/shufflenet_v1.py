@@ -9,7 +9,7 @@ rectified, since the pooled one has no negatives.
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks
+from newnet_tf import blocks, pools
 from newnet_tf.blocks import TORCH
 from newnet_tf.cards import Card, Claim, Naming
 from newnet_tf.data.labels import decode_predictions as decode_predictions
@@ -41,7 +41,7 @@ def build(x, row: Row):
 
     x = blocks.conv_bn_act(x, int(STEM * row.width), 3, 2, act="relu", style=TORCH, name="stem")
     x = blocks.feature(x, 2)
-    x = blocks.max_pool(x, padding=1, name="stem_pool")
+    x = pools.max_pool(x, padding=1, name="stem_pool")
     return blocks.stack(x, STRIDES, block, reduction=4)
 
 
@@ -66,7 +66,7 @@ def _unit(x, filters: int, stride: int, groups: tuple[int, int], name: str):
         x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
         return blocks.activation(x, "relu", name=f"{name}_act")
     x = blocks.conv_bn_act(x, filters - shortcut.shape[-1], act="relu", **grouped)
-    shortcut = blocks.average_pool(shortcut, padding=1, name=f"{name}_shortcut_pool")
+    shortcut = pools.average_pool(shortcut, padding=1, name=f"{name}_shortcut_pool")
     return keras.layers.Concatenate(name=f"{name}_join")([x, shortcut])
 
 

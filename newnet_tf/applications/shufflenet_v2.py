@@ -9,7 +9,7 @@ head is the zoo's.
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks
+from newnet_tf import blocks, pools
 from newnet_tf.blocks import TORCH
 from newnet_tf.cards import Card, Claim, Naming
 from newnet_tf.data.labels import decode_predictions as decode_predictions
@@ -33,7 +33,7 @@ def build(x, row: Row):
     filters = [c for c, depth in zip(row.filters, DEPTHS, strict=True) for _ in range(depth)]
     x = blocks.conv_bn_act(x, STEM, 3, 2, act="relu", style=TORCH, name="stem")
     x = blocks.feature(x, 2)
-    x = blocks.max_pool(x, padding=1, name="stem_pool")
+    x = pools.max_pool(x, padding=1, name="stem_pool")
     x = blocks.stack(x, STRIDES, lambda x, i, s: _unit(x, filters[i], s, f"block{i}"), reduction=4)
     return blocks.conv_bn_act(x, row.final, act="relu", style=TORCH, name="final")
 

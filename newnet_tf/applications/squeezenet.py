@@ -8,7 +8,7 @@ PyTorch's numbers. The head is the paper's: classes by a 1x1 convolution on the 
 
 from dataclasses import dataclass, replace
 
-from newnet_tf import blocks
+from newnet_tf import blocks, pools
 from newnet_tf.blocks import TORCH
 from newnet_tf.cards import Card, Claim, Naming
 from newnet_tf.data.labels import decode_predictions as decode_predictions
@@ -51,7 +51,7 @@ def build(x, row: Row):
     modules = enumerate(SQUEEZED)
     for stage, depth in enumerate(row.depths, 1):
         x = blocks.feature(x, 2**stage)
-        x = blocks.max_pool(x, padding=blocks.CEIL, name=f"pool{stage}")
+        x = pools.max_pool(x, padding=pools.CEIL, name=f"pool{stage}")
         for _ in range(depth):
             i, squeezed = next(modules)
             x = fire(x, squeezed, name=f"fire{i}")
