@@ -204,17 +204,16 @@ def squeeze_excite(x, squeeze: Squeeze, *, style, name):
 def channel_shuffle(runs: Sequence, *, name):
     """Deals the channels of equally wide maps out in turn (ShuffleNet, arXiv 1707.01083).
 
-    The first channels of all `runs` come first, then the second ones, and so on: what papers write
-    as reshape, transpose, reshape of their concatenation, without the TRANSPOSE in TFLite files.
-    Unknown sides, which no reshape can restore, have the channels picked by number instead.
+    The first channels of all `runs` come first, then the second ones, and so on. Unknown sides,
+    which no reshape can restore, have the channels picked by number instead.
     """
     height, width, run = runs[0].shape[1:]
+    x = keras.layers.Concatenate(name=f"{name}_join")(runs)
     if height is None or width is None:
-        x = keras.layers.Concatenate(name=f"{name}_join")(runs)
         order = [group * run + i for i in range(run) for group in range(len(runs))]
         return keras.ops.take(x, order, axis=-1)
-    column = keras.layers.Reshape((height, width, run, 1), name=f"{name}_split")
-    x = keras.layers.Concatenate(name=f"{name}_join")([column(x) for x in runs])
+    x = keras.layers.Reshape((height, width, len(runs), run), name=f"{name}_split")(x)
+    x = keras.layers.Permute((1, 2, 4, 3), name=f"{name}_swap")(x)
     return keras.layers.Reshape((height, width, run * len(runs)), name=f"{name}_merge")(x)
 
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 
 from newnet_tf import blocks
 from newnet_tf.blocks import TENSORFLOW
+from newnet_tf.cards import INCEPTION
 from newnet_tf.lazy import keras
 
 PREVIOUS, CURRENT = 0, 1  # the first two maps of a cell; its nodes are 2, 3, ...
 SEPARABLE = ("_depthwise_conv", "_pointwise_conv", "_bn")
+LARGE = replace(INCEPTION, size=331, crop=0.911)  # what the large networks see
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,27 @@ def steps(filters: int, depths: Sequence[int], stem: bool = True) -> tuple[Step,
     return tuple(found)
 
 
+@dataclass(frozen=True)
+class Row:
+    """One NASNet, PNASNet or AmoebaNet.
+
+    Args:
+        stem: int, filters of the convolution before the cells, which does not pad.
+        filters, depths: see `steps`.
+        skip: see `stack`.
+    """
+
+    stem: int
+    filters: int
+    depths: tuple[int, ...]
+    skip: bool = False
+
+    @property
+    def plan(self) -> tuple[Step, ...]:
+        """The network's cells, the two of the stem first."""
+        return steps(self.filters, self.depths)
+
+
 def stack(
     x,
     normal: Cell,
@@ -60,6 +83,7 @@ def stack(
     plan: Sequence[Step],
     *,
     previous=None,
+    skip=False,
     stride,
     style,
 ):
@@ -70,6 +94,8 @@ def stack(
         normal, reduction: the cells. plan: `Step` of every cell.
         previous: the map before `x`, activated, at half its stride; None for a stem, whose first
             cell reads `x` itself in its place.
+        skip: bool, whether the cell after a reduction reads, beside that, not the cell before it
+            but the one before that. The stem's cells never do.
         stride: int, the stride of `x`.
         style: `blocks.Style`.
 
@@ -92,22 +118,25 @@ def stack(
             left = blocks.conv_bn_act(previous, step.filters, **squeeze, name=f"{name}_previous")
         cell = reduction if step.reduces else normal
         x = assemble(cell, (left, right), step, style=style, name=name)
-        previous, halved = active, step.reduces
+        if not (skip and step.reduces and i > 1):
+            previous = active
+        halved = step.reduces
     return x
 
 
-def network(x, stem: int, normal: Cell, reduction: Cell, plan: Sequence[Step]):
-    """A whole NASNet, PNASNet or AmoebaNet, from the input to the last map before pooling.
-
-    Args:
-        x: the input. stem: int, filters of the convolution before the cells, which does not pad.
-        normal, reduction, plan: see `stack`.
-    """
+def network(x, row: Row, normal: Cell, reduction: Cell):
+    """A whole NASNet, PNASNet or AmoebaNet, from the input to the last map before pooling."""
     style = replace(TENSORFLOW, padding="valid")
-    x = blocks.conv_bn_act(x, stem, 3, 2, act="linear", style=style, name="stem")
+    x = blocks.conv_bn_act(x, row.stem, 3, 2, act="linear", style=style, name="stem")
     x = blocks.feature(x, 2)
-    x = stack(x, normal, reduction, plan, stride=2, style=TENSORFLOW)
+    options = {"stride": 2, "skip": row.skip, "style": TENSORFLOW}
+    x = stack(x, normal, reduction, row.plan, **options)
     return blocks.feature(blocks.activation(x, "relu", name="final_relu"), 32)
+
+
+def top(x, row: Row, classes: int):
+    """The last map of such a network to logits."""
+    return blocks.classifier(x, classes, dropout=0.5, style=TENSORFLOW)
 
 
 def assemble(cell: Cell, inputs, step: Step, *, style, name):
@@ -207,6 +236,15 @@ class Words:
     dilated: tuple[str, str, str] = ("conv.dw_conv", "conv.pw_conv", "bn")
 
 
+TIMM = Words(  # and pretrainedmodels'
+    squeeze="conv_1x1",
+    previous="conv_prev_1x1",
+    halved=("path_1.conv", "path_2.conv", "final_path_bn"),
+    operation="comb_iter_{node}_{side}",
+    separable=("separable_{}.depthwise_conv2d", "separable_{}.pointwise_conv2d", "bn_sep_{}"),
+)
+
+
 def names(
     cell: Cell, words: Words, ours: str, theirs: str, *, previous=True, halved=False
 ) -> dict[str, str]:
@@ -262,3 +300,17 @@ def stacked_names(
         found |= names(cell, words, f"cell{i}", prefix, **squeezed)
         halved = step.reduces
     return found
+
+
+def network_names(
+    row: Row, normal: Cell, reduction: Cell, words: Words, prefixes, *, stem, classifier
+) -> dict[str, str]:
+    """Our layer name to a library's module name, for what `network` and `top` make.
+
+    Args:
+        row, normal, reduction: see `network`. words, prefixes: see `stacked_names`.
+        stem, classifier: what the library calls the first convolution and the last.
+    """
+    found = {f"stem_{part}": f"{stem}.{part}" for part in ("conv", "bn")}
+    found |= stacked_names(normal, reduction, row.plan, words, prefixes)
+    return found | {"classifier": classifier}

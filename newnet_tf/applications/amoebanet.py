@@ -1,4 +1,4 @@
-"""AmoebaNet-A, mobile.
+"""AmoebaNet-A, mobile and large.
 
 Real, Aggarwal, Huang, Le: "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019,
 arXiv 1802.01548. The authors' TensorFlow code (tensorflow/tpu, amoeba_net; Apache-2.0) gives the cells
@@ -7,12 +7,9 @@ differs here: of an odd width a halved map's second convolution takes the larger
 code demands an even one, which the stem of the mobile network does not have.
 """
 
-from dataclasses import dataclass
-
-from newnet_tf import blocks, cells
-from newnet_tf.blocks import TENSORFLOW
+from newnet_tf import cells
 from newnet_tf.cards import INCEPTION, Card, Claim
-from newnet_tf.cells import CURRENT, PREVIOUS, Cell
+from newnet_tf.cells import CURRENT, LARGE, PREVIOUS, Cell, Row
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.variants import Family
 
@@ -38,32 +35,17 @@ REDUCTION = Cell(  # paper, figure 5, right
 )
 
 
-@dataclass(frozen=True)
-class Row:
-    """One network of the family: filters of the stem and of the first stage, cells in a stage."""
-
-    stem: int
-    filters: int
-    depth: int
-
-
 def build(x, row: Row):
     """Input to the last map before pooling."""
-    plan = cells.steps(row.filters, (row.depth,) * 3)
-    return cells.network(x, row.stem, NORMAL, REDUCTION, plan)
+    return cells.network(x, row, NORMAL, REDUCTION)
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
-    return blocks.classifier(x, classes, dropout=0.5, style=TENSORFLOW)
-
-
-FAMILY = Family(__name__, build=build, top=top, source="arXiv 1802.01548")
+FAMILY = Family(__name__, build=build, top=cells.top, source="arXiv 1802.01548")
 preprocess_input = FAMILY.preprocess_input()
 
 AmoebaNetA = FAMILY.variant(
     "AmoebaNetA",
-    Row(stem=32, filters=50, depth=4),  # paper, table 3: N = 4, F = 50
+    Row(stem=32, filters=50, depths=(4, 4, 4)),  # paper, table 3: N = 4, F = 50
     Card(
         name="amoebanet_a",
         title="AmoebaNet-A (N = 4, F = 50), mobile",
@@ -77,5 +59,23 @@ AmoebaNetA = FAMILY.variant(
         ),
         notes="No public weights exist, and no implementation but the authors' own for TPUs; "
         "parameters and multiply-adds agree with the paper's.",
+    ),
+)
+AmoebaNetALarge = FAMILY.variant(
+    "AmoebaNetALarge",
+    Row(stem=96, filters=190, depths=(6, 6, 6)),  # paper, table 2: N = 6, F = 190
+    Card(
+        name="amoebanet_a_large",
+        title="AmoebaNet-A (N = 6, F = 190), large",
+        preprocess=LARGE,
+        claim=Claim(
+            source="arXiv 1802.01548, table 2",
+            top1_error=17.2,
+            top5_error=3.9,
+            params=86.7,
+            macs=23.1,
+            size=331,
+        ),
+        notes="No public weights exist.",
     ),
 )

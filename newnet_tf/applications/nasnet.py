@@ -1,18 +1,15 @@
-"""NASNet-A, mobile.
+"""NASNet-A, mobile and large.
 
 Zoph, Vasudevan, Shlens, Le: "Learning Transferable Architectures for Scalable Image Recognition",
 CVPR 2018, arXiv 1707.07012. The authors' TensorFlow code (tensorflow/models, slim) and the weights
 are under the Apache-2.0 licence. Padding is TensorFlow's at every side, as the weights were trained;
 pytorchcv has that padding written down for its native side only. Average pooling does not count
-padding, as in TensorFlow and pytorchcv.
+padding, as in TensorFlow and pytorchcv and unlike timm at stride 2.
 """
 
-from dataclasses import dataclass
-
-from newnet_tf import blocks, cells
-from newnet_tf.blocks import TENSORFLOW
-from newnet_tf.cards import INCEPTION, Card, Claim, Naming
-from newnet_tf.cells import CURRENT, PREVIOUS, Cell, Words
+from newnet_tf import cells
+from newnet_tf.cards import INCEPTION, Card, Claim, Hub, Naming, Weights
+from newnet_tf.cells import CURRENT, LARGE, PREVIOUS, TIMM, Cell, Row, Words
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.variants import Family
 
@@ -43,55 +40,46 @@ PYTORCHCV = Words(
     operation="comb{node}_{side}",
     separable=("conv{}.conv.dw_conv", "conv{}.conv.pw_conv", "conv{}.bn"),
 )
-STAGES = 3
-
-
-@dataclass(frozen=True)
-class Row:
-    """One network of the family: filters of the stem and of the first stage, cells in a stage."""
-
-    stem: int
-    filters: int
-    depth: int
-
-
-def plan(row: Row) -> tuple[cells.Step, ...]:
-    """The network's cells, the two of the stem first."""
-    return cells.steps(row.filters, (row.depth,) * STAGES)
 
 
 def build(x, row: Row):
     """Input to the last map before pooling."""
-    return cells.network(x, row.stem, NORMAL, REDUCTION, plan(row))
+    return cells.network(x, row, NORMAL, REDUCTION)
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
-    return blocks.classifier(x, classes, dropout=0.5, style=TENSORFLOW)
+def timm_names(row: Row) -> dict[str, str]:
+    """Our layer name to timm's module name."""
+    prefixes, cell = ["cell_stem_0", "cell_stem_1"], 0
+    for stage, depth in enumerate(row.depths):
+        prefixes += [f"reduction_cell_{stage - 1}"] * (stage > 0)
+        prefixes += [f"cell_{cell + i}" for i in range(depth)]
+        cell += depth
+    ends = {"stem": "conv0", "classifier": "last_linear"}
+    return cells.network_names(row, NORMAL, REDUCTION, TIMM, prefixes, **ends)
 
 
 def pytorchcv_names(row: Row) -> dict[str, str]:
     """Our layer name to pytorchcv's module name."""
     prefixes = ["features.stem1_unit", "features.stem2_unit"]
-    for stage in range(STAGES):
-        units = range(1, row.depth + 1 + (stage > 0))
+    for stage, depth in enumerate(row.depths):
+        units = range(1, depth + 1 + (stage > 0))
         prefixes += [f"features.stage{stage + 1}.unit{unit}" for unit in units]
-    names = {f"stem_{part}": f"features.init_block.{part}" for part in ("conv", "bn")}
-    names |= cells.stacked_names(NORMAL, REDUCTION, plan(row), PYTORCHCV, prefixes)
-    return names | {"classifier": "output.fc"}
+    ends = {"stem": "features.init_block", "classifier": "output.fc"}
+    return cells.network_names(row, NORMAL, REDUCTION, PYTORCHCV, prefixes, **ends)
 
 
 def namings(row: Row) -> tuple[Naming, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="pytorchcv", layers=pytorchcv_names(row)),)
+    timm = Naming(name="timm", layers=timm_names(row))
+    return (timm, Naming(name="pytorchcv", layers=pytorchcv_names(row)))
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1707.07012")
+FAMILY = Family(__name__, build=build, top=cells.top, namings=namings, source="arXiv 1707.07012")
 preprocess_input = FAMILY.preprocess_input()
 
 NASNetAMobile = FAMILY.variant(
     "NASNetAMobile",
-    Row(stem=32, filters=44, depth=4),
+    Row(stem=32, filters=44, depths=(4, 4, 4)),
     Card(
         name="nasnet_a_mobile",
         title="NASNet-A (4 @ 1056), mobile",
@@ -103,7 +91,33 @@ NASNetAMobile = FAMILY.variant(
             params=5.3,
             macs=0.56,
         ),
-        notes="No weights are on a public hub; pass a checkpoint file with pytorchcv's names as "
-        "`weights`. No TFLite export: XNNPACK leaves its five-fold concatenations out.",
+        notes="No weights are on a public hub; pass a checkpoint file with pytorchcv's or "
+        "pretrainedmodels' names as `weights`. No TFLite export: XNNPACK leaves its five-fold concatenations out.",
+    ),
+)
+NASNetALarge = FAMILY.variant(
+    "NASNetALarge",
+    Row(stem=96, filters=168, depths=(6, 6, 6), skip=True),
+    Card(
+        name="nasnet_a_large",
+        title="NASNet-A (6 @ 4032), large",
+        preprocess=LARGE,
+        claim=Claim(
+            source="arXiv 1707.07012, table 2",
+            top1_error=17.3,
+            top5_error=3.8,
+            params=88.9,
+            macs=23.8,
+            size=331,
+        ),
+        weights=(
+            Weights(
+                tag="tf_in1k",
+                sources=(Hub(repo="timm/nasnetalarge.tf_in1k"),),
+                licence="Apache-2.0",
+                origin="the authors (Google), in timm's naming",
+                preprocess=LARGE,
+            ),
+        ),
     ),
 )

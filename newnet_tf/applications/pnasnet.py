@@ -1,4 +1,4 @@
-"""PNASNet-5, mobile.
+"""PNASNet-5, mobile and large.
 
 Liu et al.: "Progressive Neural Architecture Search", ECCV 2018, arXiv 1712.00559. The authors'
 TensorFlow code (tensorflow/models, slim) and the weights are under the Apache-2.0 licence. One cell
@@ -6,12 +6,11 @@ serves as normal and as reduction cell. Padding is TensorFlow's. Where a halved 
 the mobile network's stem, its second convolution has one filter more than its first, as in slim.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 
-from newnet_tf import blocks, cells
-from newnet_tf.blocks import TENSORFLOW
-from newnet_tf.cards import INCEPTION, Card, Claim, Naming
-from newnet_tf.cells import CURRENT, PREVIOUS, Cell, Words
+from newnet_tf import cells
+from newnet_tf.cards import INCEPTION, Card, Claim, Hub, Naming, Weights
+from newnet_tf.cells import CURRENT, LARGE, PREVIOUS, Cell, Row
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.variants import Family
 
@@ -25,53 +24,22 @@ CELL = Cell(  # paper, figure 1, left
     ),
     output=(2, 3, 4, 5, 6),
 )
-TIMM = Words(
-    squeeze="conv_1x1",
-    previous="conv_prev_1x1",
-    halved=(
-        "conv_prev_1x1.path_1.conv",
-        "conv_prev_1x1.path_2.conv",
-        "conv_prev_1x1.final_path_bn",
-    ),
-    operation="comb_iter_{node}_{side}",
-    separable=(
-        "separable_{}.depthwise_conv2d",
-        "separable_{}.pointwise_conv2d",
-        "bn_sep_{}",
-    ),
+TIMM = replace(
+    cells.TIMM, halved=tuple(f"{cells.TIMM.previous}.{part}" for part in cells.TIMM.halved)
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """One network of the family: filters of the stem and of the first stage, cells in a stage."""
-
-    stem: int
-    filters: int
-    depth: int
-
-
-def plan(row: Row) -> tuple[cells.Step, ...]:
-    """The network's cells, the two of the stem first; a reduction is one of its stage's cells."""
-    return cells.steps(row.filters, (row.depth, row.depth - 1, row.depth - 1))
 
 
 def build(x, row: Row):
     """Input to the last map before pooling."""
-    return cells.network(x, row.stem, CELL, CELL, plan(row))
-
-
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
-    return blocks.classifier(x, classes, dropout=0.5, style=TENSORFLOW)
+    return cells.network(x, row, CELL, CELL)
 
 
 def timm_names(row: Row) -> dict[str, str]:
-    """Our layer name to timm's module name, which is pretrainedmodels' (Cadene's) too."""
-    prefixes = ["cell_stem_0", "cell_stem_1"] + [f"cell_{i}" for i in range(3 * row.depth)]
-    names = {f"stem_{part}": f"conv_0.{part}" for part in ("conv", "bn")}
-    names |= cells.stacked_names(CELL, CELL, plan(row), TIMM, prefixes)
-    return names | {"classifier": "last_linear"}
+    """Our layer name to timm's module name, which is pretrainedmodels' too."""
+    found = ["cell_stem_0", "cell_stem_1"]
+    found += [f"cell_{i}" for i in range(len(row.plan) - len(found))]
+    ends = {"stem": "conv_0", "classifier": "last_linear"}
+    return cells.network_names(row, CELL, CELL, TIMM, found, **ends)
 
 
 def namings(row: Row) -> tuple[Naming, ...]:
@@ -79,12 +47,12 @@ def namings(row: Row) -> tuple[Naming, ...]:
     return (Naming(name="timm", layers=timm_names(row)),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1712.00559")
+FAMILY = Family(__name__, build=build, top=cells.top, namings=namings, source="arXiv 1712.00559")
 preprocess_input = FAMILY.preprocess_input()
 
 PNASNetMobile = FAMILY.variant(
     "PNASNetMobile",
-    Row(stem=32, filters=54, depth=3),
+    Row(stem=32, filters=54, depths=(3, 2, 2)),  # a reduction is one of its stage's N cells
     Card(
         name="pnasnet_mobile",
         title="PNASNet-5 (N = 3, F = 54), mobile",
@@ -97,5 +65,31 @@ PNASNetMobile = FAMILY.variant(
             macs=0.59,
         ),
         notes="No weights are on a public hub; pass a checkpoint file with timm's names as `weights`.",
+    ),
+)
+PNASNetLarge = FAMILY.variant(
+    "PNASNetLarge",
+    Row(stem=96, filters=216, depths=(4, 3, 3)),
+    Card(
+        name="pnasnet_large",
+        title="PNASNet-5 (N = 4, F = 216), large",
+        preprocess=LARGE,
+        claim=Claim(
+            source="arXiv 1712.00559, table 5",
+            top1_error=17.1,
+            top5_error=3.8,
+            params=86.1,
+            macs=25.0,
+            size=331,
+        ),
+        weights=(
+            Weights(
+                tag="tf_in1k",
+                sources=(Hub(repo="timm/pnasnet5large.tf_in1k"),),
+                licence="Apache-2.0",
+                origin="the authors (Google), in timm's naming",
+                preprocess=LARGE,
+            ),
+        ),
     ),
 )

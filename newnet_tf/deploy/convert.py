@@ -43,6 +43,7 @@ def write(
     if not recipes:
         return
     weights = sum(math.prod(w.shape) for w in logits.weights if len(w.shape) > 1)
+    swaps = sum(isinstance(layer, keras.layers.Permute) for layer in logits.layers)
     saved = folder / "saved_model"
     say(f"{recipes[0].model}: exporting the graph")
     size = recipes[0].preprocess.size
@@ -55,7 +56,7 @@ def write(
             graph = Graph(_convert(saved, recipe.precision, ranges))
         _adapt(graph, recipe)
         data = graph.to_bytes()
-        _check(graph, data, recipe, weights)
+        _check(graph, data, recipe, weights, swaps)
         (folder / f"{recipe.stem}.tflite").write_bytes(data)
 
 
@@ -86,12 +87,14 @@ def _adapt(graph: Graph, recipe: Recipe) -> None:
     graph.rename(PIXELS if recipe.with_preprocessing else "image", recipe.output)
 
 
-def _check(graph: Graph, data: bytes, recipe: Recipe, weights: int) -> None:
+def _check(graph: Graph, data: bytes, recipe: Recipe, weights: int, swaps: int) -> None:
+    """Refuses foreign operators, lost weights, and transposes that the model itself has not."""
     foreign = sorted({name for name in graph.operators if name.startswith("CUSTOM")})
-    if foreign or "TRANSPOSE" in graph.operators:
+    transposes = graph.operators.count("TRANSPOSE")
+    if foreign or transposes > swaps:
         raise ExportError(
-            f"{recipe.stem} must hold builtin operators only, and no TRANSPOSE. "
-            f"Received: {', '.join(foreign) or 'TRANSPOSE'}"
+            f"{recipe.stem} must hold builtin operators only, and {swaps} TRANSPOSE at most, one for "
+            f"each Permute layer. Received: {', '.join(foreign) or f'{transposes} TRANSPOSE'}"
         )
     least = weights * PRECISIONS[recipe.precision].weight_bytes
     if len(data) < least:

@@ -63,9 +63,9 @@ def export_tflite(
 ) -> list[ExportResult]:
     """Writes TFLite files of a model, with their recipes beside them, each verified.
 
-    A file is asserted to hold builtin operators only, no TRANSPOSE, all its weights, to be taken by
-    XNNPACK whole and in one partition, and to answer as the model does. Files appear all together
-    at the end; if one fails, none does.
+    A file is asserted to hold builtin operators only, no TRANSPOSE that the model itself has not,
+    all its weights, to be taken by XNNPACK whole and in one partition, and to answer as the model
+    does. Files appear all together at the end; if one fails, none does.
 
     Args:
         model: Keras model from images to class scores, with its weights; ends in logits or in a
