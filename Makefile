@@ -1,6 +1,6 @@
 # make demo   install into .venv and run the main job; report under build/demo/
 # make test   install what the tests need and run them with the linters
-# make test-all  also what is marked slow: every network instead of one a family
+# make test-all  also what is marked slow: all networks; ended, it goes on where it was; outcome in results/proof.csv
 # make fresh  the demo, rebuilding every file
 PYTHON ?= python3
 VENV := .venv
@@ -18,7 +18,7 @@ test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(VENV)/.installed-dev lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or not slow" --resume build/test-all.jsonl --proof
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

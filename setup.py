@@ -41,7 +41,7 @@ setup(
         "demo": DEMO,
         "onnx": ONNX,
         "datasets": DATASETS,
-        "dev": [*DEMO, "pytest>=8", "pytest-xdist>=3.6", "ruff==0.17.6"],
+        "dev": [*DEMO, *DATASETS, "jax>=0.6", "pytest>=8", "pytest-xdist>=3.6", "ruff==0.17.6"],
     },
     entry_points={"console_scripts": ["newnet = newnet_tf.cli:main"]},
 )

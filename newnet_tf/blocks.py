@@ -85,6 +85,11 @@ def conv(x, filters, kernel=1, stride=1, *, style, groups=1, bias=False, parts=1
 
         return apart(x, parts, one, name=name)
     x, padding = _pad(x, kernel, stride, style, name) if kernel != 1 else (x, "valid")
+    return conv_layer(filters, kernel, stride, padding, groups=groups, bias=bias, name=name)(x)
+
+
+def conv_layer(filters, kernel=1, stride=1, padding="same", *, groups=1, bias=False, name):
+    """The layer that `conv` applies, for who applies it several times."""
     return keras.layers.Conv2D(
         filters,
         kernel,
@@ -94,7 +99,7 @@ def conv(x, filters, kernel=1, stride=1, *, style, groups=1, bias=False, parts=1
         use_bias=bias,
         kernel_initializer=_initializer(),
         name=name,
-    )(x)
+    )
 
 
 def depthwise(x, kernel: int | tuple[int, ...] = 3, stride=1, *, dilation=1, style, name):
@@ -143,6 +148,11 @@ def activation(x, kind, *, name):
     if kind == "hard_sigmoid":
         return keras.ops.multiply(gate, 1 / 6)
     return keras.layers.Multiply(name=name)([keras.ops.multiply(x, 1 / 6), gate])
+
+
+def norm_act(x, *, act="relu", style, name):
+    """Batch norm, activation: layers `<name>_bn`, `<name>_act`, as they precede convolutions."""
+    return activation(norm(x, style=style, name=f"{name}_bn"), act, name=f"{name}_act")
 
 
 def conv_bn_act(x, filters, kernel=1, stride=1, *, act="relu6", style, groups=1, parts=1, name):
@@ -201,20 +211,20 @@ def squeeze_excite(x, squeeze: Squeeze, *, style, name):
     return keras.layers.Multiply(name=f"{name}_scale")([x, gate])
 
 
-def channel_shuffle(runs: Sequence, *, name):
-    """Deals the channels of equally wide maps out in turn (ShuffleNet, arXiv 1707.01083).
+def channel_shuffle(x, groups: int, *, name):
+    """Deals the channels of equally wide groups out in turn (ShuffleNet, arXiv 1707.01083).
 
-    The first channels of all `runs` come first, then the second ones, and so on. Unknown sides,
+    The first channels of all groups come first, then the second ones, and so on. Unknown sides,
     which no reshape can restore, have the channels picked by number instead.
     """
-    height, width, run = runs[0].shape[1:]
-    x = keras.layers.Concatenate(name=f"{name}_join")(runs)
+    height, width, channels = x.shape[1:]
+    run = channels // groups
     if height is None or width is None:
-        order = [group * run + i for i in range(run) for group in range(len(runs))]
+        order = [group * run + i for i in range(run) for group in range(groups)]
         return keras.ops.take(x, order, axis=-1)
-    x = keras.layers.Reshape((height, width, len(runs), run), name=f"{name}_split")(x)
+    x = keras.layers.Reshape((height, width, groups, run), name=f"{name}_split")(x)
     x = keras.layers.Permute((1, 2, 4, 3), name=f"{name}_swap")(x)
-    return keras.layers.Reshape((height, width, run * len(runs)), name=f"{name}_merge")(x)
+    return keras.layers.Reshape((height, width, channels), name=f"{name}_merge")(x)
 
 
 def add_first_channels(x, shortcut, *, name):

@@ -14,6 +14,7 @@ from newnet_tf import results
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 INTERPOLATIONS = ("bicubic", "bilinear")
+CHANNELS = (1, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +28,15 @@ class Preprocess:
         size: int, side of the square input in pixels.
         crop: float in (0, 1], the part of the resized short side that the crop keeps.
         interpolation: one of `"bicubic"`, `"bilinear"`; always antialiased, as PIL does.
-        mean, std: three floats each, red green blue, for pixels scaled to 0-1.
+        mean, std: three floats each, red green blue, for pixels scaled to 0-1; or one float each,
+            for a network that sees grey pictures.
     """
 
     size: int = 224
     crop: float = 0.875
     interpolation: str = "bicubic"
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
 
     def __post_init__(self):
         if self.interpolation not in INTERPOLATIONS:
@@ -45,6 +47,20 @@ class Preprocess:
             raise ValueError(
                 f"`crop` must lie in (0, 1], `size` and `std` be positive. Received: {self}"
             )
+        if len(self.mean) != len(self.std) or self.channels not in CHANNELS:
+            raise ValueError(
+                f"`mean` and `std` must hold as many floats as channels, 1 or 3. Received: {self}"
+            )
+
+    @property
+    def channels(self) -> int:
+        """Channels of the input: 3, or 1 for grey."""
+        return len(self.mean)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of one input: (size, size, channels)."""
+        return self.size, self.size, self.channels
 
     @property
     def resize(self) -> int:
@@ -175,6 +191,7 @@ class Card:
         preprocess: `Preprocess` of the network when no weights say otherwise.
         claim: `Claim` or None where nothing is printed.
         weights: tuple of `Weights`; `"imagenet"` selects the first one with 1,000 classes.
+        classes: int, number of classes that the constructor gives unless told otherwise.
         notes: str, anything a user should know before choosing it.
     """
 
@@ -183,6 +200,7 @@ class Card:
     preprocess: Preprocess = Preprocess()
     claim: Claim | None = None
     weights: tuple[Weights, ...] = ()
+    classes: int = 1000
     notes: str = ""
 
     @property
@@ -195,8 +213,8 @@ class Card:
         for weights in self.weights:
             if tag == weights.tag or (tag == "imagenet" and weights.classes == 1000):
                 return weights
-        known = [w.tag for w in self.weights]
-        hint = f"known: {['imagenet', *known]}" if known else "none are published"
+        known = [*filter(None, [self.default_weights]), *(w.tag for w in self.weights)]
+        hint = f"known: {known}" if known else "none are published"
         raise ValueError(
             f"`weights` must name weights of {self.name!r} ({hint}), be None, or a checkpoint file. "
             f"Received: weights={tag!r}"

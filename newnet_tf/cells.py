@@ -76,17 +76,7 @@ class Row:
         return steps(self.filters, self.depths)
 
 
-def stack(
-    x,
-    normal: Cell,
-    reduction: Cell,
-    plan: Sequence[Step],
-    *,
-    previous=None,
-    skip=False,
-    stride,
-    style,
-):
+def stack(x, normal: Cell, reduction: Cell, plan, *, previous=None, skip=False, stride, style):
     """Applies all cells and marks the features between, as the next cell sees them: after ReLU.
 
     Args:
@@ -129,8 +119,7 @@ def network(x, row: Row, normal: Cell, reduction: Cell):
     style = replace(TENSORFLOW, padding="valid")
     x = blocks.conv_bn_act(x, row.stem, 3, 2, act="linear", style=style, name="stem")
     x = blocks.feature(x, 2)
-    options = {"stride": 2, "skip": row.skip, "style": TENSORFLOW}
-    x = stack(x, normal, reduction, row.plan, **options)
+    x = stack(x, normal, reduction, row.plan, stride=2, skip=row.skip, style=TENSORFLOW)
     return blocks.feature(blocks.activation(x, "relu", name="final_relu"), 32)
 
 
@@ -192,14 +181,17 @@ def separable(x, filters, kernel, stride=1, *, dilation=1, style, name):
 def pool(x, kind: str, stride: int, *, style, name):
     """3x3 `"max"` or `"average"` pooling in which padding does not count.
 
-    PyTorch's symmetric padding at stride 2 is every second place of the pooling at stride 1; to pad
-    with minus infinity instead would spoil the range of 8-bit files.
+    For PyTorch's symmetric padding of max pooling at stride 2 the map's own edges are doubled, which
+    changes no maximum; minus infinity instead would spoil the range of 8-bit files. Average pooling
+    at stride 2 is TensorFlow's.
     """
-    layers = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}
+    if kind == "average":
+        return keras.layers.AveragePooling2D(3, stride, padding="same", name=name)(x)
     if stride == 1 or style.padding == "same":
-        return layers[kind](3, stride, padding="same", name=name)(x)
-    x = layers[kind](3, 1, padding="same", name=name)(x)
-    return keras.layers.MaxPooling2D(1, stride, name=f"{name}_pick")(x)
+        return keras.layers.MaxPooling2D(3, stride, padding="same", name=name)(x)
+    x = keras.layers.Concatenate(1, name=f"{name}_rows")([x[:, :1], x, x[:, -1:]])
+    x = keras.layers.Concatenate(2, name=f"{name}_columns")([x[:, :, :1], x, x[:, :, -1:]])
+    return keras.layers.MaxPooling2D(3, stride, name=name)(x)
 
 
 def halve(x, filters: int, *, style, name):
@@ -279,12 +271,7 @@ def names(
 
 
 def stacked_names(
-    normal: Cell,
-    reduction: Cell,
-    plan: Sequence[Step],
-    words: Words,
-    prefixes: Sequence[str],
-    stem: bool = True,
+    normal: Cell, reduction: Cell, plan, words: Words, prefixes, *, stem=True
 ) -> dict[str, str]:
     """Our layer name to a library's module name, for all cells of a network.
 

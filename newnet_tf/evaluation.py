@@ -1,8 +1,8 @@
 """Accuracy on labelled pictures: top-k with an interval, and paired comparison.
 
-A predictor is any callable from a float32 batch (n, size, size, 3) to scores (n, classes): a Keras
-model, a TFLite runner, a lambda. What it predicts is kept picture by picture, so that two can be
-compared on the same pictures, which tells far smaller differences apart than two percentages do.
+A predictor is any callable from a float32 batch (n, size, size, channels) to scores (n, classes): a
+Keras model, a TFLite runner, a lambda. What it predicts is kept picture by picture, so that two can
+be compared on the same pictures, which tells far smaller differences apart than two percentages do.
 """
 
 import math
@@ -126,7 +126,7 @@ def evaluate(
     Pictures that cannot be read are skipped, counted and named in one warning.
 
     Args:
-        predict: callable, float32 (n, size, size, 3) -> scores (n, classes); n is at most `batch`.
+        predict: callable, float32 (n, size, size, channels) -> scores (n, classes), n <= `batch`.
         paths: picture files. labels: an int for each, its class.
         preprocess: `cards.Preprocess` of the predictor's weights.
         batch: int, pictures a call.

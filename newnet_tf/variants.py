@@ -23,8 +23,8 @@ DOCSTRING = """Instantiates {title} ({source}).
     weights: one of None (random initial values), {choices}or the path of a checkpoint
         (`.safetensors`, `.pth`, `.pt`, `.npz`, `.weights.h5`, `.keras`). Default: {default}.
     input_tensor: optional Keras tensor to use as the image input.
-    input_shape: optional tuple (height, width, 3), each side an int >= {minimum} or None.
-        Default: ({size}, {size}, 3).
+    input_shape: optional tuple (height, width, {channels}), each side an int >= {minimum} or None.
+        Default: {shape}.
     pooling: with `include_top=False`, one of None (the last map before pooling, rank 4),
         `"avg"` or `"max"` (rank 2).
     classes: int, number of classes of the top. With weights of another number the layer
@@ -33,7 +33,7 @@ DOCSTRING = """Instantiates {title} ({source}).
     name: str, name of the model.
 
 Returns:
-    A Keras model from images of shape (batch, height, width, 3), float32, normalised as
+    A Keras model from images of shape (batch, height, width, {channels}), float32, normalised as
     `newnet_tf.preprocess("{card}")` does ((pixel / 255 - {mean}) / {std}), to (batch, classes).
 
 Raises:
@@ -42,7 +42,7 @@ Raises:
 Example:
     >>> model = {module}.{constructor}(weights=None)
     >>> model.output_shape
-    (None, 1000)
+    (None, {classes})
 """
 
 
@@ -107,11 +107,12 @@ class Variant:
         input_tensor=None,
         input_shape=None,
         pooling=None,
-        classes=1000,
+        classes=None,
         classifier_activation="softmax",
         name=None,
     ):
-        """Builds the Keras model; arguments as in the public constructor."""
+        """Builds the Keras model; arguments as in the public constructor, defaults the card's."""
+        classes = self.card.classes if classes is None else classes
         self._check(include_top, pooling, classes, weights)
         image = self._input(input_tensor, input_shape)
         x = self.family.build(image, self.row)
@@ -155,14 +156,13 @@ class Variant:
                 )
             shape = tuple(input_tensor.shape[1:])
         else:
-            size = self.card.preprocess.size
-            shape = (size, size, 3) if input_shape is None else tuple(input_shape)
-        minimum = self.family.minimum
+            shape = self.card.preprocess.shape if input_shape is None else tuple(input_shape)
+        minimum, channels = self.family.minimum, self.card.preprocess.channels
         sides_fit = all(s is None or (isinstance(s, int) and s >= minimum) for s in shape[:2])
-        if len(shape) != 3 or shape[-1] != 3 or not sides_fit:
+        if len(shape) != 3 or shape[-1] != channels or not sides_fit:
             raise ValueError(
-                f"`input_shape` must be (height, width, 3), each side None or at least {minimum}. "
-                f"Received: input_shape={shape}"
+                f"`input_shape` must be (height, width, {channels}), each side None or at least "
+                f"{minimum}. Received: input_shape={shape}"
             )
         return keras.Input(shape, name="image") if input_tensor is None else input_tensor
 
@@ -175,7 +175,7 @@ class Variant:
             input_tensor=None,
             input_shape=None,
             pooling=None,
-            classes=1000,
+            classes=self.card.classes,
             classifier_activation="softmax",
             name=self.card.name,
         ):
@@ -203,7 +203,9 @@ class Variant:
             card=card.name,
             mean=brief(card.preprocess.mean),
             std=brief(card.preprocess.std),
-            size=card.preprocess.size,
+            channels=card.preprocess.channels,
+            shape=card.preprocess.shape,
+            classes=card.classes,
             module=module,
             constructor=self.name,
         )
@@ -227,14 +229,14 @@ def _preprocess_input(family: Family) -> Callable:
         """Normalises images in 0-255 as this family's weights expect; it never resizes.
 
         Args:
-            x: array or tensor of shape (..., height, width, 3), values in 0-255.
+            x: array or tensor of shape (..., height, width, channels), values in 0-255.
             weights: None, `"imagenet"`, or the tag of weights; default: the family's usual ones.
 
         Returns:
             float32 of the same shape: a NumPy array for an array, else a tensor.
 
         Raises:
-            ValueError: for an unknown tag, or a last dimension that is not 3.
+            ValueError: for an unknown tag, or a last dimension of another number of channels.
         """
         from newnet_tf.data.preprocess import normalise
 

@@ -78,7 +78,7 @@ def preprocess(name: str, weights: str | None = None):
 
     Returns:
         A `newnet_tf.data.preprocess.Transform`: call it with a picture (path, bytes, PIL image,
-        uint8 array) or a list of them for a float32 array of shape (n, size, size, 3).
+        uint8 array) or a list of them for a float32 array of shape (n, size, size, channels).
 
     Example:
         >>> model.predict(newnet_tf.preprocess("efficientnet_lite0")("cat.jpg"))

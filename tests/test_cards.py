@@ -28,11 +28,26 @@ def test_efficientnet_lite_wants_127_and_128():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"interpolation": "nearest"}, {"crop": 0}, {"crop": 1.1}, {"size": 0}, {"std": (1, 0, 1)}],
+    [
+        {"interpolation": "nearest"},
+        {"crop": 0},
+        {"crop": 1.1},
+        {"size": 0},
+        {"std": (1, 0, 1)},
+        {"mean": (0.5,)},
+        {"mean": (0.5, 0.5), "std": (1, 1)},
+        {"mean": (), "std": (1,)},
+    ],
 )
 def test_preprocess_refuses_nonsense(wrong):
     with pytest.raises(ValueError, match="Received"):
         Preprocess(**wrong)
+
+
+def test_channels_follow_from_the_mean():
+    assert Preprocess(size=97).shape == (97, 97, 3)
+    grey = Preprocess(size=32, mean=(0.5,), std=(0.25,))
+    assert (grey.channels, grey.shape) == (1, (32, 32, 1))
 
 
 def test_records_are_frozen():
@@ -60,6 +75,23 @@ def test_imagenet_means_a_thousand_classes():
     assert card.default_weights is None
     with pytest.raises(ValueError, match="Received: weights='imagenet'"):
         card.select("imagenet")
+
+
+def test_weights_of_other_data_are_chosen_by_tag():
+    ten = Weights(
+        tag="cifar10",
+        sources=(Hub(repo="a/b"),),
+        licence="MIT",
+        origin="",
+        preprocess=Preprocess(size=32),
+        data="CIFAR-10",
+        classes=10,
+    )
+    card = Card(name="a", title="A", preprocess=ten.preprocess, weights=(ten,), classes=10)
+    assert card.select("cifar10") is ten
+    with pytest.raises(ValueError, match=r"known: \['cifar10'\].*Received: weights='imagenet'"):
+        card.select("imagenet")
+    assert (card.default_weights, Card(name="b", title="B").classes) == (None, 1000)
 
 
 def test_unknown_style_of_naming():

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 import newnet_tf
-from newnet_tf.cli import COMMANDS, demo, main
+from newnet_tf import deploy, results
+from newnet_tf.cli import COMMANDS, benchmark, demo, main, talk
 from newnet_tf.weights import checkpoint
 
 CAT = ("tabby", "tiger_cat", "Egyptian_cat")
@@ -100,6 +101,9 @@ def test_info_layers(capsys):
         (["verify", "none.tflite"], ["none.tflite", "Received"]),
         (["benchmark", "newnet*x"], ["pattern", "Received: 'newnet*x'"]),
         (["benchmark", "keras:VGG16"], ["keras:MobileNetV2", "Received"]),
+        (["benchmark"], ["--table", "Received: neither"]),
+        (["benchmark", "--table", "nas,small"], ["'heavy'", "Received: 'small'"]),
+        (["benchmark", "newnet_small", "--baseline", "newnet"], ["newnet_large", "Received"]),
         (["convert", "none.pth", "--model", "rexnet_100", "-o", "x.npz"], ["none.pth", "Received"]),
         (
             ["convert", "a.pth", "--model", "rexnet_100", "-o", "x.onnx"],
@@ -163,6 +167,19 @@ def test_predict(capsys, pictures):
     assert status == 0
     names = [line.split()[-1] for line in out.splitlines()[1:]]
     assert set(names) == set(CAT)
+
+
+def test_a_network_of_ten_classes_and_grey_pictures(capsys, pictures, tmp_path):
+    own, converted = tmp_path / "own.npz", tmp_path / "digits.weights.h5"
+    newnet_tf.weights.save(newnet_tf.create("lenet5"), own)
+    status, out, _ = run(capsys, "convert", own, "--model", "lenet5", "-o", converted, "--json")
+    assert (status, json.loads(out)["classes"]) == (0, 10)
+    arguments = ["predict", pictures["chelsea.png"], "--model", "lenet5", "--weights", converted]
+    status, out, _ = run(capsys, *arguments, "--top", 10)
+    assert status == 0
+    assert {line.split(maxsplit=2)[-1] for line in out.splitlines()[1:]} == {
+        f"class {number}" for number in range(10)
+    }
 
 
 def test_predict_skips_and_names_bad_pictures(capsys, pictures, exported, tmp_path):
@@ -261,6 +278,52 @@ def test_benchmark(capsys, tmp_path):
     ]
     assert {r["weights"] for r in rows} == {"untrained (timing only)"}
     assert rows[0]["ratio"] == "1.00"
+
+
+def test_benchmark_of_a_table(capsys, tmp_path, monkeypatch):
+    """With --table: both precisions, 1 and 2 threads, the baseline too, recorded; refusals listed."""
+    tables = {"new": [], "light": ["mobilenet_v1_025"], "nas": ["tf_mobilenet_v1_025"]}
+    members = lambda cards, table: [newnet_tf.card(name) for name in tables[table]]  # noqa: E731
+    export = deploy.export_tflite
+
+    def refusing(model, preprocess, folder, name, precisions, **options):
+        if name.startswith("tf_") and "int8-full" in precisions:
+            raise deploy.ExportError("a reason. Received: this")
+        return export(model, preprocess, folder, name=name, precisions=precisions, **options)
+
+    monkeypatch.setattr(talk, "members", members)
+    monkeypatch.setattr(benchmark, "BASELINE", "mobilenet_v1_025")
+    monkeypatch.setattr(deploy, "export_tflite", refusing)
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    command = ("benchmark", "--table", "light", "--rounds", 1, "-o", tmp_path / "files", "--json")
+    status, out, err = run(capsys, *command)
+    assert status == 1
+    assert "not measured: tf_mobilenet_v1_025 int8-full: a reason. Received: this" in err
+    assert "2 of 2 networks, 0 s left" in err
+    rows = json.loads(out)
+    keys = [(row["model"].startswith("tf_"), row["precision"], row["threads"]) for row in rows]
+    fp32 = [(is_tf, "fp32", threads) for threads in (1, 2) for is_tf in (False, True)]
+    assert keys == [*fp32, (False, "int8-full", 1), (False, "int8-full", 2)]
+    recorded = results.read("latency", tmp_path)
+    assert len(recorded) == len(rows)
+    assert {row["baseline"] for row in recorded} == {"mobilenet_v1_025"}
+    files = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "files").glob("*.tflite")}
+    monkeypatch.setattr(deploy, "export_tflite", export)
+    (tmp_path / "latency.csv").unlink()
+    status, out, _ = run(capsys, *command, "--no-record", "--threads", 1)
+    assert (status, len(json.loads(out))) == (0, 4)
+    assert not (tmp_path / "latency.csv").exists()
+    again = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "files").glob("*.tflite")}
+    assert len(again) == 4
+    assert files.items() <= again.items()  # those are kept
+
+
+def test_tables_bring_their_networks():
+    light = benchmark._rows(benchmark._tables(["light"]))
+    assert {"newnet_small", "mobilenet_v3_large", "nasnet_a_mobile"} <= set(light)
+    assert "resnet50" not in light
+    assert benchmark._tables(["nas,new", "nas"]) == ["nas", "new"]
+    assert set(benchmark._rows(["heavy"])) >= {"vgg16_bn", "xception"}
 
 
 def test_demo_twice(capsys, tmp_path, monkeypatch):

@@ -14,9 +14,10 @@ import pytest
 import small_network
 from small_network import PREPROCESS, WHOLE
 
-from newnet_tf.applications import MobileNetV1_025
+from newnet_tf import card
+from newnet_tf.applications import LeNet5, MobileNetV1_025
 from newnet_tf.cards import IMAGENET_STD, Preprocess
-from newnet_tf.data.preprocess import Transform, normalise
+from newnet_tf.data.preprocess import Transform, crop_image, normalise
 from newnet_tf.deploy import (
     PRECISIONS,
     ExportError,
@@ -169,6 +170,16 @@ def test_a_graph_that_xnnpack_takes_in_pieces_fails(tmp_path, pixels, monkeypatc
             wide_network(), PREPROCESS, tmp_path, precisions=["int8-dynamic"], verify=False
         )
     assert files_in(tmp_path) == []
+    (timed,) = export_tflite(
+        wide_network(),
+        PREPROCESS,
+        tmp_path,
+        precisions=["int8-dynamic"],
+        verify=False,
+        whole=False,
+    )
+    assert not timed.delegation.whole
+    assert files_in(tmp_path) == ["wide.int8-dynamic.json", "wide.int8-dynamic.tflite"]
 
 
 def wide_network():
@@ -310,6 +321,55 @@ def test_a_saved_model_serves_pictures_in_another_process(tmp_path, pictures):
     record = json.loads((folder / "assets.extra/model.json").read_text())
     assert record["weights"] == identity.weights_digest(model)
     assert record["preprocess"]["size"] == 64
+
+
+@pytest.fixture(scope="module")
+def grey_network():
+    """A network of one channel, and the record of its pictures."""
+    keras.utils.set_random_seed(0)
+    return LeNet5(weights=None), card("lenet5").preprocess
+
+
+@pytest.mark.parametrize("with_preprocessing", [False, True])
+def test_a_network_of_one_channel_runs_on_colour_pictures(
+    tmp_path, pixels, grey_network, with_preprocessing
+):
+    model, record = grey_network
+    record = dataclasses.replace(record, mean=(0.3,))  # no whole-numbered zero: MUL and ADD
+    (result,) = export_tflite(
+        model, record, tmp_path, verify=False, with_preprocessing=with_preprocessing
+    )
+    grey = np.stack([crop_image(picture, record) for picture in pixels[:2]])
+    runner = Runner(result.file)
+    assert (runner.size, runner.channels, runner.classes) == (32, 1, 10)
+    found = runner(grey if with_preprocessing else normalise(grey, record))
+    np.testing.assert_allclose(found, logits(model, normalise(grey, record)), atol=1e-5)
+    with pytest.raises(ValueError, match=r"\(n, 32, 32, 1\). Received: shape=\(1, 32, 32, 3\)"):
+        runner(np.zeros((1, 32, 32, 3), np.float32))
+
+
+def test_a_saved_model_of_one_channel_takes_grey_pixels_and_any_file(
+    tmp_path, pictures, grey_network
+):
+    import tensorflow as tf
+
+    model, record = grey_network
+    folder = export_saved_model(model, tmp_path / "served", record)
+    signatures = tf.saved_model.load(folder).signatures
+    files = tf.constant([pictures["chelsea.png"].read_bytes()])
+    expected = keras.ops.convert_to_numpy(model(Transform(record)(pictures["chelsea.png"])))
+    found = signatures["encoded"](files=files)["probabilities"]
+    np.testing.assert_allclose(found, expected, atol=0.01)
+    grey = tf.constant(crop_image(pictures["chelsea.png"], record)[None])
+    found = signatures["serving_default"](images=grey)["probabilities"]
+    np.testing.assert_allclose(found, expected, atol=0.01)
+
+
+def test_a_model_of_other_channels_than_its_record_is_refused(tmp_path, grey_network):
+    model, record = grey_network
+    colours = Preprocess(size=record.size)
+    with pytest.raises(ValueError, match=r"3 channels. Received: .*\(None, 32, 32, 1\)"):
+        export_tflite(model, colours, tmp_path, verify=False)
 
 
 def test_a_saved_model_replaces_only_its_like(tmp_path):

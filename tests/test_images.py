@@ -108,6 +108,11 @@ def test_sources_agree(colours, tmp_path):
         np.testing.assert_array_equal(read_image(source), colours)
 
 
+def test_a_grey_array_is_repeated(colours):
+    found = read_image(colours[..., :1])
+    np.testing.assert_array_equal(found, np.repeat(colours[..., :1], 3, axis=-1))
+
+
 def test_image_given_is_left_alone(colours):
     picture = as_picture(colours, "RGB")
     read_image(picture)[:] = 0
@@ -172,8 +177,13 @@ def test_absurdly_large_is_an_error(monkeypatch, tmp_path, factor):
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)],
-    ids=["rank", "dtype", "empty"],
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 3)),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 4, 2), np.uint8),
+    ],
+    ids=["rank", "dtype", "empty", "channels"],
 )
 def test_array_must_be_uint8_rgb(array):
     with pytest.raises(ImageError, match=r"Received: dtype=.*shape="):

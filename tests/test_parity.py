@@ -51,7 +51,8 @@ def target(variant, model):
 def filled(path):
     golden = parity.Golden.read(path)
     variant, _ = resolve(path.stem.partition(".")[0])
-    model = variant.build(input_shape=(None, None, 3), classifier_activation=None)
+    channels = variant.card.preprocess.channels
+    model = variant.build(input_shape=(None, None, channels), classifier_activation=None)
     checkpoint = Checkpoint(path=path, kind="golden", tensors=golden.tensors())
     report = convert.fill(model, checkpoint, target(variant, model))
     return golden, model, report
@@ -74,14 +75,15 @@ def by_family():
 @pytest.mark.parametrize("path", list(by_family()))
 def test_equals_reference(path, double_precision):
     golden, model, report = filled(path)
+    channels = model.input_shape[-1]
     assert report.tensors == len(golden.shapes)
     for size, reference in golden.logits.items():
-        ours = np.asarray(model(parity.pixels(size), training=False))
+        ours = np.asarray(model(parity.pixels(size, channels), training=False))
         assert parity.difference(ours, reference) < parity.TOLERANCE, size
     if golden.features:
         size = next(iter(golden.logits))
         backbone = newnet_tf.features(model, tuple(golden.features))
-        maps = backbone(parity.pixels(size)[:1], training=False)
+        maps = backbone(parity.pixels(size, channels)[:1], training=False)
         for map_, (stride, reference) in zip(maps, golden.features.items(), strict=True):
             ours = np.asarray(map_).mean(axis=(0, 1, 2))
             np.testing.assert_allclose(ours, reference, atol=1e-5, err_msg=f"stride {stride}")

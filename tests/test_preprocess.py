@@ -32,6 +32,7 @@ RECORDS = (
     Preprocess(size=97, crop=0.882, **BACKWARDS),
     Preprocess(size=160, interpolation="bilinear"),
     Preprocess(size=192, crop=1.0),
+    Preprocess(size=64, mean=(0.4,), std=(0.3,)),
 )
 
 
@@ -91,13 +92,13 @@ def test_golden_notices_a_wrong_record(pictures, wrong):
 def test_golden_notices_a_crop_rounded_otherwise(pictures, monkeypatch):
     """0.95 leaves 129 columns and 11 rows over: halves 64.5 -> 64 and 5.5 -> 6, to even."""
     record, name, expected = next(case for case in GOLDEN_CASES if case[0].resize == 235)
-    axis = room._axis
+    axis = room.plan_axis
 
     def floored(side, other, preprocess, minimum):
         plan = axis(side, other, preprocess, minimum)
         return plan._replace(offset=(plan.length - preprocess.size) // 2)
 
-    monkeypatch.setattr(room, "_axis", floored)
+    monkeypatch.setattr(room, "plan_axis", floored)
     found = apply(pictures[name], record)
     assert levels(found[::STRIDE, ::STRIDE], expected, record).max() > 5
 
@@ -105,7 +106,7 @@ def test_golden_notices_a_crop_rounded_otherwise(pictures, monkeypatch):
 @pytest.mark.parametrize("spare", range(12))
 def test_crop_offset_rounds_halves_to_even(spare):
     record = Preprocess(size=100, crop=1.0)
-    plan = room._axis(100 + spare, 100, record, min)
+    plan = room.plan_axis(100 + spare, 100, record, min)
     assert plan.length == 100 + spare
     assert plan.offset == round(spare / 2)
 
@@ -146,7 +147,7 @@ def test_tf_data_equals_host_on_every_kind(files, record):
     import tensorflow as tf
 
     dataset = tf.data.Dataset.from_tensor_slices(list(files.values())).map(tf_function(record))
-    assert dataset.element_spec.shape == (record.size, record.size, 3)
+    assert dataset.element_spec.shape == record.shape
     for (name, data), found in zip(files.items(), dataset.as_numpy_iterator(), strict=True):
         difference = levels(apply(data, record), found, record)
         assert difference.max() < LARGEST, name
@@ -160,6 +161,28 @@ def test_tf_eagerly_on_pixels_equals_host(pictures):
         difference = levels(apply(pixels, RECORDS[0]), found, RECORDS[0])
         assert difference.max() < LARGEST
         assert difference.mean() < MEAN
+
+
+def test_one_channel_is_the_grey_that_pillow_makes(pictures):
+    record = Preprocess(size=90, crop=1.0, mean=(0.4,), std=(0.3,))
+    picture = Image.open(pictures["chelsea.png"]).convert("RGB").crop((0, 0, 90, 90))
+    colours, grey = np.array(picture), np.array(picture.convert("L"))[..., None]
+    for source in (picture, colours, grey):
+        np.testing.assert_array_equal(crop_image(source, record), grey)
+    expected = normalise(grey, record)
+    np.testing.assert_allclose(expected, (grey / 255 - 0.4) / 0.3, atol=1e-5)
+    transform = Transform(record)
+    np.testing.assert_array_equal(transform(grey[None]), expected[None])
+    for source in (colours, grey):
+        np.testing.assert_allclose(transform.tf(source), expected, atol=1e-5)
+
+
+def test_grey_pixels_suit_a_record_of_three_channels(pictures):
+    grey = np.array(Image.open(pictures["chelsea.png"]).convert("L"))[..., None]
+    repeated = np.repeat(grey, 3, axis=-1)
+    transform = Transform(RECORDS[2])
+    np.testing.assert_array_equal(transform(grey), transform(repeated))
+    np.testing.assert_array_equal(transform.tf(grey), transform.tf(repeated))
 
 
 @pytest.mark.parametrize("wrong", [{"interpolation": "bilinear"}, {"crop": 0.879}], ids=str)
@@ -184,12 +207,13 @@ def test_tf_refuses_other_input():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_layers_and_tensors_equal_host(dtype, tmp_path):
+@pytest.mark.parametrize("record", [RECORDS[1], RECORDS[-1]], ids=str)
+def test_layers_and_tensors_equal_host(record, dtype, tmp_path):
     import keras
 
-    record = RECORDS[1]
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 9, 3)).astype(dtype)
-    image = keras.Input((8, 9, 3), dtype=dtype)
+    shape = (8, 9, record.channels)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *shape)).astype(dtype)
+    image = keras.Input(shape, dtype=dtype)
     model = keras.Model(image, [in_graph(image, record), normalise(image, record)])
     model.save(tmp_path / "normalise.keras")
     loaded = keras.models.load_model(tmp_path / "normalise.keras")
@@ -226,8 +250,13 @@ def test_normalise_is_what_it_says():
 
 @pytest.mark.parametrize("shape", [(), (4, 4), (3, 4, 4), (4, 4, 1)])
 def test_normalise_needs_three_channels(shape):
-    with pytest.raises(ValueError, match="Received: shape="):
+    with pytest.raises(ValueError, match=r"shape \(..., 3\). Received: shape="):
         normalise(np.zeros(shape), Preprocess())
+
+
+def test_normalise_needs_one_channel_for_grey():
+    with pytest.raises(ValueError, match=r"shape \(..., 1\). Received: shape=\(4, 4, 3\)"):
+        normalise(np.zeros((4, 4, 3)), RECORDS[-1])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 20000), (20000, 1), (2000, 1), (7, 3000)])
@@ -235,7 +264,7 @@ def test_any_aspect_works_in_bounded_memory(shape):
     record = Preprocess()
     height, width = shape
     for side, other in ((height, width), (width, height)):
-        assert room._axis(side, other, record, min).length <= record.resize * room.LONGEST
+        assert room.plan_axis(side, other, record, min).length <= record.resize * room.LONGEST
     pixels = np.zeros((*shape, 3), np.uint8)
     ramp = np.linspace(0, 250, max(shape))[:, None]
     pixels[...] = ramp[:, None] if height > width else ramp

@@ -86,12 +86,27 @@ def test_a_free_input_needs_a_shape():
     assert cost(model, (8, 4, 3)).macs == 8 * 4 * 3 * 2
 
 
-def test_what_it_cannot_count_is_an_error():
+def test_a_shared_layer_counts_its_parameters_once():
     image = keras.Input((8, 8, 3))
     shared = keras.layers.Conv2D(3, 1, name="shared")
-    with pytest.raises(ValueError, match=r"use each layer once.* layer 'shared'"):
-        cost(keras.Model(image, shared(shared(image))))
-    inner = keras.Model(image, shared(image), name="inner")
+    small = shared(keras.layers.AveragePooling2D(2)(shared(image)))
+    shared(small)  # a use in no model
+    found = cost(keras.Model(image, small))
+    assert found.layers == (LayerCost("shared", "Conv2D", (8, 8, 3), 12, (64 + 16) * 9),)
+
+
+def test_channel_numbers_are_no_parameters():
+    image = keras.Input((8, 8, 3))
+    row = keras.ops.zeros_like(image[0, 0, 0, 0], dtype="int32")
+    numbers = keras.layers.Embedding(1, 3, name="some_index")(row)
+    order = keras.ops.cast(numbers, "int32")
+    found = cost(keras.Model(image, keras.ops.take(image, order, axis=-1)))
+    assert (found.params, found.statistics) == (0, 3)
+
+
+def test_what_it_cannot_count_is_an_error():
+    image = keras.Input((8, 8, 3))
+    inner = keras.Model(image, keras.layers.Conv2D(3, 1)(image), name="inner")
     outer = keras.Input((8, 8, 3))
     with pytest.raises(ValueError, match=r"hold no model as a layer.* layer 'inner'"):
         cost(keras.Model(outer, inner(outer)))
@@ -153,6 +168,13 @@ def test_each_round_runs_every_file_once(files, monkeypatch):
     assert len(rounds) == 25
     assert {"".join(sorted(order)) for order in rounds} == {"abc"}
     assert len(set(rounds)) > 3  # in shuffled order
+
+
+def test_the_time_left_follows_from_the_time_taken(monkeypatch):
+    monkeypatch.setattr(latency.time, "monotonic", lambda: 130.0)
+    assert latency.time_left(100.0, 3, 9) == "60 s left"
+    assert latency.time_left(100.0, 1, 21) == "10 min left"
+    assert latency.time_left(100.0, 5, 5) == "0 s left"
 
 
 def test_untrained_networks_say_so_in_the_table(files, tmp_path):

@@ -170,6 +170,19 @@ def test_constructors_are_proper_functions():
             assert word in constructor.__doc__
 
 
+def test_classes_and_channels_are_the_card_s():
+    """A card says how many; constructors, `create`, errors and docstrings follow."""
+    model = newnet_tf.create("lenet5")
+    assert (model.input_shape, model.output_shape) == ((None, 32, 32, 1), (None, 10))
+    assert newnet_tf.create("lenet5", classes=26).output_shape == (None, 26)
+    assert inspect.signature(applications.LeNet5).parameters["classes"].default == 10
+    assert inspect.signature(applications.NewNetSmall).parameters["classes"].default == 1000
+    assert "(None, 10)" in applications.LeNet5.__doc__
+    assert "(height, width, 1)" in applications.LeNet5.__doc__
+    with pytest.raises(ValueError, match=r"\(height, width, 1\).*Received: .*\(32, 32, 3\)"):
+        newnet_tf.create("lenet5", input_shape=(32, 32, 3))
+
+
 def test_stub_file_is_fresh():
     from tools.make_stubs import stubs
 

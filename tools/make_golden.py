@@ -52,8 +52,8 @@ def multiply_adds(model, x):
     return sum(counts)
 
 
-def pictures(size):
-    return torch.from_numpy(parity.pixels(size)).permute(0, 3, 1, 2).double()
+def pictures(size, channels):
+    return torch.from_numpy(parity.pixels(size, channels)).permute(0, 3, 1, 2).double()
 
 
 @torch.inference_mode()
@@ -67,7 +67,8 @@ def make(reference):
 
     def calibrate(norm, inputs, name):
         module = parity.module_of(names[f"{name}.running_var"])
-        scales[module] = float(inputs[0].var(dim=(0, 2, 3), unbiased=False).mean())
+        scale = float(inputs[0].var(dim=(0, 2, 3), unbiased=False).mean())
+        scales[module] = float(f"{scale:.3g}")  # three digits will do and keep files small
         fill(state, names, scales, lambda n: n in (f"{name}.running_mean", f"{name}.running_var"))
 
     hooks = [
@@ -75,21 +76,22 @@ def make(reference):
         for name, module in model.named_modules()
         if isinstance(module, nn.BatchNorm2d)
     ]
-    side = reference.side
-    logits = {side: model(pictures(side)).float().numpy()}
+    side, channels = reference.side, reference.channels
+    logits = {side: model(pictures(side, channels)).float().numpy()}
     for hook in hooks:
         hook.remove()
     if reference.odd:
-        logits[reference.odd] = model(pictures(reference.odd)).float().numpy()
+        logits[reference.odd] = model(pictures(reference.odd, channels)).float().numpy()
     features = {}
     if hasattr(model, "forward_intermediates"):
-        for map_ in model.forward_intermediates(pictures(side)[:1], intermediates_only=True):
+        first = pictures(side, channels)[:1]
+        for map_ in model.forward_intermediates(first, intermediates_only=True):
             stride = 2 ** round(math.log2(side / map_.shape[-1]))
             features[stride] = map_.mean(dim=(0, 2, 3)).float().numpy()
     return parity.Golden(
         reference=reference.what,
         params=sum(p.numel() for p in model.parameters()),
-        macs=multiply_adds(model, pictures(side)),
+        macs=multiply_adds(model, pictures(side, channels)),
         shapes={published: tuple(state[name].shape) for name, published in names.items()},
         scales=scales,
         logits=logits,

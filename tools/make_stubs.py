@@ -33,7 +33,7 @@ def {variant.name}(
     input_tensor: Any = None,
     input_shape: tuple[int | None, int | None, int] | None = None,
     pooling: str | None = None,
-    classes: int = 1000,
+    classes: int = {variant.card.classes},
     classifier_activation: Any = "softmax",
     name: str = "{variant.card.name}",
 ) -> keras.Model: ...

@@ -1,10 +1,12 @@
 """Measures what `newnet_tf/results` holds, except latency (`newnet benchmark --record`).
 
     python tools/measure.py cost                         # parameters and multiply-adds of all
-    python tools/measure.py parity                       # distance from the references
+    python tools/measure.py parity [--only 'vgg*']       # distance from the references
     python tools/measure.py accuracy --samples DIR [--mobilenet FILE]
     python tools/measure.py quantisation --samples DIR
     python tools/measure.py probe --flowers DIR [--mobilenet FILE] [--gluon FILE]
+
+`parity` runs under Keras' other backends too, in float32: KERAS_BACKEND=jax or torch before it.
 
 `--samples` is a folder of ImageNet pictures named `<wnid>_<name>.JPEG` (e.g. the 500 of
 EliSchwartz/imagenet-sample-images at a short side of 256), `--flowers` one of five folders of
@@ -15,12 +17,13 @@ backbone. Their accuracy is no published accuracy: such samples are mostly train
 import argparse
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
 
 import newnet_tf
-from newnet_tf import evaluation, results, zoo
+from newnet_tf import blocks, evaluation, results, zoo
 from newnet_tf.data.folder import labelled_files
 from newnet_tf.data.images import read_image
 from newnet_tf.data.preprocess import apply
@@ -48,8 +51,10 @@ def measure_cost(arguments):
 
 
 def measure_parity(arguments):
-    rows = []
-    for path in sorted(GOLDEN.glob("*.npz")):
+    """Each network is a row as soon as it is measured, so that an ended run loses nothing."""
+    backend = keras.backend.backend()
+    policies = ("float64", "float32") if backend == "tensorflow" else ("float32",)
+    for path in sorted(GOLDEN.glob(f"{arguments.only}.npz")):
         if path.stem == "preprocess":
             continue
         golden = parity.Golden.read(path)
@@ -58,22 +63,26 @@ def measure_parity(arguments):
         if not variant.family.namings(variant.row):
             continue  # no published implementation to be far from; tests compare it all the same
         native = variant.family.namings(variant.row)[0].name
-        row = {"model": name, "naming": naming or native, "reference": golden.reference}
-        for policy in ("float64", "float32"):
+        row = {"model": name, "naming": naming or native, "backend": backend}
+        row["reference"] = golden.reference
+        for policy in policies:
             keras.config.set_dtype_policy(policy)
-            row[policy] = _distance(variant, path, golden)
+            row[policy] = distance(variant, path, golden)
         print(row, flush=True)
-        rows.append(row)
-    results.record("parity", rows, ("model", "naming"))
+        results.record("parity", [row], ("model", "naming", "backend"))
 
 
-def _distance(variant, path, golden) -> float:
+def distance(variant, path, golden) -> float:
     """Largest difference over all sides, in spreads of the reference's two answers."""
-    model = variant.build(input_shape=(None, None, 3), classifier_activation=None)
+    with mock.patch.object(blocks, "_initializer", return_value="zeros"):  # quick under JAX
+        channels = variant.card.preprocess.channels
+        model = variant.build(input_shape=(None, None, channels), classifier_activation=None)
     checkpoint = Checkpoint(path=path, kind="golden", tensors=golden.tensors())
     convert.fill(model, checkpoint, variant.target())
+    is_compiled = keras.backend.backend() == "jax"  # which compiles every operation by itself else
+    call = (lambda x: model.predict(x, verbose=0)) if is_compiled else (lambda x: _call(model, x))
     return max(
-        parity.difference(np.asarray(model(parity.pixels(size), training=False)), reference)
+        parity.difference(call(parity.pixels(size, channels)), reference)
         for size, reference in golden.logits.items()
     )
 
@@ -174,6 +183,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=["cost", "parity", "accuracy", "quantisation", "probe"])
+    parser.add_argument("--only", default="*", help="pattern of networks, for parity")
     for name in ("samples", "flowers", "mobilenet", "gluon"):
         parser.add_argument(f"--{name}")
     arguments = parser.parse_args()

@@ -4,7 +4,8 @@ Real, Aggarwal, Huang, Le: "Regularized Evolution for Image Classifier Architect
 arXiv 1802.01548. The authors' TensorFlow code (tensorflow/tpu, amoeba_net; Apache-2.0) gives the cells
 that we follow, without the training-time auxiliary head and drop path; it has no weights. What
 differs here: of an odd width a halved map's second convolution takes the larger half, where that
-code demands an even one, which the stem of the mobile network does not have.
+code demands an even one, which the stems of these networks do not have. The paper does not say how
+many filters the large network's first convolution has: that code's 32 give the printed figures.
 """
 
 from newnet_tf import cells
@@ -63,7 +64,7 @@ AmoebaNetA = FAMILY.variant(
 )
 AmoebaNetALarge = FAMILY.variant(
     "AmoebaNetALarge",
-    Row(stem=96, filters=190, depths=(6, 6, 6)),  # paper, table 2: N = 6, F = 190
+    Row(stem=32, filters=190, depths=(6, 6, 6)),  # paper, table 2: N = 6, F = 190
     Card(
         name="amoebanet_a_large",
         title="AmoebaNet-A (N = 6, F = 190), large",
@@ -76,6 +77,7 @@ AmoebaNetALarge = FAMILY.variant(
             macs=23.1,
             size=331,
         ),
-        notes="No public weights exist.",
+        notes="No public weights exist, and no implementation but the authors' own for TPUs; "
+        "parameters and multiply-adds agree with the paper's.",
     ),
 )

@@ -109,6 +109,6 @@ DARTS = FAMILY.variant(
         notes="The talk prints the figures of the paper's first version, 4.9M parameters and 0.60G "
         "multiply-adds; the published network has 4.7M and, convolutions and classifier counted, "
         "0.53G. No weights are on a public hub; pass a checkpoint file with pytorchcv's names as "
-        "`weights`. No TFLite export: XNNPACK leaves its max pools out.",
+        "`weights`.",
     ),
 )

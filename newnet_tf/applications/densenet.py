@@ -25,23 +25,18 @@ class Row:
     depths: tuple[int, ...]
 
 
-def _norm_act(x, *, name):
-    x = blocks.norm(x, style=TORCH, name=f"{name}_bn")
-    return blocks.activation(x, "relu", name=f"{name}_act")
-
-
 def dense_layer(x, *, name: str):
     """Batch norm, ReLU, 1x1, batch norm, ReLU, 3x3, joined to its input."""
-    y = _norm_act(x, name=f"{name}_1")
+    y = blocks.norm_act(x, style=TORCH, name=f"{name}_1")
     y = blocks.conv(y, BOTTLENECK * GROWTH, style=TORCH, name=f"{name}_1_conv")
-    y = _norm_act(y, name=f"{name}_2")
+    y = blocks.norm_act(y, style=TORCH, name=f"{name}_2")
     y = blocks.conv(y, GROWTH, 3, style=TORCH, name=f"{name}_2_conv")
     return keras.layers.Concatenate(name=f"{name}_join")([x, y])
 
 
 def transition(x, *, name: str):
     """Batch norm, ReLU, 1x1 to half of the channels, average pooling."""
-    x = _norm_act(x, name=name)
+    x = blocks.norm_act(x, style=TORCH, name=name)
     x = blocks.conv(x, x.shape[-1] // 2, style=TORCH, name=f"{name}_conv")
     return pools.average_pool(x, 2, 2, name=f"{name}_pool")
 
@@ -56,7 +51,7 @@ def build(x, row: Row):
             x = transition(x, name=f"transition{b - 1}")
         for n in range(depth):
             x = dense_layer(x, name=f"block{b}_{n}")
-    return blocks.feature(_norm_act(x, name="final"), 32)
+    return blocks.feature(blocks.norm_act(x, style=TORCH, name="final"), 32)
 
 
 def top(x, row: Row, classes: int):

@@ -184,6 +184,5 @@ GhostNet100 = FAMILY.variant(
                 preprocess=Preprocess(),
             ),
         ),
-        notes="No int8-full export: XNNPACK fails to take the quantised file.",
     ),
 )

@@ -5,8 +5,8 @@ Vision", arXiv 1512.00567 (tensorflow/models, Apache-2.0). Follows timm, after t
 (BSD-3-Clause): batch-norm epsilon 1e-3, average pooling counts its padding, and no auxiliary head,
 which inference has no use for. What differs here: the head is the zoo's.
 
-Inception-V4 and Inception-ResNet-V2 are written in this file's words: a mixed block is a tuple of
-branches side by side, a branch a tuple of steps.
+Inception-V4, Inception-ResNet-V2 and PolyNet are written in this file's words: a mixed block is a
+tuple of branches side by side, a branch a tuple of steps.
 """
 
 import dataclasses
@@ -22,13 +22,15 @@ from newnet_tf.variants import Family
 
 MINIMUM = 75
 PADDED = Style(padding="same", eps=1e-3, momentum=0.9)
-BARE = dataclasses.replace(PADDED, padding="valid")
 PREPROCESS = Preprocess(size=299, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Convolution, batch norm, ReLU, called as in timm; `bare` or at stride 2 nothing is padded."""
+    """Convolution, batch norm, ReLU, called as in timm (PolyNet: as in pytorchcv).
+
+    `bare` or at stride 2 nothing is padded.
+    """
 
     name: str
     filters: int
@@ -58,9 +60,10 @@ Branch = tuple[Unit | Pool | Fork, ...]
 Mixed = tuple[Branch, ...]
 
 
-def unit(x, step: Unit, name: str):
+def unit(x, step: Unit, name: str, style: Style = PADDED):
     """Applies one unit, in layers that begin with `name` and its own."""
-    style = BARE if step.bare or step.stride == 2 else PADDED
+    if step.bare or step.stride == 2:
+        style = dataclasses.replace(style, padding="valid")
     options = {"act": "relu", "style": style, "name": part(name, step)}
     return blocks.conv_bn_act(x, step.filters, step.kernel, step.stride, **options)
 
@@ -70,9 +73,9 @@ def part(name: str, step: Unit) -> str:
     return f"{name}_{step.name}".replace(".", "_")
 
 
-def mixed(x, branches: Mixed, name: str):
+def mixed(x, branches: Mixed, name: str, style: Style = PADDED):
     """Applies all branches to `x` and joins what they give."""
-    maps = [_branch(x, branch, f"{name}_{i}", name) for i, branch in enumerate(branches)]
+    maps = [_branch(x, branch, f"{name}_{i}", name, style) for i, branch in enumerate(branches)]
     return _join(maps, name)
 
 
@@ -93,12 +96,12 @@ def _join(maps, name: str):
     return keras.layers.Concatenate(name=f"{name}_join")(maps)
 
 
-def _branch(x, branch: Branch, place: str, name: str):
+def _branch(x, branch: Branch, place: str, name: str, style: Style):
     for step in branch:
         if isinstance(step, Unit):
-            x = unit(x, step, name)
+            x = unit(x, step, name, style)
         elif isinstance(step, Fork):
-            x = _join([unit(x, forked, name) for forked in step.units], place)
+            x = _join([unit(x, forked, name, style) for forked in step.units], place)
         else:
             x = _pool(x, step, f"{place}_pool")
     return x

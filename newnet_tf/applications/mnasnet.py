@@ -1,9 +1,15 @@
-"""MnasNet-B1 and MnasNet-A1.
+"""MnasNet-B1, MnasNet-A1 and a reconstruction of MnasNet-A2.
 
 Tan et al.: "MnasNet: Platform-Aware Neural Architecture Search for Mobile", arXiv 1807.11626;
 Google's code (tensorflow/tpu, `models/official/mnasnet`) is under Apache-2.0. B1 is the network without
 squeeze-and-excitation, A1 that with it; definition, names and weights are timm's (`mnasnet_100`,
 `semnasnet_100`: symmetric padding, batch-norm epsilon 1e-5). What differs here: the zoo's head.
+
+The paper prints A2's accuracy, parameters and multiply-adds, and no network; none is published. Many
+tables of its search space give those figures. The one here is assumed: A1 with the operators of its
+stages as they are (kernels, expansions, squeeze-and-excitation), every width from 40 channels on the
+largest that the space has, 1.25 of MobileNetV2's, and within one block of MobileNetV2's depths those
+that meet the printed 4.8M and 340M: 4.79M and 340.4M.
 """
 
 from dataclasses import dataclass
@@ -32,6 +38,15 @@ A1 = (  # paper, figure 7
     Stage(112, 2, 1, squeeze=0.25),
     Stage(160, 3, 2, kernel=5, squeeze=0.25),
     Stage(320, 1, 1),
+)
+A2 = (  # assumed
+    Stage(16, 1, 1, expansion=None),
+    Stage(24, 1, 2),
+    Stage(40, 4, 2, expansion=3, kernel=5, squeeze=0.25),
+    Stage(80, 4, 2),
+    Stage(120, 2, 1, squeeze=0.25),
+    Stage(200, 3, 2, kernel=5, squeeze=0.25),
+    Stage(400, 1, 1),
 )
 
 
@@ -63,22 +78,30 @@ FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1
 preprocess_input = FAMILY.preprocess_input()
 
 
-def _mnasnet(letter: str, timm: str, table: tuple[Stage, ...], claim: Claim):
-    weights = Weights(
+RECONSTRUCTED = (
+    "A reconstruction: the paper prints figures and no network. A1's operators, with widths and depths "
+    "of the paper's search space that meet the printed parameters and multiply-adds. No weights exist."
+)
+
+
+def _timm(name: str) -> Weights:
+    return Weights(
         tag="rmsp_in1k",
-        sources=(Hub(repo=f"timm/{timm}.rmsp_in1k"),),
+        sources=(Hub(repo=f"timm/{name}.rmsp_in1k"),),
         licence="Apache-2.0",
         origin="Ross Wightman (timm)",
         preprocess=Preprocess(),
     )
+
+
+def _mnasnet(letter: str, table: tuple[Stage, ...], claim: Claim, weights=(), notes: str = ""):
     name, title = f"mnasnet_{letter.lower()}", f"MnasNet-{letter}"
-    card = Card(name=name, title=title, claim=claim, weights=(weights,))
+    card = Card(name=name, title=title, claim=claim, weights=weights, notes=notes)
     return FAMILY.variant(f"MnasNet{letter}", Row(table), card)
 
 
 MnasNetB1 = _mnasnet(
     "B1",
-    "mnasnet_100",
     B1,
     Claim(
         source="DEVIEW 2019 talk, table of NAS models",
@@ -87,10 +110,10 @@ MnasNetB1 = _mnasnet(
         params=4.2,
         macs=0.32,
     ),
+    (_timm("mnasnet_100"),),
 )
 MnasNetA1 = _mnasnet(
     "A1",
-    "semnasnet_100",
     A1,
     Claim(
         source="arXiv 1807.11626, table 1",
@@ -99,4 +122,17 @@ MnasNetA1 = _mnasnet(
         params=3.9,
         macs=0.312,
     ),
+    (_timm("semnasnet_100"),),
+)
+MnasNetA2 = _mnasnet(
+    "A2",
+    A2,
+    Claim(
+        source="DEVIEW 2019 talk, table of NAS models",
+        top1_error=24.4,
+        top5_error=7.3,
+        params=4.8,
+        macs=0.34,
+    ),
+    notes=RECONSTRUCTED,
 )

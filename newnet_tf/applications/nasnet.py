@@ -48,12 +48,11 @@ def build(x, row: Row):
 
 
 def timm_names(row: Row) -> dict[str, str]:
-    """Our layer name to timm's module name."""
-    prefixes, cell = ["cell_stem_0", "cell_stem_1"], 0
+    """Our layer name to timm's module name, and pretrainedmodels', whose stages count in sixes."""
+    prefixes = ["cell_stem_0", "cell_stem_1"]
     for stage, depth in enumerate(row.depths):
         prefixes += [f"reduction_cell_{stage - 1}"] * (stage > 0)
-        prefixes += [f"cell_{cell + i}" for i in range(depth)]
-        cell += depth
+        prefixes += [f"cell_{6 * stage + i}" for i in range(depth)]
     ends = {"stem": "conv0", "classifier": "last_linear"}
     return cells.network_names(row, NORMAL, REDUCTION, TIMM, prefixes, **ends)
 
@@ -92,7 +91,7 @@ NASNetAMobile = FAMILY.variant(
             macs=0.56,
         ),
         notes="No weights are on a public hub; pass a checkpoint file with pytorchcv's or "
-        "pretrainedmodels' names as `weights`. No TFLite export: XNNPACK leaves its five-fold concatenations out.",
+        "pretrainedmodels' names as `weights`.",
     ),
 )
 NASNetALarge = FAMILY.variant(

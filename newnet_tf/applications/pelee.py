@@ -126,7 +126,6 @@ Pelee = FAMILY.variant(
             params=2.8,
             macs=0.51,
         ),
-        notes="No weights are on a public hub; pass pytorchcv's checkpoint file as `weights`. No "
-        "int8-full export: XNNPACK leaves its average pooling out.",
+        notes="No weights are on a public hub; pass pytorchcv's checkpoint file as `weights`.",
     ),
 )

@@ -56,9 +56,7 @@ def _unit(x, filters: int, stride: int, groups: tuple[int, int], name: str):
     x = blocks.conv_bn_act(
         x, inner, act="relu", groups=groups[0], style=TORCH, name=f"{name}_reduce"
     )
-    run = inner // groups[1]
-    runs = [x[..., start : start + run] for start in range(0, inner, run)]
-    x = blocks.channel_shuffle(runs, name=f"{name}_shuffle")
+    x = blocks.channel_shuffle(x, groups[1], name=f"{name}_shuffle")
     x = blocks.depthwise_bn_act(x, 3, stride, act="linear", style=TORCH, name=f"{name}_depthwise")
     grouped = {"groups": groups[1], "style": TORCH, "name": f"{name}_expand"}
     if stride == 1:
@@ -94,10 +92,7 @@ def namings(row: Row) -> tuple[Naming, ...]:
 FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1707.01083")
 preprocess_input = FAMILY.preprocess_input()
 
-FILE = (
-    "No weights are on a public hub; pass pytorchcv's checkpoint file as `weights`. No int8-full "
-    "export: XNNPACK leaves its average pooling out."
-)
+FILE = "No weights are on a public hub; pass pytorchcv's checkpoint file as `weights`."
 
 
 def _v1(width: float, claim: Claim):

@@ -13,6 +13,7 @@ from newnet_tf import blocks, pools
 from newnet_tf.blocks import TORCH
 from newnet_tf.cards import Card, Claim, Naming
 from newnet_tf.data.labels import decode_predictions as decode_predictions
+from newnet_tf.lazy import keras
 from newnet_tf.variants import Family
 
 DEPTHS = (4, 8, 4)
@@ -55,7 +56,8 @@ def _unit(x, filters: int, stride: int, name: str):
     x = blocks.conv_bn_act(x, half, act="relu", style=TORCH, name=f"{name}_expand")
     x = blocks.depthwise_bn_act(x, 3, stride, act="linear", style=TORCH, name=f"{name}_depthwise")
     x = blocks.conv_bn_act(x, half, act="relu", style=TORCH, name=f"{name}_project")
-    return blocks.channel_shuffle([kept, x], name=f"{name}_shuffle")
+    x = keras.layers.Concatenate(name=f"{name}_join")([kept, x])
+    return blocks.channel_shuffle(x, 2, name=f"{name}_shuffle")
 
 
 def torchvision_names() -> dict[str, str]:

@@ -39,9 +39,9 @@ class Row:
     final: tuple[int, int] = (1536, 2048)
 
 
-def separable(x, filters: int, *, name: str):
+def separable(x, filters: int, stride: int = 1, *, name: str):
     """Depthwise 3x3 and 1x1 with nothing between, batch norm."""
-    x = blocks.depthwise(x, 3, style=TORCH, name=f"{name}_depthwise")
+    x = blocks.depthwise(x, 3, stride, style=TORCH, name=f"{name}_depthwise")
     return blocks.conv_bn_act(x, filters, act="linear", style=TORCH, name=name)
 
 
@@ -131,7 +131,7 @@ Xception = FAMILY.variant(
         ),
         notes=(
             "No weights are on a public hub; pass a checkpoint file (timm's `legacy_xception`, "
-            "Apache-2.0) as `weights`. No int8-full export: XNNPACK leaves its standing ReLUs out."
+            "Apache-2.0) as `weights`."
         ),
     ),
 )

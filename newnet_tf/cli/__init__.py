@@ -18,7 +18,10 @@ COMMANDS = {
     "convert": ("convert", "turn a checkpoint into a file that newnet_tf and Keras load"),
     "export": ("export", "write TFLite files or a SavedModel, verified"),
     "verify": ("export", "compare TFLite files with the Keras model they came from"),
+    "data": ("data", "prepare data sets, look at augmented pictures, time the pipelines"),
     "benchmark": ("benchmark", "time networks side by side on this CPU"),
+    "profile": ("profile", "tell what each operator of a network costs on this CPU"),
+    "report": ("report", "draw claimed accuracy against cost: the talk's argument on one page"),
     "demo": ("demo", "the whole way once: classify, export, verify, time, report"),
 }
 

@@ -1,66 +1,94 @@
 """`newnet benchmark`: networks side by side on this CPU, in one interleaved run."""
 
-from collections.abc import Sequence
+import argparse
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from newnet_tf import zoo
-from newnet_tf.cli import models, tables
+from newnet_tf.cli import models, tables, talk
 from newnet_tf.deploy import recipes
+from newnet_tf.profiling import peers
 
-PEERS = "keras:MobileNet, keras:MobileNetV2, keras:EfficientNetB0"
+PEERS = ", ".join(peers.PEERS)
+BASELINE = "keras:EfficientNetB0"
 NOISE_PICTURES = 8
 
 
 def arguments_benchmark(parser):
     parser.add_argument(
-        "models", nargs="+", help=f"networks, patterns ('rexnet_*'), {PEERS}, or .tflite files"
+        "models",
+        nargs="*",
+        help=f"networks, patterns ('rexnet_*'), {PEERS}, or .tflite files",
     )
     parser.add_argument(
-        "--precision", default="fp32", help=f"among {','.join(recipes.PRECISIONS)}; default: fp32"
+        "--table",
+        action="append",
+        default=[],
+        metavar="TABLE",
+        help=f"all networks of the talk's tables, among {','.join(talk.TABLES)}; light brings nas "
+        "and new along; repeat it or join names by commas",
     )
-    parser.add_argument("--threads", default="1", help="such as 1,2; default: 1")
+    parser.add_argument(
+        "--precision",
+        help=f"among {','.join(recipes.PRECISIONS)}; default: fp32, with --table fp32,int8-full",
+    )
+    parser.add_argument("--threads", help="such as 1,2; default: 1, with --table 1,2")
     parser.add_argument("--rounds", type=int, default=50, help="timed runs of each; default: 50")
     parser.add_argument(
-        "--baseline", help="model that ratios are taken to, in the same precision; default: first"
+        "--baseline",
+        help="model that ratios are taken to, in the same precision; measured too; default: the "
+        f"first, with --table {BASELINE}",
     )
     parser.add_argument("-o", "--output-dir", type=Path, default=Path("build/benchmark"))
     parser.add_argument("--fresh", action="store_true", help="make the files anew")
     parser.add_argument(
-        "--record", action="store_true", help="write the table newnet_tf/results/latency.csv"
+        "--record",
+        action=argparse.BooleanOptionalAction,
+        help="write the table newnet_tf/results/latency.csv; default: with --table only",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.epilog = (
         "Networks are built with random weights: their files are for timing only. All files of a\n"
-        "precision are loaded together and run in turn, so ratios hold where single times do not."
+        "precision are loaded together and run in turn, so ratios hold where single times do not.\n"
+        "Files are kept: a run that was broken off goes on where it stopped. A file that XNNPACK\n"
+        "takes in part is timed all the same; the columns partitions and outside say so."
     )
 
 
 def run_benchmark(arguments):
     from newnet_tf.profiling import latency
 
-    precisions = arguments.precision.split(",")
+    wanted = _tables(arguments.table)
+    if not arguments.models and not wanted:
+        raise ValueError("`models` or --table must name something to time. Received: neither")
+    precisions = (arguments.precision or ("fp32,int8-full" if wanted else "fp32")).split(",")
     recipes.check_options(precisions, "float32", False, "logits")
-    threads = [int(count) for count in arguments.threads.split(",")]
+    threads = [int(n) for n in (arguments.threads or ("1,2" if wanted else "1")).split(",")]
     given = [name for name in arguments.models if name.endswith(".tflite")]
-    names = _names(name for name in arguments.models if name not in given)
+    names = _names([*(n for n in arguments.models if n not in given), *_rows(wanted)])
+    baseline = arguments.baseline or (BASELINE if wanted else next(iter(names), None))
+    names = _names([*names, baseline]) if names else []
     with models.no_warnings():
-        files = untrained_files(names, precisions, arguments.output_dir, arguments.fresh)
+        files, refused = _exported(names, precisions, arguments.output_dir, arguments.fresh)
     rows = []
     for precision in precisions:
-        batch = {name: files[name, precision] for name in names}
-        baseline = arguments.baseline or (names[0] if names else None)
-        rows += (
-            latency.measure(batch, threads, arguments.rounds, baseline=baseline) if batch else []
-        )
+        batch = {name: files[name, precision] for name in names if (name, precision) in files}
+        base = baseline if baseline in batch else None
+        if batch:
+            rows += latency.measure(batch, threads, arguments.rounds, baseline=base)
     if given:
         rows += latency.measure({Path(f).stem: f for f in given}, threads, arguments.rounds)
-    if arguments.record:
+    if rows and (wanted if arguments.record is None else arguments.record):
         models.note(f"wrote {latency.record(rows)}")
     lines = [line(row) for row in rows]
     print(tables.to_json(lines) if arguments.json else tables.table(lines, right=NUMBERS))
+    for (name, precision), reason in refused.items():
+        models.note(f"not measured: {name} {precision}: {reason}")
+    return 1 if refused else 0
 
 
-NUMBERS = ("threads", "median ms", "spread ms", "ratio", "MB")
+NUMBERS = ("threads", "median ms", "spread ms", "ratio", "MB", "partitions", "outside")
 
 
 def line(row) -> dict:
@@ -74,6 +102,7 @@ def line(row) -> dict:
         "ratio": f"{row.ratio:.2f}" if row.ratio else "",
         "MB": f"{row.size_mb:.2f}",
         "partitions": row.partitions,
+        "outside": row.outside,
         "weights": row.weights,
     }
 
@@ -84,23 +113,28 @@ def untrained_files(
     """Exports networks with seeded random weights; files of an unchanged recipe are kept.
 
     Returns:
-        {(name, precision): file}; the recipes say "timing only".
+        {(name, precision): file}; the recipes say "timing only". A file that XNNPACK takes in part
+        is among them.
+
+    Raises:
+        ExportError, ModelFileError: where a file comes out wrong or cannot be run.
     """
     import numpy as np
 
     from newnet_tf.deploy import export_tflite
-    from newnet_tf.profiling.peers import peer
+    from newnet_tf.profiling.untrained import settle
 
     keras = models.start_keras()
     noise = np.random.RandomState(0).randint(0, 256, (NOISE_PICTURES, 256, 256, 3), np.uint8)
     files = {}
     for name in names:
         if name.startswith("keras:"):
-            model, record = peer(name)
+            model, record = peers.peer(name)
         else:
             keras.utils.set_random_seed(0)
             variant, _ = zoo.resolve(name)
             model, record = variant.build(classifier_activation=None), variant.card.preprocess
+        settle(model, record)
         results = export_tflite(
             model,
             record,
@@ -110,17 +144,61 @@ def untrained_files(
             calibration=list(noise),
             verify=False,
             fresh=fresh,
+            whole=False,
         )
         files |= {(name, result.recipe.precision): result.file for result in results}
     return files
 
 
-def _names(patterns) -> list[str]:
+def _exported(names: Sequence[str], precisions: Sequence[str], folder: Path, fresh: bool):
+    """Returns the files as `untrained_files` does, and {(name, precision): why there is none}."""
+    from newnet_tf.deploy import ExportError, ModelFileError
+    from newnet_tf.profiling.latency import time_left
+
+    files, refused, begun = {}, {}, time.monotonic()
+    for number, name in enumerate(names, 1):
+        try:
+            files |= untrained_files([name], precisions, folder, fresh)
+        except (ExportError, ModelFileError):  # of several precisions only some may be at fault
+            for precision in precisions:
+                try:
+                    files |= untrained_files([name], [precision], folder, fresh)
+                except (ExportError, ModelFileError) as error:
+                    refused[name, precision] = f"{error}"
+        models.note(f"{number} of {len(names)} networks, {time_left(begun, number, len(names))}")
+    return files, refused
+
+
+def _tables(given: Iterable[str]) -> list[str]:
+    """Returns the talk's tables that the options mean; `light` brings `nas` and `new` along."""
+    found = {}
+    for name in (name for option in given for name in option.split(",")):
+        if name not in talk.TABLES:
+            raise ValueError(f"--table must be among {tuple(talk.TABLES)}. Received: {name!r}")
+        found |= dict.fromkeys(("new", "light", "nas") if name == "light" else (name,))
+    return list(found)
+
+
+def _rows(wanted: Iterable[str]) -> list[str]:
+    cards = [zoo.card(name) for name in zoo.list_models()]
+    return [card.name for table in wanted for card in talk.members(cards, table)]
+
+
+def _names(patterns: Iterable[str]) -> list[str]:
+    """Returns the names that patterns and names mean, each once.
+
+    Raises:
+        ValueError: for a pattern that matches nothing, or an unknown name.
+    """
     found = {}
     for pattern in patterns:
-        is_pattern = "*" in pattern
-        matched = zoo.list_models(pattern) if is_pattern else [pattern]
-        if is_pattern and not matched:
+        matched = zoo.list_models(pattern) if "*" in pattern else [pattern]
+        if not matched:
             raise ValueError(f"a pattern must match a network. Received: {pattern!r}")
+        for name in matched:
+            if name.startswith("keras:") and name not in peers.PEERS:
+                raise ValueError(f"a peer must be among {PEERS}. Received: {name!r}")
+            if not name.startswith("keras:"):
+                zoo.resolve(name)
         found |= dict.fromkeys(matched)
     return list(found)

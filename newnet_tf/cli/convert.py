@@ -34,9 +34,10 @@ def run_convert(arguments):
     variant, _ = zoo.resolve(arguments.model)
     read = checkpoint.read(arguments.file)
     others = (v.target for v in zoo.REGISTRY.values() if v is not variant)
-    classes = arguments.classes or convert.classes_in(read, variant.target()) or 1000
+    target = variant.target()
+    classes = arguments.classes or convert.classes_in(read, target) or variant.card.classes
     model = variant.build(include_top=not arguments.no_head, classes=classes)
-    report = convert.fill(model, read, variant.target(), others=others, fresh_classifier=False)
+    report = convert.fill(model, read, target, others=others, fresh_classifier=False)
     weights.save(model, arguments.output)
     done = {
         "model": variant.card.name,

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from newnet_tf import zoo
-from newnet_tf.cli import benchmark, models, report, tables
+from newnet_tf.cli import benchmark, models, pages, tables
 from newnet_tf.deploy import recipes
 
 TRAINED = "efficientnet_lite0"
@@ -118,6 +118,7 @@ def _line(row, results) -> dict:
 
 def _write_report(path: Path, picture: Path, top, answers, lines, rows) -> Path:
     from newnet_tf import results
+    from newnet_tf.cli import plots
 
     card = zoo.card(TRAINED)
     points = [
@@ -130,6 +131,7 @@ def _write_report(path: Path, picture: Path, top, answers, lines, rows) -> Path:
         for row in rows
     ]
     weights = card.weights[0]
+    bars, chart = plots.svg(plots.bars(top)), plots.svg(plots.size_and_latency(points))
     sections = [
         "<h1>From a checkpoint to a phone</h1>",
         (
@@ -138,16 +140,16 @@ def _write_report(path: Path, picture: Path, top, answers, lines, rows) -> Path:
             "Keras model and timed on this CPU, beside networks that have no weights here.</p>"
         ),
         "<h2>What it sees</h2>",
-        report.answer(picture, top, f"{card.title} in Keras, five best of 1,000 classes."),
+        pages.answer(picture, bars, f"{card.title} in Keras, five best of 1,000 classes."),
         "<h2>What each exported file answers</h2>",
-        report.table(answers),
+        pages.table(answers),
         (
             "<p class=\"small\">Cosine: between the file's logits and the Keras model's over real "
             "pictures, each less its mean. A file outside its precision's tolerance is not written.</p>"
         ),
         "<h2>Size and latency</h2>",
-        report.size_and_latency(points),
-        report.table(lines, NUMBERS),
+        pages.plot(chart, "File size against latency of every file"),
+        pages.table(lines, NUMBERS),
         (
             '<p class="small">Median of interleaved runs, one thread, and the interquartile range; '
             f"ratio: median over rounds to {TRAINED} fp32. Files marked <em>timing only</em> hold "
@@ -158,4 +160,4 @@ def _write_report(path: Path, picture: Path, top, answers, lines, rows) -> Path:
             "<code>make demo</code>.</p>"
         ),
     ]
-    return report.write(path, "newnet_tf: from a checkpoint to a phone", sections)
+    return pages.write(path, "newnet_tf: from a checkpoint to a phone", sections)

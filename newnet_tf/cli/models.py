@@ -51,7 +51,7 @@ def load(name: str, weights: str | None, like: str | None, classes: int | None =
         variant, tag = zoo.resolve(name)
         chosen = weights or tag or variant.card.default_weights
         is_file = chosen is not None and checkpoints.is_file(chosen)
-        model = variant.build(weights=chosen, classes=classes or 1000, classifier_activation=None)
+        model = variant.build(weights=chosen, classes=classes, classifier_activation=None)
         record = zoo.preprocess_record(like or variant.card.name, None if is_file else chosen)
         return Loaded(model, variant.card.name, record, chosen is not None)
     if weights or classes:

@@ -1,175 +1,245 @@
-"""The demo's page: one self-contained HTML file, plots inside, nothing loaded from elsewhere."""
+"""`newnet report`: the talk's argument in one look, claimed accuracy against what networks cost."""
 
-import base64
 import html
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from newnet_tf.weights.checkpoint import beside
+from newnet_tf.cli import comparison, models, pages
+from newnet_tf.cli.benchmark import BASELINE
+from newnet_tf.cli.comparison import AXES, GROUPS, Network
 
-COLOURS = {"fp32": "#4269d0", "fp16": "#97bbf5", "int8-dynamic": "#f2a93b", "int8-full": "#d1495b"}
-INK, FAINT, GRID = "#1c2733", "#5b6b7b", "#e3e8ee"
+TITLE = "Accuracy against cost: the talk's argument in one look"
+CLAIMS = (
+    "<strong>Every accuracy here is a claim</strong>, as the talk prints it for ImageNet's "
+    "validation set; none was measured here. Costs were counted and timed here."
+)
+RECONSTRUCTED = (
+    "Nobody has trained {names} here: they are reconstructions from what the talk says, and how high "
+    "they stand is the talk's word."
+)
+READING = (
+    "Up is more accurate, left is cheaper. One network <em>beats</em> another where it costs no more, "
+    "claims no less, and is not its equal. Nothing beats the networks on the <em>Pareto front</em>, "
+    "the dashed line; everything below it is beaten."
+)
+COUNTED = (
+    "Accuracy: claimed. Parameters and multiply-adds: counted on our networks (convolutions and "
+    "linear layers, one picture of the network's own size)."
+)
+TIMED = (
+    "Times: TFLite files of random weights, run in turn; relative is the median over rounds of the "
+    "time by that of {baseline} ({base}) moments before or after, and holds where single times do not. "
+    "{threads}. Outside: operators that XNNPACK leaves to slower kernels, fp32 / int8."
+)
+WIDTH, HEIGHT, NAME_SIZE = 8.6, 6.4, 8.5  # of one chart, in inches; of names in it, in points
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 60rem; margin: 2rem auto;
-  padding: 0 1.2rem; background: #fff; }
-h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
-p.lead, td.note, .small { color: #5b6b7b; } .small { font-size: .85rem; }
-.answer { display: flex; gap: 1.6rem; align-items: center; flex-wrap: wrap; }
-.answer img.picture { width: 17rem; border-radius: .5rem; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; }
-th { text-align: left; font-weight: 600; border-bottom: 2px solid #1c2733; padding: .3rem .5rem; }
-td { border-bottom: 1px solid #e3e8ee; padding: .3rem .5rem; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-.ok { color: #1a7f4b; } .untrained { color: #a15c00; }
-img.plot { width: 100%; } code { background: #f3f5f8; padding: .1rem .3rem; border-radius: .2rem; }
-"""
 
-
-def write(path: Path, title: str, sections: Sequence[str]) -> Path:
-    """Writes the page; `sections` are HTML."""
-    body = "\n".join(sections)
-    page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n"
-        f"<body>\n{body}\n</body></html>\n"
+def arguments_report(parser):
+    parser.add_argument("-o", "--output-dir", type=Path, default=Path("build/report"))
+    parser.add_argument(
+        "--threads", type=int, default=1, help="whose latencies are drawn; default: 1"
     )
-    with beside(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return path
-
-
-def answer(picture: Path, top: Sequence[tuple[str, float]], caption: str) -> str:
-    """A picture and the bars of its best classes."""
-    image = base64.b64encode(_png(picture)).decode()
-    bars = _embedded(_bars(top), "The five best classes and their probabilities")
-    return (
-        f'<div class="answer"><img class="picture" alt="{html.escape(picture.name)}" '
-        f'src="data:image/png;base64,{image}"><div style="flex: 1; min-width: 20rem">{bars}</div>'
-        f'</div><p class="small">{html.escape(caption)}</p>'
+    parser.add_argument(
+        "--baseline", default=BASELINE, help=f"that times are relative to; default: {BASELINE}"
+    )
+    parser.epilog = (
+        "Draws what the cards claim against what newnet_tf/results holds; it measures nothing.\n"
+        "Before it: newnet benchmark --table light,heavy"
     )
 
 
-def table(rows: Sequence[Mapping[str, object]], numbers: Sequence[str] = ()) -> str:
-    """An HTML table; columns in `numbers` are right-aligned."""
-    columns = list(rows[0])
-
-    def cell(tag: str, column: str, value: object) -> str:
-        css = ' class="n"' if column in numbers else ""
-        text = html.escape("" if value is None else f"{value}")
-        if text.startswith("verified"):
-            text = f'<span class="ok">{text}</span>'
-        elif text.startswith("timing only"):
-            text = f'<span class="untrained">{text}</span>'
-        return f"<{tag}{css}>{text}</{tag}>"
-
-    head = "".join(cell("th", c, c) for c in columns)
-    body = "".join(f"<tr>{''.join(cell('td', c, r[c]) for c in columns)}</tr>" for r in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def size_and_latency(rows: Sequence[Mapping[str, object]]) -> str:
-    """File size against latency, a marker a file, its model's name beside.
-
-    Args:
-        rows: mappings with `model`, `precision`, `megabytes`, `milliseconds`.
-    """
-    figure = _figure(9, 4.6)
-    axes = figure.subplots()
-    for precision, colour in COLOURS.items():
-        points = [r for r in rows if r["precision"] == precision]
-        if points:
-            x = [r["milliseconds"] for r in points]
-            y = [r["megabytes"] for r in points]
-            axes.scatter(x, y, s=70, color=colour, label=precision, zorder=3)
-    axes.set_xlim(0, 1.22 * max(r["milliseconds"] for r in rows))
-    axes.set_ylim(0, 1.18 * max(r["megabytes"] for r in rows))
-    axes.set_xlabel("median latency of one picture on this CPU, one thread (ms)")
-    axes.set_ylabel("file size (MB)")
-    axes.legend(frameon=False, loc="lower right")
-    _plain(axes)
-    _label(figure, axes, rows)
-    return _embedded(figure, "File size against latency of every file")
+def run_report(arguments):
+    threads, baseline = arguments.threads, arguments.baseline
+    found = comparison.networks(threads, baseline)
+    milliseconds = comparison.baseline_times(threads, baseline)
+    charts = {}
+    for key, axis in AXES.items():
+        charts[key] = [n for n in found if key in n.costs and not n.twin]
+        missing = [n.name for n in found if key not in n.costs]
+        if missing:
+            models.note(f"{axis.title}: not measured, left out: {', '.join(missing)}")
+    charts = {key: shown for key, shown in charts.items() if shown}
+    if not charts:
+        raise ValueError(
+            "the tables of results must hold a network of the talk's. Received: none in cost.csv "
+            "or latency.csv"
+        )
+    labels = {key: _x_label(key, threads, baseline, milliseconds) for key in charts}
+    drawn = {key: _draw({key: charts[key]}, labels) for key in charts}
+    for name, figure in {**drawn, "overview": _draw(charts, labels)}.items():
+        stem = "overview" if name == "overview" else f"accuracy_{name}"
+        for kind, data in figure.items():
+            print(pages.save(arguments.output_dir / f"{stem}.{kind}", data))
+    sections = [
+        *_opening(found, charts),
+        '<div class="grid">',
+        *(_chart(key, charts[key], found, drawn[key]["svg"]) for key in charts),
+        "</div>",
+        *_everything(found, charts, threads, baseline, milliseconds),
+    ]
+    print(pages.write(arguments.output_dir / "report.html", TITLE, sections, wide=True))
 
 
-def _label(figure, axes, rows) -> None:
-    """Names each point at the first of a few places beside it that is still free."""
-    figure.canvas.draw()
-    taken = []
-    for row in sorted(rows, key=lambda r: r["milliseconds"]):
-        x, y = axes.transData.transform((row["milliseconds"], row["megabytes"]))
-        taken.append((x - 7, y - 7, x + 7, y + 7))
-    for row in sorted(rows, key=lambda r: -r["megabytes"]):
-        point = (row["milliseconds"], row["megabytes"])
-        for offset, align in (((9, -4), "left"), ((-9, -4), "right"), ((0, 10), "center"),
-                              ((0, -18), "center"), ((9, 8), "left"), ((9, -16), "left"),
-                              ((-9, 8), "right"), ((-9, -16), "right")):  # fmt: skip
-            text = axes.annotate(
-                row["model"], point, offset, textcoords="offset points", ha=align, fontsize=9
-            )
-            box = text.get_window_extent()
-            if not any(_overlap((box.x0, box.y0, box.x1, box.y1), other) for other in taken):
-                break
-            text.remove()
+def _draw(charts: Mapping[str, Sequence[Network]], labels: Mapping[str, str]) -> dict[str, bytes]:
+    """Returns a figure of one chart or several, as {"png": ..., "svg": ...}."""
+    from newnet_tf.cli import plots
+
+    models.note(f"drawing {', '.join(AXES[key].title for key in charts)}")
+    columns = min(2, len(charts))
+    lines = -(-len(charts) // columns)
+    figure = plots.figure(WIDTH * columns, HEIGHT * lines)
+    plots.legend(figure, 10)
+    finished = []
+    for number, (key, shown) in enumerate(charts.items(), 1):
+        axes = figure.add_subplot(lines, columns, number)
+        axes.set_title(AXES[key].title, loc="left", fontweight="bold")
+        axes.set_xlabel(labels[key])
+        axes.set_ylabel("claimed top-1 accuracy on ImageNet (%)")
+        front = comparison.front(shown, key)
+        points = [plots.Point(n.name, n.group, n.costs[key], n.accuracy, n in front) for n in shown]
+        plots.tradeoff(axes, points)
+        finished.append((axes, points))
+    for axes, points in finished:
+        plots.name_points(axes, points, NAME_SIZE)
+    return {"png": plots.png(figure), "svg": plots.svg(figure)}
+
+
+def _x_label(key: str, threads: int, baseline: str, milliseconds: Mapping[str, float]) -> str:
+    axis = AXES[key]
+    if not axis.precision:
+        return f"{axis.noun} ({axis.unit}), counted on our networks"
+    own = milliseconds.get(axis.precision)
+    one = f"1 is {baseline}" + (f", {own:.1f} ms here" if own else "")
+    return f"{axis.noun} on this CPU, {_threads(threads)} ({one})"
+
+
+def _opening(found: Sequence[Network], charts: Mapping[str, Sequence[Network]]) -> list[str]:
+    drawn = [n.group for n in found if not n.twin]
+    counts = [f"{drawn.count(group)} {word}" for group, word in GROUPS.items()]
+    new = [n for n in found if n.group == "new"]
+    rows = [
+        {
+            "network": n.name,
+            **{AXES[key].title: _standing(n, charts[key], key) for key in charts},
+        }
+        for n in new
+    ]
+    untrained = html.escape(_joined([n.name for n in new]))
+    return [
+        f"<h1>{html.escape(TITLE)}</h1>",
+        f'<p class="lead">The networks of the DEVIEW 2019 talk: {_joined(counts)}.</p>',
+        f"<p>{CLAIMS}</p><p>{RECONSTRUCTED.format(names=untrained)}</p><p>{READING}</p>",
+        "<h2>How many networks the new ones beat</h2>",
+        pages.table(rows),
+    ]
+
+
+def _standing(network: Network, shown: Sequence[Network], key: str) -> str:
+    """Says how many a network beats and how many beat it."""
+    if key not in network.costs:
+        return "not measured"
+    beaten = len(comparison.beaten_by(network, shown, key))
+    above = comparison.beating(network, shown, key)
+    by = f"beaten by {_joined([n.name for n in above])}" if above else "beaten by none"
+    return f"{beaten} of {len(shown) - 1}; {by}"
+
+
+def _chart(key: str, shown: Sequence[Network], found: Sequence[Network], svg: bytes) -> str:
+    axis, front = AXES[key], [n.name for n in comparison.front(shown, key)]
+    missing = [n.name for n in found if key not in n.costs]
+    lines = [
+        f"{len(front)} of {len(shown)} networks are on the front, cheapest first: {_joined(front)}."
+    ]
+    for network in (n for n in shown if n.group == "new"):
+        lines += [_caption(network, shown, key), _price(network, shown, key)]
+    lines += [f"Not measured, so not drawn: {_joined(missing)}."] if missing else []
+    words = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    alt = f"Claimed accuracy against {axis.noun}, a marker for each of {len(shown)} networks"
+    return f"<section><h2>{axis.title}</h2>{pages.plot(svg, alt)}<ul>{words}</ul></section>"
+
+
+def _caption(network: Network, shown: Sequence[Network], key: str) -> str:
+    """Says in words which part of each group a network beats, and what beats it."""
+    beaten, above = (f(network, shown, key) for f in (comparison.beaten_by, comparison.beating))
+    parts = []
+    for group, word in GROUPS.items():
+        total = sum(n.group == group for n in shown)
+        if group != "new" and total:
+            parts.append(f"{sum(n.group == group for n in beaten)} of {total} {word} networks")
+    claim = f"{network.name} needs no more {AXES[key].noun} and claims no less accuracy than "
+    rest = f"{_joined([n.name for n in above])} beat{'s' * (len(above) == 1)} it."
+    return f"{claim}{_joined(parts)}; {rest if above else 'none beats it.'}"
+
+
+def _price(network: Network, shown: Sequence[Network], key: str) -> str:
+    """Says in words what the accuracy of `network` costs with the networks of other groups."""
+    parts = []
+    for group, word in GROUPS.items():
+        able = [n for n in shown if n.group == group and n.accuracy >= network.accuracy]
+        if group == "new" or not any(n.group == group for n in shown):
+            continue
+        if able:
+            best = min(able, key=lambda n: n.costs[key])
+            times = f"{best.costs[key] / network.costs[key]:.1f} times as much"
+            parts.append(f"the cheapest {word} network, {best.name}, needs {times}")
         else:
-            axes.annotate(row["model"], point, (9, -4), textcoords="offset points", fontsize=9)
-        taken.append((box.x0, box.y0, box.x1, box.y1))
+            parts.append(f"no {word} network claims it")
+    return f"For the accuracy of {network.name}: {_joined(parts)}."
 
 
-def _overlap(a, b) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+def _everything(
+    found: Sequence[Network],
+    charts: Mapping[str, Sequence[Network]],
+    threads: int,
+    baseline: str,
+    milliseconds: Mapping[str, float],
+) -> list[str]:
+    """The table of all networks, and how its figures were obtained."""
+    fronts = {key: comparison.front(shown, key) for key, shown in charts.items()}
+    rows = [_line(n, [AXES[k].title for k, front in fronts.items() if n in front]) for n in found]
+    stamps = [row for n in found for row in n.times.values()]
+    taken = {f"{row['machine']}, {row['versions']}, {row['date']}" for row in stamps}
+    twins = [f"{n.name} ({n.twin})" for n in found if n.twin]
+    base = _joined([f"{ms:.1f} ms in {precision}" for precision, ms in milliseconds.items()])
+    timed = TIMED.format(baseline=baseline, base=base or "not timed", threads=_threads(threads))
+    notes = [COUNTED, timed]
+    notes += [f"Timed on: {'; '.join(sorted(taken))}."] if taken else []
+    notes += [f"One marker stands for two, named behind: {_joined(twins)}."] if twins else []
+    return [
+        "<h2>All networks</h2>",
+        pages.table(rows, list(rows[0])[2:-1]),
+        *(f'<p class="small">{html.escape(note)}</p>' for note in notes),
+    ]
 
 
-def _bars(top: Sequence[tuple[str, float]]):
-    figure = _figure(5.2, 2.4)
-    axes = figure.subplots()
-    names = [name.replace("_", " ") for name, _ in top][::-1]
-    values = [100 * value for _, value in top][::-1]
-    axes.barh(names, values, color=COLOURS["fp32"], height=0.62)
-    for i, value in enumerate(values):
-        axes.text(value + 1, i, f"{value:.1f} %", va="center", color=INK, fontsize=9)
-    axes.set_xlim(0, max(values) * 1.22)
-    axes.set_xticks([])
-    _plain(axes)
-    axes.spines["bottom"].set_visible(False)
-    axes.grid(visible=False)
-    return figure
+def _line(network: Network, fronts: Sequence[str]) -> dict[str, str]:
+    costs, times = network.costs, network.times
+
+    def number(key: str, form: str) -> str:
+        return format(costs[key], form) if key in costs else "-"
+
+    line = {
+        "network": network.name,
+        "group": GROUPS[network.group],
+        "claimed top-1 (%)": f"{network.accuracy:.2f}",
+        "multiply-adds (1e9)": number("macs", ".3f"),
+        "parameters (1e6)": number("params", ".2f"),
+    }
+    for key, axis in AXES.items():
+        if axis.precision:
+            row = times.get(axis.precision)
+            line[f"{key} relative"] = number(key, ".2f")
+            line[f"{key} ms"] = f"{float(row['median_ms']):.1f}" if row else "-"
+    timed = [times.get(axis.precision) for axis in AXES.values() if axis.precision]
+    line["outside"] = " / ".join(row["outside"] if row else "-" for row in timed)
+    line["on the front of"] = ", ".join(fronts) or "-"
+    return line
 
 
-def _figure(width: float, height: float):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' * (count > 1)}"
 
 
-def _plain(axes) -> None:
-    axes.grid(color=GRID, zorder=0)
-    axes.tick_params(colors=FAINT, length=0)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for label in axes.get_yticklabels() + axes.get_xticklabels():
-        label.set_color(INK)
-
-
-def _embedded(figure, alt: str) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img class="plot" alt="{alt}" src="data:image/svg+xml;base64,{data}">'
-
-
-def _png(picture: Path) -> bytes:
-    from PIL import Image
-
-    from newnet_tf.data.images import read_image
-
-    image = Image.fromarray(read_image(picture))
-    image.thumbnail((560, 560))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
+def _joined(words: Sequence[str]) -> str:
+    """Returns words as in a sentence: a, b and c."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

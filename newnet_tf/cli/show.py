@@ -1,10 +1,13 @@
 """`newnet list` and `newnet info`: what the cards and the result tables know. No TensorFlow."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 from newnet_tf import zoo
 from newnet_tf.cards import Card, Hub, brief
 from newnet_tf.cli import tables, talk
+
+SHOWN_OPERATORS = 5
 
 
 def arguments_list(parser):
@@ -107,10 +110,26 @@ def _describe(card: Card) -> list[str]:
     lines += [] if card.weights else ["  none published"]
     for name, rows in card.measured.items():
         if name != "cost":
-            shown = [
-                {k: v for k, v in row.items() if k not in ("model", "versions")} for row in rows
-            ]
+            shown = _operators(rows) if name == "operators" else _plain(rows)
             lines += ["", f"Measured: {name}", *_indented(tables.table(shown))]
+    return lines
+
+
+def _plain(rows: Sequence[Mapping[str, str]]) -> list[dict]:
+    return [{k: v for k, v in row.items() if k not in ("model", "versions")} for row in rows]
+
+
+def _operators(rows: Sequence[Mapping[str, str]]) -> list[dict]:
+    """Returns a line for each file: what most of its time goes to, slowest first."""
+    files = {}
+    for row in rows:
+        files.setdefault((row["precision"], row["threads"]), []).append(row)
+    lines = []
+    for (precision, threads), own in files.items():
+        parts = [f"{row['operator']} {float(row['share']):.0%}" for row in own]
+        line = {"precision": precision, "threads": threads, "whole ms": own[0]["whole_ms"]}
+        line |= {"share of the operators' time": ", ".join(parts[:SHOWN_OPERATORS])}
+        lines.append(line | {key: own[0][key] for key in ("machine", "date")})
     return lines
 
 

@@ -28,8 +28,13 @@ def rows(cards: Iterable[Card], table: str) -> list[dict[str, str]]:
     Args:
         cards: all cards. table: a key of `TABLES`.
     """
+    return [_row(card) for card in members(cards, table)]
+
+
+def members(cards: Iterable[Card], table: str) -> list[Card]:
+    """Returns the cards of the networks in one of the talk's tables, in order of their errors."""
     found = [c for c in cards if c.claim and c.claim.source.startswith(TABLES[table])]
-    return [_row(card) for card in sorted(found, key=lambda c: (-c.claim.top1_error, c.name))]
+    return sorted(found, key=lambda c: (-c.claim.top1_error, c.name))
 
 
 def cost(card: Card) -> dict[str, str] | None:

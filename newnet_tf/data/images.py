@@ -39,8 +39,8 @@ def read_image(source: object, exif: bool = True) -> np.ndarray:
     """Reads one picture as 8-bit RGB.
 
     Args:
-        source: path, bytes of an encoded picture, PIL image, or uint8 array of shape
-            (height, width, 3), which is returned as it is.
+        source: path, bytes of an encoded picture, PIL image, or uint8 array: of shape
+            (height, width, 3), which is returned as it is, or grey, (height, width, 1).
         exif: bool, whether to turn the picture as its EXIF orientation says. Default: True.
 
     Returns:
@@ -55,12 +55,13 @@ def read_image(source: object, exif: bool = True) -> np.ndarray:
         (480, 640, 3)
     """
     if isinstance(source, np.ndarray):
-        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[-1] != 3 or not source.size:
+        fits = source.ndim == 3 and source.shape[-1] in (1, 3) and source.size
+        if source.dtype != np.uint8 or not fits:
             raise ImageError(
-                "A picture given as an array must be uint8 of shape (height, width, 3). "
+                "A picture given as an array must be uint8 of shape (height, width, 3 or 1). "
                 f"Received: dtype={source.dtype}, shape={source.shape}"
             )
-        return source
+        return source if source.shape[-1] == 3 else np.repeat(source, 3, axis=-1)
     name = _name(source)
     try:
         with warnings.catch_warnings():

@@ -9,6 +9,8 @@ The host form resizes with Pillow and equals torchvision on the same pixels. The
 resizes with `tf.image` (antialiased) in Pillow's two passes, across then down, each rounded to whole
 grey levels: it differs by one level here and there. JPEG files are decoded with libjpeg's accurate
 DCT in both, which gives equal pixels; TensorFlow's default does not.
+
+A record of one channel turns pictures to grey before they are resized, as Pillow's `convert("L")`.
 """
 
 import functools
@@ -23,6 +25,7 @@ from newnet_tf.data.images import read_image
 from newnet_tf.lazy import keras
 
 LONGEST = 64
+LUMA = (19595, 38470, 7471)  # red, green, blue in 65536ths
 
 
 def crop_image(image: object, preprocess: Preprocess, exif: bool = True) -> np.ndarray:
@@ -34,19 +37,21 @@ def crop_image(image: object, preprocess: Preprocess, exif: bool = True) -> np.n
         exif: bool, whether to apply EXIF orientation. Default: True.
 
     Returns:
-        uint8 array of shape (size, size, 3).
+        uint8 array of shape (size, size, channels).
 
     Raises:
         ImageError: for what is no picture.
     """
     pixels = read_image(image, exif)
     height, width = pixels.shape[:2]
-    y, x = _axis(height, width, preprocess, min), _axis(width, height, preprocess, min)
+    y, x = plan_axis(height, width, preprocess, min), plan_axis(width, height, preprocess, min)
     pixels = pixels[y.start : y.start + y.kept, x.start : x.start + x.kept]
     method = Image.Resampling[preprocess.interpolation.upper()]
-    picture = Image.fromarray(np.ascontiguousarray(pixels)).resize((x.length, y.length), method)
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    picture = picture if preprocess.channels == 3 else picture.convert("L")
+    picture = picture.resize((x.length, y.length), method)
     box = (x.offset, y.offset, x.offset + preprocess.size, y.offset + preprocess.size)
-    return np.array(picture.crop(box))
+    return np.array(picture.crop(box)).reshape(preprocess.shape)
 
 
 def apply(image: object, preprocess: Preprocess, exif: bool = True) -> np.ndarray:
@@ -56,7 +61,7 @@ def apply(image: object, preprocess: Preprocess, exif: bool = True) -> np.ndarra
         image, preprocess, exif: as in `crop_image`.
 
     Returns:
-        float32 array of shape (size, size, 3).
+        float32 array of shape (size, size, channels).
     """
     return normalise(crop_image(image, preprocess, exif), preprocess)
 
@@ -66,18 +71,18 @@ def normalise(x: object, preprocess: Preprocess) -> object:
 
     Args:
         x: array (or nested list), or tensor of Keras' backend, or symbolic Keras tensor, of shape
-            (..., 3) with values in 0-255, any numeric type.
+            (..., channels) with values in 0-255, any numeric type.
         preprocess: `cards.Preprocess`.
 
     Returns:
         float32 of the same shape: a NumPy array for an array or list, else a tensor.
 
     Raises:
-        ValueError: if the last dimension is not 3.
+        ValueError: if the last dimension is not the record's number of channels.
     """
     on_host = isinstance(x, (np.ndarray, list, tuple))
     x = np.asarray(x) if on_host else x
-    _check_channels(x.shape)
+    _check_channels(x.shape, preprocess)
     scale = np.asarray(preprocess.scale, np.float32)
     offset = np.asarray(preprocess.offset, np.float32)
     if on_host:
@@ -89,7 +94,7 @@ def in_graph(x: object, preprocess: Preprocess) -> object:
     """Normalises inside a model, for graphs that take raw pixels; it never resizes.
 
     Args:
-        x: Keras tensor of shape (batch, height, width, 3), uint8 or float, values in 0-255.
+        x: Keras tensor of shape (batch, height, width, channels), uint8 or float, values in 0-255.
         preprocess: `cards.Preprocess`.
 
     Returns:
@@ -97,9 +102,9 @@ def in_graph(x: object, preprocess: Preprocess) -> object:
         `Normalization`, which ONNX export does not take.)
 
     Raises:
-        ValueError: if the last dimension is not 3.
+        ValueError: if the last dimension is not the record's number of channels.
     """
-    _check_channels(x.shape)
+    _check_channels(x.shape, preprocess)
     scale, offset = list(preprocess.scale), list(preprocess.offset)
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalise")(x)
 
@@ -107,9 +112,10 @@ def in_graph(x: object, preprocess: Preprocess) -> object:
 def tf_function(preprocess: Preprocess) -> Callable:
     """Returns the preprocessing as a function for `tf.data.Dataset.map` and serving signatures.
 
-    The function takes one picture, a uint8 tensor of shape (height, width, 3) or a string scalar
-    with the bytes of a JPEG, PNG, GIF (first frame) or BMP file, and returns a float32 tensor of
-    shape (size, size, 3). EXIF orientation is not applied: TensorFlow's decoders do not read it.
+    The function takes one picture, a uint8 tensor of shape (height, width, 3) or, grey, (height,
+    width, 1), or a string scalar with the bytes of a JPEG, PNG, GIF (first frame) or BMP file, and
+    returns a float32 tensor of shape (size, size, channels). EXIF orientation is not applied:
+    TensorFlow's decoders do not read it.
 
     Args:
         preprocess: `cards.Preprocess`.
@@ -120,30 +126,34 @@ def tf_function(preprocess: Preprocess) -> Callable:
     """
     import tensorflow as tf
 
-    size = preprocess.size
+    size, channels = preprocess.size, preprocess.channels
 
     def along(pixels, plan, other):
-        """One of Pillow's passes and its crop: (side, other, 3) to (size, other, 3), whole levels.
+        """One of Pillow's passes and its crop: a side of `plan` to `size`, in whole levels.
 
         The other sides are laid into the channels, which `tf.image` handles several times faster.
         """
-        lines = tf.reshape(pixels, (1, plan.kept, 1, other * 3))
+        lines = tf.reshape(pixels, (1, plan.kept, 1, other * channels))
         lines = tf.image.resize(lines, (plan.length, 1), preprocess.interpolation, antialias=True)
-        lines = tf.reshape(lines[0, plan.offset : plan.offset + size], (size, other, 3))
+        lines = tf.reshape(lines[0, plan.offset : plan.offset + size], (size, other, channels))
         return tf.clip_by_value(tf.floor(lines + 0.5), 0.0, 255.0)
 
     def transform(image):
         image = tf.convert_to_tensor(image)
         pixels = _decode(tf, image) if image.dtype == tf.string else image
-        if pixels.dtype != tf.uint8 or not pixels.shape.is_compatible_with((None, None, 3)):
+        is_grey = pixels.shape.rank == 3 and pixels.shape[-1] == 1
+        shape = (None, None, 1 if is_grey else 3)
+        if pixels.dtype != tf.uint8 or not pixels.shape.is_compatible_with(shape):
             raise ValueError(
-                "`image` must be uint8 of shape (height, width, 3), or encoded bytes. "
+                "`image` must be uint8 of shape (height, width, 3 or 1), or encoded bytes. "
                 f"Received: dtype={pixels.dtype.name}, shape={pixels.shape}"
             )
-        pixels = tf.ensure_shape(pixels, (None, None, 3))
+        pixels = tf.ensure_shape(pixels, shape)
+        if pixels.shape[-1] != channels:
+            pixels = tf.repeat(pixels, 3, axis=-1) if is_grey else _grey(tf, pixels)
         height, width = tf.unstack(tf.shape(pixels)[:2])
-        y = _axis(height, width, preprocess, tf.minimum)
-        x = _axis(width, height, preprocess, tf.minimum)
+        y = plan_axis(height, width, preprocess, tf.minimum)
+        x = plan_axis(width, height, preprocess, tf.minimum)
         pixels = pixels[y.start : y.start + y.kept, x.start : x.start + x.kept]
         columns = along(tf.transpose(pixels, (1, 0, 2)), x, y.kept)
         pixels = along(tf.transpose(columns, (1, 0, 2)), y, size)
@@ -174,11 +184,11 @@ class Transform:
         """Prepares one picture, or a list of them.
 
         Args:
-            images: path, bytes, PIL image or uint8 array of shape (height, width, 3); or a list,
-                tuple or rank-4 array of such.
+            images: path, bytes, PIL image or uint8 array of shape (height, width, 3) or (height,
+                width, 1); or a list, tuple or rank-4 array of such.
 
         Returns:
-            float32 array of shape (n, size, size, 3), n = 1 for one picture.
+            float32 array of shape (n, size, size, channels), n = 1 for one picture.
 
         Raises:
             ImageError: for what is no picture. ValueError: for an empty list.
@@ -199,7 +209,7 @@ class Transform:
         return f"Transform({steps}, minus mean {r.mean}, by std {r.std})"
 
 
-class _Axis(NamedTuple):
+class Axis(NamedTuple):
     """One side: keep `kept` pixels from `start`, resize them to `length`, crop from `offset`."""
 
     start: object
@@ -208,12 +218,12 @@ class _Axis(NamedTuple):
     offset: object
 
 
-def _axis(side, other, preprocess: Preprocess, minimum: Callable) -> _Axis:
+def plan_axis(side, other, preprocess: Preprocess, minimum: Callable) -> Axis:
     """Plans one side of a picture, in Python ints or, with `tf.minimum`, in tensors."""
     kept = minimum(side, LONGEST * other)
     length = preprocess.resize * kept // minimum(side, other)
     spare = length - preprocess.size
-    return _Axis((side - kept) // 2, kept, length, (spare + spare // 2 % 2) // 2)
+    return Axis((side - kept) // 2, kept, length, (spare + spare // 2 % 2) // 2)
 
 
 def _decode(tf, data):
@@ -226,6 +236,13 @@ def _decode(tf, data):
     return tf.cond(tf.io.is_jpeg(data), jpeg, other)
 
 
-def _check_channels(shape):
-    if not len(shape) or shape[-1] != 3:
-        raise ValueError(f"`x` must be of shape (..., 3). Received: shape={tuple(shape)}")
+def _grey(tf, pixels):
+    """Luma (ITU-R 601) in 16-bit fractions, rounded: the very levels of Pillow's `convert("L")`."""
+    weighted = tf.reduce_sum(tf.cast(pixels, tf.int32) * LUMA, axis=-1, keepdims=True)
+    return tf.cast((weighted + 0x8000) // 0x10000, tf.uint8)
+
+
+def _check_channels(shape, preprocess: Preprocess):
+    channels = preprocess.channels
+    if not len(shape) or shape[-1] != channels:
+        raise ValueError(f"`x` must be of shape (..., {channels}). Received: shape={tuple(shape)}")

@@ -10,6 +10,7 @@ from newnet_tf.deploy.graph import Graph
 from newnet_tf.deploy.recipes import PIXELS, PRECISIONS, Recipe
 from newnet_tf.deploy.runtime import quiet
 from newnet_tf.deploy.samples import Samples
+from newnet_tf.deploy.whole import make_whole
 from newnet_tf.lazy import LazyModule, keras
 
 tf = LazyModule("tensorflow")
@@ -46,14 +47,15 @@ def write(
     swaps = sum(isinstance(layer, keras.layers.Permute) for layer in logits.layers)
     saved = folder / "saved_model"
     say(f"{recipes[0].model}: exporting the graph")
-    size = recipes[0].preprocess.size
-    signature = keras.InputSpec(shape=(1, size, size, 3), dtype="float32", name="image")
+    shape = (1, *recipes[0].preprocess.shape)
+    signature = keras.InputSpec(shape=shape, dtype="float32", name="image")
     with silence():
         logits.export(saved, verbose=False, input_signature=[signature])
     for recipe in recipes:
         say(f"{recipe.stem}.tflite: converting")
         with silence():
             graph = Graph(_convert(saved, recipe.precision, ranges))
+        make_whole(graph)
         _adapt(graph, recipe)
         data = graph.to_bytes()
         _check(graph, data, recipe, weights, swaps)

@@ -13,7 +13,7 @@ from newnet_tf.lazy import LazyModule
 flatbuffers = LazyModule("flatbuffers")
 schema = LazyModule("tensorflow.lite.python.schema_py_generated")
 
-DTYPES = {"float32": "FLOAT32", "int8": "INT8", "uint8": "UINT8"}
+DTYPES = {"float32": "FLOAT32", "int8": "INT8", "uint8": "UINT8", "int32": "INT32"}
 ALIGNMENT = 16
 UNSIGNED = 128  # what the zero point of uint8 has more than that of int8
 
@@ -23,6 +23,9 @@ class Graph:
 
     Args:
         data: bytes, the file.
+
+    Attributes:
+        body: the subgraph's record, with `operators` and `tensors`.
 
     Example:
         >>> graph = Graph(data)
@@ -37,14 +40,14 @@ class Graph:
                 "`data` must be a TFLite file of one subgraph and one signature. Received: "
                 f"{len(self._model.subgraphs)} and {len(self._model.signatureDefs)}"
             )
-        self._graph = self._model.subgraphs[0]
+        self.body = self._model.subgraphs[0]
         self._signature = self._model.signatureDefs[0]
         self._names = {v: k for k, v in vars(schema.BuiltinOperator).items() if k.isupper()}
 
     @property
     def operators(self) -> list[str]:
         """Names of all operators in order; a custom one (Flex too) is `CUSTOM <its name>`."""
-        return [self._name(operator) for operator in self._graph.operators]
+        return [self.name_of(operator) for operator in self.body.operators]
 
     def to_bytes(self) -> bytes:
         """Returns the file; constants lie at multiples of 16 bytes, as its schema asks."""
@@ -66,68 +69,68 @@ class Graph:
         tensor's own quantisation says it all; otherwise a MUL and an ADD in float32 follow. Either
         way the network sees what it would have seen of normalised floats.
         """
-        image = self._graph.inputs[0]
+        image = self.body.inputs[0]
         zero = -np.divide(offset, scale)
         if np.ptp(scale) == 0 and np.ptp(zero) < 1e-6 and abs(zero[0] - round(zero[0])) < 1e-6:
             self._dequantise_input(scale[0], round(zero[0]))
             return
-        shape = self._graph.tensors[image].shape
-        raw, scaled = (self._tensor(name, shape) for name in ("image_0_255", "image_scaled"))
+        shape = self.body.tensors[image].shape
+        raw, scaled = (self.add_tensor(name, shape) for name in ("image_0_255", "image_scaled"))
         factor, summand = (self._row(v, shape[2]) for v in (scale, offset))
-        self._insert(0, "ADD", [scaled, summand], image, "AddOptions")
-        self._insert(0, "MUL", [raw, factor], scaled, "MulOptions")
-        self._expose(self._graph.inputs, self._signature.inputs, raw)
+        self.insert(0, "ADD", [scaled, summand], image, "AddOptions")
+        self.insert(0, "MUL", [raw, factor], scaled, "MulOptions")
+        self._expose(self.body.inputs, self._signature.inputs, raw)
         self._dequantise_input(1.0, 0)
 
     def integer_input(self, dtype: str) -> None:
         """Makes the input `dtype`, `"int8"` or `"uint8"`, by the network's own quantisation."""
-        first = self._graph.operators[0]
+        first = self.body.operators[0]
         quantised = first.outputs[0]
-        if self._name(first) != "QUANTIZE":
+        if self.name_of(first) != "QUANTIZE":
             raise ValueError(
                 "the file must begin with QUANTIZE, as full-int8 files do. Received: "
-                f"{self._name(first)}"
+                f"{self.name_of(first)}"
             )
         if dtype == "int8":
-            del self._graph.operators[0]
-            self._expose(self._graph.inputs, self._signature.inputs, quantised)
+            del self.body.operators[0]
+            self._expose(self.body.inputs, self._signature.inputs, quantised)
         else:
-            scale, zero = self._quantisation(quantised)
+            scale, zero = self.quantisation(quantised)
             self._dequantise_input(scale, zero + UNSIGNED)
 
     def softmax(self) -> None:
         """Makes the output probabilities, computed in float32."""
-        logits = self._graph.outputs[0]
-        probabilities = self._tensor("probabilities", self._graph.tensors[logits].shape)
+        logits = self.body.outputs[0]
+        probabilities = self.add_tensor("probabilities", self.body.tensors[logits].shape)
         options = self._append("SOFTMAX", logits, probabilities, "SoftmaxOptions")
         options.beta = 1.0
 
     def integer_output(self, dtype: str) -> None:
         """Makes the output `dtype`, `"int8"` or `"uint8"`, by the network's own quantisation."""
-        last = self._graph.operators[-1]
-        if self._name(last) != "DEQUANTIZE":
+        last = self.body.operators[-1]
+        if self.name_of(last) != "DEQUANTIZE":
             raise ValueError(
                 "the file must end in DEQUANTIZE, as full-int8 files do. Received: "
-                f"{self._name(last)}"
+                f"{self.name_of(last)}"
             )
         quantised = last.inputs[0]
         if dtype == "int8":
-            del self._graph.operators[-1]
-            self._expose(self._graph.outputs, self._signature.outputs, quantised)
+            del self.body.operators[-1]
+            self._expose(self.body.outputs, self._signature.outputs, quantised)
             return
-        scale, zero = self._quantisation(quantised)
-        shape = self._graph.tensors[quantised].shape
-        integers = self._tensor("logits_uint8", shape, dtype, (scale, zero + UNSIGNED))
-        self._append("QUANTIZE", self._graph.outputs[0], integers, "QuantizeOptions")
+        scale, zero = self.quantisation(quantised)
+        shape = self.body.tensors[quantised].shape
+        integers = self.add_tensor("logits_uint8", shape, dtype, (scale, zero + UNSIGNED))
+        self._append("QUANTIZE", self.body.outputs[0], integers, "QuantizeOptions")
 
     def float_depthwise(self) -> None:
         """Turns integer filters of depthwise convolutions on float maps back into float32.
 
         XNNPACK has no such mixed depthwise kernel: each would end a partition. They are few weights.
         """
-        depthwise = [o for o in self._graph.operators if self._name(o) == "DEPTHWISE_CONV_2D"]
+        depthwise = [o for o in self.body.operators if self.name_of(o) == "DEPTHWISE_CONV_2D"]
         for operator in depthwise:
-            image, filters = (self._graph.tensors[i] for i in operator.inputs[:2])
+            image, filters = (self.body.tensors[i] for i in operator.inputs[:2])
             if image.type != self._type("float32") or filters.type != self._type("int8"):
                 continue
             buffer = self._model.buffers[filters.buffer]
@@ -140,20 +143,30 @@ class Graph:
         """Names input and output in the signature, so that a reader of the file knows them."""
         self._signature.inputs[0].name, self._signature.outputs[0].name = image, scores
 
-    def _name(self, operator) -> str:
+    def name_of(self, operator) -> str:
+        """Name of an operator's kind."""
         code = self._model.operatorCodes[operator.opcodeIndex]
         if code.customCode:
             return f"CUSTOM {code.customCode.decode()}"
         return self._names[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
+    def version_of(self, operator) -> int:
+        """Version of an operator's kind, which newer types of tensors raise."""
+        return self._model.operatorCodes[operator.opcodeIndex].version
+
+    def place(self, operator) -> int:
+        """Place of an operator in the order of execution."""
+        return next(i for i, other in enumerate(self.body.operators) if other is operator)
+
     def _type(self, dtype: str) -> int:
         return getattr(schema.TensorType, DTYPES[dtype])
 
-    def _quantisation(self, tensor: int) -> tuple[float, int]:
-        found = self._graph.tensors[tensor].quantization
+    def quantisation(self, tensor: int) -> tuple[float, int]:
+        """Scale and zero point of an integer tensor."""
+        found = self.body.tensors[tensor].quantization
         return float(found.scale[0]), int(found.zeroPoint[0])
 
-    def _tensor(self, name, shape, dtype="float32", quantisation=None, data=b"") -> int:
+    def add_tensor(self, name, shape, dtype="float32", quantisation=None, data=b"") -> int:
         """Adds a tensor, with a buffer of its own; returns its index."""
         buffer, tensor = schema.BufferT(), schema.TensorT()
         if data:
@@ -169,42 +182,52 @@ class Graph:
             tensor.quantization = schema.QuantizationParametersT()
             tensor.quantization.scale = np.float32([quantisation[0]])
             tensor.quantization.zeroPoint = np.int64([quantisation[1]])
-        self._graph.tensors.append(tensor)
-        return len(self._graph.tensors) - 1
+        self.body.tensors.append(tensor)
+        return len(self.body.tensors) - 1
+
+    def add_like(self, tensor: int, name: str, shape) -> int:
+        """Adds an empty tensor of another's type and quantisation; returns its index."""
+        model = self.body.tensors[tensor]
+        added = self.add_tensor(name, shape)
+        self.body.tensors[added].type = model.type
+        self.body.tensors[added].quantization = model.quantization
+        return added
 
     def _row(self, values, width: int) -> int:
         """Adds a constant by channel, repeated for every pixel of a row: so XNNPACK is fast."""
         row = np.tile(np.asarray(values, "<f4"), (width, 1))
-        return self._tensor("by_channel", row.shape, data=row.tobytes())
+        return self.add_tensor("by_channel", row.shape, data=row.tobytes())
 
-    def _insert(self, place: int, name: str, inputs: list[int], output: int, options: str):
+    def insert(
+        self, place: int, name: str, inputs: list[int], output: int, options: str, version=1
+    ):
         """Adds an operator at `place` in the order of execution; returns its options."""
         number = getattr(schema.BuiltinOperator, name)
         code = schema.OperatorCodeT()
         code.builtinCode = code.deprecatedBuiltinCode = number
-        code.version = 1
+        code.version = version
         self._model.operatorCodes.append(code)
         operator = schema.OperatorT()
         operator.opcodeIndex = len(self._model.operatorCodes) - 1
         operator.inputs, operator.outputs = np.int32(inputs), np.int32([output])
         operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
         operator.builtinOptions = getattr(schema, f"{options}T")()
-        self._graph.operators.insert(place, operator)
+        self.body.operators.insert(place, operator)
         return operator.builtinOptions
 
     def _append(self, name: str, before: int, output: int, options: str):
-        made = self._insert(len(self._graph.operators), name, [before], output, options)
-        self._expose(self._graph.outputs, self._signature.outputs, output)
+        made = self.insert(len(self.body.operators), name, [before], output, options)
+        self._expose(self.body.outputs, self._signature.outputs, output)
         return made
 
     def _dequantise_input(self, scale: float, zero: int) -> None:
         """Puts a uint8 input, and a DEQUANTIZE behind it, before the present float32 one."""
-        floats = self._graph.inputs[0]
-        name, shape = self._graph.tensors[floats].name, self._graph.tensors[floats].shape
-        integers = self._tensor(name, shape, "uint8", (scale, zero))
-        self._graph.tensors[floats].name = b"image_float32"
-        self._insert(0, "DEQUANTIZE", [integers], floats, "DequantizeOptions")
-        self._expose(self._graph.inputs, self._signature.inputs, integers)
+        floats = self.body.inputs[0]
+        name, shape = self.body.tensors[floats].name, self.body.tensors[floats].shape
+        integers = self.add_tensor(name, shape, "uint8", (scale, zero))
+        self.body.tensors[floats].name = b"image_float32"
+        self.insert(0, "DEQUANTIZE", [integers], floats, "DequantizeOptions")
+        self._expose(self.body.inputs, self._signature.inputs, integers)
 
     @staticmethod
     def _expose(ends, signature, tensor: int) -> None:

@@ -42,13 +42,14 @@ def logits_model(model):
 
 
 def check_side(model, preprocess: Preprocess) -> None:
-    """Raises ValueError unless `model` takes images of the side that `preprocess` gives."""
+    """Raises ValueError unless `model` takes images of the side and channels of `preprocess`."""
     shape = tuple(model.inputs[0].shape)
-    side = preprocess.size
-    if len(shape) != 4 or shape[3] != 3 or any(s not in (None, side) for s in shape[1:3]):
+    side, channels = preprocess.size, preprocess.channels
+    if len(shape) != 4 or shape[3] != channels or any(s not in (None, side) for s in shape[1:3]):
         raise ValueError(
             f"`model` must take images of the side that `preprocess` gives, {side} (for another, "
-            f"pass `dataclasses.replace(preprocess, size=…)`). Received: input shape {shape}"
+            f"pass `dataclasses.replace(preprocess, size=…)`), and of its {channels} channels. "
+            f"Received: input shape {shape}"
         )
 
 

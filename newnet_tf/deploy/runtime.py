@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from newnet_tf.cards import CHANNELS
 from newnet_tf.deploy import flatfile, recipes
 from newnet_tf.deploy.recipes import OUTPUTS, PIXELS, Recipe
 
@@ -99,7 +100,7 @@ class Runner:
     Attributes:
         file: `Path`. threads: int. interpreter: str, which one runs it.
         recipe: `Recipe` from the JSON beside the file, None where there is none.
-        size: int, side of its square input. classes: int.
+        size: int, side of its square input. channels: int, 3, or 1 for grey. classes: int.
         dtype: NumPy type of its input. takes_pixels: bool, whether the file normalises by itself.
         output: `"logits"`, `"probabilities"`, or None where the file does not say.
 
@@ -136,7 +137,7 @@ class Runner:
         """Runs the file on each input.
 
         Args:
-            inputs: array of shape (n, size, size, 3): uint8 pixels if `takes_pixels`; else
+            inputs: array of shape (n, size, size, channels): uint8 pixels if `takes_pixels`; else
                 preprocessed floats, which are quantised here where the file wants integers; an
                 array of the input's own integer type goes in as it is.
 
@@ -146,7 +147,7 @@ class Runner:
         return np.stack([self._run(image) for image in self._prepare(inputs)])
 
     def timed_call(self, image: np.ndarray) -> Callable[[], None]:
-        """Sets one input, of shape (1, size, size, 3); returns the call that runs it, for a clock."""
+        """Sets the first of `image`, as in a call; returns the call that runs it, for a clock."""
         self._interpreter.set_tensor(self._input["index"], self._prepare(image)[:1])
         return self._interpreter.invoke
 
@@ -173,13 +174,14 @@ class Runner:
         outputs = self._interpreter.get_output_details()
         shapes = [tuple(int(s) for s in t["shape"]) for t in (*inputs, *outputs)]
         fits = len(inputs) == len(outputs) == 1 and len(shapes[0]) == 4 and len(shapes[1]) == 2
-        if not fits or shapes[0] != (1, shapes[0][1], shapes[0][1], 3) or shapes[1][0] != 1:
+        fits = fits and shapes[0][0] == shapes[1][0] == 1 and shapes[0][1] == shapes[0][2]
+        if not fits or shapes[0][3] not in CHANNELS:
             raise ModelFileError(
-                f"{self.file} must take one (1, size, size, 3) image and give (1, classes). "
+                f"{self.file} must take one (1, size, size, 3 or 1) image and give (1, classes). "
                 f"Received: inputs and outputs of shapes {shapes}"
             )
         self._input, self._output = inputs[0], outputs[0]
-        self.size, self.classes = shapes[0][1], shapes[1][1]
+        (_, _, self.size, self.channels), (_, self.classes) = shapes
         self.dtype = self._input["dtype"]
         signatures = list(self._interpreter.get_signature_list().values())
         names = signatures[0] if signatures else {"inputs": [None], "outputs": [None]}
@@ -188,10 +190,11 @@ class Runner:
 
     def _prepare(self, inputs: np.ndarray) -> np.ndarray:
         inputs = np.asarray(inputs)
-        shape = (self.size, self.size, 3)
+        shape = (self.size, self.size, self.channels)
         if inputs.ndim != 4 or inputs.shape[1:] != shape or not len(inputs):
+            sides = ", ".join(map(str, shape))
             raise ValueError(
-                f"`inputs` of {self.file.name} must be of shape (n, {self.size}, {self.size}, 3). "
+                f"`inputs` of {self.file.name} must be of shape (n, {sides}). "
                 f"Received: shape={inputs.shape}"
             )
         if inputs.dtype == self.dtype:

@@ -17,7 +17,8 @@ class Samples:
     """Pictures, resized and cropped.
 
     Args:
-        names: tuple of str. pixels: uint8 array (n, size, size, 3). preprocess: `Preprocess`.
+        names: tuple of str. pixels: uint8 array (n, size, size, channels).
+        preprocess: `Preprocess`.
     """
 
     names: tuple[str, ...]
@@ -26,7 +27,7 @@ class Samples:
 
     @property
     def inputs(self) -> np.ndarray:
-        """The network's input: float32 array (n, size, size, 3)."""
+        """The network's input: float32 array (n, size, size, channels)."""
         return normalise(self.pixels, self.preprocess)
 
     @property
@@ -39,8 +40,8 @@ def read(source: Iterable, preprocess: Preprocess, argument: str) -> Samples:
 
     Args:
         source: iterable of pictures: paths, encoded bytes, PIL images or uint8 arrays of any size,
-            which are resized and cropped; or float arrays (size, size, 3) already preprocessed,
-            which are taken back to whole grey levels.
+            which are resized and cropped; or float arrays (size, size, channels) already
+            preprocessed, which are taken back to whole grey levels.
         preprocess: `Preprocess`.
         argument: str, what the caller calls `source`, for errors.
 
@@ -78,12 +79,11 @@ def with_extremes(samples: Samples) -> Samples:
 
 
 def _pixels(floats: np.ndarray, preprocess: Preprocess, argument: str) -> np.ndarray:
-    shape = (preprocess.size, preprocess.size, 3)
     levels = (floats - np.float32(preprocess.offset)) / np.float32(preprocess.scale)
-    if floats.shape != shape or not (levels.min() > -1 and levels.max() < 256):
+    if floats.shape != preprocess.shape or not (levels.min() > -1 and levels.max() < 256):
         raise ValueError(
-            f"`{argument}` as floats must be preprocessed for this network: shape {shape}, pixels "
-            f"0-255 by mean {preprocess.mean} and std {preprocess.std}. Received: shape "
-            f"{floats.shape}, pixels {levels.min():.4g} to {levels.max():.4g}"
+            f"`{argument}` as floats must be preprocessed for this network: shape "
+            f"{preprocess.shape}, pixels 0-255 by mean {preprocess.mean} and std {preprocess.std}. "
+            f"Received: shape {floats.shape}, pixels {levels.min():.4g} to {levels.max():.4g}"
         )
     return np.clip(np.round(levels), 0, 255).astype(np.uint8)

@@ -30,7 +30,8 @@ def export_saved_model(
     """Writes a SavedModel that takes pictures as they are: it resizes, crops and normalises.
 
     It has two signatures, both with one output, `probabilities`, float32 (n, classes):
-    `serving_default` takes `images`, uint8 (n, height, width, 3) of any one size, values 0-255;
+    `serving_default` takes `images`, uint8 (n, height, width, channels) of any one size, values
+    0-255 (the network's own number of channels, 3, or 1 for grey);
     `encoded` takes `files`, strings (n,) with the bytes of JPEG or PNG files, each of any size.
     Beside the graph lie `assets.extra/model.json` (model, digests of weights and graph,
     preprocessing, versions) and, with `class_names`, `assets.extra/class_names.txt`.
@@ -99,7 +100,7 @@ def _archive(logits, preprocess: Preprocess):
 
     archive = keras.export.ExportArchive()
     archive.track(logits)
-    shape = (None, None, None, 3)
+    shape = (None, None, None, preprocess.channels)
     archive.add_endpoint("serving_default", of_images, [tf.TensorSpec(shape, tf.uint8, "images")])
     archive.add_endpoint("encoded", of_files, [tf.TensorSpec((None,), tf.string, "files")])
     return archive

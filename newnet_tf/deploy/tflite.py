@@ -60,6 +60,7 @@ def export_tflite(
     pictures: Iterable | None = None,
     threads: int = 1,
     fresh: bool = False,
+    whole: bool = True,
 ) -> list[ExportResult]:
     """Writes TFLite files of a model, with their recipes beside them, each verified.
 
@@ -81,6 +82,8 @@ def export_tflite(
         pictures: pictures to verify on, two or more of different things, like `calibration`.
         threads: int, threads of the verifying interpreter.
         fresh: bool, whether to make files anew whose recipe's digest has not changed.
+        whole: bool, whether XNNPACK must take each file whole. With False, which is for timing, a
+            file that it takes in part comes through, and the result's `delegation` says so.
 
     Returns:
         An `ExportResult` for each precision.
@@ -126,7 +129,7 @@ def export_tflite(
         convert.write(logits, missing, ranges, staging, _say)
         results = []
         for recipe in wanted:
-            results.append(_check(recipe, staging, judge, threads, reused=recipe in there))
+            results.append(_check(recipe, staging, judge, threads, recipe in there, whole))
         for path in staging.glob("*.*"):
             os.replace(path, staging.parent / path.name)
     return results
@@ -182,7 +185,9 @@ class _Judge:
         return verification.verify(self._reference, runner, inputs, recipe)
 
 
-def _check(recipe: Recipe, staging: Path, judge, threads: int, reused: bool) -> ExportResult:
+def _check(
+    recipe: Recipe, staging: Path, judge, threads: int, reused: bool, whole: bool
+) -> ExportResult:
     """Runs one file, new in `staging` or old beside it, and writes its record into `staging`."""
     name, folder = f"{recipe.stem}.tflite", staging.parent
     runner = Runner((folder if reused else staging) / name, threads)
@@ -191,7 +196,7 @@ def _check(recipe: Recipe, staging: Path, judge, threads: int, reused: bool) -> 
     size = runner.file.stat().st_size
     verdict = found or "not verified (timing only)"
     _say(f"{name}: {size / 1e6:.2f} MB{', kept' * reused}, XNNPACK {delegation}; {verdict}")
-    if not delegation.whole:
+    if whole and not delegation.whole:
         raise ExportError(
             f"{name} must be taken by XNNPACK whole, in one partition. Received: {delegation}"
         )

@@ -79,7 +79,7 @@ def verify(
     Args:
         reference: array (pictures, classes), the model's logits for `inputs`.
         runner: path of the file, a `Runner`, or any callable from inputs to scores.
-        inputs: array (pictures, size, size, 3), as the file takes them.
+        inputs: array (pictures, size, size, channels), as the file takes them.
         recipe: `Recipe` of the file: says what its output is, and the tolerance.
 
     Returns:

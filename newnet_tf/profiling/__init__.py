@@ -1,4 +1,5 @@
-"""What networks cost: parameters and multiply-adds by counting, latency by running files.
+"""What networks cost: parameters and multiply-adds by counting, latency of files and of
+their operators by running them.
 
 Importing this package loads nothing.
 """
@@ -9,8 +10,10 @@ PUBLIC = {
     "Cost": "newnet_tf.profiling.cost",
     "Latency": "newnet_tf.profiling.latency",
     "PEERS": "newnet_tf.profiling.peers",
+    "Profile": "newnet_tf.profiling.operators",
     "measure": "newnet_tf.profiling.latency",
     "peer": "newnet_tf.profiling.peers",
+    "profile": "newnet_tf.profiling.operators",
     "record": "newnet_tf.profiling.latency",
 }
 

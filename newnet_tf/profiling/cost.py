@@ -2,7 +2,8 @@
 
 Counted as papers count: multiply-adds of convolutions and dense layers for one picture; batch norm,
 activations, pooling and additions count nothing. Parameters are what training fits; the moving
-statistics of normalisation layers are counted apart.
+statistics of normalisation layers, and the channel numbers that a checkpoint sets (CondenseNet), are
+counted apart. A layer used several times counts its parameters once and its multiply-adds each time.
 """
 
 import math
@@ -16,7 +17,10 @@ STATISTICS = ("moving_mean", "moving_variance", "mean", "variance", "count")
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer: name, kind (its class), output shape without batch, parameters, multiply-adds."""
+    """One layer: name, kind (its class), output shape without batch, parameters, multiply-adds.
+
+    The shape is that of its first use; the multiply-adds are those of all uses.
+    """
 
     name: str
     kind: str
@@ -31,7 +35,7 @@ class Cost:
 
     Args:
         input_shape: tuple (height, width, channels).
-        params: int, what training fits. statistics: int, moving means and variances.
+        params: int, what training fits. statistics: int, moving means and variances, channel numbers.
         macs: int, multiply-adds of convolutions and dense layers.
         layers: tuple of `LayerCost`, every layer that has any of those, in order.
     """
@@ -54,8 +58,8 @@ def cost(model, input_shape: Sequence[int] | None = None) -> Cost:
         A `Cost`.
 
     Raises:
-        ValueError: where no fixed input shape is known, or a layer is used twice or is itself a
-            model, which this cannot count.
+        ValueError: where no fixed input shape is known, or a layer is itself a model, which this
+            cannot count.
 
     Example:
         >>> cost(newnet_tf.create("newnet_small")).macs
@@ -68,24 +72,18 @@ def cost(model, input_shape: Sequence[int] | None = None) -> Cost:
             f"Received: input_shape={shape} for {len(model.inputs)} input(s)"
         )
     layers = [layer for layer in model.layers if layer.weights]
-    uses = {layer["name"]: len(layer["inbound_nodes"]) for layer in model.get_config()["layers"]}
     for layer in layers:
-        if isinstance(layer, keras.Model) or uses[layer.name] > 1:
+        if isinstance(layer, keras.Model):
             raise ValueError(
-                "`model` must use each layer once and hold no model as a layer. "
+                "`model` must hold no model as a layer. "
                 f"Received: layer {layer.name!r} in model {model.name!r}"
             )
-    ends = [layer.input for layer in layers] + [layer.output for layer in layers]
-    specs = keras.Model(model.inputs, ends).compute_output_spec(keras.KerasTensor((1, *shape)))
     rows, statistics = [], 0
-    for layer, before, after in zip(
-        layers, specs[: len(layers)], specs[len(layers) :], strict=True
-    ):
-        held = sum(math.prod(w.shape) for w in layer.weights if w.name in STATISTICS)
+    for layer, uses in zip(layers, _shapes(model, layers, shape), strict=True):
+        held = sum(math.prod(w.shape) for w in layer.weights if _is_statistic(layer, w))
         fitted = sum(math.prod(w.shape) for w in layer.weights) - held
-        macs = _macs(layer, tuple(before.shape[1:]), tuple(after.shape[1:]))
-        kind = type(layer).__name__
-        rows.append(LayerCost(layer.name, kind, tuple(after.shape[1:]), fitted, macs))
+        macs = sum(_macs(layer, before, after) for before, after in uses)
+        rows.append(LayerCost(layer.name, type(layer).__name__, uses[0][1], fitted, macs))
         statistics += held
     return Cost(
         input_shape=shape,
@@ -94,6 +92,29 @@ def cost(model, input_shape: Sequence[int] | None = None) -> Cost:
         macs=sum(row.macs for row in rows),
         layers=tuple(rows),
     )
+
+
+def _shapes(model, layers, shape: tuple[int, ...]) -> list[list[tuple[tuple[int, ...], ...]]]:
+    """Returns, for each layer, the shapes without batch before and after each of its uses.
+
+    Keras' public `layer.input` knows one use only, so this reads the nodes of the model's graph.
+    """
+    nodes = {layer.name: [] for layer in layers}
+    for _, same_depth in sorted(model._nodes_by_depth.items(), reverse=True):
+        for node in same_depth:
+            if node.operation.name in nodes:
+                nodes[node.operation.name].append(node)
+    each = [(node.input_tensors[0], node.output_tensors[0]) for n in nodes.values() for node in n]
+    flat = [tensor for ends in each for tensor in ends]
+    specs = keras.Model(model.inputs, flat).compute_output_spec(keras.KerasTensor((1, *shape)))
+    found = iter(tuple(spec.shape[1:]) for spec in specs)
+    return [[(next(found), next(found)) for _ in uses] for uses in nodes.values()]
+
+
+def _is_statistic(layer, weight) -> bool:
+    """Whether a weight is not fitted in training: a moving statistic, or numbers of channels."""
+    numbers = isinstance(layer, keras.layers.Embedding) and layer.name.endswith("_index")
+    return numbers or weight.name in STATISTICS
 
 
 def _macs(layer, before: tuple[int, ...], after: tuple[int, ...]) -> int:

@@ -110,12 +110,19 @@ def record(rows: Sequence[Latency], folder: str | os.PathLike | None = None) -> 
     return results.record(TABLE, table, KEYS, folder)
 
 
+def time_left(begun: float, done: int, total: int) -> str:
+    """Says how long a job still takes if it goes on as it went since `begun` (`time.monotonic()`)."""
+    seconds = (time.monotonic() - begun) / done * (total - done)
+    return f"{seconds:.0f} s left" if seconds < 100 else f"{seconds / 60:.0f} min left"
+
+
 def _times(runners: Mapping[str, Runner], rounds: int, warmup: int) -> dict[str, list[float]]:
     """Runs all files in turn; returns the seconds of each, round by round."""
     generator, order = np.random.default_rng(0), random.Random(0)
-    calls = {name: runner.timed_call(_image(runner, generator)) for name, runner in runners.items()}
+    calls = {name: runner.timed_call(noise(runner, generator)) for name, runner in runners.items()}
     times = {name: [] for name in runners}
-    names, shown = list(runners), time.monotonic()
+    names, begun = list(runners), time.monotonic()
+    shown = begun
     for number in range(warmup + rounds):
         order.shuffle(names)
         for name in names:
@@ -125,13 +132,15 @@ def _times(runners: Mapping[str, Runner], rounds: int, warmup: int) -> dict[str,
                 times[name].append(time.perf_counter() - start)
         if time.monotonic() - shown > PROGRESS_SECONDS:
             shown = time.monotonic()
-            _say(f"timing {len(names)} files: round {number + 1} of {warmup + rounds}")
+            done, total = number + 1, warmup + rounds
+            left = time_left(begun, done, total)
+            _say(f"timing {len(names)} files: round {done} of {total}, {left}")
     return times
 
 
-def _image(runner: Runner, generator: np.random.Generator) -> np.ndarray:
+def noise(runner: Runner, generator: np.random.Generator) -> np.ndarray:
     """Returns noise of the input's kind: pixels, normalised floats or integers."""
-    shape = (1, runner.size, runner.size, 3)
+    shape = (1, runner.size, runner.size, runner.channels)
     if np.issubdtype(runner.dtype, np.floating):
         return generator.uniform(-1, 1, shape).astype(np.float32)
     bounds = np.iinfo(runner.dtype)

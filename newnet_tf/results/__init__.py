@@ -9,6 +9,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -88,8 +89,8 @@ def machine() -> str:
 
 def versions() -> str:
     """Returns the versions that a figure depends on, e.g. `"tensorflow 2.21.0, keras 3.15.1"`."""
-    found = []
-    for name in ("tensorflow", "tensorflow_cpu", "keras", "ai_edge_litert", "numpy"):
+    found, others = [], [name for name in ("jax", "torch") if name in sys.modules]
+    for name in ("tensorflow", "tensorflow_cpu", "keras", "ai_edge_litert", "numpy", *others):
         try:
             found.append(f"{name.replace('_cpu', '')} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:

@@ -148,7 +148,7 @@ def _nearest(checkpoint: Checkpoint, others) -> str:
     likely = [target for target in ranked if _coverage(checkpoint, target) >= 0.5]
     best, most = None, 0
     for target in itertools.islice(likely, CANDIDATES):
-        model = target.build(classes_in(checkpoint, target) or 1000)
+        model = target.build(classes_in(checkpoint, target) or target.card.classes)
         plan = match.plan(model, checkpoint, target)
         headless = set(plan.unfilled.values()) <= set(target.head)
         if plan.fits and headless and not (plan.unused or plan.misfits):
@@ -168,8 +168,9 @@ def _rank(checkpoint: Checkpoint, target: Target) -> tuple[float, float]:
         for name, tensor in checkpoint.tensors.items()
         if not name.endswith(("running_mean", "running_var", "moving_mean", "moving_variance"))
     )
-    classes, kernel = _classifier_kernel(checkpoint, target) or (1000, 0)
-    size += kernel * 1000 // classes - kernel
+    usual = target.card.classes
+    classes, kernel = _classifier_kernel(checkpoint, target) or (usual, 0)
+    size += kernel * usual // classes - kernel
     params = _params(target.card)
     distance = UNKNOWN_SIZE if params is None else abs(math.log(params / max(size, 1)))
     return -_coverage(checkpoint, target), distance

@@ -25,6 +25,7 @@ LEAVES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "bias": ("bias", "beta"),
         "running_mean": ("moving_mean",),
         "running_var": ("moving_variance",),
+        "index": ("embeddings",),
     },
     "gluon": {
         "weight": ("kernel",),
@@ -146,6 +147,8 @@ def _is_norm(layer) -> bool:
 
 def _arrange(tensor: np.ndarray, layer, variable, style: str) -> np.ndarray:
     """Returns a tensor in the layout of `variable`, as far as its rank allows."""
+    if variable.name == "embeddings" and tensor.ndim == 1 and tensor.dtype.kind == "i":
+        return tensor[None].astype(np.float32)  # numbers of channels (CondenseNet)
     if variable.name != "kernel":
         return tensor
     if tensor.ndim == 4 and style != "keras":

@@ -78,11 +78,14 @@ def fake(name: str, shape: tuple[int, ...], scales: Mapping[str, float]) -> np.n
     """Makes up the tensor called `name`, always the same for the same name and shape.
 
     Convolutions are He-scaled; batch norm gets a weight and variance in 0.5-1.5 and small means and
-    biases, its statistics multiplied by the scale of its module in `scales`.
+    biases, its statistics multiplied by the scale of its module in `scales`. An `index` gets numbers
+    of channels, some of them twice, as in CondenseNet's checkpoints.
     """
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     random = np.random.RandomState(seed)  # its stream is frozen, unlike default_rng's
     module = module_of(name)
+    if name.endswith(".index"):
+        return random.randint(0, shape[0], shape)
     if len(shape) > 1:
         gain = 2 if len(shape) == 4 else 1
         values = random.standard_normal(shape)
@@ -103,10 +106,11 @@ def module_of(name: str) -> str:
     return name.rpartition("running_")[0].rstrip("._")
 
 
-def pixels(size: int) -> np.ndarray:
-    """Returns two real pictures, squeezed to `size` by PIL: float32 (2, size, size, 3), about -2..2.
+def pixels(size: int, channels: int = 3) -> np.ndarray:
+    """Returns two real pictures, squeezed to `size` by PIL: float32, about -2..2.
 
-    They are lossless files of scikit-image's wheel, so every machine sees the same numbers.
+    They are lossless files of scikit-image's wheel, so every machine sees the same numbers. The
+    array's shape is (2, size, size, channels); with one channel they are grey.
     """
     import skimage
     from PIL import Image
@@ -114,9 +118,10 @@ def pixels(size: int) -> np.ndarray:
     batch = []
     for name in PICTURES:
         with Image.open(Path(skimage.__file__).parent / "data" / name) as picture:
-            small = picture.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+            colours = picture.convert("RGB" if channels == 3 else "L")
+            small = colours.resize((size, size), Image.Resampling.BICUBIC)
         batch.append(np.asarray(small, np.float32) / 63.75 - 2)
-    return np.stack(batch)
+    return np.stack(batch).reshape(len(batch), size, size, channels)
 
 
 def difference(ours: np.ndarray, reference: np.ndarray) -> float:

@@ -20,6 +20,7 @@ class Reference:
         side: int, native input side. odd: int or None, another side to compare at.
         rename: callable model -> {tensor name in the model: name in the checkpoints that we read},
             where they differ.
+        channels: int, channels of the input.
     """
 
     what: str
@@ -27,6 +28,7 @@ class Reference:
     side: int = 224
     odd: int | None = 193
     rename: Callable | None = None
+    channels: int = 3
 
 
 def table() -> Mapping[str, Reference]:

@@ -1,18 +1,19 @@
-"""DARTS, NASNet, PNASNet: pytorchcv's and timm's; AmoebaNet: written once more.
+"""DARTS, NASNet, PNASNet: pytorchcv's and timm's; AmoebaNet and RandWire: written once more.
 
-No library has the last. Its definition here shares no code with that for Keras, so an error in one
-shows as a difference; its modules bear the names of the Keras layers.
+No library has the last two. Their definitions here share no code with those for Keras, so an error in
+one shows as a difference; their modules bear the names of the Keras layers.
 """
 
 import functools
 import importlib
 import math
 
+import networkx
 import torch
 from torch import nn
 from torch.nn import functional
 
-from tools.references import Reference, pytorchcv
+from tools.references import Reference, pytorchcv, timm
 
 
 def _any_side(make):
@@ -42,6 +43,27 @@ def _nasnet_mobile():
                 module.activ = nn.Sequential(module.activ, pad)
                 conv.padding = (0, 0)
             module.extra_padding = False
+    return model
+
+
+class _Uncounted(nn.Module):
+    """An average pooling that pads, its padding not counted."""
+
+    def __init__(self, pool):
+        super().__init__()
+        self.pool = pool
+
+    def forward(self, x):
+        return self.pool(x) / self.pool(torch.ones_like(x[:, :1]))
+
+
+def _nasnet_large():
+    """timm's network, its padded average pooling as TensorFlow and pytorchcv have it."""
+    model = timm("nasnetalarge")()
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child).__name__ == "AvgPool2dSame":
+                setattr(parent, name, _Uncounted(child))
     return model
 
 
@@ -121,17 +143,22 @@ class _Grown(nn.Module):
 
 
 class _AmoebaNet(_Grown):
-    """AmoebaNet-A (N=4, F=50) from the authors' lists: map 0 is the last cell's output, 1 the one's
-    before it, which leaves a normal cell although operations read it."""
+    """AmoebaNet-A from the authors' lists: map 0 is the last cell's output, 1 the one's before it,
+    which leaves a normal cell although operations read it."""
 
     NORMAL = "avg.0 max.0 sep3.1 none.1 none.0 avg.1 sep3.0 sep5.2 avg.5 sep3.0"
     REDUCTION = "sep3.1 avg.0 max.0 sep7.2 max.1 max.0 sep3.4 wide.0 avg.1 sep7.0"
 
+    def __init__(self, cells, filters):
+        self.cells, self.filters = cells, filters
+        super().__init__(eps=1e-3, same=True)
+
     def forward(self, x):
         x = self.unit("stem", x, 32, (3, 3), (2, 2), pad=False)
-        outputs = [None, x]
-        widths = [(12, 2), (25, 2)] + [(50, 1)] * 4
-        widths += [(100, 2)] + [(100, 1)] * 4 + [(200, 2)] + [(200, 1)] * 4
+        outputs, first = [None, x], self.filters
+        widths = [(first // 4, 2), (first // 2, 2)] + [(first, 1)] * self.cells
+        for width in (2 * first, 4 * first):
+            widths += [(width, 2)] + [(width, 1)] * self.cells
         for i, (width, stride) in enumerate(widths):
             outputs.append(self.cell(f"cell{i}", outputs[-1], outputs[-2], width, stride))
         return self.logits(outputs[-1].relu())
@@ -183,13 +210,43 @@ class _AmoebaNet(_Grown):
         return x if x.shape[1] == width else self.unit(name, x, width)
 
 
+class _RandWire(_Grown):
+    """RandWire-WS, small regime (C=78): graphs drawn anew from the seeds."""
+
+    def forward(self, x):
+        x = self.unit("stem", x, 39, (3, 3), (2, 2))
+        x = self.unit("stem2", x.relu(), 78, (3, 3), (2, 2))
+        for stage, seed, width in ((3, 0, 78), (4, 1, 156), (5, 2, 312)):
+            graph = networkx.connected_watts_strogatz_graph(32, 4, 0.75, seed=seed)
+            x = self.stage(f"stage{stage}", x, graph, width)
+        return self.logits(self.unit("final", x.relu(), 1280).relu())
+
+    def stage(self, name, x, graph, width):
+        edges = graph.number_of_edges()
+        made = self.module(f"{name}_edges", lambda: nn.Conv2d(1, edges, 1, bias=False))
+        weights = iter(made(x.new_ones(1, 1, 1, 1)).sigmoid().flatten())
+        maps = {}
+        for node in range(32):
+            lower = sorted(other for other in graph[node] if other < node)
+            total = sum(maps[other] * next(weights) for other in lower) if lower else x
+            ours = f"{name}_node{node}"
+            maps[node] = self.separable(ours, total, width, 3, 1 if lower else 2)
+        ends = [maps[node] for node in range(32) if max(graph[node]) < node]
+        return sum(ends) / len(ends)
+
+
+AUTHORS = "the authors' lists, in PyTorch"
 REFERENCES = {
     # its factorized reduction cannot do sides that are no multiple of 32
     "darts": Reference("pytorchcv darts", _any_side(pytorchcv("darts", "darts")), odd=160),
     # its padding is TensorFlow's at sides like these only
     "nasnet_a_mobile": Reference("pytorchcv nasnet_4a1056", _nasnet_mobile, odd=191),
     "pnasnet_mobile": Reference("timm's PNASNet cells, N=3, F=54", _PNASNetMobile),
-    "amoebanet_a": Reference(
-        "the authors' lists, in PyTorch", lambda: _AmoebaNet(eps=1e-3, same=True)
+    "nasnet_a_large": Reference("timm nasnetalarge", _nasnet_large, side=331),
+    "pnasnet_large": Reference("timm pnasnet5large", timm("pnasnet5large"), side=331),
+    "amoebanet_a": Reference(AUTHORS, lambda: _AmoebaNet(cells=4, filters=50)),
+    "amoebanet_a_large": Reference(AUTHORS, lambda: _AmoebaNet(cells=6, filters=190), side=331),
+    "randwire_ws_small": Reference(
+        "the paper, in PyTorch", lambda: _RandWire(eps=1e-5, same=False)
     ),
 }

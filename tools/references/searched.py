@@ -1,10 +1,40 @@
-"""Networks of MobileNet's kind that were searched for: timm's classes, and pytorchcv's ProxylessNAS."""
+"""Networks of MobileNet's kind that were searched for: timm's classes, and pytorchcv's ProxylessNAS.
 
-from tools.references import Reference, pytorchcv, timm
+MnasNet-A2 and ChamNet-A, which timm lacks, are its EfficientNet class with tables in its own notation.
+"""
+
+from tools.references import Reference, attribute, pytorchcv, timm
+
+MNASNET_A2 = (
+    ["ds_r1_k3_s1_c16"],
+    ["ir_r1_k3_s2_e6_c24"],
+    ["ir_r4_k5_s2_e3_c40_se0.25"],
+    ["ir_r4_k3_s2_e6_c80"],
+    ["ir_r2_k3_s1_e6_c120_se0.25"],
+    ["ir_r3_k5_s2_e6_c200_se0.25"],
+    ["ir_r1_k3_s1_e6_c400"],
+)
+CHAMNET_A = (
+    ["ir_r1_k3_s1_e1_c24"],
+    ["ir_r2_k3_s2_e4_c40"],
+    ["ir_r3_k3_s2_e6_c48"],
+    ["ir_r4_k3_s2_e4_c96", "ir_r3_k3_s1_e4_c160"],
+    ["ir_r3_k3_s2_e4_c248", "ir_r1_k3_s1_e6_c480"],
+)
 
 
 def _of_timm(ours, theirs, side=224):
     return {ours: Reference(f"timm {theirs}", timm(theirs), side=side)}
+
+
+def _of_table(ours, table, final):
+    def make():
+        decode = attribute("timm.models._efficientnet_builder", "decode_arch_def")
+        network = attribute("timm.models.efficientnet", "EfficientNet")
+        relu = attribute("torch.nn", "ReLU")
+        return network(block_args=decode(list(table)), num_features=final, act_layer=relu)
+
+    return {ours: Reference(f"timm EfficientNet with the table of {ours}", make)}
 
 
 def _proxyless(target):
@@ -23,6 +53,8 @@ for ours, theirs in (
     ("mixnet_l", "mixnet_l"),
 ):
     REFERENCES |= _of_timm(ours, theirs)
+REFERENCES |= _of_table("mnasnet_a2", MNASNET_A2, final=1280)
+REFERENCES |= _of_table("chamnet", CHAMNET_A, final=2016)
 for style in ("", "tf_"):
     for size in ("large", "small"):
         ours, theirs = f"{style}mobilenet_v3_{size}", f"{style}mobilenetv3_{size}_100"

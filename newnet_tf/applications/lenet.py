@@ -1,0 +1,88 @@
+"""LeNet-5, for grey pictures of digits.
+
+LeCun et al.: "Gradient-Based Learning Applied to Document Recognition", Proceedings of the IEEE 86(11),
+1998. Built as it is taught and used today. What differs from the paper, section II-B: C3 reads all six
+maps, not a table of some; subsampling is plain average pooling, without a weight and bias of each map;
+plain tanh for 1.7159 tanh(2x / 3); a linear layer with softmax for the radial basis functions. That
+makes 61,706 parameters of the paper's 60,000.
+
+C5 is a convolution, as the paper calls it: larger pictures give a larger map, whose mean F6 reads.
+Checkpoints where it is a dense layer on the 5x5 map (PyTorch's tutorial names) read as well.
+"""
+
+from dataclasses import dataclass, replace
+
+from newnet_tf import blocks, pools
+from newnet_tf.blocks import TORCH
+from newnet_tf.cards import Card, Claim, Naming, Preprocess
+from newnet_tf.data.labels import decode_predictions as decode_predictions
+from newnet_tf.lazy import keras
+from newnet_tf.variants import Family
+
+UNPADDED = replace(TORCH, padding="valid")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The network: output channels of its 5x5 convolutions C1, C3 and C5, and of the layer F6."""
+
+    filters: tuple[int, ...] = (6, 16, 120)
+    hidden: int = 84
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+    for i, filters in enumerate(row.filters):
+        if i:
+            x = pools.average_pool(x, 2, name=f"pool{i - 1}")
+        x = blocks.conv(x, filters, 5, style=UNPADDED, bias=True, name=f"conv{i}")
+        x = blocks.activation(x, "tanh", name=f"conv{i}_act")
+        x = blocks.feature(x, 2**i) if i else x
+    return x
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
+    x = blocks.conv(x, row.hidden, style=TORCH, bias=True, name="fc1")
+    x = blocks.activation(x, "tanh", name="fc1_act")
+    return blocks.logits(x, classes, style=TORCH)
+
+
+def namings(row: Row) -> tuple[Naming, ...]:
+    """The checkpoint kinds that this family reads."""
+    names = {"conv0": "conv1", "conv1": "conv2", "conv2": "fc1", "fc1": "fc2", "classifier": "fc3"}
+    return (Naming(name="pytorch tutorial", layers=names),)
+
+
+FAMILY = Family(
+    __name__,
+    build=build,
+    top=top,
+    namings=namings,
+    source="Proceedings of the IEEE 86(11), 1998",
+    head=("fc1", "classifier"),
+)
+preprocess_input = FAMILY.preprocess_input()
+
+LeNet5 = FAMILY.variant(
+    "LeNet5",
+    Row(),
+    Card(
+        name="lenet5",
+        title="LeNet-5",
+        # white ink on black to -0.1 and 1.175, as in the paper: mean 0, variance 1 of its digits
+        preprocess=Preprocess(size=32, crop=1.0, mean=(20 / 255,), std=(200 / 255,)),
+        claim=Claim(
+            source="LeCun et al. 1998, section II",
+            params=0.06,
+            size=32,
+            gap="C3 reads all maps here, and subsampling has no parameters",
+        ),
+        classes=10,
+        notes=(
+            "Grey pictures, ten digits; the paper has 0.95 % error on MNIST. No weights are published; "
+            "pass a checkpoint of PyTorch's tutorial naming as `weights`."
+        ),
+    ),
+)

@@ -1,0 +1,82 @@
+"""Multi-ResNet.
+
+Abdi, Nahavandi: "Multi-Residual Networks: Improving the Speed and Accuracy of Residual Networks",
+arXiv 1609.05672: every block of a pre-activation ResNet adds several residual functions of its input
+instead of one. The paper names the network by depth and number of functions; what it leaves open is
+as in the authors' Lua code for ImageNet (masabdi/multi-resnet, BSD): each function has batch norms of
+its own, also its first, but in the first block of a stage, where that batch norm and ReLU come before
+functions and shortcut alike (and the very first block has none). No checkpoint is public, so this
+reads only files of our own names. What differs here: the head is the zoo's.
+"""
+
+from dataclasses import dataclass
+
+from newnet_tf import blocks
+from newnet_tf.applications.resnet import EXPANSION, body
+from newnet_tf.blocks import TORCH
+from newnet_tf.cards import Card
+from newnet_tf.data.labels import decode_predictions as decode_predictions
+from newnet_tf.lazy import keras
+from newnet_tf.variants import Family
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of the family: blocks of the four stages, residual functions of each block."""
+
+    depths: tuple[int, ...]
+    functions: int
+
+
+def multi_residual(x, planes: int, stride: int, functions: int, *, name: str):
+    """Bottlenecks side by side, added to their input (paper, figure 1)."""
+    is_first = x.shape[-1] != planes * EXPANSION
+    if stride > 1:
+        x = blocks.norm_act(x, style=TORCH, name=f"{name}_shared")
+    maps = []
+    for k in range(functions):
+        part, y = f"{name}_{k}", x
+        if not is_first:
+            y = blocks.norm_act(y, style=TORCH, name=f"{part}_1")
+        y = blocks.conv(y, planes, style=TORCH, name=f"{part}_1_conv")
+        y = blocks.norm_act(y, style=TORCH, name=f"{part}_2")
+        y = blocks.conv(y, planes, 3, stride, style=TORCH, name=f"{part}_2_conv")
+        y = blocks.norm_act(y, style=TORCH, name=f"{part}_3")
+        maps.append(blocks.conv(y, planes * EXPANSION, style=TORCH, name=f"{part}_3_conv"))
+    if is_first:
+        x = blocks.conv(x, planes * EXPANSION, 1, stride, style=TORCH, name=f"{name}_shortcut_conv")
+    return keras.layers.Add(name=f"{name}_add")([*maps, x])
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+
+    def block(x, name, planes, stride):
+        return multi_residual(x, planes, stride, row.functions, name=name)
+
+    x = blocks.conv_bn_act(x, 64, 7, 2, act="relu", style=TORCH, name="stem")
+    return blocks.norm_act(body(x, row.depths, 1, block), style=TORCH, name="final")
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    return blocks.classifier(x, classes, style=TORCH)
+
+
+FAMILY = Family(__name__, build=build, top=top, source="arXiv 1609.05672")
+preprocess_input = FAMILY.preprocess_input()
+
+MultiResNet101 = FAMILY.variant(
+    "MultiResNet101",
+    Row(depths=(3, 4, 23, 3), functions=2),
+    Card(
+        name="multi_resnet101",
+        title="Multi-ResNet-101 (k=2)",
+        notes=(
+            "No checkpoint is public. Depth and the two residual functions of a block are the "
+            "paper's; where batch norms are shared and strides sit is taken from the authors' Lua "
+            "code for ImageNet. No library has it to compare with: it is checked against a second "
+            "definition of ours."
+        ),
+    ),
+)

@@ -1,0 +1,102 @@
+"""PyramidNet.
+
+Han, Kim, Kim: "Deep Pyramidal Residual Networks", arXiv 1610.02915 (jhkim89/PyramidNet,
+dyhan0920/PyramidNet-PyTorch). Follows pytorchcv (MIT), which has the authors' one ImageNet network
+in PyTorch: a ResNet-101 whose width grows a little in every block, by `alpha` in all. Batch norms
+come before the convolutions, and one more at a block's end; the shortcut has no weights. What
+differs here: the head is the zoo's.
+"""
+
+from dataclasses import dataclass
+
+from newnet_tf import blocks, pools
+from newnet_tf.applications.resnet import EXPANSION, FIRST_STRIDES
+from newnet_tf.blocks import TORCH
+from newnet_tf.cards import Card, Claim, Naming
+from newnet_tf.data.labels import decode_predictions as decode_predictions
+from newnet_tf.lazy import keras
+from newnet_tf.variants import Family
+
+STEM = 64
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of the family: blocks of the four stages, and what they add to the width of 64."""
+
+    depths: tuple[int, ...]
+    alpha: int
+
+    @property
+    def widths(self) -> list[int]:
+        """Width inside of every block (paper, equation 2); its output has four times as many."""
+        blocks_ = sum(self.depths)
+        return [round(STEM + self.alpha * n / blocks_) for n in range(1, blocks_ + 1)]
+
+
+def pyramidal(x, width: int, stride: int, *, name: str):
+    """Bottleneck without a ReLU at its beginning, a batch norm at its end (paper, figure 6 d)."""
+    y = blocks.norm(x, style=TORCH, name=f"{name}_1_bn")
+    y = blocks.conv(y, width, style=TORCH, name=f"{name}_1_conv")
+    y = blocks.norm_act(y, style=TORCH, name=f"{name}_2")
+    y = blocks.conv(y, width, 3, stride, style=TORCH, name=f"{name}_2_conv")
+    y = blocks.norm_act(y, style=TORCH, name=f"{name}_3")
+    y = blocks.conv(y, width * EXPANSION, style=TORCH, name=f"{name}_3_conv")
+    y = blocks.norm(y, style=TORCH, name=f"{name}_end_bn")
+    if stride > 1:  # rounds up, and means are of what lies inside
+        x = keras.layers.AveragePooling2D(2, 2, padding="same", name=f"{name}_shortcut_pool")(x)
+    return blocks.add_first_channels(y, x, name=f"{name}_add")
+
+
+def build(x, row: Row):
+    """Input to the last map before pooling."""
+    widths = row.widths
+
+    def block(x, i, stride):
+        if i == len(widths):
+            return blocks.norm_act(x, style=TORCH, name="final")
+        return pyramidal(x, widths[i], stride, name=f"block{i}")
+
+    x = blocks.conv_bn_act(x, STEM, 7, 2, act="relu", style=TORCH, name="stem")
+    x = pools.max_pool(blocks.feature(x, 2), padding=1, name="stem_pool")
+    strides = blocks.block_strides(row.depths, FIRST_STRIDES)
+    return blocks.stack(x, (*strides, 1), block, reduction=4)
+
+
+def top(x, row: Row, classes: int):
+    """The last map to logits."""
+    return blocks.classifier(x, classes, style=TORCH)
+
+
+def namings(row: Row) -> tuple[Naming, ...]:
+    """The checkpoint kinds that this family reads."""
+    names = {f"stem_{part}": f"features.init_block.{part}" for part in ("conv", "bn")}
+    names["final_bn"] = "features.post_activ.bn"
+    places = [(stage, b) for stage, depth in enumerate(row.depths, 1) for b in range(1, depth + 1)]
+    for i, (stage, b) in enumerate(places):
+        prefix = f"features.stage{stage}.unit{b}"
+        names[f"block{i}_end_bn"] = f"{prefix}.bn"
+        for n in (1, 2, 3):
+            for part in ("bn", "conv"):
+                names[f"block{i}_{n}_{part}"] = f"{prefix}.body.conv{n}.{part}"
+    return (Naming(name="pytorchcv", layers=names | {"classifier": "output"}),)
+
+
+FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1610.02915")
+preprocess_input = FAMILY.preprocess_input()
+
+PyramidNet101A360 = FAMILY.variant(
+    "PyramidNet101A360",
+    Row(depths=(3, 4, 23, 3), alpha=360),
+    Card(
+        name="pyramidnet101_a360",
+        title="PyramidNet-101 (alpha 360)",
+        claim=Claim(
+            source="the authors' page, github.com/dyhan0920/PyramidNet-PyTorch",
+            top1_error=21.98,
+            top5_error=6.20,
+            params=42.5,
+        ),
+        notes="No weights are on a public hub; pass pytorchcv's checkpoint file as `weights`.",
+    ),
+)

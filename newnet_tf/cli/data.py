@@ -1,0 +1,145 @@
+"""`newnet data`: prepare sets, look at augmented pictures, time the pipelines."""
+
+from pathlib import Path
+
+from newnet_tf.cli import models, tables
+
+SHOWN = {
+    "resnet": {},
+    "colour": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "lighting": 0.1},
+    "randaugment": {"randaugment": 2},
+    "erasing": {"erasing": 1.0},
+    "mixup": {"mixup": 0.4},
+    "cutmix": {"cutmix": 1.0},
+    "none": {"crop": "centre", "flip": 0.0},
+}
+
+
+def arguments_data(parser):
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
+    _prepare_arguments(actions.add_parser("prepare", help="prepare a set, or say what is missing"))
+    _show_arguments(actions.add_parser("show", help="a contact sheet of augmented pictures"))
+    benchmark_arguments(actions.add_parser("benchmark", help="pictures a second, side by side"))
+
+
+def run_data(arguments):
+    return {"prepare": _prepare, "show": _show, "benchmark": run_benchmark}[arguments.action](
+        arguments
+    )
+
+
+def _prepare_arguments(parser):
+    parser.add_argument("name", help="imagenet, imagenet_v2, cifar10, cifar100 or tfds:NAME")
+    parser.add_argument("--manual-dir", help="where ImageNet's tarballs lie")
+    parser.add_argument("--data-dir", help="where to write; default: TFDS_DATA_DIR, else TFDS' own")
+    parser.add_argument(
+        "--partial", action="store_true", help="go on with one of ImageNet's two tarballs"
+    )
+
+
+def _prepare(arguments):
+    from newnet_tf.data.prepare import prepare
+
+    splits, where = prepare(
+        arguments.name, arguments.manual_dir, arguments.data_dir, arguments.partial
+    )
+    rows = [{"split": split, "pictures": f"{count:,}"} for split, count in splits.items()]
+    print(f"{arguments.name} is prepared in {where}\n")
+    print(tables.table(rows, right=("pictures",)))
+
+
+def _show_arguments(parser):
+    from newnet_tf.data.opened import DATA
+
+    parser.add_argument("--data", required=True, help=DATA)
+    parser.add_argument("--data-dir", help="where tensorflow-datasets' sets lie")
+    parser.add_argument(
+        "--augmentation",
+        default="resnet",
+        help=f"among {', '.join(SHOWN)}, or several as resnet+cutmix; default: resnet",
+    )
+    parser.add_argument("--size", type=int, default=160, help="side of a picture; default: 160")
+    parser.add_argument("--count", type=int, default=32, help="pictures; default: 32")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path, default=Path("augmented.png"))
+
+
+def _show(arguments):
+    import os
+
+    from newnet_tf.cards import Preprocess
+    from newnet_tf.data.augmentation import Augmentation
+    from newnet_tf.data.opened import open_source
+
+    fields = {}
+    for name in arguments.augmentation.split("+"):
+        if name not in SHOWN:
+            raise ValueError(
+                f"`--augmentation` must be among {', '.join(SHOWN)}. Received: {name!r}"
+            )
+        fields |= SHOWN[name]
+    models.start_keras()
+    from newnet_tf.data.pipeline import train_pipeline
+    from newnet_tf.data.reading import BadPictures
+    from newnet_tf.data.sheet import contact_sheet
+
+    source = open_source(arguments.data, data_dir=arguments.data_dir)
+    record, bad = Preprocess(size=arguments.size), BadPictures()
+    batches = train_pipeline(
+        source,
+        record,
+        Augmentation(**fields),
+        batch=min(arguments.count, source.split("train").size),
+        seed=arguments.seed,
+        bad=bad,
+    )
+    sheet = contact_sheet(batches.take(1), source, record, arguments.count)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    beside = arguments.output.with_name(f".{arguments.output.stem}.part.png")
+    try:
+        sheet.save(beside)
+        os.replace(beside, arguments.output)
+    finally:
+        beside.unlink(missing_ok=True)
+    print(arguments.output)
+    if bad:
+        models.note(str(bad))
+
+
+def benchmark_arguments(parser):
+    """Adds the arguments of the benchmark of pipelines."""
+    parser.add_argument("--pictures", type=int, default=2048, help="files a pass; default: 2048")
+    parser.add_argument("--rounds", type=int, default=5, help="timed passes of each; default: 5")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--workers", type=int, help="threads; default: the cores at hand")
+    parser.add_argument("--only", help="names of pipelines, by comma; full decode is always timed")
+    parser.add_argument(
+        "--record", action="store_true", help="write the table newnet_tf/results/data.csv"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run_benchmark(arguments):
+    """Times the pipelines and prints the table."""
+    models.start_keras()
+    from newnet_tf.data import throughput
+
+    only = arguments.only.split(",") if arguments.only else None
+    with models.no_warnings():
+        rows = throughput.measure(
+            arguments.pictures, arguments.rounds, arguments.batch, arguments.workers, only
+        )
+    if arguments.record:
+        models.note(f"wrote {throughput.record(rows)}")
+    lines = [
+        {
+            "pipeline": row.pipeline,
+            "images/s": f"{row.images_per_second:.0f}",
+            "per core": f"{row.per_core:.0f}",
+            "ratio": f"{row.ratio:.2f}",
+            "CPU ms": f"{row.cpu_ms:.2f}",
+        }
+        for row in rows
+    ]
+    right = ("images/s", "per core", "ratio", "CPU ms")
+    print(tables.to_json(lines) if arguments.json else tables.table(lines, right=right))

@@ -1,0 +1,135 @@
+"""Operations on pixels in grey levels: float32 tensors (height, width, 3) with values in 0-255.
+
+Each equals Pillow's operation of the same name on whole levels, and gives whole levels. They are
+written as arithmetic on whole rows (the three channels laid side by side), which TensorFlow computes
+several times faster than a table look-up or a broadcast over three channels.
+"""
+
+import tensorflow as tf
+
+GREY = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # Pillow's weights of red, green, blue
+# ImageNet's principal components of colour, as AlexNet's authors published them (0-1 scale).
+VALUES = (0.2175, 0.0188, 0.0045)
+VECTORS = (
+    (-0.5675, 0.7192, 0.4009),
+    (-0.5808, -0.0045, -0.8140),
+    (-0.5836, -0.6948, 0.4203),
+)
+
+
+def by_channel(image, factor, summand):
+    """Returns `image * factor + summand`, both float32 of shape (3,)."""
+    shape = tf.shape(image)
+    rows = tf.reshape(image, (shape[0], shape[1] * 3))
+    rows = rows * tf.tile(factor, shape[1:2]) + tf.tile(summand, shape[1:2])
+    return tf.reshape(rows, shape)
+
+
+def whole(image):
+    """Clips to 0-255 and drops what is after the point, as Pillow does."""
+    return tf.floor(tf.clip_by_value(image, 0.0, 255.0))
+
+
+def blend(other, image, factor):
+    """Returns `other` at factor 0, `image` at 1, and beyond above 1."""
+    return whole(other + factor * (image - other) + 1e-3)
+
+
+def grey(image):
+    """Returns Pillow's grey of a picture, shape (height, width, 1), whole levels."""
+    return tf.floor(tf.tensordot(image, tf.constant(GREY)[:, None], 1) + 0.5)
+
+
+def brightness(image, factor):
+    """Multiplies by `factor`."""
+    return whole(image * factor + 1e-3)
+
+
+def contrast(image, factor):
+    """Moves away from the picture's mean grey by `factor`."""
+    return blend(tf.floor(tf.reduce_mean(grey(image)) + 0.5), image, factor)
+
+
+def saturation(image, factor):
+    """Moves away from each pixel's grey by `factor`."""
+    return blend(tf.repeat(grey(image), 3, axis=2), image, factor)
+
+
+def sharpness(image, factor):
+    """Moves away from a smoothed picture by `factor`; the outermost pixels stay."""
+    kernel = tf.constant([[1.0, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
+    filters = tf.tile(kernel[:, :, None, None], (1, 1, 3, 1))
+    inner = tf.nn.depthwise_conv2d(image[None], filters, (1, 1, 1, 1), "VALID")[0]
+    smooth = tf.floor(inner + 0.5)
+    change = tf.pad(image[1:-1, 1:-1] - smooth, ((1, 1), (1, 1), (0, 0)))
+    return whole(image + (factor - 1) * change + 1e-3)
+
+
+def invert(image):
+    """Returns the negative."""
+    return 255.0 - image
+
+
+def posterise(image, bits):
+    """Keeps the upper `bits` (float scalar, 0 to 8) of each value."""
+    step = 2.0 ** (8.0 - bits)
+    return tf.floor(image / step) * step
+
+
+def solarise(image, threshold):
+    """Inverts values from `threshold` on."""
+    return tf.where(image < threshold, image, 255.0 - image)
+
+
+def solarise_add(image, summand):
+    """Adds `summand` to values below 128."""
+    return tf.where(image < 128.0, tf.minimum(image + summand, 255.0), image)
+
+
+def auto_contrast(image):
+    """Stretches each channel to the whole range."""
+    low, high = tf.reduce_min(image, (0, 1)), tf.reduce_max(image, (0, 1))
+    is_flat = high <= low
+    factor = tf.where(is_flat, 1.0, 255.0 / tf.where(is_flat, 1.0, high - low))
+    return whole(by_channel(image, factor, tf.where(is_flat, 0.0, -low * factor)) + 1e-3)
+
+
+def equalise(image):
+    """Spreads each channel's values evenly over the range."""
+    levels = tf.cast(image, tf.int32)
+
+    def table(channel):
+        counts = tf.math.bincount(
+            tf.reshape(levels[..., channel], (-1,)), minlength=256, maxlength=256
+        )
+        last = counts[tf.reduce_max(levels[..., channel])]
+        step = (tf.reduce_sum(counts) - last) // 255
+        before = tf.cumsum(counts, exclusive=True)
+        spread = tf.clip_by_value((before + step // 2) // tf.maximum(step, 1), 0, 255)
+        return tf.where(step > 0, spread, tf.range(256))
+
+    tables = tf.cast(tf.concat([table(channel) for channel in range(3)], 0), tf.float32)
+    return tf.gather(tables, levels + tf.constant((0, 256, 512)))
+
+
+def jitter(image, seed, amounts: tuple[float, float, float]):
+    """Changes brightness, contrast and saturation, in this order, each by a random factor.
+
+    Args:
+        image: levels. seed: int tensor (2,).
+        amounts: three floats; a factor is uniform in 1 - amount to 1 + amount.
+    """
+    draws = tf.random.stateless_uniform((3,), seed, -1.0, 1.0)
+    for operation, amount, draw in zip(
+        (brightness, contrast, saturation), amounts, tf.unstack(draws), strict=True
+    ):
+        if amount:
+            image = operation(image, 1.0 + amount * draw)
+    return image
+
+
+def lighting(image, seed, deviation: float):
+    """Shifts all pixels along ImageNet's principal components of colour (AlexNet)."""
+    weights = tf.random.stateless_normal((3,), seed, stddev=deviation)
+    shift = tf.linalg.matvec(tf.constant(VECTORS), weights * tf.constant(VALUES)) * 255.0
+    return tf.clip_by_value(by_channel(image, tf.ones((3,)), shift), 0.0, 255.0)

@@ -1,0 +1,263 @@
+"""`train_pipeline` and `eval_pipeline`: labelled pictures to batches that a network takes.
+
+All chance is drawn from (seed, epoch, the picture's place in the epoch), nothing from the order in
+which threads get there, so that an epoch can be had again, from any step, on any number of workers.
+A bad picture keeps its place: in training a neighbour of its batch stands in for it, in evaluation it
+is left out. See `reading` for how it is met.
+"""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from newnet_tf.cards import Preprocess
+from newnet_tf.data import colour, mixing, randaugment
+from newnet_tf.data.augmentation import Augmentation
+from newnet_tf.data.crops import centre_crop, random_box, resized_crop
+from newnet_tf.data.erasing import erase
+from newnet_tf.data.reading import BadPictures, cores, options, plainly, read_batches
+from newnet_tf.data.sources import TRAIN, Source
+
+CROP, FLIP, RAND, JITTER, LIGHT, ERASE, MIX = (16 * purpose for purpose in range(7))
+PREFETCH = 2
+
+
+def train_pipeline(
+    source: Source,
+    preprocess: Preprocess,
+    augmentation: Augmentation | None = None,
+    *,
+    batch: int = 128,
+    seed: int = 0,
+    epoch: int = 0,
+    start: int = 0,
+    shards: int = 1,
+    index: int = 0,
+    split: str = TRAIN,
+    bad: BadPictures | None = None,
+    workers: int | None = None,
+) -> tf.data.Dataset:
+    """Returns one epoch of augmented batches.
+
+    Args:
+        source: `Source`. preprocess: `cards.Preprocess` of the network.
+        augmentation: `Augmentation`; default: ResNet's.
+        batch: int, pictures a batch of this worker; the remainder of an epoch is left out.
+        seed, epoch: int; both together decide order and augmentation.
+        start: int, batches to leave out at the beginning, to go on where a run stopped.
+        shards, index: int, number of workers and which one this is. With sources that are lists
+            (folders, tarballs) the workers' batches of a step hold the very pictures that one worker
+            with the joint batch would see; with tensorflow-datasets each worker reads its own part.
+        split: str. bad: `BadPictures` to note the unreadable in; default: named on stderr.
+        workers: int, threads; default: the cores that this process may use.
+
+    Returns:
+        `tf.data.Dataset` of (images float32 (batch, size, size, 3), normalised; targets float32
+        (batch, classes), one-hot, smoothed and mixed as the augmentation says). It has
+        `source.split(split).steps(batch, shards) - start` batches.
+
+    Raises:
+        ValueError: for an argument outside of the above, or a split smaller than a batch.
+
+    Example:
+        >>> batches = train_pipeline(source, Preprocess(), Augmentation(cutmix=1.0), batch=64)
+    """
+    augmentation = augmentation or Augmentation()
+    chosen = source.split(split)
+    keys = np.random.SeedSequence([_whole(seed, "seed"), _whole(epoch, "epoch")])
+    order, key = (int(state) >> 16 for state in keys.generate_state(2, np.uint64))
+    if chosen.steps(batch, shards) < 1:
+        raise ValueError(
+            f"`batch` must be at most the split's pictures by worker ({chosen.size // shards} of "
+            f"{source.name}, {split}). Received: batch={batch}"
+        )
+    raw = chosen.batches(batch, seed=order, shards=shards, index=index, start=start, even=True)
+    workers = workers or cores()
+    bad = BadPictures(echo=True) if bad is None else bad
+
+    picture = _augmenting(augmentation, preprocess)
+
+    def placed(image, position):
+        return picture(image, tf.stack([tf.constant(key, tf.int64), position]))
+
+    @plainly
+    def finish(images, labels, names, positions, good):
+        images, labels = _stand_in(images, labels, good)
+        images = normalised(images, preprocess)
+        targets = mixing.smooth_targets(labels, source.classes, augmentation.smoothing)
+        if augmentation.mixes:
+            place = tf.stack([tf.constant(key + MIX, tf.int64), positions[0]])
+            images, targets = mixing.mix(
+                images, targets, place, augmentation.mixup, augmentation.cutmix, augmentation.mixing
+            )
+        return (
+            tf.ensure_shape(images, (batch, *images.shape[1:])),
+            tf.ensure_shape(targets, (batch, source.classes)),
+        )
+
+    read = read_batches(raw, chosen, placed, preprocess.size, bad, workers)
+    read = read.filter(_any_good)
+    ready = read.map(finish, num_parallel_calls=2, deterministic=True)
+    return ready.prefetch(PREFETCH).with_options(options(workers))
+
+
+def eval_pipeline(
+    source: Source,
+    preprocess: Preprocess,
+    *,
+    batch: int = 64,
+    split: str | None = None,
+    shards: int = 1,
+    index: int = 0,
+    names: bool = False,
+    bad: BadPictures | None = None,
+    workers: int | None = None,
+) -> tf.data.Dataset:
+    """Returns a split's pictures once, in order, prepared as `preprocess.apply` prepares them.
+
+    Both differ by at most a grey level or so of 255 (see `crops.centre_crop`).
+
+    Args:
+        source, preprocess, shards, index, bad, workers: as in `train_pipeline`.
+        batch: int; the last batch may be smaller, and so are batches with unreadable pictures.
+        split: str; default: validation, else test, else all.
+        names: bool, whether to give each picture's name too.
+
+    Returns:
+        `tf.data.Dataset` of (images float32 (n, size, size, 3), labels int32 (n,)), and, if asked,
+        names, string (n,).
+    """
+    chosen = source.split(split)
+    workers = workers or cores()
+    bad = BadPictures(echo=True) if bad is None else bad
+    raw = chosen.batches(batch, shards=shards, index=index)
+
+    @plainly
+    def finish(images, labels, called, positions, good):
+        kept = (images, labels, called) if names else (images, labels)
+        kept = tf.cond(
+            tf.reduce_all(good),
+            lambda: kept,
+            lambda: tuple(tf.boolean_mask(column, good) for column in kept),
+        )
+        return normalised(kept[0], preprocess), *kept[1:]
+
+    picture = _centring(preprocess)
+
+    def placed(image, position):
+        return picture(image)
+
+    read = read_batches(raw, chosen, placed, preprocess.size, bad, workers)
+    read = read.filter(_any_good)
+    ready = read.map(finish, num_parallel_calls=2, deterministic=True)
+    return ready.prefetch(PREFETCH).with_options(options(workers))
+
+
+@functools.lru_cache(maxsize=16)
+def _augmenting(augmentation: Augmentation, preprocess: Preprocess):
+    """Returns `augmented` as a graph, which is made once and not for every epoch."""
+    return tf.function(
+        lambda image, seed: augmented(image, seed, augmentation, preprocess),
+        autograph=False,
+        reduce_retracing=True,
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _centring(preprocess: Preprocess):
+    """Returns `centre_crop` as a graph."""
+    return tf.function(
+        lambda image: centre_crop(image, preprocess), autograph=False, reduce_retracing=True
+    )
+
+
+def augmented(image, seed, augmentation: Augmentation, preprocess: Preprocess):
+    """Crops and augments one picture: all that is done before batching.
+
+    Args:
+        image: string scalar (encoded) or uint8 (height, width, 3). seed: int64 tensor (2,).
+        augmentation: `Augmentation`. preprocess: `cards.Preprocess`, for size and fill colour.
+
+    Returns:
+        float32 (size, size, 3), grey levels.
+    """
+
+    def at(purpose):
+        return seed + tf.constant((purpose, 0), tf.int64)
+
+    size = preprocess.size
+    if augmentation.crop == "resized":
+
+        def choose(height, width):
+            return random_box(height, width, at(CROP), augmentation.scale, augmentation.ratio)
+
+        x = resized_crop(image, choose, size, augmentation.interpolation)
+    else:
+        x = centre_crop(image, preprocess)
+        if augmentation.crop == "padded":
+            x = _padded_crop(x, at(CROP), augmentation.padding)
+    if augmentation.flip:
+        is_flipped = tf.random.stateless_uniform((), at(FLIP)) < augmentation.flip
+        x = tf.cond(is_flipped, lambda: tf.reverse(x, (1,)), lambda: x)
+    amounts = (augmentation.brightness, augmentation.contrast, augmentation.saturation)
+    if augmentation.randaugment or any(amounts):
+        x = tf.floor(x + 0.5)
+    if augmentation.randaugment:
+        fill = tuple(float(round(255 * mean)) for mean in preprocess.mean)
+        x = randaugment.rand_augment(
+            x,
+            at(RAND),
+            fill,
+            augmentation.randaugment,
+            augmentation.magnitude,
+            augmentation.magnitude_std,
+            augmentation.increasing,
+        )
+    if any(amounts):
+        x = colour.jitter(x, at(JITTER), amounts)
+    if augmentation.lighting:
+        x = colour.lighting(x, at(LIGHT), augmentation.lighting)
+    if augmentation.erasing:
+        x = erase(x, at(ERASE), augmentation.erasing, preprocess, augmentation.erased)
+    return tf.ensure_shape(x, (size, size, 3))
+
+
+def normalised(images, preprocess: Preprocess):
+    """Normalises a batch of grey levels, as `preprocess.normalise` does, in rows for speed."""
+    _, height, width, _ = images.shape
+    rows = tf.reshape(images, (-1, height, width * 3))
+    scale, offset = (np.tile(np.float32(v), width) for v in (preprocess.scale, preprocess.offset))
+    return tf.reshape(rows * scale + offset, (-1, height, width, 3))
+
+
+def _padded_crop(x, seed, padding: int):
+    """Pads with black and crops back at a random place."""
+    place = tf.random.stateless_uniform((2,), seed, 0, 2 * padding + 1, tf.int32)
+    around = ((padding, padding), (padding, padding), (0, 0))
+    padded = tf.pad(x, around)
+    return padded[place[0] : place[0] + x.shape[0], place[1] : place[1] + x.shape[1]]
+
+
+@plainly
+def _any_good(images, labels, names, positions, good):
+    return tf.reduce_any(good)
+
+
+def _stand_in(images, labels, good):
+    """Puts the last good picture before it (or the first one) in the place of each bad one."""
+
+    def replaced():
+        places = tf.where(good)[:, 0]
+        slots = tf.range(tf.size(labels, tf.int64))
+        before = tf.searchsorted(places, slots, side="right") - 1
+        chosen = tf.gather(places, tf.maximum(before, 0))
+        return tf.gather(images, chosen), tf.gather(labels, chosen)
+
+    return tf.cond(tf.reduce_all(good), lambda: (images, labels), replaced)
+
+
+def _whole(value, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"`{name}` must be an int, not negative. Received: {name}={value!r}")
+    return value

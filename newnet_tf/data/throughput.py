@@ -1,0 +1,233 @@
+"""Pictures a second: our pipelines, a plain full decode of the same files, and Keras' own loader.
+
+JPEGs of ImageNet's usual size (500 x 375, about 110 KB) are made for the occasion. The pipelines take
+turns, one pass each in shuffled order, and a ratio is taken round by round between passes moments
+apart, so that it holds on a busy machine where single figures do not. A pass includes the start of
+its pipeline.
+"""
+
+import io
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from newnet_tf import results
+from newnet_tf.cards import Preprocess
+
+TABLE, KEYS = "data", ("pipeline", "batch", "workers")
+WIDTH, HEIGHT, BYTES = 500, 375, 110_000
+DISTINCT, CLASSES, QUALITIES = 128, 8, range(80, 99, 2)
+BASELINE = "full decode"
+PROGRESS_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Throughput:
+    """One pipeline.
+
+    Args:
+        pipeline: str. images_per_second, per_core: float, median over rounds; cores are `workers`.
+        ratio: float, median over rounds of its speed by the full decode's of that round.
+        cpu_ms: float, milliseconds of processor time a picture, over all threads, median.
+        batch, workers, pictures, rounds: int. mean_bytes: int, of a file.
+    """
+
+    pipeline: str
+    images_per_second: float
+    per_core: float
+    ratio: float
+    cpu_ms: float
+    batch: int
+    workers: int
+    pictures: int
+    rounds: int
+    mean_bytes: int
+
+
+def measure(
+    pictures: int = 2048,
+    rounds: int = 5,
+    batch: int = 64,
+    workers: int | None = None,
+    only: Sequence[str] | None = None,
+) -> list[Throughput]:
+    """Times pipelines against each other.
+
+    Args:
+        pictures: int, files a pass. rounds: int, timed passes of each. batch: int.
+        workers: int, threads; default: the cores that this process may use.
+        only: names of pipelines; default: all of `pipelines`. The full decode is always among them.
+
+    Returns:
+        A `Throughput` for each, the full decode first.
+
+    Raises:
+        ValueError: for an unknown name or a number that is not positive.
+    """
+    from newnet_tf.data.reading import cores
+
+    workers = workers or cores()
+    if pictures < batch or rounds < 1 or batch < 1:
+        raise ValueError(
+            "`pictures` must be at least `batch`, `rounds` and `batch` positive. "
+            f"Received: pictures={pictures}, rounds={rounds}, batch={batch}"
+        )
+    pictures -= pictures % batch
+    with tempfile.TemporaryDirectory() as folder:
+        size = write_pictures(Path(folder), pictures)
+        made = pipelines(Path(folder), batch, workers)
+        unknown = sorted(set(only or ()) - set(made))
+        if unknown:
+            raise ValueError(f"`only` must be among {tuple(made)}. Received: {unknown}")
+        made = {n: p for n, p in made.items() if not only or n in (*only, BASELINE)}
+        walls, cpus = _times(made, rounds)
+    rows = []
+    for name in made:
+        speeds = [pictures / seconds for seconds in walls[name]]
+        ratios = [b / s for s, b in zip(walls[name], walls[BASELINE], strict=True)]
+        rows.append(
+            Throughput(
+                pipeline=name,
+                images_per_second=statistics.median(speeds),
+                per_core=statistics.median(speeds) / workers,
+                ratio=statistics.median(ratios),
+                cpu_ms=statistics.median(cpus[name]) / pictures * 1e3,
+                batch=batch,
+                workers=workers,
+                pictures=pictures,
+                rounds=rounds,
+                mean_bytes=size,
+            )
+        )
+    return rows
+
+
+def record(rows: Sequence[Throughput], folder: str | os.PathLike | None = None) -> Path:
+    """Merges rows into the table `data`, stamped with machine, versions and date."""
+    return results.record(TABLE, [asdict(row) for row in rows], KEYS, folder)
+
+
+def pipelines(folder: Path, batch: int, workers: int) -> dict:
+    """Returns {name: dataset} over the pictures of a folder; one pass is one epoch."""
+    import tensorflow as tf
+
+    from newnet_tf.data.augmentation import Augmentation
+    from newnet_tf.data.opened import folder_source
+    from newnet_tf.data.pipeline import eval_pipeline, train_pipeline
+    from newnet_tf.data.reading import options
+    from newnet_tf.data.sources import ALL
+
+    source, record = folder_source(folder), Preprocess()
+
+    def decode(path):
+        return tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
+
+    def train(**fields):
+        augmentation = Augmentation(**fields)
+        return train_pipeline(source, record, augmentation, batch=batch, split=ALL, workers=workers)
+
+    files = tf.data.Dataset.list_files(f"{folder}/*/*.jpg", seed=0)
+    plain = files.map(decode, num_parallel_calls=workers, deterministic=True)
+    return {
+        BASELINE: plain.prefetch(2).with_options(options(workers)),
+        "train": train(),
+        "eval": eval_pipeline(source, record, batch=batch, split=ALL, workers=workers),
+        "train + RandAugment": train(randaugment=2),
+        "train + RandAugment, erasing, CutMix": train(randaugment=2, erasing=0.2, cutmix=1.0),
+        **_keras(folder, batch),
+    }
+
+
+def _keras(folder: Path, batch: int) -> dict:
+    """Keras' loader with its augmentation layers, as its guides have it."""
+    import keras
+    import tensorflow as tf
+
+    def loaded(side, shuffle, layers):
+        pictures = keras.utils.image_dataset_from_directory(
+            folder,
+            image_size=(side, side),
+            crop_to_aspect_ratio=True,
+            interpolation="bicubic" if not shuffle else "bilinear",
+            batch_size=batch,
+            shuffle=shuffle,
+            verbose=False,
+        )
+        steps = keras.Sequential(layers)
+        pictures = pictures.map(
+            lambda x, y: (steps(x, training=shuffle), y), num_parallel_calls=tf.data.AUTOTUNE
+        )
+        return pictures.prefetch(tf.data.AUTOTUNE)
+
+    layers = keras.layers
+    augment = [layers.RandomCrop(224, 224), layers.RandomFlip("horizontal")]
+    normalise = layers.Rescaling(1 / 127.5, -1)
+    randaugment = layers.RandAugment(value_range=(0, 255), num_ops=2, factor=0.9)
+    return {
+        "Keras: train": loaded(256, True, [*augment, normalise]),
+        "Keras: eval": loaded(256, False, [layers.CenterCrop(224, 224), normalise]),
+        "Keras: train + RandAugment": loaded(256, True, [*augment, randaugment, normalise]),
+    }
+
+
+def write_pictures(folder: Path, count: int) -> int:
+    """Writes `count` JPEGs in class folders (some linked to each other); returns their mean size."""
+    distinct = [noise_picture(seed) for seed in range(min(count, DISTINCT))]
+    sizes = {q: np.mean([len(_jpeg(p, q)) for p in distinct[:4]]) for q in QUALITIES}
+    quality = min(sizes, key=lambda q: abs(sizes[q] - BYTES))
+    written = [_jpeg(picture, quality) for picture in distinct]
+    for number in range(count):
+        path = folder / f"class_{number % CLASSES}" / f"{number:06d}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(written[number % len(written)])
+    return round(sum(map(len, written)) / len(written))
+
+
+def noise_picture(seed: int) -> np.ndarray:
+    """Returns a picture of soft colours under texture of two sizes, uint8 (375, 500, 3)."""
+    generator = np.random.default_rng(seed)
+
+    def grown(values):
+        picture = Image.fromarray(values.astype(np.float32))
+        return np.asarray(picture.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+
+    colours = generator.uniform(0, 255, (3, 8, 10))
+    base = np.stack([grown(plane) for plane in colours], axis=-1)
+    coarse = grown(generator.normal(0, 22, (HEIGHT // 2, WIDTH // 2)))
+    fine = generator.normal(0, 11, (HEIGHT, WIDTH))
+    return np.clip(base + (coarse + fine)[..., None], 0, 255).astype(np.uint8)
+
+
+def _jpeg(picture: np.ndarray, quality: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def _times(made: Mapping, rounds: int) -> tuple[dict, dict]:
+    """Runs all in turn; returns wall and processor seconds of each, round by round."""
+    order, names, shown = random.Random(0), list(made), time.monotonic()
+    walls, cpus = ({name: [] for name in made} for _ in range(2))
+    for number in range(rounds + 1):  # the first warms up
+        order.shuffle(names)
+        for name in names:
+            wall, cpu = time.perf_counter(), time.process_time()
+            for _ in made[name]:
+                pass
+            if number:
+                walls[name].append(time.perf_counter() - wall)
+                cpus[name].append(time.process_time() - cpu)
+            if time.monotonic() - shown > PROGRESS_SECONDS:
+                shown = time.monotonic()
+                text = f"timing {name}: round {number} of {rounds}"
+                print(text, file=sys.stderr, flush=True)
+    return walls, cpus

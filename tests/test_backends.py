@@ -1,0 +1,40 @@
+"""Networks answer alike under Keras' other backends; `tools/measure.py parity` compares all of them."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SAMPLE = ("mobilenet_v1_025", "shufflenet_v2_050", "squeezenet1_1")
+CODE = """
+import sys
+from newnet_tf import zoo
+from newnet_tf.weights import parity
+from tools import measure
+for name in sys.argv[1:]:
+    path = measure.GOLDEN / f"{name}.npz"
+    print(measure.distance(zoo.resolve(name)[0], path, parity.Golden.read(path)))
+print("tensorflow" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_equals_reference(backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed: pip install {backend}")
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    answer = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", CODE, *SAMPLE],
+        env=environment,
+        cwd=Path(__file__).resolve().parents[1],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    *distances, has_tensorflow = answer.stdout.split()
+    assert len(distances) == len(SAMPLE)
+    assert all(float(distance) < 1e-4 for distance in distances)
+    assert has_tensorflow == "False"

@@ -1,0 +1,206 @@
+"""ImageNet from ILSVRC's own tarballs to an accuracy, through tensorflow-datasets.
+
+The tarballs are made here, in the format of the real ones (a tarball of tarballs by wnid; validation
+pictures whose labels tensorflow-datasets knows by their number), of pictures that tell their class by
+their grey, so that a prepared set that were mislabelled or out of order would be noticed.
+"""
+
+import io
+import re
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("tensorflow_datasets", reason="needs newnet_tf[datasets]")
+
+from newnet_tf.cards import Preprocess
+from newnet_tf.cli import main
+from newnet_tf.data.augmentation import Augmentation
+from newnet_tf.data.labels import imagenet_labels
+from newnet_tf.data.opened import open_source
+from newnet_tf.data.pipeline import eval_pipeline, train_pipeline
+from newnet_tf.data.prepare import prepare
+from newnet_tf.data.reading import BadPictures
+from newnet_tf.data.sources import SourceError
+
+TRAINED, EACH, VALIDATED = (0, 281, 999), 8, 12
+RECORD = Preprocess(size=32, mean=(0, 0, 0), std=(1, 1, 1))
+
+
+def grey_of(label):
+    """A colour that tells the class: two digits to the base 40."""
+    return (20 + 5 * (label // 40), 20 + 5 * (label % 40), 128)
+
+
+def picture(label, number=0, mode="RGB"):
+    file = io.BytesIO()
+    canvas = Image.new("RGB", (60 + number, 50), grey_of(label)).convert(mode)
+    canvas.save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def add(archive, name, data):
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    archive.addfile(info, io.BytesIO(data))
+
+
+def validation_labels():
+    """Class numbers of the first validation pictures, as tensorflow-datasets lists them."""
+    from tensorflow_datasets.datasets.imagenet2012 import imagenet_common
+
+    text = Path(imagenet_common.__file__).with_name("validation_labels.txt").read_text()
+    rank = {label.wnid: i for i, label in enumerate(imagenet_labels())}
+    return [rank[wnid] for wnid in text.split()[:VALIDATED]]
+
+
+@pytest.fixture(scope="module")
+def tarballs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ilsvrc")
+    with tarfile.open(folder / "ILSVRC2012_img_train.tar", "w") as train:
+        for label in TRAINED:
+            wnid, inner = imagenet_labels()[label].wnid, io.BytesIO()
+            with tarfile.open(fileobj=inner, mode="w") as archive:
+                for number in range(EACH):
+                    add(archive, f"{wnid}_{number}.JPEG", picture(label, number))
+            add(train, f"{wnid}.tar", inner.getvalue())
+    with tarfile.open(folder / "ILSVRC2012_img_val.tar", "w") as archive:
+        for number, label in enumerate(validation_labels(), 1):
+            mode = "CMYK" if number == 3 else "RGB"
+            add(archive, f"ILSVRC2012_val_{number:08d}.JPEG", picture(label, number, mode))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(tarballs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    splits, where = prepare("imagenet", tarballs, folder)
+    assert splits == {"train": len(TRAINED) * EACH, "validation": VALIDATED}
+    assert where.is_dir()
+    return folder
+
+
+def predicted(images):
+    """A network that reads the class off the grey."""
+    first, second = (np.round((images[:, 16, 16, c] * 255 - 20) / 5) for c in (0, 1))
+    return (40 * first + second).astype(int)
+
+
+def test_what_was_prepared_is_evaluated(prepared):
+    source = open_source("imagenet", data_dir=prepared)
+    assert source.classes == 1000
+    assert source.class_names[281] == imagenet_labels()[281].name
+    found = {}
+    for images, labels, names in eval_pipeline(source, RECORD, batch=5, names=True):
+        answers = predicted(images.numpy())
+        np.testing.assert_array_equal(answers, labels)
+        found |= dict(zip(names.numpy().tolist(), labels.numpy().tolist(), strict=True))
+    expected = {
+        f"ILSVRC2012_val_{n:08d}.JPEG".encode(): label
+        for n, label in enumerate(validation_labels(), 1)
+    }
+    assert found == expected
+
+
+def test_training_reads_it_shuffled_and_again(prepared):
+    source = open_source("imagenet", data_dir=prepared)
+
+    def epoch(**fields):
+        batches = train_pipeline(source, RECORD, Augmentation(), batch=6, **fields)
+        return [(x.numpy(), y.numpy().argmax(1)) for x, y in batches]
+
+    first = epoch(seed=3)
+    assert len(first) == 4
+    assert sorted(np.concatenate([y for _, y in first])) == sorted(TRAINED * EACH)
+    for images, labels in first:
+        np.testing.assert_array_equal(predicted(images), labels)
+    again, rest, other = epoch(seed=3), epoch(seed=3, start=2), epoch(seed=3, epoch=1)
+    np.testing.assert_array_equal(first[0][0], again[0][0])
+    np.testing.assert_array_equal(first[2][0], rest[0][0])
+    assert len(rest) == 2
+    assert any((a[1] != b[1]).any() for a, b in zip(first, other, strict=True))
+
+
+def test_workers_read_different_parts(prepared):
+    source = open_source("imagenet", data_dir=prepared)
+    names = []
+    for index in range(2):
+        batches = eval_pipeline(source, RECORD, shards=2, index=index, names=True)
+        names += [name for _, _, called in batches for name in called.numpy()]
+    assert len(names) == len(set(names)) == VALIDATED
+
+
+def test_a_bad_record_is_named(prepared, monkeypatch):
+    source, bad = open_source("imagenet", data_dir=prepared), BadPictures()
+    split = source.split("validation")
+    batches = split.batches
+
+    def spoiled(*args, **kwargs):
+        import tensorflow as tf
+
+        def spoil(handles, labels, names, positions):
+            is_third = names == "ILSVRC2012_val_00000003.JPEG"
+            return (
+                tf.where(is_third, tf.strings.substr(handles, 0, 200), handles),
+                labels,
+                names,
+                positions,
+            )
+
+        return batches(*args, **kwargs).map(spoil)
+
+    object.__setattr__(split, "batches", spoiled)
+    seen = sum(len(labels) for _, labels in eval_pipeline(source, RECORD, bad=bad))
+    assert seen == VALIDATED - 1
+    assert [b.path for b in bad.bad] == ["ILSVRC2012_val_00000003.JPEG"]
+
+
+def test_missing_tarballs_are_listed(tmp_path, tarballs, capsys):
+    assert main(["data", "prepare", "imagenet", "--data-dir", str(tmp_path)]) == 1
+    text = capsys.readouterr().err
+    assert "--manual-dir" in text
+    assert re.search(r"ILSVRC2012_img_train.tar: MISSING, 147,897,477,120 bytes, from http", text)
+    assert re.search(r"ILSVRC2012_img_val.tar: MISSING, 6,744,924,160 bytes, from http", text)
+    one = tmp_path / "one"
+    one.mkdir()
+    (one / "ILSVRC2012_img_val.tar").write_bytes((tarballs / "ILSVRC2012_img_val.tar").read_bytes())
+    with pytest.raises(
+        SourceError, match=r"--partial\).*\n.*train.tar: MISSING.*\n.*val.tar: found"
+    ):
+        prepare("imagenet", one, tmp_path)
+    arguments = [
+        "data",
+        "prepare",
+        "imagenet",
+        "--manual-dir",
+        str(one),
+        "--data-dir",
+        str(tmp_path),
+    ]
+    assert main([*arguments, "--partial"]) == 0
+    out = capsys.readouterr().out
+    assert "validation" in out
+    assert "train" not in out.split("---")[-1]
+    assert main(arguments) == 0  # prepared already: nothing is asked for
+
+
+def test_wrong_tarballs_are_known_before_work(tmp_path):
+    with tarfile.open(tmp_path / "ILSVRC2012_img_train.tar", "w") as archive:
+        add(archive, "cat.jpg", b"1")
+    with pytest.raises(SourceError, match=r"a tarball a class.*Received: 'cat.jpg' in it"):
+        prepare("imagenet", tmp_path, tmp_path / "out", partial=True)
+    (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(b"x" * 2000)
+    with pytest.raises(SourceError, match="must be ILSVRC's archive"):
+        prepare("imagenet", tmp_path, tmp_path / "out", partial=True)
+
+
+def test_what_is_not_prepared_or_not_known(tmp_path):
+    with pytest.raises(SourceError, match="newnet data prepare imagenet"):
+        open_source("imagenet", data_dir=tmp_path)
+    with pytest.raises(SourceError, match="Received: 'no_such_set'"):
+        open_source("tfds:no_such_set", data_dir=tmp_path)
+    with pytest.raises(SourceError, match="each with one of named classes"):
+        open_source("tfds:wider_face", data_dir=tmp_path)

@@ -1,0 +1,111 @@
+"""MixUp, CutMix and label smoothing: labels weigh exactly what the pixels show."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from newnet_tf.data.mixing import cut_box, mix, smooth_targets
+
+COUNT, SIDE, CLASSES = 64, 20, 5
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Pictures that are all of one value, their number, so that shares can be read off them."""
+    values = np.arange(1.0, COUNT + 1)
+    images = np.broadcast_to(values[:, None, None, None], (COUNT, SIDE, SIDE, 3))
+    labels = np.arange(COUNT) % CLASSES
+    return tf.constant(images, tf.float32), smooth_targets(labels, CLASSES), labels
+
+
+def mixed(batch, **fields):
+    """What `mix` gives eagerly, after checking that tf.data gives the same."""
+    images, targets, _ = batch
+    seed = tf.constant([11, 3], tf.int64)
+    eager = [part.numpy() for part in mix(images, targets, seed, **fields)]
+    dataset = tf.data.Dataset.from_tensors((images, targets))
+    mapped = next(iter(dataset.map(lambda x, y: mix(x, y, seed, **fields))))
+    for a, b in zip(eager, mapped, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    return eager
+
+
+def expected_targets(shares, labels):
+    """Targets of pictures that show `shares` of their own and the rest of their partner."""
+    one_hot = np.eye(CLASSES)[labels]
+    return shares[:, None] * one_hot + (1 - shares[:, None]) * one_hot[::-1]
+
+
+def test_cutmix_labels_are_the_pasted_area(batch):
+    images, targets = mixed(batch, cutmix=1.0)
+    values = np.arange(1, COUNT + 1)
+    own = (np.abs(images[..., 0] - values[:, None, None]) < 1e-3).mean(axis=(1, 2))
+    partner = (np.abs(images[..., 0] - values[::-1, None, None]) < 1e-3).mean(axis=(1, 2))
+    np.testing.assert_allclose(own + partner, 1)
+    np.testing.assert_allclose(targets, expected_targets(own, batch[2]), atol=1e-6)
+    assert len(np.unique(own)) > COUNT / 2  # a box of its own for each
+    assert ((own > 0) & (own < 1)).mean() > 0.8
+
+
+def test_cutmix_pastes_one_box_clipped_to_the_picture(batch):
+    images, _ = mixed(batch, cutmix=1.0)
+    touching = 0
+    for number, image in enumerate(images[..., 0]):
+        pasted = np.abs(image - (number + 1)) > 1e-3
+        if pasted.any():
+            rows, columns = np.where(pasted.any(1))[0], np.where(pasted.any(0))[0]
+            assert pasted[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+            touching += rows[0] == 0 or rows[-1] == SIDE - 1
+    assert touching > 10
+
+
+def test_cut_box_is_clipped_after_it_is_placed():
+    kept, middle = tf.constant([0.75]), tf.constant([0.0])
+    top, bottom, left, right = (int(v[0]) for v in cut_box(kept, middle, middle, 100, 100))
+    assert (top, bottom, left, right) == (0, 25, 0, 25)  # 50 x 50 about the corner
+    centre = tf.constant([0.5])
+    assert [int(v[0]) for v in cut_box(kept, centre, centre, 100, 100)] == [25, 75, 25, 75]
+
+
+def test_mixup_labels_are_the_weight(batch):
+    images, targets = mixed(batch, mixup=0.4)
+    values = np.arange(1.0, COUNT + 1)
+    assert np.ptp(images, axis=(1, 2, 3)).max() < 1e-3  # pictures stay of one value
+    own = (images[:, 0, 0, 0] - values[::-1]) / (values - values[::-1])
+    assert (own >= -1e-3).all()
+    assert (own <= 1 + 1e-3).all()
+    np.testing.assert_allclose(targets, expected_targets(own, batch[2]), atol=1e-3)
+
+
+def test_with_both_each_picture_gets_one(batch):
+    images, targets = mixed(batch, mixup=1.0, cutmix=1.0)
+    is_flat = np.ptp(images, axis=(1, 2, 3)) < 1e-3
+    assert 15 < is_flat.sum() < 49
+    np.testing.assert_allclose(targets.sum(1), 1, atol=1e-5)
+
+
+def test_mixing_probability_leaves_pictures_alone(batch):
+    images, targets = mixed(batch, mixup=1.0, probability=0.5)
+    alone = (np.abs(images - batch[0]) < 1e-4).all(axis=(1, 2, 3))
+    assert 18 < alone.sum() < 46
+    np.testing.assert_allclose(targets[alone], np.eye(CLASSES)[batch[2][alone]], atol=1e-5)
+
+
+@pytest.mark.parametrize(("alpha", "spread"), [(0.2, 0.42), (1.0, 0.29), (8.0, 0.12)])
+def test_weights_come_from_beta(alpha, spread):
+    images = tf.constant(
+        np.stack([np.zeros((2000, 1, 1, 3)), np.ones((2000, 1, 1, 3))]), tf.float32
+    )
+    images = tf.reshape(images, (4000, 1, 1, 3))
+    found, _ = mix(images, tf.ones((4000, 1)), tf.constant([1, 2], tf.int64), mixup=alpha)
+    weights = 1 - found.numpy()[:2000].mean(axis=(1, 2, 3))
+    assert weights.mean() == pytest.approx(0.5, abs=0.04)
+    assert weights.std() == pytest.approx(1 / (2 * np.sqrt(2 * alpha + 1)), abs=0.02)
+    assert weights.std() == pytest.approx(spread, abs=0.03)
+
+
+def test_smoothing():
+    found = smooth_targets(np.array([2, 0]), 4, 0.1).numpy()
+    np.testing.assert_allclose(found[0], [0.025, 0.025, 0.925, 0.025], atol=1e-6)
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-6)
+    np.testing.assert_array_equal(smooth_targets([1], 3), [[0, 1, 0]])

@@ -1,0 +1,151 @@
+"""What every network of the zoo does for a user; twelve that span the kinds of block run always.
+
+The other networks are marked slow: `make test-all` runs them and writes `results/proof.csv`.
+"""
+
+import math
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import newnet_tf
+from newnet_tf.cli.benchmark import untrained_files
+from newnet_tf.deploy import ExportError
+from newnet_tf.feature_maps import STRIDES
+from newnet_tf.zoo import resolve
+
+TWELVE = (
+    "efficientnet_b0",  # squeeze-and-excitation, SiLU
+    "ghostnet_100",  # cheap operations
+    "mixnet_s",  # kernels by parts of the channels
+    "mobilenet_v1_025",  # depthwise separable
+    "mobilenet_v3_small",  # hard swish
+    "newnet_small",  # linear depthwise, partial shortcuts
+    "pelee",  # dense blocks
+    "resnet18",  # residual blocks
+    "rexnet_100",  # both, with squeeze-and-excitation
+    "shufflenet_v1_100",  # grouped convolutions
+    "shufflenet_v2_050",  # split channels
+    "squeezenet1_1",  # no batch norm
+)
+LARGEST_EXPORTED = 30e6  # parameters
+NAMES = [
+    pytest.param(name, marks=() if name in TWELVE else pytest.mark.slow, id=name)
+    for name in newnet_tf.list_models()
+]
+every_network = pytest.mark.parametrize("name", NAMES)
+LOADER = """
+import sys, keras, numpy as np
+for line in sys.stdin:
+    folder = line.strip()
+    model = keras.models.load_model(f"{folder}/model.keras")
+    np.save(f"{folder}/answer.npy", model(np.load(f"{folder}/images.npy"), training=False))
+    assert "newnet_tf" not in sys.modules
+    print("done", flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(1)
+
+
+@pytest.fixture(scope="module")
+def loader():
+    """A process that loads saved models and never imports newnet_tf: send it a folder."""
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", LOADER], **options) as process:
+        yield process
+        process.stdin.close()
+        process.wait(60)
+
+
+def shape(name, side=64):
+    """A small input that the network takes."""
+    variant, _ = resolve(name)
+    side = max(side, variant.family.minimum)
+    return side, side, len(variant.card.preprocess.mean)
+
+
+def noise(*shape):
+    return np.random.RandomState(0).uniform(-2, 2, shape).astype("float32")
+
+
+@every_network
+def test_takes_sides_down_to_its_minimum(name):
+    variant, _ = resolve(name)
+    least, channels = variant.family.minimum, len(variant.card.preprocess.mean)
+    arguments = {"weights": None, "classes": 7, "input_shape": (None, None, channels)}
+    model = newnet_tf.create(name, **arguments)
+    for sides in ((least, least), (least + 33, least + 129)):
+        probabilities = np.asarray(model(np.zeros((1, *sides, channels), "float32")))
+        assert probabilities.shape == (1, 7)
+        assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+    with pytest.raises(ValueError, match=rf"at least {least}.*Received"):
+        newnet_tf.create(name, weights=None, input_shape=(least, least - 1, channels))
+
+
+@every_network
+def test_gives_its_features_and_maps(name):
+    variant, _ = resolve(name)
+    model = newnet_tf.create(name, weights=None, include_top=False)
+    side, layers = variant.card.preprocess.size, {layer.name for layer in model.layers}
+    known = [s for s in STRIDES if f"features_{s}" in layers]
+    for stride, map_ in zip(known, newnet_tf.features(model, known).outputs, strict=True):
+        assert round(math.log2(side / map_.shape[1])) == math.log2(stride)
+    assert model.output.shape[1:3] == map_.shape[1:3]
+    for missing in set(STRIDES) - set(known):
+        with pytest.raises(ValueError, match=rf"among \{known}.*Received".replace("]", r"\]")):
+            newnet_tf.features(model, [missing])
+    for pooling in ("avg", "max"):
+        options = {"include_top": False, "pooling": pooling}
+        pooled = newnet_tf.create(name, weights=None, input_shape=shape(name), **options)
+        assert pooled.output.shape == (None, model.output.shape[-1])
+
+
+@every_network
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_trains(name, policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = newnet_tf.create(name, weights=None, input_shape=shape(name), classes=5)
+    finally:
+        keras.config.set_dtype_policy(before)
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    first = model.trainable_weights[0].numpy().copy()
+    loss = model.train_on_batch(noise(2, *shape(name)), np.arange(2))
+    assert math.isfinite(loss)
+    assert np.isfinite(model.trainable_weights[0].numpy()).all()
+    assert not np.array_equal(first, model.trainable_weights[0].numpy())
+
+
+@every_network
+def test_loads_where_newnet_tf_is_not(name, loader, tmp_path):
+    model = newnet_tf.create(name, weights=None, input_shape=shape(name), classes=5)
+    images = noise(2, *shape(name))
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "images.npy", images)
+    loader.stdin.write(f"{tmp_path}\n")
+    loader.stdin.flush()
+    assert loader.stdout.readline() == "done\n"
+    np.testing.assert_allclose(np.load(tmp_path / "answer.npy"), model(images), atol=1e-6)
+
+
+@every_network
+@pytest.mark.parametrize("precision", ["fp32", "int8-full"])
+def test_exports_whole(name, precision, tmp_path):
+    """Builtin operators only, and all of them in one piece of XNNPACK's."""
+    from newnet_tf.deploy import Runner
+
+    params = newnet_tf.create(name, weights=None, input_shape=shape(name)).count_params()
+    if params > LARGEST_EXPORTED:
+        pytest.skip(f"{params / 1e6:.0f}M parameters; up to 30M are for phones")
+    try:
+        (file,) = untrained_files([name], [precision], tmp_path, fresh=True).values()
+    except ExportError as error:
+        pytest.fail(f"{error}")
+    assert Runner(file).delegation().whole

@@ -1,0 +1,345 @@
+"""Time by operator: kernels at the right operators, every multiply-add at its layer, clear errors."""
+
+import json
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import small_network
+
+from newnet_tf import results
+from newnet_tf.cli import main, shares, show
+from newnet_tf.deploy import ModelFileError
+from newnet_tf.profiling import kernels, operators
+from newnet_tf.profiling.cost import cost
+from newnet_tf.profiling.litert import Kernel, Node
+
+PRODUCT, DEPTHWISE = "Fully Connected (NC, F32) GEMM", "Convolution (NHWC, F32) DWConv"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    found = small_network.exported(tmp_path_factory.getbasetemp())
+    return {precision: result.file for precision, result in found.items()}
+
+
+@pytest.fixture(scope="module")
+def profiles(files):
+    return {
+        precision: operators.profile(file, rounds=3, warmup=1) for precision, file in files.items()
+    }
+
+
+# Files that run.
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-dynamic", "int8-full"])
+def test_every_layer_with_its_multiply_adds(profiles, precision):
+    found = profiles[precision]
+    counted = cost(small_network.network())
+    expected = {layer.name: layer.macs for layer in counted.layers if layer.macs}
+    assert {total.name: total.macs for total in found.by_layer() if total.macs} == expected
+    assert sum(total.macs for total in found.by_operator()) == counted.macs
+    for operator in found.operators:
+        products = [k for k in operator.kernels if k.startswith(kernels.PRODUCTS)]
+        assert len(products) == (operator.macs > 0)
+
+
+def test_a_profile_in_full(profiles):
+    found = profiles["fp32"]
+    assert (found.model, found.precision, found.weights) == ("small", "fp32", "real")
+    assert (found.threads, found.rounds) == (1, 3)
+    assert found.whole_ms > 0
+    assert found.covered == pytest.approx(found.parts_ms / found.whole_ms)
+    assert 0 <= found.without_macs < 1
+    totals = {total.name: total for total in found.by_operator()}
+    assert {name: total.count for name, total in totals.items()} == {
+        "CONV_2D": 1,
+        "CONV_2D 1x1": 8,
+        "DEPTHWISE_CONV_2D": 2,
+        "MEAN": 2,
+        "LOGISTIC": 1,
+        "MUL": 1,
+        "PAD": 1,
+        "ADD": 1,
+        "RESHAPE": 1,
+    }
+    assert all(total.kernels == total.count for total in totals.values())
+    assert totals["PAD"].gmacs_per_second is None
+    assert found.operators[0].output_shape == (32, 32, 16)
+    assert found.operators[0].kernels == ("Convolution (NHWC, F32) IGEMM",)
+    assert [t.ms for t in found.by_operator()] == sorted(t.ms for t in totals.values())[::-1]
+
+
+def test_a_graph_that_xnnpack_takes_in_pieces(tmp_path):
+    """In int8 an average pool stays with the interpreter, and pieces run in another order."""
+    file = tmp_path / "pieces.tflite"
+    file.write_bytes(_with_average_pools(tmp_path / "saved"))
+    found = operators.profile(file, threads=2, rounds=2, warmup=0)
+    by_layer = {operator.layer: operator for operator in found.operators}
+    assert (found.model, found.precision, found.weights) == ("pieces", "", "unknown")
+    assert by_layer["before"].kernels == ("AVERAGE_POOL_2D",)
+    assert by_layer["after"].kernels == ("AVERAGE_POOL_2D",)
+    assert by_layer["joined"].kernels == ("Add (ND)",)
+    for name in ("stem", "side", "below"):
+        assert by_layer[name].kernels == ("Convolution (NHWC, QC8) IGEMM",)
+        assert by_layer[name].macs > 0
+
+
+def _with_average_pools(folder) -> bytes:
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 3), name="image")
+    stem = keras.layers.Conv2D(8, 3, padding="same", activation="relu", name="stem")(image)
+    side = keras.layers.Conv2D(8, 3, 2, padding="same", name="side")(stem)
+    pooled = keras.layers.AveragePooling2D(2, name="before")(stem)
+    joined = keras.layers.Add(name="joined")([pooled, side])
+    below = keras.layers.Conv2D(8, 2, 2, name="below")(joined)
+    pooled = keras.layers.AveragePooling2D(2, name="after")(joined)
+    x = keras.layers.Concatenate(name="both")([pooled, below])
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    model = keras.Model(image, keras.layers.Dense(5, name="top")(x))
+    shape = keras.InputSpec(shape=(1, 16, 16, 3), dtype="float32", name="image")
+    model.export(folder, verbose=False, input_signature=[shape])
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    noise = np.random.RandomState(0).rand(4, 1, 16, 16, 3).astype(np.float32)
+    converter.representative_dataset = lambda: ([image] for image in noise)
+    return converter.convert()
+
+
+# Kernels and operators.
+
+
+def chain(*names):
+    """Operators one after another, as nodes and as the one partition that holds them all."""
+    nodes = []
+    for index, name in enumerate(names):
+        shapes = {index: (1, 4, 4, 8), index + 1: (1, 4, 4, 8), 99: (8, 1, 1, 8)}
+        constants = (99,) if "CONV" in name else ()
+        nodes.append(Node(name, (index, *constants), (index + 1,), shapes, f"net/{name}/op"))
+    return nodes, [Node("DELEGATE", (0, 99), (len(names),), {}, "")]
+
+
+def assigned(names, ran):
+    nodes, partitions = chain(*names)
+    found = [Kernel(name, None, index, (1,)) for index, name in enumerate(ran)]
+    return [[k.name for k in own] for own in kernels.assign(nodes, partitions, found)]
+
+
+@pytest.mark.parametrize(
+    ("names", "ran", "places"),
+    [
+        (("CONV_2D", "ADD"), (PRODUCT, "Add (ND)"), (0, 1)),
+        (("PAD", "CONV_2D"), (PRODUCT,), (1,)),
+        (("PAD", "CONV_2D"), ("Constant Pad (ND, X32)", PRODUCT), (0, 1)),
+        (("MUL", "PAD", "CONV_2D"), ("Multiply (ND)", "Clamp (NC)", PRODUCT), (0, 0, 2)),
+        (("MUL", "CONV_2D"), ("Multiply (ND)", "Clamp (NC)", PRODUCT), (0, 0, 1)),
+        (("CONV_2D", "CONV_2D"), ("Convert (NC)", PRODUCT, "Convert (NC)", PRODUCT), (0, 0, 1, 1)),
+        (
+            ("CONV_2D", "LOGISTIC", "MUL", "PAD", "DEPTHWISE_CONV_2D"),
+            (PRODUCT, "Invalid Unary Op", DEPTHWISE),
+            (0, 1, 4),
+        ),
+        (("DEQUANTIZE", "CONV_2D", "RESHAPE"), (PRODUCT, "Static Reshape (NC)"), (1, 2)),
+    ],
+)
+def test_kernels_go_to_their_operators(names, ran, places):
+    expected = [[] for _ in names]
+    for kernel, place in zip(ran, places, strict=True):
+        expected[place].append(kernel)
+    assert assigned(names, ran) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "ran"),
+    [
+        (("CONV_2D", "CONV_2D"), (PRODUCT,)),
+        (("CONV_2D",), (PRODUCT, PRODUCT, "Add (ND)", DEPTHWISE, PRODUCT)),
+        (("ADD", "MUL"), (PRODUCT,)),
+    ],
+)
+def test_what_does_not_fit_is_an_error(names, ran):
+    with pytest.raises(RuntimeError, match=r"must come from the file's operators. Received: "):
+        assigned(names, ran)
+
+
+def test_each_partition_must_run():
+    nodes, partitions = chain("CONV_2D")
+    with pytest.raises(RuntimeError, match=r"1 partitions must run. Received: 0 that ran"):
+        kernels.assign(nodes, partitions, [])
+
+
+@pytest.mark.parametrize(
+    ("operator", "shapes", "expected"),
+    [
+        ("CONV_2D", [(1, 9, 9, 4), (8, 3, 5, 2), (1, 5, 6, 8)], 5 * 6 * 8 * 3 * 5 * 2),
+        ("DEPTHWISE_CONV_2D", [(1, 9, 9, 4), (1, 3, 3, 8), (1, 5, 5, 8)], 5 * 5 * 8 * 9),
+        ("FULLY_CONNECTED", [(1, 20), (7, 20), (1, 7)], 7 * 20),
+        ("TRANSPOSE_CONV", [(4,), (5, 2, 2, 6), (1, 3, 4, 6), (1, 6, 8, 5)], 3 * 4 * 6 * 4 * 5),
+        ("ADD", [(1, 9, 9, 4), (1, 9, 9, 4), (1, 9, 9, 4)], 0),
+    ],
+)
+def test_multiply_adds_by_hand(operator, shapes, expected):
+    *inputs, output = range(len(shapes))
+    node = Node(operator, tuple(inputs), (output,), dict(enumerate(shapes)), "")
+    assert kernels.macs(node) == expected
+
+
+def test_layer_names():
+    names = [
+        "tfl.quantize",
+        "net_1/stem_act_1/Relu6;net_1/stem_conv_1/convolution;net_1/stem_bn_1/batchnorm/sub2",
+        "net_1/block1_act_1/Relu6;net_1/block1_depthwise_1/depthwise;1",
+        "net_1/scale_act_1/Relu6;net_1/scale_1/Mul",
+        "net_1/Pad_1",
+        "net_1/fc_1_1/MatMul",
+        "convolution32",
+        "StatefulPartitionedCall_1:0",
+    ]
+    assert operators.layer_names(names) == [
+        *("input", "stem_conv", "block1_depthwise", "scale", "Pad_1", "fc_1"),
+        *("convolution32", "output"),
+    ]
+    assert operators.layer_names(["net/conv_1/convolution", "net/act/Relu", "net/x/Add"]) == [
+        *("conv_1", "act", "x"),
+    ]
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize("options", [{"threads": 0}, {"rounds": 0}, {"warmup": -1}])
+def test_bad_arguments_are_errors(files, options):
+    with pytest.raises(ValueError, match=r"must be positive.* Received: threads="):
+        operators.profile(files["fp32"], **options)
+
+
+def test_bad_files_are_named(files, tmp_path):
+    whole = files["fp32"].read_bytes()
+    for name, data in {"empty": b"", "text": b"hello there", "cut": whole[:-5000]}.items():
+        file = tmp_path / f"{name}.tflite"
+        file.write_bytes(data)
+        with pytest.raises(ModelFileError, match=rf"{name}\.tflite must be .* Received: "):
+            operators.profile(file)
+    with pytest.raises(ModelFileError, match=r"none\.tflite must be .* Received: no such file"):
+        operators.profile(tmp_path / "none.tflite")
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "message"),
+    [
+        ("kill -SEGV $$", ModelFileError, r"small.* Received: LiteRT ended by signal 11"),
+        ("echo lost >&2; exit 3", RuntimeError, r"must give an answer. Received: \['lost'\]"),
+    ],
+)
+def test_a_crash_of_the_runtime_is_an_error(files, tmp_path, monkeypatch, script, error, message):
+    fake = tmp_path / "python"
+    fake.write_text(f"#!/bin/sh\n{script}\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(fake))
+    with pytest.raises(error, match=message):
+        operators.profile(files["fp32"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("events.EVENT_TYPES = (64,)", "must be laid out as in 2.3. Received: ai-edge-litert "),
+        ("events.LIBRARY = 'none.so'", "need LiteRT's profiler: pip install .* Received: "),
+    ],
+)
+def test_an_unknown_library_is_an_error(files, change, message):
+    arguments = [str(files["fp32"]), "1", "1", "0"]
+    code = f"from newnet_tf.profiling import events, litert; {change}; litert.main({arguments})"
+    command = [sys.executable, "-c", code]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    found = json.loads(answer.stdout)
+    assert found["is_file"] is False
+    assert re.search(message, found["error"])
+
+
+# The table, the command, the drawing.
+
+
+def test_the_table_keeps_no_rows_of_an_earlier_network(profiles, tmp_path):
+    operators.record(profiles.values(), tmp_path)
+    shrunk = operators.rows(profiles["fp32"])[:2]
+    results.record(operators.TABLE, shrunk, operators.KEYS, tmp_path)
+    table = results.read(operators.TABLE, tmp_path)
+    assert [row["operator"] for row in table if row["precision"] == "fp32"] == [
+        row["operator"] for row in shrunk
+    ]
+    rest = [row for row in table if row["precision"] == "int8-full"]
+    assert len(rest) == len(profiles["int8-full"].by_operator())
+    assert sum(float(row["share"]) for row in rest) == pytest.approx(1, abs=0.01)
+
+
+def test_info_tells_it_in_a_line_a_file(profiles, tmp_path):
+    operators.record(profiles.values(), tmp_path)
+    lines = show._operators(results.read(operators.TABLE, tmp_path))
+    assert [line["precision"] for line in lines] == sorted(profiles)
+    assert lines[0]["share of the operators' time"].count("%") == show.SHOWN_OPERATORS
+
+
+def test_the_command(files, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(results, "HERE", tmp_path / "results")
+    picture = tmp_path / "out" / "shares.png"
+    arguments = [str(files[p]) for p in ("fp32", "int8-full")]
+    command = ["profile", *arguments, "--rounds", "2", "--layers", "3", "--plot", str(picture)]
+    assert main([*command, "--record"]) == 0
+    out = capsys.readouterr().out
+    assert "small fp32, 1 thread, 2 rounds, weights: real" in out
+    assert "CONV_2D 1x1" in out
+    assert "without multiply-adds" in out
+    assert out.count("slowest layers") == 2
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert len(results.read("operators")) == sum(
+        len(operators.profile(file, rounds=1, warmup=0).by_operator()) for file in arguments
+    )
+    drawn = tmp_path / "shares.svg"
+    assert main(["profile", arguments[0], "--rounds", "1", "--json", "--plot", str(drawn)]) == 0
+    [found] = json.loads(capsys.readouterr().out)
+    assert found["model"] == "small"
+    assert sum(o["macs"] for o in found["operators"]) == cost(small_network.network()).macs
+    assert sum(t["ms"] for t in found["by_layer"]) == pytest.approx(found["parts_ms"])
+    assert b"<svg" in drawn.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["newnet_smal"], "nearest: newnet_small"),
+        (["none.tflite"], "none.tflite must be a whole TFLite file. Received: no such file"),
+        (["newnet_small", "--plot", "a.jpg"], "--plot must end in one of"),
+        (["newnet_small", "--precision", "fp64"], "precision='fp64'"),
+        (["newnet_small", "--rounds", "0"], "must be positive. Received: 1 and 0"),
+        (["newnet_small", "--layers", "-1"], "--layers must not be negative. Received: -1"),
+    ],
+)
+def test_the_command_says_what_is_wrong(options, message, capsys):
+    assert main(["profile", *options]) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Received: " in err
+
+
+def test_the_drawing(profiles):
+    rows = [row for profile in profiles.values() for row in operators.rows(profile)]
+    rows += [
+        {**row, "model": "a_network_of_long_name"} for row in rows if row["precision"] == "fp32"
+    ]
+    drawn = shares.shares(rows, ["small", "a_network_of_long_name"])
+    drawn.canvas.draw()
+    assert [axes.get_title(loc="left") for axes in drawn.axes] == list(profiles)
+    for axes in drawn.axes:
+        bars = len({round(patch.get_y(), 3) for patch in axes.patches})
+        assert sum(patch.get_width() for patch in axes.patches) == pytest.approx(bars)
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+        edge = drawn.bbox.x1
+        assert all(box.x1 <= edge for box in boxes)

@@ -1,0 +1,270 @@
+"""The page of claimed accuracy against cost: who beats whom, what is drawn, what is left out."""
+
+import base64
+import html
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+import newnet_tf
+from newnet_tf import results
+from newnet_tf.cli import comparison, labels, main, plots, report, talk
+from newnet_tf.cli.comparison import AXES, Network
+from newnet_tf.profiling import pareto
+
+BASELINE = "keras:EfficientNetB0"
+UNTIMED = ("pelee", "vgg19_bn")
+UNCOUNTED = "darts"
+
+
+def members():
+    cards = [newnet_tf.card(name) for name in newnet_tf.list_models()]
+    return [card for table in talk.TABLES for card in talk.members(cards, table)]
+
+
+def fill(folder):
+    """Writes tables of costs: made-up times, all that depend on multiply-adds and a bit of chance."""
+    chance, cost, latency = np.random.default_rng(0), [], []
+    for number, card in enumerate(members()):
+        macs = 300_000_000 + 50_000_000 * number
+        counted = talk.cost(card) or {"params": 4_000_000 + number, "macs": macs}
+        if card.name != UNCOUNTED:
+            cost.append({"model": card.name, **{k: counted[k] for k in ("params", "macs")}})
+        latency += times(card.name, int(counted["macs"]) / 4e8 * chance.uniform(0.7, 1.5))
+    latency = [row for row in latency if row["model"] not in UNTIMED] + times(BASELINE, 1.0)
+    results.record("cost", cost, folder=folder)
+    results.record("latency", latency, ("model", "precision", "threads"), folder)
+
+
+def times(model, ratio):
+    row = {"model": model, "threads": 1, "baseline": BASELINE, "ratio": ratio, "outside": 0}
+    return [row | {"precision": p, "median_ms": 12.5 * ratio} for p in ("fp32", "int8-full")]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The folder that `newnet report` wrote, the page's text, and what it said meanwhile."""
+    folder, said = tmp_path_factory.mktemp("report"), []
+    fill(folder / "results")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "HERE", folder / "results")
+        patch.setattr(report.models, "note", said.append)
+        assert main(["report", "-o", str(folder / "out")]) == 0
+    page = (folder / "out" / "report.html").read_text(encoding="utf-8")
+    return folder / "out", page, said
+
+
+# The front.
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        ([(1, 70)], [0]),
+        ([(2, 69), (1, 70), (3, 75)], [1, 2]),
+        ([(1, 70), (1, 71), (2, 71), (2, 70)], [1]),
+        ([(2, 70), (1, 70), (2, 70)], [1]),
+        ([(1, 70), (1, 70), (3, 69)], [0, 1]),
+        ([(4, 74), (3, 73), (2, 72), (1, 71)], [3, 2, 1, 0]),
+    ],
+)
+def test_front_by_hand(points, expected):
+    assert pareto.front(points) == expected
+
+
+def test_to_beat_is_to_differ():
+    assert pareto.dominates((1, 70), (2, 70))
+    assert pareto.dominates((1, 70), (1, 69))
+    assert not pareto.dominates((1, 70), (1, 70))
+    assert not pareto.dominates((1, 70), (0.5, 60))
+    assert not pareto.dominates((1, 70), (2, 71))
+
+
+# Words.
+
+
+def network(name, group, accuracy, macs):
+    return Network(
+        name=name, group=group, accuracy=accuracy, costs={"macs": macs}, times={}, twin=""
+    )
+
+
+SMALL = network("small", "new", 77.0, 0.4)
+SHOWN = [
+    SMALL,
+    network("a", "light", 72.0, 0.3),
+    network("b", "light", 72.0, 0.4),
+    network("c", "nas", 76.0, 0.5),
+    network("d", "heavy", 78.0, 8.0),
+    network("e", "heavy", 75.0, 9.0),
+]
+
+
+def test_captions_are_counted():
+    assert report._caption(SMALL, SHOWN, "macs") == (
+        "small needs no more multiply-adds and claims no less accuracy than 1 of 2 light networks, "
+        "1 of 1 NAS networks and 1 of 2 heavy networks; none beats it."
+    )
+    better = network("f", "light", 77.0, 0.3)
+    caption = report._caption(SMALL, [*SHOWN, better], "macs")
+    assert "than 1 of 3 light networks" in caption
+    assert caption.endswith("1 of 2 heavy networks; f beats it.")
+    assert report._standing(SMALL, SHOWN, "macs") == "3 of 5; beaten by none"
+    assert report._standing(SMALL, [*SHOWN, better], "macs") == "3 of 6; beaten by f"
+    assert report._standing(SMALL, SHOWN, "params") == "not measured"
+    assert [n.name for n in comparison.front(SHOWN, "macs")] == ["a", "small", "d"]
+
+
+def test_the_price_of_an_accuracy_is_computed():
+    assert report._price(SMALL, SHOWN, "macs") == (
+        "For the accuracy of small: no light network claims it, no NAS network claims it and the "
+        "cheapest heavy network, d, needs 20.0 times as much."
+    )
+
+
+def test_twins_are_drawn_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    found = {n.name: n for n in comparison.networks(1, BASELINE)}
+    assert found["mobilenet_v1_100"].twin == ""
+    assert found["tf_mobilenet_v1_100"].twin == "mobilenet_v1_100"
+    assert found["newnet_small"].accuracy == pytest.approx(77.04)
+    assert list(found) == [card.name for card in members_in_order()]
+    assert found["newnet_small"].costs == {}
+
+
+def members_in_order():
+    cards = [newnet_tf.card(name) for name in newnet_tf.list_models()]
+    return [card for group in comparison.GROUPS for card in talk.members(cards, group)]
+
+
+# The page.
+
+
+def test_page_holds_every_network(made):
+    _, page, _ = made
+    for card in members():
+        assert f"<td>{card.name}</td>" in page
+        assert f">{100 - card.claim.top1_error:.2f}<" in page
+
+
+def test_page_says_what_is_claimed(made):
+    _, page, _ = made
+    assert "Every accuracy here is a claim" in page
+    assert "Nobody has trained newnet_small and newnet_large here" in page
+
+
+def test_page_loads_nothing(made):
+    folder, page, _ = made
+    drawings = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
+    assert len(drawings) == len(AXES)
+    texts = [page, *(base64.b64decode(data).decode() for data in drawings)]
+    for text in texts:
+        for found in re.findall(r'(?:src|href)="([^"]*)"|url\(([^)]*)\)', text):
+            assert "".join(found).startswith(("data:", "#"))
+        assert "<script" not in text
+        assert "@import" not in text
+    assert {f.read_text() for f in folder.glob("accuracy_*.svg")} == set(texts[1:])
+
+
+def test_pictures_are_whole_and_small(made):
+    folder, _, _ = made
+    stems = {"overview", *(f"accuracy_{key}" for key in AXES)}
+    assert {f.stem for f in folder.glob("*.png")} == stems
+    assert {f.stem for f in folder.glob("*.svg")} == stems
+    for stem in stems:
+        picture = folder / f"{stem}.png"
+        assert picture.read_bytes()[:4] == b"\x89PNG"
+        assert picture.stat().st_size < 200_000
+        assert ElementTree.parse(folder / f"{stem}.svg").getroot().tag.endswith("svg")
+    assert not [f for f in folder.iterdir() if f.name.startswith(".")]
+
+
+def test_what_was_not_measured_is_said(made):
+    _, page, said = made
+    words = html.unescape(page)
+    assert words.count("Not measured, so not drawn: pelee and vgg19_bn.") == 2
+    assert words.count(f"Not measured, so not drawn: {UNCOUNTED}.") == 2
+    assert "Time in fp32: not measured, left out: pelee, vgg19_bn" in said
+    assert f"Parameters: not measured, left out: {UNCOUNTED}" in said
+    row = re.search(r"<tr><td>pelee</td>.*?</tr>", page).group()
+    assert row.count(">-<") == 4
+    assert ">- / -<" in row
+
+
+def test_front_in_the_page_is_that_of_the_tables(made):
+    folder, page, _ = made
+    rows = re.findall(r"<tr><td>(\w+)</td>.*?<td>([^<]*)</td></tr>", page)
+    told = {name for name, fronts in rows if "Multiply-adds" in fronts}
+    macs = {
+        row["model"]: int(row["macs"]) for row in results.read("cost", folder.parent / "results")
+    }
+    top1 = {card.name: 100 - card.claim.top1_error for card in members()}
+    best = {
+        name
+        for name in macs
+        if not any(
+            (macs[n] < macs[name] and top1[n] >= top1[name])
+            or (macs[n] <= macs[name] and top1[n] > top1[name])
+            for n in macs
+        )
+    }
+    assert "newnet_small" in told
+    assert told == {name for name in best if not name.startswith("tf_")}
+
+
+def test_the_same_tables_give_the_same_drawing():
+    first, second = (plots.svg(plots.bars([("tabby", 0.7), ("tiger_cat", 0.2)])) for _ in "ab")
+    assert first == second
+    assert b"<dc:date>" not in first
+
+
+def test_tables_without_such_rows_are_errors(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(results, "HERE", tmp_path / "none")
+    assert main(["report", "-o", str(tmp_path / "out")]) == 1
+    assert "Received: none in cost.csv or latency.csv" in capsys.readouterr().err
+    fill(tmp_path / "some")
+    monkeypatch.setattr(results, "HERE", tmp_path / "some")
+    assert main(["report", "--threads", "7", "-o", str(tmp_path / "out")]) == 1
+    assert f"(1 and {BASELINE}). Received: 7 and {BASELINE}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+# Names beside points.
+
+
+def boxes_overlap(a, b):
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def test_names_keep_clear_of_each_other_and_of_points():
+    random = np.random.default_rng(3)
+    points = np.concatenate(
+        [random.normal((150, 200), 40, (20, 2)), random.uniform(20, 480, (8, 2))]
+    )
+    extents = np.stack([random.uniform(40, 90, 28), np.full(28, 9.0)], axis=1)
+    frame = np.array([0.0, 0, 500, 500])
+    boxes = labels.place(points, extents, frame)
+    for i, box in enumerate(boxes):
+        assert np.all(box[:2] >= frame[:2])
+        assert np.all(box[2:] <= frame[2:])
+        assert not any(boxes_overlap(box, other) for other in boxes[i + 1 :])
+        assert not any(np.all((p > box[:2]) & (p < box[2:])) for p in points)
+
+
+def test_names_in_a_drawing_do_not_touch():
+    spots = [plots.Point(f"network_number_{i}", "light", 1 + i / 40, 70 + i % 3, False)
+             for i in range(9)]  # fmt: skip
+    points = [*spots, plots.Point("best", "new", 1.1, 75.0, True)]
+    drawn = plots.figure(6, 5)
+    axes = drawn.subplots()
+    plots.tradeoff(axes, points)
+    plots.name_points(axes, points, 9)
+    assert [text.get_text() for text in axes.texts] == [p.name for p in points]
+    found = [text.get_window_extent().extents for text in axes.texts]
+    frame = axes.get_window_extent().extents
+    for i, box in enumerate(found):
+        assert not any(boxes_overlap(box, other) for other in found[i + 1 :])
+        assert frame[0] <= box[0]
+        assert box[2] <= frame[2]

@@ -1,0 +1,68 @@
+"""Rewrites for XNNPACK: the file is whole, and answers as the interpreter's own kernels do."""
+
+import keras
+import numpy as np
+import pytest
+
+from newnet_tf.cards import Preprocess
+from newnet_tf.deploy import convert, export_tflite
+from newnet_tf.deploy.runtime import Runner
+
+layers = keras.layers
+PREPROCESS = Preprocess(size=24)
+
+
+def joined(count):
+    def network(x):
+        return layers.Concatenate()([layers.Conv2D(4, 1)(x) for _ in range(count)])
+
+    return network
+
+
+def pooled(kernel, stride, padding):
+    return layers.AveragePooling2D(kernel, stride, padding=padding)
+
+
+def standing_relu(x):
+    return layers.Concatenate()([x, layers.Activation("relu")(x)])
+
+
+CASES = {
+    "joined6": (joined(6), 13),
+    "joined11": (joined(11), 13),
+    "pooled2": (pooled(2, 2, "valid"), 14),
+    "pooled3": (pooled(3, 2, "valid"), 13),
+    "pooled3same": (pooled(3, 1, "same"), 13),
+    "pooled3same2": (pooled(3, 2, "same"), 12),
+    "pooled3odd": (pooled(3, 2, "same"), 13),
+    "relu": (standing_relu, 12),
+}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8-full"])
+@pytest.mark.parametrize("name", CASES)
+def test_what_xnnpack_leaves_out_is_replaced(name, precision, tmp_path, monkeypatch):
+    keras.utils.set_random_seed(0)
+    body, side = CASES[name]
+    image = keras.Input((24, 24, 3), name="image")
+    x = layers.Conv2D(8, 1)(image)
+    x = layers.Cropping2D(((0, 24 - side), (24 - side, 0)))(x)
+    x = layers.Conv2D(5, 1)(body(x))
+    x = layers.Flatten()(layers.Conv2D(20, x.shape[1:3])(x))
+    network = keras.Model(image, x, name=name)
+    pictures = list(np.random.RandomState(0).randint(0, 256, (8, 24, 24, 3), np.uint8))
+    options = {"precisions": [precision], "calibration": pictures, "verify": False, "fresh": True}
+    (result,) = export_tflite(network, PREPROCESS, tmp_path / "whole", **options)
+    assert result.delegation.whole
+
+    inputs = np.random.RandomState(1).uniform(-1, 1, (64, 24, 24, 3)).astype(np.float32)
+    answers = Runner(result.file)(inputs)
+    monkeypatch.setattr(convert, "make_whole", lambda graph: None)
+    monkeypatch.setattr("newnet_tf.deploy.runtime.Delegation.whole", True)
+    (plain,) = export_tflite(network, PREPROCESS, tmp_path / "plain", **options)
+    exact = keras.ops.convert_to_numpy(network(inputs))
+    error, plain_error = (
+        np.sqrt(np.mean((scores - exact) ** 2)) / exact.std()
+        for scores in (answers, Runner(plain.file)(inputs))
+    )
+    assert error < 1e-5 if precision == "fp32" else error < 1.5 * plain_error < 0.15
