@@ -7,6 +7,8 @@ import keras
 from newnet_tf.applications import (
     alexnet as alexnet,
     amoebanet as amoebanet,
+    chamnet as chamnet,
+    condensenet as condensenet,
     darts as darts,
     densenet as densenet,
     dpn as dpn,
@@ -17,16 +19,21 @@ from newnet_tf.applications import (
     inception_resnet_v2 as inception_resnet_v2,
     inception_v3 as inception_v3,
     inception_v4 as inception_v4,
+    lenet as lenet,
     mixnet as mixnet,
     mnasnet as mnasnet,
     mobilenet_v1 as mobilenet_v1,
     mobilenet_v2 as mobilenet_v2,
     mobilenet_v3 as mobilenet_v3,
+    multi_resnet as multi_resnet,
     nasnet as nasnet,
     newnet as newnet,
     pelee as pelee,
     pnasnet as pnasnet,
+    polynet as polynet,
     proxylessnas as proxylessnas,
+    pyramidnet as pyramidnet,
+    randwire as randwire,
     resnet as resnet,
     rexnet as rexnet,
     rexnet_lite as rexnet_lite,
@@ -36,6 +43,7 @@ from newnet_tf.applications import (
     squeezenet as squeezenet,
     vgg as vgg,
     xception as xception,
+    xception_small as xception_small,
 )
 
 def AlexNet(
@@ -57,6 +65,36 @@ def AmoebaNetA(
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str = "amoebanet_a",
+) -> keras.Model: ...
+def AmoebaNetALarge(
+    include_top: bool = True,
+    weights: str | None = None,
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "amoebanet_a_large",
+) -> keras.Model: ...
+def ChamNet(
+    include_top: bool = True,
+    weights: str | None = None,
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "chamnet",
+) -> keras.Model: ...
+def CondenseNet74(
+    include_top: bool = True,
+    weights: str | None = None,
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "condensenet74",
 ) -> keras.Model: ...
 def DARTS(
     include_top: bool = True,
@@ -248,6 +286,16 @@ def InceptionV4(
     classifier_activation: Any = "softmax",
     name: str = "inception_v4",
 ) -> keras.Model: ...
+def LeNet5(
+    include_top: bool = True,
+    weights: str | None = None,
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classes: int = 10,
+    classifier_activation: Any = "softmax",
+    name: str = "lenet5",
+) -> keras.Model: ...
 def MixNetL(
     include_top: bool = True,
     weights: str | None = "imagenet",
@@ -287,6 +335,16 @@ def MnasNetA1(
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str = "mnasnet_a1",
+) -> keras.Model: ...
+def MnasNetA2(
+    include_top: bool = True,
+    weights: str | None = None,
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "mnasnet_a2",
 ) -> keras.Model: ...
 def MnasNetB1(
     include_top: bool = True,
@@ -388,6 +446,26 @@ def MobileNetV3Small(
     classifier_activation: Any = "softmax",
     name: str = "mobilenet_v3_small",
 ) -> keras.Model: ...
+def MultiResNet101(
+    include_top: bool = True,
+    weights: str | None = None,
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "multi_resnet101",
+) -> keras.Model: ...
+def NASNetALarge(
+    include_top: bool = True,
+    weights: str | None = "imagenet",
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "nasnet_a_large",
+) -> keras.Model: ...
 def NASNetAMobile(
     include_top: bool = True,
     weights: str | None = None,
@@ -418,6 +496,16 @@ def NewNetSmall(
     classifier_activation: Any = "softmax",
     name: str = "newnet_small",
 ) -> keras.Model: ...
+def PNASNetLarge(
+    include_top: bool = True,
+    weights: str | None = "imagenet",
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "pnasnet_large",
+) -> keras.Model: ...
 def PNASNetMobile(
     include_top: bool = True,
     weights: str | None = None,
@@ -437,6 +525,16 @@ def Pelee(
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str = "pelee",
+) -> keras.Model: ...
+def PolyNet(
+    include_top: bool = True,
+    weights: str | None = None,
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "polynet",
 ) -> keras.Model: ...
 def ProxylessCPU(
     include_top: bool = True,
@@ -467,6 +565,26 @@ def ProxylessMobile(
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str = "proxyless_mobile",
+) -> keras.Model: ...
+def PyramidNet101A360(
+    include_top: bool = True,
+    weights: str | None = None,
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "pyramidnet101_a360",
+) -> keras.Model: ...
+def RandWireWSSmall(
+    include_top: bool = True,
+    weights: str | None = None,
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "randwire_ws_small",
 ) -> keras.Model: ...
 def ReXNet060(
     include_top: bool = True,
@@ -1027,4 +1145,14 @@ def Xception(
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str = "xception",
+) -> keras.Model: ...
+def XceptionSmall(
+    include_top: bool = True,
+    weights: str | None = None,
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "xception_small",
 ) -> keras.Model: ...

@@ -53,8 +53,9 @@ def resized_crop(image, choose: Callable, size: int, interpolation: str = "bilin
     """Crops where `choose` says and resizes to (size, size).
 
     A JPEG crop at least twice `size` is decoded at half, a quarter or an eighth of the resolution,
-    which averages pixels (and rounds the crop to whole ones of those); other crops so large are resized with antialiasing. In between, crops are
-    sampled without (less than two pixels a sample), as it is usual in training.
+    which averages pixels (and moves the crop to whole ones of those); other crops so large are
+    resized with antialiasing. Smaller crops are sampled without (less than two pixels a sample), as
+    is usual in training.
 
     Args:
         image: string scalar or uint8 (height, width, 3).

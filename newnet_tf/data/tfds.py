@@ -124,9 +124,7 @@ def _split(made, part: str, image: str, label: str) -> Split:
             decoders={image: package.decode.SkipDecoding()},
             read_config=config,
         )
-        pictures = pictures.map(
-            lambda e: (e[image], tf.cast(e[label], tf.int32), e[called]), deterministic=True
-        )
+        pictures = pictures.map(lambda e: (e[image], tf.cast(e[label], tf.int32), e[called]))
         if seed is not None:
             pictures = pictures.shuffle(SHUFFLE_BUFFER, seed, reshuffle_each_iteration=False)
         if even:

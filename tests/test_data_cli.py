@@ -1,0 +1,71 @@
+"""`newnet data`: a sheet to look at, a benchmark to read, errors that say what to do."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from newnet_tf.cli import main
+from newnet_tf.data import throughput
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, pictures):
+    root = tmp_path_factory.mktemp("photos")
+    for name, path in pictures.items():
+        (root / name.split(".")[0]).mkdir()
+        picture = Image.open(path).convert("RGB").resize((90, 70))
+        for number in range(3):
+            picture.rotate(5 * number).save(root / name.split(".")[0] / f"{number}.jpg")
+    (root / "coffee" / "broken.jpg").write_bytes(b"")
+    return root
+
+
+def test_show_draws_a_sheet_and_names_bad_pictures(folder, tmp_path, capsys):
+    output = tmp_path / "deep" / "sheet.png"
+    arguments = ["data", "show", "--data", str(folder), "--size", "40", "--count", "12"]
+    assert main([*arguments, "--augmentation", "resnet+colour+cutmix", "-o", str(output)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.strip() == str(output)
+    with Image.open(output) as picture:
+        sheet = np.asarray(picture)
+    assert sheet.shape == (2 * 62 + 6, 8 * 46 + 6, 3)
+    assert sheet[8:44, 8:44].std() > 5
+    assert list(output.parent.iterdir()) == [output]
+    assert ("skipped" in captured.err) == ("broken.jpg" in captured.err)
+
+
+def test_show_names_what_it_knows(folder, capsys):
+    assert main(["data", "show", "--data", str(folder), "--augmentation", "resnet+magic"]) == 1
+    assert "cutmix" in capsys.readouterr().err
+    assert main(["data", "show", "--data", "nowhere"]) == 1
+    assert "imagenet_v2" in capsys.readouterr().err
+
+
+def test_benchmark_times_in_turn_and_records(tmp_path, capsys):
+    arguments = ["--pictures", "40", "--batch", "16", "--rounds", "2", "--only", "eval", "--json"]
+    assert main(["data", "benchmark", *arguments]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["pipeline"] for row in rows] == ["full decode", "eval"]
+    assert float(rows[0]["ratio"]) == 1
+    assert all(float(row["images/s"]) > 0 for row in rows)
+    measured = throughput.Throughput(
+        pipeline="eval", images_per_second=10.0, per_core=5.0, ratio=0.5, cpu_ms=1.0, batch=16,
+        workers=2, pictures=32, rounds=2, mean_bytes=110_000,
+    )  # fmt: skip
+    with throughput.record([measured], tmp_path).open(newline="") as file:
+        assert next(csv.DictReader(file))["pipeline"] == "eval"
+    assert main(["data", "benchmark", "--pictures", "16", "--batch", "16", "--only", "none"]) == 1
+    assert "'train'" in capsys.readouterr().err
+
+
+def test_pictures_are_of_imagenets_size(tmp_path):
+    size = throughput.write_pictures(tmp_path, 6)
+    assert abs(size - throughput.BYTES) < 12_000
+    files = sorted(tmp_path.rglob("*.jpg"))
+    assert len(files) == 6
+    with Image.open(files[0]) as picture:
+        assert picture.size == (500, 375)
+    assert files[0].read_bytes() != files[1].read_bytes()
