@@ -32,6 +32,7 @@ TWELVE = (
     "squeezenet1_1",  # no batch norm
 )
 LARGEST_EXPORTED = 30e6  # parameters
+LEFT_OUT = {"condensenet74": "GATHER"}  # operators that XNNPACK has not, which no twin can replace
 NAMES = [
     pytest.param(name, marks=() if name in TWELVE else pytest.mark.slow, id=name)
     for name in newnet_tf.list_models()
@@ -148,4 +149,8 @@ def test_exports_whole(name, precision, tmp_path):
         (file,) = untrained_files([name], [precision], tmp_path, fresh=True).values()
     except ExportError as error:
         pytest.fail(f"{error}")
-    assert Runner(file).delegation().whole
+    found = Runner(file).delegation()
+    assert set(found.outside) == {LEFT_OUT[name]} if name in LEFT_OUT else found.whole
+    if name in LEFT_OUT:
+        assert LEFT_OUT[name] in newnet_tf.card(name).notes
+        pytest.skip(f"exported in pieces: {found}")

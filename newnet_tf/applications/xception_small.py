@@ -7,7 +7,8 @@ multiply-adds of the four widths: 40, 145, 305 and 525 million. The block is tha
 laboratory's Xception39 (BiSeNet, arXiv 1808.00897; TorchSeg, MIT): three separable convolutions, the
 first two a quarter as wide, and another on the shortcut. Assumed are the widths, 128, 256 and 512
 times the factor: they give 145.3, 305.2 and 526.2 million, and at x0.5 with a stem of 8 channels, which
-is Xception39, 39.7 million. What differs here: the classifier is a 1x1 convolution.
+is Xception39, 39.7 million. (Others' versions have 144, 288 and 576; with this block those make 180
+million.) What differs here: the classifier is a 1x1 convolution.
 """
 
 from dataclasses import dataclass
