@@ -9,6 +9,7 @@ import pytest
 
 import newnet_tf
 from newnet_tf import applications, variants
+from newnet_tf.cli import talk
 from newnet_tf.profiling.cost import cost
 from newnet_tf.weights import parity
 from newnet_tf.zoo import resolve
@@ -67,6 +68,13 @@ def test_claim_is_near_what_is_built(name):
         assert claim.params == pytest.approx(golden.params / 1e6, rel=0.13)
     if claim.macs:
         assert claim.macs == pytest.approx(golden.macs / 1e9, rel=0.06)
+
+
+@pytest.mark.parametrize("table", talk.TABLES)
+def test_deviations_from_the_talk_have_a_reason(table):
+    for row in talk.rows(map(newnet_tf.card, ALL), table):
+        off = [abs(float(row[column].rstrip(" %"))) for column in ("off by", "off by (G)")]
+        assert row["why it differs"] or max(off) <= 1, row
 
 
 def test_zoo_page_is_fresh():

@@ -190,7 +190,9 @@ def _resnet(name: str, title: str, row: Row, claim: Claim, recipes: tuple[str, .
 
 PAPER = "arXiv 1512.03385, tables 1 and 2 (10 crops)"
 WIDE_PAPER = "arXiv 1605.07146, table 8"
-BARE = "the talk counts these parameters without the classifier"
+BARE = (
+    "the talk counts parameters without the classifier, multiply-adds with batch norm and pooling"
+)
 ROW_50, ROW_101 = Row((3, 4, 6, 3)), Row((3, 4, 23, 3))
 NEXT_32, NEXT_64 = (Row(ROW_101.depths, groups=groups, base=4) for groups in (32, 64))
 

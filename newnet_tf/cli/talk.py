@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from newnet_tf.cards import Card, Hub
+from newnet_tf.cards import Card, Claim, Hub
 
 TABLES = {
     "new": "DEVIEW 2019 talk, table of the new model",
@@ -10,6 +10,7 @@ TABLES = {
     "light": "DEVIEW 2019 talk, table of light models",
     "nas": "DEVIEW 2019 talk, table of NAS models",
 }
+TOLERATED = 0.01  # a share; what is off by more has a reason
 NUMBERS = (
     "top-1 err",
     "top-5 err",
@@ -58,12 +59,26 @@ def _row(card: Card) -> dict[str, str]:
         "ours (G)": f"{macs:.3f}" if macs else "-",
         "off by (G)": _deviation(claim.macs, macs),
         "ImageNet weights": f"{_place(weights.sources[0])}, {weights.licence}" if weights else "-",
-        "why it differs": claim.gap,
+        "why it differs": _reason(claim, params, macs),
     }
 
 
 def _deviation(claimed: float, ours: float | None) -> str:
     return f"{100 * (ours / claimed - 1):+.1f} %" if ours else "-"
+
+
+def _reason(claim: Claim, params: float | None, macs: float | None) -> str:
+    """The claim's own words; or that printing fewer digits explains all that is off by over 1 %."""
+    pairs = [(claim.params, params), (claim.macs, macs)]
+    off = [(c, ours) for c, ours in pairs if c and ours and abs(ours / c - 1) > TOLERATED]
+    if claim.gap or not off:
+        return claim.gap
+    return "rounding" if all(_rounds_to(ours, c) for c, ours in off) else ""
+
+
+def _rounds_to(ours: float, printed: float) -> bool:
+    digits = len(f"{printed}".partition(".")[2])
+    return abs(ours - printed) <= 0.5 * 10**-digits
 
 
 def _place(source) -> str:
