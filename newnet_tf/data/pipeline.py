@@ -82,8 +82,7 @@ def train_pipeline(
         return picture(image, tf.stack([tf.constant(key, tf.int64), position]))
 
     @plainly
-    def finish(images, labels, names, positions, good):
-        images, labels = _stand_in(images, labels, good)
+    def finish(images, labels, names, positions):
         images = normalised(images, preprocess)
         targets = mixing.smooth_targets(labels, source.classes, augmentation.smoothing)
         if augmentation.mixes:
@@ -96,8 +95,7 @@ def train_pipeline(
             tf.ensure_shape(targets, (batch, source.classes)),
         )
 
-    read = read_batches(raw, chosen, placed, preprocess.size, bad, workers)
-    read = read.filter(_any_good)
+    read = read_batches(raw, chosen, placed, preprocess.size, batch, bad, workers, whole=True)
     ready = read.map(finish, num_parallel_calls=2, deterministic=True)
     return ready.prefetch(PREFETCH).with_options(options(workers))
 
@@ -134,22 +132,16 @@ def eval_pipeline(
     raw = chosen.batches(batch, shards=shards, index=index)
 
     @plainly
-    def finish(images, labels, called, positions, good):
-        kept = (images, labels, called) if names else (images, labels)
-        kept = tf.cond(
-            tf.reduce_all(good),
-            lambda: kept,
-            lambda: tuple(tf.boolean_mask(column, good) for column in kept),
-        )
-        return normalised(kept[0], preprocess), *kept[1:]
+    def finish(images, labels, called, positions):
+        images = normalised(images, preprocess)
+        return (images, labels, called) if names else (images, labels)
 
     picture = _centring(preprocess)
 
     def placed(image, position):
         return picture(image)
 
-    read = read_batches(raw, chosen, placed, preprocess.size, bad, workers)
-    read = read.filter(_any_good)
+    read = read_batches(raw, chosen, placed, preprocess.size, batch, bad, workers)
     ready = read.map(finish, num_parallel_calls=2, deterministic=True)
     return ready.prefetch(PREFETCH).with_options(options(workers))
 
@@ -237,24 +229,6 @@ def _padded_crop(x, seed, padding: int):
     around = ((padding, padding), (padding, padding), (0, 0))
     padded = tf.pad(x, around)
     return padded[place[0] : place[0] + x.shape[0], place[1] : place[1] + x.shape[1]]
-
-
-@plainly
-def _any_good(images, labels, names, positions, good):
-    return tf.reduce_any(good)
-
-
-def _stand_in(images, labels, good):
-    """Puts the last good picture before it (or the first one) in the place of each bad one."""
-
-    def replaced():
-        places = tf.where(good)[:, 0]
-        slots = tf.range(tf.size(labels, tf.int64))
-        before = tf.searchsorted(places, slots, side="right") - 1
-        chosen = tf.gather(places, tf.maximum(before, 0))
-        return tf.gather(images, chosen), tf.gather(labels, chosen)
-
-    return tf.cond(tf.reduce_all(good), lambda: (images, labels), replaced)
 
 
 def _whole(value, name: str) -> int:
