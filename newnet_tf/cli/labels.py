@@ -143,6 +143,7 @@ def _cost(point, boxes, others, owners) -> np.ndarray:
     under = np.zeros(len(boxes))
     for owner, other in zip(owners[led], others[led], strict=True):
         under += _crossings(owner, other[None], boxes)[0]
+        under += _crossed(point, _middle(boxes), owner, _middle(other)) * far
     return COVERING * _overlap(boxes, others).sum(1) + CROSSING * (across + under)
 
 
@@ -153,6 +154,16 @@ def _crossings(point, boxes, obstacles) -> np.ndarray:
     low, high = obstacles[None, None, :, :2], obstacles[None, None, :, 2:]
     inside = np.all((way[:, :, None] > low) & (way[:, :, None] < high), axis=-1)
     return inside.any(0)
+
+
+def _crossed(start, ends, first, last) -> np.ndarray:
+    """Whether the lines from `start` to each of `ends` cross the one from `first` to `last`: (n,)."""
+
+    def side(a, b, c):
+        return np.sign((b - a)[..., 0] * (c - a)[..., 1] - (b - a)[..., 1] * (c - a)[..., 0])
+
+    apart = side(first, last, start) * side(first, last, ends) < 0
+    return apart & (side(start, ends, first) * side(start, ends, last) < 0)
 
 
 def _overlap(boxes, others) -> np.ndarray:
