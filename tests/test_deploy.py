@@ -106,9 +106,9 @@ def test_pixels_in_and_integers_out(tmp_path, pixels):
     assert (runner.takes_pixels, runner.output, runner.dtype) == (True, "logits", np.uint8)
     graph = Graph(result.file.read_bytes())
     assert graph.operators[:2] == ["DEQUANTIZE", "QUANTIZE"]
-    assert graph._quantisation(graph._graph.inputs[0]) == pytest.approx((1 / 128, 127))
-    network_input = graph._graph.operators[1].outputs[0]  # its steps are the pixels' own
-    assert graph._quantisation(network_input) == pytest.approx((1 / 128, -1))
+    assert graph.quantisation(graph.body.inputs[0]) == pytest.approx((1 / 128, 127))
+    network_input = graph.body.operators[1].outputs[0]  # its steps are the pixels' own
+    assert graph.quantisation(network_input) == pytest.approx((1 / 128, -1))
     expected = logits(model, normalise(pixels, WHOLE))
     assert np.abs(runner(pixels) - expected).max() < 0.5
 

@@ -152,7 +152,7 @@ def test_each_round_runs_every_file_once(files, monkeypatch):
     calls = []
 
     class Fake:
-        size, dtype = 8, np.dtype("uint8")
+        size, channels, dtype = 8, 3, np.dtype("uint8")
 
         def __init__(self, name):
             self.name = name

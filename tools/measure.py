@@ -68,6 +68,7 @@ def measure_parity(arguments):
         for policy in policies:
             keras.config.set_dtype_policy(policy)
             row[policy] = distance(variant, path, golden)
+            keras.backend.clear_session(free_memory=True)
         print(row, flush=True)
         results.record("parity", [row], ("model", "naming", "backend"))
 
