@@ -304,15 +304,20 @@ def stack(x, strides: Sequence[int], block: Callable, *, reduction: int = 2):
     return feature(x, reduction)
 
 
-def classifier(x, classes, *, dropout=0.0, style):
+def classifier(x, classes, *, dropout=0.0):
     """The zoo's head: global mean, dropout, 1x1 convolution, flattened to logits."""
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
-    return logits(x, classes, dropout=dropout, style=style)
+    return logits(x, classes, dropout=dropout)
 
 
-def logits(x, classes, *, dropout=0.0, style):
-    """Dropout and the layer `classifier`, a 1x1 convolution, flattened to (batch, classes)."""
+def logits(x, classes, *, dropout=0.0):
+    """Dropout and the layer `classifier`, a 1x1 convolution, flattened to (batch, classes).
+
+    Its first weights are PyTorch's for linear layers: small, whatever the number of classes, so that
+    training begins near the loss of guessing.
+    """
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
-    x = conv(x, classes, style=style, bias=True, name="classifier")
+    small = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+    x = keras.layers.Conv2D(classes, 1, kernel_initializer=small, name="classifier")(x)
     return keras.layers.Flatten(name="logits")(x)

@@ -125,7 +125,7 @@ def network(x, row: Row, normal: Cell, reduction: Cell):
 
 def top(x, row: Row, classes: int):
     """The last map of such a network to logits."""
-    return blocks.classifier(x, classes, dropout=0.5, style=TENSORFLOW)
+    return blocks.classifier(x, classes, dropout=0.5)
 
 
 def assemble(cell: Cell, inputs, step: Step, *, style, name):

@@ -49,7 +49,7 @@ def top(x, row: Row, classes: int):
         x = keras.layers.Dropout(0.5, name=f"{name}_dropout")(x)
         x = blocks.conv_whole(x, HIDDEN, name=name)
         x = blocks.activation(x, "relu", name=f"{name}_act")
-    return blocks.logits(x, classes, style=TORCH)
+    return blocks.logits(x, classes)
 
 
 def namings(row: Row) -> tuple[Naming, ...]:

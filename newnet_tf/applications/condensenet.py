@@ -80,7 +80,7 @@ def top(x, row: Row, classes: int):
     """The last map to logits, from half of its channels."""
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
     x = pick(x, x.shape[-1] // 2, name="classifier")
-    return blocks.logits(x, classes, style=TORCH)
+    return blocks.logits(x, classes)
 
 
 def namings(row: Row) -> tuple[Naming, ...]:

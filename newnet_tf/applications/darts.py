@@ -66,7 +66,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, style=TORCH)
+    return blocks.classifier(x, classes)
 
 
 def pytorchcv_names(row: Row) -> dict[str, str]:

@@ -56,7 +56,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, style=STYLE)
+    return blocks.classifier(x, classes)
 
 
 def _conv(x, filters: int, kernel=1, stride=1, groups=1, *, name: str):

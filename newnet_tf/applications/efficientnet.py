@@ -50,7 +50,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, dropout=row.dropout, style=row.style)
+    return blocks.classifier(x, classes, dropout=row.dropout)
 
 
 def namings(row: Row) -> tuple[Naming, ...]:

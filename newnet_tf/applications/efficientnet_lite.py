@@ -48,7 +48,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, dropout=row.dropout, style=TENSORFLOW)
+    return blocks.classifier(x, classes, dropout=row.dropout)
 
 
 def package_names(row: Row) -> dict[str, str]:

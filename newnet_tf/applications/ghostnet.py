@@ -88,7 +88,7 @@ def top(x, row: Row, classes: int):
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
     x = blocks.conv(x, HIDDEN, style=TORCH, bias=True, name="hidden_conv")
     x = blocks.activation(x, "relu", name="hidden_act")
-    return blocks.logits(x, classes, dropout=0.2, style=TORCH)
+    return blocks.logits(x, classes, dropout=0.2)
 
 
 def _ghost(x, filters: int, act: str, name: str):

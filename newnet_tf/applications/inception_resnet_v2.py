@@ -106,7 +106,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, style=PADDED)
+    return blocks.classifier(x, classes)
 
 
 def _residual(x, branches: Mixed, scale: float, act: str, name: str):

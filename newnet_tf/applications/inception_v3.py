@@ -224,7 +224,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, style=PADDED)
+    return blocks.classifier(x, classes)
 
 
 def timm_names(row: Row) -> dict[str, str]:

@@ -11,7 +11,6 @@ from newnet_tf import blocks
 from newnet_tf.applications.inception_v3 import (
     LARGEST,
     MINIMUM,
-    PADDED,
     PREPROCESS,
     Fork,
     Mixed,
@@ -115,7 +114,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, style=PADDED)
+    return blocks.classifier(x, classes)
 
 
 def timm_names(row: Row) -> dict[str, str]:

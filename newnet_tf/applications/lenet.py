@@ -46,7 +46,7 @@ def top(x, row: Row, classes: int):
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
     x = blocks.conv(x, row.hidden, style=TORCH, bias=True, name="fc1")
     x = blocks.activation(x, "tanh", name="fc1_act")
-    return blocks.logits(x, classes, style=TORCH)
+    return blocks.logits(x, classes)
 
 
 def namings(row: Row) -> tuple[Naming, ...]:

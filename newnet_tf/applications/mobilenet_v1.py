@@ -44,7 +44,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, style=row.style)
+    return blocks.classifier(x, classes)
 
 
 def timm_names() -> dict[str, str]:

@@ -52,7 +52,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, dropout=0.2, style=row.style)
+    return blocks.classifier(x, classes, dropout=0.2)
 
 
 def torchvision_names() -> dict[str, str]:

@@ -70,7 +70,7 @@ def top(x, row: Row, classes: int):
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
     x = blocks.conv(x, row.hidden, style=row.style, bias=True, name="hidden_conv")
     x = blocks.activation(x, "hard_swish", name="hidden_act")
-    return blocks.logits(x, classes, dropout=0.2, style=row.style)
+    return blocks.logits(x, classes, dropout=0.2)
 
 
 def namings(row: Row) -> tuple[Naming, ...]:

@@ -60,7 +60,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, style=TORCH)
+    return blocks.classifier(x, classes)
 
 
 FAMILY = Family(__name__, build=build, top=top, source="arXiv 1609.05672")

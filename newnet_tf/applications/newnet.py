@@ -57,7 +57,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, dropout=0.2, style=STYLE)
+    return blocks.classifier(x, classes, dropout=0.2)
 
 
 def _card(name: str, title: str, top1: float, top5: float, params: float, macs: float) -> Card:

@@ -50,7 +50,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, dropout=0.5, style=TORCH)
+    return blocks.classifier(x, classes, dropout=0.5)
 
 
 def _conv(x, filters, kernel=1, stride=1, *, name):

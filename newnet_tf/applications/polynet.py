@@ -133,7 +133,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, dropout=DROPOUT, style=TORCH)
+    return blocks.classifier(x, classes, dropout=DROPOUT)
 
 
 def _side_by_side(x, branches: Mixed, factor: float, name: str):

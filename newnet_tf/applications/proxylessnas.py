@@ -58,7 +58,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, style=STYLE)
+    return blocks.classifier(x, classes)
 
 
 def pytorchcv_names(row: Row) -> dict[str, str]:

@@ -65,7 +65,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, style=TORCH)
+    return blocks.classifier(x, classes)
 
 
 def namings(row: Row) -> tuple[Naming, ...]:

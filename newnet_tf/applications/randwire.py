@@ -88,7 +88,7 @@ def random_stage(x, graph: list[list[int]], filters: int, *, name):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, style=TORCH)
+    return blocks.classifier(x, classes)
 
 
 FAMILY = Family(__name__, build=build, top=top, source="arXiv 1904.01569")

@@ -72,7 +72,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, dropout=0.2, style=TORCH)
+    return blocks.classifier(x, classes, dropout=0.2)
 
 
 def timm_names() -> dict[str, str]:

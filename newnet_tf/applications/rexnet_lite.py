@@ -45,7 +45,7 @@ def top(x, row: Row, classes: int):
     x = blocks.conv(x, HIDDEN, style=TORCH, bias=True, name="hidden_conv")
     x = blocks.norm(x, style=TORCH, name="hidden_bn")
     x = blocks.activation(x, "relu6", name="hidden_act")
-    return blocks.logits(x, classes, dropout=0.2, style=TORCH)
+    return blocks.logits(x, classes, dropout=0.2)
 
 
 def namings(row: Row) -> tuple[Naming, ...]:

@@ -65,7 +65,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, dropout=row.dropout, style=TORCH)
+    return blocks.classifier(x, classes, dropout=row.dropout)
 
 
 def timm_names(row: Row) -> dict[str, str]:

@@ -41,7 +41,7 @@ def build(x, row: Row):
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    return blocks.classifier(x, classes, style=TORCH)
+    return blocks.classifier(x, classes)
 
 
 def _unit(x, filters: int, stride: int, name: str):

@@ -54,7 +54,7 @@ def top(x, row: Row, classes: int):
         x = blocks.conv_whole(x, HIDDEN, name=name)
         x = blocks.activation(x, "relu", name=f"{name}_act")
         x = keras.layers.Dropout(0.5, name=f"{name}_dropout")(x)
-    return blocks.logits(x, classes, style=TORCH)
+    return blocks.logits(x, classes)
 
 
 def names(row: Row, head: tuple[str, str, str]) -> dict[str, str]:
