@@ -5,10 +5,9 @@ Keras model, a TFLite runner, a lambda. What it predicts is kept picture by pict
 be compared on the same pictures, which tells far smaller differences apart than two percentages do.
 """
 
-import math
+import functools
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +15,10 @@ import numpy as np
 
 from newnet_tf import results
 from newnet_tf.cards import Preprocess
-from newnet_tf.data.images import BadImage, read_images
+from newnet_tf.data.host import Picture, each_batch
+from newnet_tf.data.images import BadImage
 from newnet_tf.data.preprocess import apply
-
-Z95 = 1.959963984540054  # normal quantile of a two-sided 95 % interval
+from newnet_tf.intervals import newcombe, wilson
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +58,31 @@ class Result:
         low, high = wilson(int(self.hits(k).sum()), self.n)
         return 100 * low, 100 * high
 
+    def by_class(self) -> list["ClassResult"]:
+        """Returns how each class that occurs did by top-1, the worst first."""
+        found, hits = [], self.hits()
+        for label in np.unique(self.labels):
+            members = self.labels == label
+            wrong = self.ranked[members & ~hits, 0]
+            taken, times = np.unique(wrong, return_counts=True)
+            worst = int(times.argmax()) if len(times) else None
+            found.append(
+                ClassResult(
+                    label=int(label),
+                    n=int(members.sum()),
+                    hits=int(hits[members].sum()),
+                    taken_for=None if worst is None else int(taken[worst]),
+                    times=0 if worst is None else int(times[worst]),
+                )
+            )
+        return sorted(found, key=lambda c: (c.hits / c.n, -c.n, c.label))
+
+    def confusion(self, classes: int) -> np.ndarray:
+        """Returns counts of shape (classes, classes): rows are true classes, columns predicted."""
+        counts = np.zeros((classes, classes), int)
+        np.add.at(counts, (self.labels, self.ranked[:, 0]), 1)
+        return counts
+
     def __str__(self) -> str:
         lines = []
         for k in self.top:
@@ -66,6 +90,34 @@ class Result:
             lines.append(f"top-{k} {self.accuracy(k):.2f} % (95 %: {low:.2f} to {high:.2f})")
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
         return f"{', '.join(lines)}, n = {self.n}{skipped}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassResult:
+    """How the pictures of one class did, by top-1.
+
+    Args:
+        label: int, the class. n: int, its pictures. hits: int, those that were right.
+        taken_for: int, the class that the others were most often taken for; None without others.
+        times: int, how often.
+    """
+
+    label: int
+    n: int
+    hits: int
+    taken_for: int | None
+    times: int
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 accuracy in per cent."""
+        return 100 * self.hits / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of `accuracy` in per cent (Wilson's score interval)."""
+        low, high = wilson(self.hits, self.n)
+        return 100 * low, 100 * high
 
 
 @dataclass(frozen=True)
@@ -143,27 +195,59 @@ def evaluate(
         >>> paths, labels, _ = labelled_files("samples")
         >>> print(evaluate(model, paths, labels, card.preprocess))
     """
-    paths, top = list(paths), tuple(top)
+    paths = list(paths)
     if not paths:
         raise ValueError("`paths` must hold at least one picture. Received: none")
     labels = class_labels(labels, len(paths), "paths")
+    pictures = (Picture(os.fspath(p), int(c), p) for p, c in zip(paths, labels, strict=True))
+    prepare = functools.partial(apply, preprocess=preprocess)
+    return judge(lambda x: predict(np.stack(x)), pictures, len(paths), prepare, batch, top)
+
+
+def judge(
+    predict: Callable,
+    pictures: Iterable[Picture],
+    total: int,
+    prepare: Callable,
+    batch: int = 32,
+    top: Sequence[int] = (1, 5),
+) -> Result:
+    """Measures top-k accuracy on pictures that lie anywhere; shows progress on stderr.
+
+    Args:
+        predict: callable, list of prepared pictures, at most `batch` -> scores (n, classes).
+        pictures: `data.host.Picture`s. total: int, how many, for the progress bar.
+        prepare: callable, uint8 array (height, width, 3) -> a picture as `predict` takes it.
+        batch: int, pictures a call. top: ints, the k's of top-k.
+
+    Returns:
+        A `Result`. Pictures that cannot be read are skipped, counted and named in one warning.
+
+    Raises:
+        ValueError: for labels that are no class, scores of another shape or not finite, or when no
+            picture could be read.
+    """
+    top, kept, ranked = tuple(top), [], []
     if not top or min(top) < 1 or batch < 1:
         raise ValueError(f"`top` and `batch` must be positive. Received: {top=}, {batch=}")
-    reader = read_images(paths)
-    ranked, kept = [], []
-    for positions, images in _batches(shown(reader, "Evaluating"), preprocess, batch):
+
+    def count(found, images):
         scores = _scores(predict(images), len(images), max(top))
-        if labels.max() >= scores.shape[1]:
+        highest = max(picture.label for picture in found)
+        if highest >= scores.shape[1]:
             raise ValueError(
-                f"`labels` must lie in 0 to {scores.shape[1] - 1}, as there are scores. "
-                f"Received: {labels.max()}"
+                f"labels must lie in 0 to {scores.shape[1] - 1}, as there are scores. "
+                f"Received: {highest}"
             )
         ranked.append(np.argsort(-scores, axis=1, kind="stable")[:, : max(top)])
-        kept += positions
+        kept.extend((picture.name, picture.label) for picture in found)
+
+    bad = each_batch(count, pictures, total, prepare, batch, "Evaluating")
     if not kept:
-        raise ValueError(f"`paths` must hold a readable picture. Received: {reader.bad[0].reason}")
-    names = tuple(os.fspath(paths[i]) for i in kept)
-    return Result(names, labels[kept], np.concatenate(ranked), top, tuple(reader.bad))
+        reason = bad[0].reason if bad else "none"
+        raise ValueError(f"there must be a readable picture. Received: {reason}")
+    names, labels = zip(*kept, strict=True)
+    return Result(names, np.array(labels), np.concatenate(ranked), top, bad)
 
 
 def compare(first: Result, second: Result) -> Paired:
@@ -221,35 +305,6 @@ def record(
     return results.record("accuracy", [row], ("model", "weights", "precision", "data"), folder)
 
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """Returns Wilson's 95 % score interval of a proportion."""
-    p, z2 = hits / n, Z95**2
-    middle = p + z2 / (2 * n)
-    half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return max(0.0, (middle - half) / (1 + z2 / n)), min(1.0, (middle + half) / (1 + z2 / n))
-
-
-def newcombe(both: int, first_only: int, second_only: int, neither: int) -> tuple[float, float]:
-    """Returns a 95 % interval of p_first - p_second, two proportions of the same n things.
-
-    Newcombe's method 10 (Statistics in Medicine 17, 1998, 2635-2650): Wilson's limits of both, put
-    together with their correlation. Unlike Wald's it does not shrink to nothing without flips.
-    """
-    n = both + first_only + second_only + neither
-    hits = both + first_only, both + second_only
-    (p, q), ((p_low, p_high), (q_low, q_high)) = [h / n for h in hits], [wilson(h, n) for h in hits]
-    margins = math.prod((hits[0], n - hits[0], hits[1], n - hits[1]))
-    excess = both * neither - first_only * second_only
-    if excess > 0:
-        excess = max(excess - n / 2, 0)  # continuity correction
-    correlation = excess / math.sqrt(margins) if margins else 0.0
-
-    def joined(a, b):
-        return math.sqrt(max(a * a - 2 * correlation * a * b + b * b, 0.0))
-
-    return p - q - joined(p - p_low, q_high - q), p - q + joined(p_high - p, q - q_low)
-
-
 def class_labels(labels: Sequence[int], n: int, beside: str) -> np.ndarray:
     """Returns `labels` as an array of `n` ints from 0, or says that they do not fit `beside`."""
     found = np.asarray(labels)
@@ -259,27 +314,6 @@ def class_labels(labels: Sequence[int], n: int, beside: str) -> np.ndarray:
             f"Received: shape={found.shape}, dtype={found.dtype}"
         )
     return found
-
-
-def shown(items: Sized, title: str) -> Iterator:
-    """Iterates over `items` with a progress bar on stderr."""
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(items, title, total=len(items), console=Console(file=sys.stderr))
-
-
-def _batches(pictures, preprocess: Preprocess, batch: int) -> Iterator:
-    """Yields (positions, float32 batch)."""
-    positions, images = [], []
-    for position, image in pictures:
-        positions.append(position)
-        images.append(apply(image, preprocess))
-        if len(images) == batch:
-            yield positions, np.stack(images)
-            positions, images = [], []
-    if images:
-        yield positions, np.stack(images)
 
 
 def _scores(scores, n: int, deepest: int) -> np.ndarray:

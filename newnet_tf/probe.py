@@ -2,13 +2,63 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from newnet_tf.evaluation import Result, class_labels, shown
+from newnet_tf.data.host import shown
+from newnet_tf.evaluation import Result, class_labels
 
 PENALTIES = (10.0, 1.0, 0.1, 0.01, 0.001, 0.0001)
 MEMORY = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A linear classifier of features: `features @ kernel + bias`.
+
+    Args:
+        kernel: float64 array (depth, classes). bias: (classes,). penalty: float, the L2 chosen.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    penalty: float
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """Returns logits of shape (n, classes)."""
+        return features @ self.kernel + self.bias
+
+
+def fit_linear(
+    features: np.ndarray, labels: Sequence[int], held_out: float = 0.2, seed: int = 0
+) -> Linear:
+    """Fits a logistic regression to features, to convergence.
+
+    Features are standardised. The L2 penalty is the one of `PENALTIES` that does best on a seeded,
+    class-wise split of the pictures (the strongest of equals); then it is fitted to all of them.
+    Deterministic; NumPy only.
+
+    Args:
+        features: array (n, depth), e.g. of a network with `pooling="avg"`. labels: n ints from 0.
+        held_out: float in (0, 1), share of the pictures that chooses the penalty.
+        seed: int, of that split.
+
+    Returns:
+        `Linear`, for features as they are (not standardised).
+
+    Raises:
+        ValueError: for shapes that do not fit, values that are not finite, or a class with fewer than
+            two pictures.
+    """
+    if not 0 < held_out < 1:
+        raise ValueError(f"`held_out` must lie in (0, 1). Received: held_out={held_out}")
+    features, labels = _checked(features, labels)
+    fit, judge = _split(labels, held_out, seed)
+    tried = _path(features[fit], labels[fit], PENALTIES)
+    found = [linear.scores(features[judge]).argmax(axis=1) for linear in tried]
+    right = [int((classes == labels[judge]).sum()) for classes in found]
+    return _path(features, labels, PENALTIES[: right.index(max(right)) + 1])[-1]
 
 
 def linear_probe(
@@ -19,32 +69,23 @@ def linear_probe(
     held_out: float = 0.2,
     seed: int = 0,
 ) -> tuple[Result, float]:
-    """Judges frozen features by a logistic regression on them, trained to convergence.
-
-    Features are standardised by the training part. The L2 penalty is the one of `PENALTIES` that
-    does best on a seeded, class-wise split of the training part (the strongest of equals); then all
-    of it is fitted. The test part is only judged. Deterministic; NumPy only.
+    """Judges frozen features by `fit_linear` on a training part; the test part is only judged.
 
     Args:
-        features: array (n, depth), e.g. of a network with `pooling="avg"`. labels: n ints from 0.
+        features, labels, held_out, seed: as in `fit_linear`.
         test_features, test_labels: the same for the pictures to judge on.
-        held_out: float in (0, 1), share of the training part that chooses the penalty.
-        seed: int, of that split.
 
     Returns:
         (`Result` with the test part's positions as paths, the L2 penalty chosen).
 
     Raises:
-        ValueError: for shapes that do not fit, values that are not finite, or a class of which the
-            training part has fewer than two pictures.
+        ValueError: as `fit_linear`, or where the parts do not fit each other.
 
     Example:
         >>> result, penalty = linear_probe(features, labels, test_features, test_labels)
         >>> print(result)
         top-1 88.50 % (95 %: 85.01 to 91.27), n = 400
     """
-    if not 0 < held_out < 1:
-        raise ValueError(f"`held_out` must lie in (0, 1). Received: held_out={held_out}")
     features, labels = _checked(features, labels)
     test_features, test_labels = _checked(test_features, test_labels)
     if features.shape[1] != test_features.shape[1] or test_labels.max() > labels.max():
@@ -53,13 +94,10 @@ def linear_probe(
             f"part. Received: {test_features.shape}, classes to {test_labels.max()}, for "
             f"{features.shape}, classes to {labels.max()}"
         )
-    fit, judge = _split(labels, held_out, seed)
-    scored = _path(features[fit], labels[fit], features[judge], PENALTIES)
-    right = [int((scores.argmax(axis=1) == labels[judge]).sum()) for scores in scored]
-    chosen = right.index(max(right))
-    scores = _path(features, labels, test_features, PENALTIES[: chosen + 1])[-1]
+    linear = fit_linear(features, labels, held_out, seed)
     names = tuple(str(i) for i in range(len(test_labels)))
-    return Result(names, test_labels, scores.argmax(axis=1)[:, None]), PENALTIES[chosen]
+    ranked = linear.scores(test_features).argmax(axis=1)[:, None]
+    return Result(names, test_labels, ranked), linear.penalty
 
 
 def _checked(features, labels) -> tuple[np.ndarray, np.ndarray]:
@@ -87,17 +125,18 @@ def _split(labels: np.ndarray, held_out: float, seed: int) -> tuple[np.ndarray, 
     return np.setdiff1d(np.arange(len(labels)), judge), judge
 
 
-def _path(x, labels, judged, penalties) -> list[np.ndarray]:
-    """Fits on `x` for each penalty, each from where the last ended; returns the scores of `judged`."""
-    mean, std = x.mean(axis=0), x.std(axis=0)
+def _path(features, labels, penalties) -> list[Linear]:
+    """Fits for each penalty, each from where the last ended."""
+    mean, std = features.mean(axis=0), features.std(axis=0)
     std[std == 0] = 1
-    x, judged = (np.c_[(part - mean) / std, np.ones(len(part))] for part in (x, judged))
+    x = np.c_[(features - mean) / std, np.ones(len(features))]
     truth = np.eye(labels.max() + 1)[labels]
-    weights, scores = np.zeros((x.shape[1], truth.shape[1])), []
+    weights, found = np.zeros((x.shape[1], truth.shape[1])), []
     for penalty in shown(penalties, "Fitting"):
         weights = _fit(x, truth, penalty, weights)
-        scores.append(judged @ weights)
-    return scores
+        kernel = weights[:-1] / std[:, None]
+        found.append(Linear(kernel, weights[-1] - mean @ kernel, penalty))
+    return found
 
 
 def _loss(x, truth, penalty, weights) -> tuple[float, np.ndarray]:

@@ -10,12 +10,18 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "newnet_tf"
 MODEL_CODE = ("blocks", "pools", "feature_maps", "stages", "cells", "variants", "applications")
 ORDER = ("results", "lazy", "cards", *MODEL_CODE, "zoo", "cli")
-SIDE_ROOMS = ("weights", "data", "deploy", "profiling", "evaluation", "probe")
+SIDE_ROOMS = (
+    *("weights", "data", "deploy", "profiling"),
+    *("intervals", "evaluation", "probe", "training", "finetuning"),
+)
 ALLOWED = {
     "weights": {"results", "lazy", "cards"},
     "data": {"results", "lazy", "cards"},
-    "evaluation": {"results", "lazy", "cards", "data"},
-    "probe": {"evaluation"},
+    "intervals": set(),
+    "evaluation": {"results", "lazy", "cards", "data", "intervals"},
+    "probe": {"data", "evaluation"},
+    "training": {"results", "lazy", "cards", "data", "evaluation"},
+    "finetuning": {"lazy", "cards", "weights", "data", "evaluation", "probe", "training", "deploy"},
     "profiling": {"results", "lazy", "cards", "data", "deploy"},
     "deploy": {"results", "lazy", "cards", "data", "profiling", "weights"},
 }

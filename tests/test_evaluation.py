@@ -6,7 +6,8 @@ from PIL import Image
 
 from newnet_tf import results
 from newnet_tf.cards import Preprocess
-from newnet_tf.evaluation import Paired, Result, compare, evaluate, newcombe, record, wilson
+from newnet_tf.evaluation import Paired, Result, compare, evaluate, record
+from newnet_tf.intervals import newcombe, wilson
 from newnet_tf.probe import _fit, _loss, linear_probe
 
 CLASSES = 8

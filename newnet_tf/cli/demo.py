@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from newnet_tf import zoo
-from newnet_tf.cli import benchmark, models, pages, tables
+from newnet_tf.cli import benchmark, models, pages, predictors, tables
 from newnet_tf.deploy import recipes
 
 TRAINED = "efficientnet_lite0"
@@ -53,8 +53,8 @@ def _classify(model: str, picture: Path) -> list[tuple[str, float]]:
     from newnet_tf.data.images import read_image
     from newnet_tf.data.labels import decode_predictions
 
-    classifier = models.classifier(model, None, None)
-    [best] = decode_predictions(classifier.probabilities(read_image(picture)), top=5)
+    predictor = predictors.load(model, None, None)
+    [best] = decode_predictions(predictor.probabilities(read_image(picture)), top=5)
     return [(name, float(probability)) for _, name, probability in best]
 
 

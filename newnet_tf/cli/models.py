@@ -9,6 +9,7 @@ from pathlib import Path
 
 from newnet_tf import weights as checkpoints, zoo
 from newnet_tf.cards import Preprocess
+from newnet_tf.finetuning import files
 
 # Colour photographs that scikit-image's wheel carries, of different things.
 AT_HAND = (
@@ -65,7 +66,8 @@ def load(name: str, weights: str | None, like: str | None, classes: int | None =
         model = keras.models.load_model(name, compile=False)
     except (ValueError, OSError, KeyError, TypeError) as error:
         raise ValueError(f"{name} must be a model that Keras saved. Received: {error}") from error
-    return Loaded(model, Path(name).stem, zoo.preprocess_record(like or model.name), True)
+    record = zoo.preprocess_record(like) if like else files.preprocess_beside(name)
+    return Loaded(model, Path(name).stem, record or zoo.preprocess_record(model.name), True)
 
 
 def start_keras():
@@ -77,52 +79,6 @@ def start_keras():
 
         keras.ops.add(keras.ops.ones((1,)), 1)
     return keras
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """Anything that classifies one picture: `probabilities(image)` gives shape (1, classes)."""
-
-    probabilities: object
-    class_names: Sequence[str] | None
-
-
-def classifier(name: str, weights: str | None, like: str | None) -> Classifier:
-    """Returns a classifier from a zoo name, a `.keras` or a `.tflite` file."""
-    import numpy as np
-
-    from newnet_tf.data.preprocess import apply, crop_image
-
-    if name.endswith(".tflite"):
-        from newnet_tf.deploy.runtime import Runner
-
-        run = Runner(name)
-        record = run.recipe.preprocess if run.recipe else None
-        if record is None and like is None:
-            raise ValueError(f"{name} has no recipe beside it; name its preprocessing with --like. "
-                             "Received: no .json file, no --like")  # fmt: skip
-        record = zoo.preprocess_record(like) if like else record
-        prepare = crop_image if run.takes_pixels else apply
-        scores = lambda image: run(prepare(image, record)[None])  # noqa: E731
-        classes, is_logits = run.classes, run.output != "probabilities"
-    else:
-        loaded = load(name, weights, like)
-        if not loaded.is_trained:
-            raise ValueError(f"{loaded.name} has no public weights; pass a checkpoint file with "
-                             "--weights. Received: no weights")  # fmt: skip
-        call = loaded.model
-        scores = lambda image: np.asarray(call(apply(image, loaded.preprocess)[None]))  # noqa: E731
-        classes, is_logits = call.output_shape[-1], True
-
-    def probabilities(image):
-        found = scores(image)
-        if is_logits and not (found.min() >= 0 and abs(found.sum() - 1) < 1e-3):
-            powers = np.exp(found - found.max())
-            found = powers / powers.sum()
-        return found
-
-    names = None if classes == 1000 else [f"class {i}" for i in range(classes)]
-    return Classifier(probabilities, names)
 
 
 def pictures(paths: Sequence[Path]) -> list[Path]:

@@ -119,6 +119,32 @@ def size_and_latency(rows: Sequence[Mapping[str, object]]):
     return drawn
 
 
+def confusion(counts, names: Sequence[str]):
+    """Returns a figure of a confusion matrix, shaded by the share of each true class.
+
+    Args:
+        counts: int array (classes, classes), rows are true classes. names: str for each.
+    """
+    side = 2.4 + 0.42 * len(names)
+    drawn = figure(side + 0.8, side)
+    axes = drawn.subplots()
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in zip(*counts.nonzero(), strict=True):
+        dark = shares[row, column] > 0.5
+        axes.text(column, row, counts[row, column], ha="center", va="center", fontsize=8,
+                  color="white" if dark else INK)  # fmt: skip
+    labels_of = [name.replace("_", " ") for name in names]
+    axes.set_xticks(range(len(names)), labels_of, rotation=90)
+    axes.set_yticks(range(len(names)), labels_of)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true class")
+    axes.tick_params(length=0, labelcolor=INK)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return drawn
+
+
 def tradeoff(axes, points: Sequence[Point]) -> None:
     """Draws accuracy against cost: a marker a network, the Pareto front as stairs.
 

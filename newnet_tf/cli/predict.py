@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from newnet_tf.cli import models, tables
+from newnet_tf.cli import models, predictors, tables
 
 
 def arguments_predict(parser):
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="pictures or folders")
-    parser.add_argument("--model", required=True, help="a network, a .keras or a .tflite file")
+    parser.add_argument("--model", required=True, help="a network, .keras, .tflite or SavedModel")
     models.add_weights_arguments(parser)
     parser.add_argument("--top", type=int, default=5, help="how many classes; default: 5")
     parser.add_argument("--json", action="store_true", help="as JSON")
@@ -22,12 +22,14 @@ def run_predict(arguments):
     from newnet_tf.data.labels import decode_predictions
 
     paths = models.pictures(arguments.images)
-    classifier = models.classifier(arguments.model, arguments.weights, arguments.like)
+    predictor = predictors.load(arguments.model, arguments.weights, arguments.like)
+    numbered = [f"class {i}" for i in range(predictor.classes)]
+    names = None if predictor.is_imagenet else predictor.class_names or numbered
     reader, answers = read_images(paths), []
     with models.no_warnings():
         for position, image in reader:
-            scores = classifier.probabilities(image)
-            best = decode_predictions(scores, arguments.top, classifier.class_names)[0]
+            scores = predictor.probabilities(image)
+            best = decode_predictions(scores, arguments.top, names)[0]
             answers.append({"image": str(paths[position]), "classes": _classes(best)})
     bad = [{"image": b.path, "reason": b.reason} for b in reader.bad]
     if arguments.json:

@@ -1,0 +1,168 @@
+"""`newnet train`: train or finetune a network by a recipe; goes on where it was killed."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from newnet_tf import zoo
+from newnet_tf.cli import models, tables
+from newnet_tf.training import named, overrides
+from newnet_tf.training.loop import EVERY
+
+SMALL = 32
+
+
+def arguments_train(parser):
+    from newnet_tf.data.opened import DATA
+
+    parser.add_argument("--model", required=True, metavar="NAME", help="a network of the zoo")
+    parser.add_argument("--data", required=True, help=DATA)
+    parser.add_argument("--data-dir", help="where tensorflow-datasets' sets lie")
+    parser.add_argument(
+        "--recipe", required=True, help=f"among {', '.join(named.RECIPES)}; see below"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE[,...]",
+        help="change fields of the recipe, as lr=0.1,augmentation.cutmix=1.0",
+    )
+    parser.add_argument("--epochs", type=int, help="the same as --set epochs=...")
+    parser.add_argument("--seed", type=int, help="of first weights, order, augmentation")
+    parser.add_argument("--weights", help="tag or checkpoint file to begin from; default: none")
+    parser.add_argument(
+        "--size", type=int, help="side of the pictures; default: the network's usual one"
+    )
+    parser.add_argument(
+        "--small",
+        action="store_true",
+        help=f"for pictures as small as CIFAR's: stem of stride 1, no crop, --size {SMALL} unless "
+        "given",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="train on N pictures only")
+    parser.add_argument("-o", "--output", type=Path, help="default: runs/MODEL.RECIPE")
+    parser.add_argument("--resume", action="store_true", help="go on with the run that is there")
+    parser.add_argument(
+        "--checkpoint-every",
+        type=int,
+        default=EVERY,
+        metavar="N",
+        help=f"steps between checkpoints, beside one after each epoch; default: {EVERY}",
+    )
+    parser.add_argument(
+        "--deterministic", action="store_true", help="the same numbers every time, slower"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.epilog = _epilog()
+
+
+def run_train(arguments):
+    recipe = _recipe(arguments)
+    keras = models.start_keras()
+    if arguments.deterministic:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    from newnet_tf.data.opened import open_source
+    from newnet_tf.training import Pictures, train
+
+    keras.utils.set_random_seed(recipe.seed)
+    keras.config.set_dtype_policy(recipe.dtype)
+    if recipe.dtype != "float32" and not keras.distribution.list_devices("gpu"):
+        models.note(f"{recipe.dtype} is slow on a CPU: --set dtype=float32")
+    source = open_source(arguments.data, data_dir=arguments.data_dir)
+    model, record = _network(arguments, source.classes)
+    folder = arguments.output or Path("runs") / f"{model.name}.{arguments.recipe}"
+    outcome = train(
+        model,
+        Pictures(source, record, recipe, arguments.limit),
+        recipe,
+        folder,
+        resume=arguments.resume,
+        every=arguments.checkpoint_every,
+        said={"command": shlex.join(["newnet", *sys.argv[1:]]), "named": arguments.recipe},
+    )
+    row = _row(outcome, model.name)
+    print(tables.to_json([row]) if arguments.json else tables.table([row], right=NUMBERS))
+    if not arguments.json:
+        print(f"\n{outcome.reading}\n{folder}")
+
+
+NUMBERS = ("top-1 %", "low", "high", "epoch", "last %", "pictures")
+
+
+def _row(outcome, name: str) -> dict:
+    from newnet_tf.intervals import wilson
+
+    best, last = outcome.best, outcome.history[-1]
+    low, high = wilson(round(outcome.tests * (1 - best["test_error"] / 100)), outcome.tests)
+    return {
+        "model": name,
+        "top-1 %": f"{100 - best['test_error']:.2f}",
+        "low": f"{100 * low:.2f}",
+        "high": f"{100 * high:.2f}",
+        "epoch": best["epoch"],
+        "last %": f"{100 - last['test_error']:.2f}",
+        "pictures": outcome.tests,
+        "reading": outcome.reading.kind,
+    }
+
+
+def _recipe(arguments):
+    changes = overrides.parsed(arguments.set)
+    for name in ("epochs", "seed"):
+        value = getattr(arguments, name)
+        if value is not None:
+            if name in changes:
+                raise ValueError(f"`--{name}` must be given once. Received: it, and --set {name}")
+            changes[name] = value
+    return overrides.overridden(named.named_recipe(arguments.recipe), changes)
+
+
+def _network(arguments, classes: int):
+    """Returns the Keras model, giving logits, and its preprocessing."""
+    import dataclasses
+
+    from newnet_tf.training.small import for_small_pictures, small_preprocess
+
+    variant, tag = zoo.resolve(arguments.model)
+    chosen = arguments.weights or tag
+    is_tag = chosen is not None and not models.checkpoints.is_file(chosen)
+    record = zoo.preprocess_record(variant.card.name, chosen if is_tag else None)
+    if arguments.small:
+        record = small_preprocess(record, arguments.size or SMALL)
+    elif arguments.size:
+        record = dataclasses.replace(record, size=arguments.size)
+    side = 2 * record.size if arguments.small else record.size
+    model = variant.build(
+        weights=chosen,
+        classes=classes,
+        input_shape=(side, side, record.channels),
+        classifier_activation=None,
+    )
+    return (for_small_pictures(model) if arguments.small else model), record
+
+
+def _epilog() -> str:
+    import textwrap
+
+    parts = []
+    for name, known in named.RECIPES.items():
+        lines = {
+            "run": known.command,
+            "from": known.source,
+            "hours": known.hours,
+            "on": known.hardware,
+            "result": known.expected,
+        }
+        parts.append(f"{name}")
+        for what, text in lines.items():
+            parts += textwrap.wrap(
+                text,
+                96,
+                initial_indent=f"  {what:<7}",
+                subsequent_indent=" " * 9,
+                break_on_hyphens=False,
+            )
+    return "recipes:\n" + "\n".join(parts)

@@ -1,0 +1,1 @@
+"""Finetuning on classes of one's own: frozen features, then the whole network. Loads nothing."""

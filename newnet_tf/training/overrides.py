@@ -1,0 +1,104 @@
+"""`--set lr=0.1,augmentation.cutmix=1.0`: fields of a recipe changed by name, checked by type."""
+
+import dataclasses
+import difflib
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping
+
+from newnet_tf.training.recipes import Recipe
+
+NEXT = re.compile(r",(?=\s*[A-Za-z_.]+\s*=)")  # a comma before a name, not one inside of a pair
+TRUTH = {"true": True, "false": False}
+
+
+def overridden(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
+    """Returns `recipe` with some fields changed.
+
+    Args:
+        recipe: `Recipe`.
+        changes: {name: value}; a field of the augmentation is `"augmentation.NAME"`. A value may be
+            text, which is read by the field's type: `"0.1"`, `"true"`, `"none"`, `"0.2,1"`.
+
+    Raises:
+        ValueError: for an unknown name (it names the nearest ones), or a value of another type.
+
+    Example:
+        >>> overridden(recipe, {"lr": 0.05, "augmentation.cutmix": 1.0})
+    """
+    known = fields()
+    own, inner = {}, {}
+    for name, value in changes.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+            near += [k for k in known if k.endswith(f".{name}") and k not in near]
+            hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(known)}"
+            raise ValueError(f"a recipe has no field of this name ({hint}). Received: {name!r}")
+        typed = _typed(name, value, known[name])
+        head, _, rest = name.partition(".")
+        if rest:
+            inner[rest] = typed
+        else:
+            own[head] = typed
+    if inner:
+        own["augmentation"] = dataclasses.replace(recipe.augmentation, **inner)
+    return dataclasses.replace(recipe, **own)
+
+
+def parsed(texts: Iterable[str]) -> dict[str, str]:
+    """Returns {name: text} of `"lr=0.1,augmentation.scale=0.2,1"` and the like.
+
+    Raises:
+        ValueError: for what is not `name=value`, or a name given twice.
+    """
+    found = {}
+    for part in (part for text in texts for part in NEXT.split(text)):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and value):
+            raise ValueError(f"`--set` must be NAME=VALUE[,NAME=VALUE...]. Received: {part!r}")
+        if name in found:
+            raise ValueError(f"`--set` must name a field once. Received: {name!r} twice")
+        found[name] = value
+    return found
+
+
+def fields() -> dict[str, object]:
+    """Returns the type of every field that can be set, by name."""
+    found = {}
+    for name, kind in typing.get_type_hints(Recipe).items():
+        if dataclasses.is_dataclass(kind):
+            found |= {f"{name}.{k}": v for k, v in typing.get_type_hints(kind).items()}
+        else:
+            found[name] = kind
+    return found
+
+
+def _typed(name: str, value, kind):
+    """Returns `value` as the field's type."""
+    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    try:
+        if type(None) in options and (value is None or value == "none"):
+            return None
+        return _read(value, next(o for o in options if o is not type(None)))
+    except (ValueError, KeyError, TypeError):
+        wanted = " or ".join("none" if o is type(None) else _called(o) for o in options)
+        raise ValueError(f"`{name}` must be {wanted}. Received: {name}={value!r}") from None
+
+
+def _called(kind) -> str:
+    return "two numbers, as 0.2,1" if typing.get_origin(kind) is tuple else kind.__name__
+
+
+def _read(value, kind):
+    if typing.get_origin(kind) is tuple:
+        parts = value.split(",") if isinstance(value, str) else value
+        return tuple(
+            _read(part, inner) for part, inner in zip(parts, typing.get_args(kind), strict=True)
+        )
+    if isinstance(value, str):
+        return TRUTH[value.lower()] if kind is bool else kind(value)
+    allowed = (int, float) if kind is float else kind
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError
+    return kind(value)

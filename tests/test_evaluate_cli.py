@@ -1,0 +1,194 @@
+"""`newnet evaluate`: one network in four forms answers alike, and bad pictures stop nothing."""
+
+import json
+import tarfile
+
+import numpy as np
+import pytest
+import small_network
+from PIL import Image
+
+from newnet_tf import results
+from newnet_tf.cli import evaluate, main, predictors
+from newnet_tf.data.images import list_images, read_image
+from newnet_tf.data.labels import imagenet_labels
+from newnet_tf.deploy import export_saved_model, export_tflite
+from newnet_tf.finetuning import files
+
+NAMES = tuple(f"kind_{i}" for i in range(small_network.CLASSES))
+FORMS = ("small.keras", "small.fp32.tflite", "small.fp32.pixels.tflite", "served")
+
+
+@pytest.fixture(scope="module")
+def forms(tmp_path_factory):
+    """The folder of one network as a Keras file, two TFLite files and a SavedModel."""
+    folder = tmp_path_factory.mktemp("forms")
+    model, record = small_network.network(), small_network.PREPROCESS
+    pictures = small_network.pictures()
+    files.save(model, folder, "small", record, NAMES)
+    for with_pixels in (False, True):
+        export_tflite(
+            model, record, folder, name="small", pictures=pictures, with_preprocessing=with_pixels
+        )
+    export_saved_model(model, folder / "served", record, NAMES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, forms):
+    """Pictures in folders of the classes that the network sees in them, two in a wrong one."""
+    folder = tmp_path_factory.mktemp("data")
+    predictor = predictors.load(str(forms / "small.keras"), None, None)
+    for number, pixels in enumerate(small_network.pictures()):
+        picture = Image.fromarray(pixels).resize((88, 72 + number % 5))
+        label = int(predictor.probabilities(np.asarray(picture)).argmax())
+        label = (label + 1) % small_network.CLASSES if number in (3, 9) else label
+        place = folder / NAMES[label]
+        place.mkdir(exist_ok=True)
+        picture.save(place / f"{number:02}.png")
+    (place / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    return folder
+
+
+def judged(capsys, *arguments):
+    assert main(["evaluate", *map(str, arguments), "--split", "all", "--json"]) == 0
+    captured = capsys.readouterr()
+    return json.loads(captured.out), captured.err
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_numbers(form, forms, data, capsys):
+    found, err = judged(capsys, forms / form, "--data", data)
+    assert found["n"] == 24
+    assert found["top1"]["accuracy"] == pytest.approx(100 * 22 / 24)
+    assert found["top1"]["interval"][0] < 90 < found["top1"]["interval"][1]
+    assert found["top5"]["accuracy"] >= found["top1"]["accuracy"]
+    assert (found["network"], found["precision"]) == ("small", "fp32")
+    assert [b["image"].endswith("broken.jpg") for b in found["skipped"]] == [True]
+    assert "skipped: " in err
+    assert "broken.jpg" in err
+    wrong = [row for row in found["classes"] if row["top-1"] != "100.0"]
+    assert found["classes"][: len(wrong)] == wrong  # the worst come first
+    assert sum(row["n"] for row in found["classes"]) == 24
+
+
+def test_every_form_gives_the_same_probabilities(forms, data):
+    """Keras and the TFLite files see the same pixels; the SavedModel's resizing differs by levels."""
+    loaded = {form: predictors.load(str(forms / form), None, None) for form in FORMS}
+    pictures = [read_image(path) for path in list_images(data) if path.suffix == ".png"]
+    answers = {
+        form: np.concatenate([predictor.probabilities(picture) for picture in pictures])
+        for form, predictor in loaded.items()
+    }
+    for form, bound in zip(FORMS[1:], (1e-5, 1e-5, 0.03), strict=True):
+        np.testing.assert_allclose(answers[form], answers["small.keras"], atol=bound, err_msg=form)
+    batched = loaded["small.keras"].scores([loaded["small.keras"].prepare(p) for p in pictures])
+    np.testing.assert_allclose(batched, answers["small.keras"], atol=1e-5)
+    assert {predictor.class_names for predictor in loaded.values()} == {NAMES}
+
+
+def test_per_class_is_a_table_and_a_sample_is_always_the_same(forms, data, capsys):
+    model = str(forms / "small.keras")
+    command = ["evaluate", model, "--data", str(data), "--split", "all"]
+    assert main([*command, "--per-class"]) == 0
+    out = capsys.readouterr().out
+    assert "top-1 91.67 % (95 %: " in out
+    assert "most often taken for" in out
+    assert main(command) == 0
+    assert "worst classes" in capsys.readouterr().out
+    samples = [judged(capsys, model, "--data", data, "--limit", 9)[0] for _ in range(2)]
+    assert samples[0] == samples[1]
+    assert 8 <= samples[0]["n"] <= 9  # the broken one may be among them
+
+
+def test_a_tarball_is_judged_as_its_folder(forms, data, tmp_path, capsys):
+    with tarfile.open(tmp_path / "made.tar", "w") as archive:
+        archive.add(data, "made/test")
+    model = str(forms / "small.keras")
+    assert main(["evaluate", model, "--data", str(tmp_path / "made.tar"), "--json"]) == 0
+    found, folder = json.loads(capsys.readouterr().out), judged(capsys, model, "--data", data)[0]
+    assert found["split"] == "test"
+    assert "made.tar:made/test/" in found["skipped"][0]["reason"]
+    for key in ("n", "top1", "top5", "classes"):
+        assert found[key] == folder[key]
+
+
+def test_record_writes_the_row(forms, data, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    for form in FORMS[:2]:
+        judged(capsys, forms / form, "--data", data, "--record")
+    rows = results.read("accuracy")
+    assert [row["weights"] for row in rows] == ["small.fp32.tflite", "small.keras"]
+    assert {row["model"] for row in rows} == {"small"}
+    assert {(row["n"], row["skipped"], row["top1"]) for row in rows} == {("24", "1", "91.67")}
+
+
+def test_predict_knows_a_savedmodel_and_the_labels(forms, data, capsys):
+    picture = next(path for path in list_images(data) if path.suffix == ".png")
+    answers = []
+    for form in FORMS:
+        assert main(["predict", str(picture), "--model", str(forms / form), "--json"]) == 0
+        best = json.loads(capsys.readouterr().out)["answers"][0]["classes"][0]
+        answers.append(best["name"])
+    assert set(answers) == {answers[0]}
+    assert answers[0] in NAMES
+
+
+def predictor(names, classes):
+    return predictors.Predictor(
+        network="any", weights="", precision="fp32", classes=classes, class_names=names,
+        prepare=None, scores=None,
+    )  # fmt: skip
+
+
+def test_classes_are_matched_by_name():
+    labels = imagenet_labels()
+    own = predictor(("b", "a", "c"), 3)
+    assert evaluate.class_index(("a", "b"), own) == [1, 0]
+    with pytest.raises(ValueError, match=r"must be the model's.*Received: \['d'\]"):
+        evaluate.class_index(("a", "d"), own)
+    unnamed = predictor(None, 3)
+    assert evaluate.class_index(("x", "y", "z"), unnamed) == [0, 1, 2]
+    with pytest.raises(ValueError, match=r"NAME\.labels\.txt.*Received: 2 classes"):
+        evaluate.class_index(("x", "y"), unnamed)
+    known = predictor(tuple(label.name for label in labels), 1000)
+    wnids = (labels[7].wnid, labels[501].wnid)
+    assert evaluate.class_index(wnids, known) == [7, 501]
+    assert evaluate.class_index(known.class_names, known) == list(range(1000))
+    with pytest.raises(ValueError, match=r"wnids.*Received: \['daisy'\]"):
+        evaluate.class_index(("daisy",), known)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["none.keras", "--data", "DATA"], "none.keras"),
+        (["none.tflite", "--data", "DATA"], "none.tflite"),
+        (["DATA", "--data", "DATA"], "must be a SavedModel"),
+        (["FORMS/small.keras", "--data", "nowhere"], "imagenet_v2"),
+        (["FORMS/small.keras", "--data", "DATA", "--split", "dev"], "'validation', 'all'"),
+        (["FORMS/small.keras", "--data", "DATA", "--limit", "0"], "--limit"),
+        (["newnet_small", "--data", "DATA"], "no public weights"),
+    ],
+)
+def test_mistakes_end_in_one_clear_line(arguments, words, forms, data, capsys):
+    places = {"DATA": str(data), "FORMS": str(forms)}
+    for short, path in places.items():
+        arguments = [argument.replace(short, path) for argument in arguments]
+    assert main(["evaluate", *arguments]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "newnet: error: " in captured.err
+    assert words in captured.err
+    assert "Received: " in captured.err
+
+
+def test_labels_that_do_not_fit_are_refused(forms, tmp_path):
+    for file in ("small.keras", "small.json"):
+        (tmp_path / file).write_bytes((forms / file).read_bytes())
+    (tmp_path / "small.labels.txt").write_text("one\ntwo\n")
+    with pytest.raises(ValueError, match=r"must name 10 classes.*Received: 2"):
+        predictors.load(str(tmp_path / "small.keras"), None, None)
+    (tmp_path / "small.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"small\.json must hold the preprocessing"):
+        predictors.load(str(tmp_path / "small.keras"), None, None)

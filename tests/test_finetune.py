@@ -1,0 +1,332 @@
+"""Finetuning: frozen features to an exact last layer, then all layers, report and files."""
+
+import csv
+import dataclasses
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import newnet_tf
+from newnet_tf import deploy, results
+from newnet_tf.cli import main, models, predictors
+from newnet_tf.cli.finetune import _bounded
+from newnet_tf.data.augmentation import NONE
+from newnet_tf.data.opened import open_source
+from newnet_tf.finetuning import files, frozen
+from newnet_tf.finetuning.unfrozen import slowed, unfreeze
+from newnet_tf.probe import fit_linear
+from newnet_tf.training import Recipe
+
+NETWORK, SIDE, EACH = "efficientnet_lite0", 64, 20
+CLASSES = ("fog", "sea", "wood")
+COLOURS = ((200, 200, 200), (30, 60, 180), (150, 90, 30))
+RECORD = dataclasses.replace(newnet_tf.card(NETWORK).preprocess, size=SIDE)
+RECIPE = Recipe(lr=0.05, batch=8, epochs=1, augmentation=NONE)
+
+
+def made(seed):
+    """Yields (class, picture) in turn: shades of a colour, with a little noise."""
+    generator = np.random.default_rng(seed)
+    for number in range(len(CLASSES) * EACH):
+        shade = np.array(COLOURS[number % len(CLASSES)]) + generator.normal(0, 15, 3)
+        pixels = shade + generator.normal(0, 20, (12, 15, 3))
+        picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+        yield CLASSES[number % len(CLASSES)], picture.resize((60, 48))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Three classes of pictures; one file is broken."""
+    root = tmp_path_factory.mktemp("made") / "photos"
+    for number, (name, picture) in enumerate(made(0)):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        picture.save(root / name / f"{number:02}.jpg")
+    (root / "fog" / "99.jpg").write_bytes(b"\xff\xd8 nothing")
+    return root
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    with models.no_warnings():  # one names the fresh classifier
+        model = newnet_tf.create(NETWORK, classes=len(CLASSES), input_shape=RECORD.shape)
+    return model, model.get_weights()
+
+
+@pytest.fixture
+def network(loaded):
+    """The network with its ImageNet weights and a fresh classifier."""
+    model, weights = loaded
+    model.set_weights(weights)
+    return model
+
+
+@pytest.fixture(scope="module")
+def source(photos):
+    return open_source(photos, holdout=0.25)
+
+
+def quietly(function, *arguments):
+    with models.no_warnings():  # one names the broken picture
+        return function(*arguments)
+
+
+def cached(embed, split, file):
+    return quietly(frozen.cached, embed, split, RECORD, file)
+
+
+def test_the_last_layer_is_the_linear_classifier_exactly(network, source, tmp_path):
+    embed = frozen.embedder(network)
+    train, _ = cached(embed, source.split("train"), tmp_path / "train.npz")
+    linear = fit_linear(train.values, train.labels)
+    frozen.put_linear(network, linear)
+    test = quietly(frozen.outputs, embed, source.split(), RECORD)
+    whole = quietly(frozen.outputs, network, source.split(), RECORD)
+    assert whole.names == test.names
+    scores = linear.scores(test.values.astype(np.float64))
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(whole.values, powers / powers.sum(1, keepdims=True), atol=1e-4)
+    np.testing.assert_array_equal(whole.result().ranked[:, 0], scores.argmax(axis=1))
+    assert whole.result().accuracy() > 80
+
+
+def test_linear_of_another_shape_is_refused(network):
+    linear = fit_linear(np.random.default_rng(0).normal(size=(9, 4)), [0, 1, 2] * 3)
+    with pytest.raises(ValueError, match=r"Received: \(4, 3\)"):
+        frozen.put_linear(network, linear)
+
+
+def test_the_highest_rate_keeps_a_fitted_classifier():
+    """At it steps stay at the minimum of a logistic regression; at many times it they do not."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(300) % 3
+    features = 3 + generator.normal(size=(300, 12)) + np.eye(12)[labels]
+    linear, truth = fit_linear(features, labels), np.eye(3)[labels]
+
+    def loss_after(rate):
+        kernel, speed = linear.kernel.copy(), 0
+        for _ in range(60):
+            logits = features @ kernel + linear.bias
+            chance = np.exp(logits - logits.max(1, keepdims=True))
+            chance /= chance.sum(1, keepdims=True)
+            speed = 0.9 * speed - rate * features.T @ (chance - truth) / len(features)
+            kernel += speed
+        return -np.log(np.maximum(chance[truth > 0], 1e-12)).mean()
+
+    highest = frozen.highest_rate(features.astype("f4"))
+    assert loss_after(highest) <= loss_after(0.0)
+    assert loss_after(30 * highest) > 1.3 * loss_after(0.0)
+    assert _bounded(RECIPE, 1.0) == RECIPE
+    assert _bounded(RECIPE, 0.01).peak == pytest.approx(0.01)
+
+
+def test_features_are_kept_until_something_changes(network, source, photos, tmp_path):
+    file, embed = tmp_path / "features.npz", frozen.embedder(network)
+    first, is_kept = cached(embed, source.split("train"), file)
+    assert not is_kept
+    again, is_kept = cached(embed, source.split("train"), file)
+    assert is_kept
+    assert (again.names, again.bad) == (first.names, first.bad)
+    np.testing.assert_array_equal(again.values, first.values)
+    assert len(first.bad) == 1
+    assert first.bad[0].path.endswith("99.jpg")
+    assert len(first.names) == source.split("train").size - 1
+    file.write_bytes(file.read_bytes()[:500])
+    assert not cached(embed, source.split("train"), file)[1]
+    assert not cached(embed, source.split(), file)[1]  # other pictures
+    assert cached(embed, source.split(), file)[1]
+    picture = source.split().reread(next(iter(source.split().batches(1)))[0].numpy()[0])
+    state = os.stat(picture)
+    os.utime(picture, ns=(state.st_atime_ns, state.st_mtime_ns + 10**9))
+    assert not cached(embed, source.split(), file)[1]
+    layer = network.get_layer("stem_conv")
+    layer.set_weights([1.01 * value for value in layer.get_weights()])
+    assert not cached(embed, source.split(), file)[1]
+
+
+def test_networks_without_pooled_features_are_refused():
+    model = newnet_tf.create("squeezenet1_1", weights=None, input_shape=(64, 64, 3))
+    with pytest.raises(ValueError, match=r"pooled features.*Received: 'squeezenet1_1'"):
+        frozen.embedder(model)
+    image = keras.Input((8, 8, 3))
+    with pytest.raises(ValueError, match="must have a layer `classifier`"):
+        frozen.embedder(keras.Model(image, keras.layers.Flatten()(image)))
+
+
+@pytest.mark.parametrize("norms", ["frozen", "trained"])
+def test_batch_norm_stays_as_it_is_unless_asked(norms, network, source, tmp_path, capsys):
+    def weights(kind):
+        found = [layer for layer in network.layers if isinstance(layer, kind)]
+        return [value.copy() for layer in found for value in layer.get_weights()]
+
+    before = weights(keras.layers.BatchNormalization), weights(keras.layers.Conv2D)
+    unfreeze(network, source, RECORD, RECIPE, tmp_path / "run", norms=norms)
+    after = weights(keras.layers.BatchNormalization), weights(keras.layers.Conv2D)
+    same = [np.array_equal(a, b) for a, b in zip(before[0], after[0], strict=True)]
+    assert all(same) if norms == "frozen" else not any(same)
+    assert not any(np.array_equal(a, b) for a, b in zip(before[1], after[1], strict=True))
+    norm_layers = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert all(layer.trainable for layer in norm_layers)
+
+
+def test_pretrained_layers_move_at_a_share_of_the_rate():
+    def moved(share):
+        keras.utils.set_random_seed(0)
+        image = keras.Input((4,))
+        hidden = keras.layers.Dense(5, activation="tanh", name="body")(image)
+        model = keras.Model(image, keras.layers.Dense(2, name="classifier")(hidden))
+        model.compile(keras.optimizers.SGD(0.1), keras.losses.MeanSquaredError())
+        first = [layer.get_weights()[0] for layer in model.layers[1:]]
+        step = slowed(model, model.get_layer("classifier").trainable_variables, share)
+        step(np.ones((3, 4), "f4"), np.ones((3, 2), "f4"))
+        last = [layer.get_weights()[0] for layer in model.layers[1:]]
+        return [b - a for a, b in zip(first, last, strict=True)]
+
+    (body, head), (slow, same), (still, _) = moved(1.0), moved(0.1), moved(0.0)
+    assert np.abs(body).min() > 0
+    np.testing.assert_allclose(slow, 0.1 * body, rtol=1e-4)
+    np.testing.assert_array_equal(same, head)
+    np.testing.assert_array_equal(still, 0 * body)
+
+
+def test_another_second_stage_in_the_same_folder_is_refused(network, source, tmp_path, capsys):
+    unfreeze(network, source, RECORD, RECIPE, tmp_path / "run", backbone=0.1)
+    with pytest.raises(ValueError, match="backbone"):
+        unfreeze(network, source, RECORD, RECIPE, tmp_path / "run", backbone=0.5)
+    with pytest.raises(ValueError, match="`norms` must be among"):
+        unfreeze(network, source, RECORD, RECIPE, tmp_path / "new", norms="thawed")
+
+
+def rows(file):
+    with file.open(newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+@pytest.fixture(scope="module")
+def run(photos, tmp_path_factory):
+    """A whole run by the command: its folder and the command."""
+    folder = tmp_path_factory.mktemp("runs") / "photos"
+    command = ["finetune", "--model", NETWORK, "--data", str(photos), "-o", str(folder)]
+    command += ["--size", str(SIDE), "--test-share", "0.25"]
+    command += ["--epochs", "2", "--set", "batch=8,warmup=0.5,lr=0.02", "--json"]
+    assert main([*command, "--export", "fp32"]) == 0
+    return folder, command
+
+
+def test_split_is_by_class_and_seeded(run, photos):
+    split = rows(run[0] / "split.csv")
+    counts = {
+        (part, name): sum(r["part"] == part and r["class"] == name for r in split)
+        for part in ("train", "test")
+        for name in CLASSES
+    }
+    assert {counts["test", name] for name in CLASSES} == {EACH // 4}
+    assert sum(counts.values()) == len({r["file"] for r in split}) == 3 * EACH + 1
+    expected = open_source(photos, holdout=0.25, seed=0).split()
+    names = [name.decode() for batch in expected.batches(99) for name in batch[2].numpy()]
+    assert [r["file"] for r in split if r["part"] == "test"] == names
+
+
+def test_report_is_one_file_with_all_of_it(run):
+    page = (run[0] / "report.html").read_text()
+    for words in ("frozen features", "all layers", "Confusion matrix", "Worst mistakes", "fp32.tflite",
+                  "Loss and error by epoch", "99.jpg", "batch norm frozen", *CLASSES):  # fmt: skip
+        assert words in page, words
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert len(rows(run[0] / "training" / "history.csv")) == 2
+
+
+def test_predictions_gallery_and_files_agree(run, photos, capsys):
+    found = rows(run[0] / "predictions.csv")
+    right = sum(r["class"] == r["predicted"] for r in found)
+    for file in (f"{NETWORK}.keras", f"{NETWORK}.fp32.tflite"):
+        capsys.readouterr()
+        command = ["evaluate", str(run[0] / file), "--data", str(photos), "--json"]
+        assert main([*command, "--test-share", "0.25"]) == 0
+        judged = json.loads(capsys.readouterr().out)
+        assert (
+            judged["n"] == len(found) == 15 - any("99.jpg" in b["image"] for b in judged["skipped"])
+        )
+        assert judged["top1"]["accuracy"] == pytest.approx(100 * right / len(found))
+    wrong = len(found) - right
+    page = (run[0] / "report.html").read_text()
+    assert page.count("<figure") == wrong
+    assert not list(run[0].glob(".*"))
+
+
+def test_files_are_calibrated_on_training_pictures_and_verified_on_others(run, capsys, monkeypatch):
+    """A file that comes out wrong ends the command, but not what was written before."""
+    folder, command = run
+    split = rows(folder / "split.csv")
+    parts = {
+        part: {r["file"] for r in split if r["part"] == part and "99.jpg" not in r["file"]}
+        for part in ("train", "test")
+    }
+    asked = {}
+
+    def refuse(model, record, out_dir, **options):
+        asked.update(options)
+        raise ValueError("no such file can be. Received: a test")
+
+    monkeypatch.setattr(deploy, "export_tflite", refuse, raising=False)
+    assert main([*command, "--export", "int8-full"]) == 1
+    assert "no such file can be" in capsys.readouterr().err
+    assert set(asked["calibration"]) == parts["train"]
+    assert set(asked["pictures"]) == parts["test"]
+    assert (folder / "report.html").is_file()
+
+
+def test_model_file_needs_nothing_said(run, photos):
+    """Preprocessing, side and labels lie beside it."""
+    file = run[0] / f"{NETWORK}.keras"
+    assert files.preprocess_beside(file).size == SIDE
+    predictor = predictors.load(str(file), None, None)
+    assert predictor.class_names == CLASSES
+    model = keras.models.load_model(file, compile=False)
+    assert model.output_shape == (None, 3)
+    assert all(layer.trainable for layer in model.layers)
+
+
+def test_a_run_goes_on_and_records(run, capsys, tmp_path, monkeypatch):
+    """The same command again: features and training are found, the answers are the same."""
+    folder, command = run
+    before = rows(folder / "predictions.csv")
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    assert main([*command, "--record"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.count("kept from") == 2
+    assert rows(folder / "predictions.csv") == before
+    answer = json.loads(captured.out)
+    assert [stage["stage"] for stage in answer["stages"]] == ["frozen features", "all layers"]
+    assert answer["skipped"][0]["image"].endswith("99.jpg")
+    table = results.read("accuracy")
+    assert [row["weights"] for row in table] == [
+        "imagenet, all layers",
+        "imagenet, frozen features",
+    ]
+    assert {row["data"] for row in table} == {"photos, finetuned"}
+    assert "2 epochs" in table[0]["note"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (["--model", "newnet_small"], "no public weights"),
+        (["--data", "nowhere"], "imagenet_v2"),
+        (["--export", "int4"], "int8-full"),
+        (["--set", "rate=1"], "a recipe has no field of this name"),
+    ],
+)
+def test_mistakes_end_in_one_clear_line(change, words, run, photos, capsys):
+    command = {"--model": NETWORK, "--data": str(photos), "-o": str(run[0])}
+    command |= {"--size": str(SIDE), "--test-share": "0.25"} | dict([change])
+    before = sorted(run[0].iterdir())
+    assert main(["finetune", *(part for pair in command.items() for part in pair)]) == 1
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert "Received: " in captured.err
+    assert captured.out == ""
+    assert sorted(run[0].iterdir()) == before

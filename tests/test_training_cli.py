@@ -1,0 +1,69 @@
+"""`newnet train`: from a name and a folder to a network, a run folder and one line of result."""
+
+import json
+
+import keras
+import pytest
+import tiny_run
+
+from newnet_tf.cli import main
+
+MODEL = "mobilenet_v1_025"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_run.make_pictures(tmp_path_factory.mktemp("made"))
+
+
+def command(folder, output, *more):
+    options = ["--model", MODEL, "--data", folder, "--recipe", "cifar", "--small", "-o", output]
+    return [str(part) for part in ("train", *options, *more)]
+
+
+def test_train_then_go_on(folder, tmp_path, capsys):
+    output = tmp_path / "runs" / "one"
+    few = ("--set", "batch=16,lr=0.05,warmup=0", "--limit", "32", "--seed", "5")
+    assert main(command(folder, output, *few, "--epochs", "2", "--json")) == 0
+    captured = capsys.readouterr()
+    [row] = json.loads(captured.out)
+    assert (row["model"], row["pictures"], row["reading"]) == (MODEL, 12, "too short to tell")
+    assert float(row["low"]) <= float(row["top-1 %"]) <= float(row["high"])
+    assert "epoch 2/2: train loss" in captured.err
+    network = keras.models.load_model(output / "best.keras")
+    assert network.input_shape == (None, 32, 32, 3)
+    assert network.output_shape == (None, 4)
+    summary = json.loads((output / "run.json").read_text())
+    assert summary["named"] == "cifar"
+    assert summary["recipe"]["seed"] == 5
+    assert summary["data"]["train"] == 32
+    assert main(command(folder, output, *few, "--epochs", "2")) == 1
+    assert "--resume" in capsys.readouterr().err
+    assert main(command(folder, output, *few, "--epochs", "3", "--resume")) == 1
+    assert "recipe.epochs 2, now 3" in capsys.readouterr().err
+    assert main(command(folder, output, *few, "--epochs", "2", "--resume")) == 0
+    captured = capsys.readouterr()
+    assert f"Too short to tell before epoch 4.\n{output}\n" in captured.out
+    assert "epoch" not in captured.err
+
+
+def test_wrong_arguments_say_what_is_known(folder, tmp_path, capsys):
+    def refused(*more):
+        assert main(command(folder, tmp_path, *more)) == 1
+        return capsys.readouterr().err
+
+    assert "nearest: cifar" in refused("--recipe", "cifra")
+    assert "augmentation.cutmix" in refused("--set", "cutmix=1")
+    assert "`--epochs` must be given once" in refused("--epochs", "2", "--set", "epochs=3")
+    assert "`epochs` must be a positive int" in refused("--epochs", "0")
+    assert "nearest: mobilenet_v1" in refused("--model", "mobilenet_v1_0255")
+    assert "a folder or a tarball" in refused("--data", "nowhere")
+
+
+def test_help_lists_recipes_with_their_headers(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["train", "--help"])
+    assert left.value.code == 0
+    out = capsys.readouterr().out
+    for text in ("talk-cutmix", "--recipe rexnet -o runs/rexnet", "not run here", "--resume"):
+        assert text in out

@@ -1,0 +1,102 @@
+"""A run small enough to train in a test: a network with batch norm and dropout, 64 made pictures.
+
+As a program it is the child of `test_training_resume`: `python tiny_run.py PICTURES FOLDER` trains,
+tells each step on stdout, and takes its time over it, so that it can be killed at a chosen one.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+SIZE, CLASSES, COUNT, BATCH = 32, 4, 64, 8
+PAUSE = 0.05  # seconds of a step of the child
+
+
+def make_pictures(folder: Path, seed: int = 0) -> Path:
+    """Writes PNG files: noise, brighter in one quarter, which tells the class."""
+    from PIL import Image
+
+    random = np.random.default_rng(seed)
+    for number in range(COUNT):
+        label = number % CLASSES
+        pixels = random.integers(0, 156, (SIZE, SIZE, 3), np.uint8)
+        top, left = 16 * (label // 2), 16 * (label % 2)
+        pixels[top : top + 16, left : left + 16] += np.uint8(100)
+        path = folder / f"class{label}" / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    return folder
+
+
+def recipe(**fields):
+    from newnet_tf.data.augmentation import Augmentation
+    from newnet_tf.training import Recipe
+
+    augmentation = Augmentation(crop="padded", flip=0.0, cutmix=1.0, mixing=0.5)
+    usual = {
+        "lr": 0.05,
+        "batch": BATCH,
+        "epochs": 3,
+        "warmup": 0.5,
+        "weight_decay": 1e-3,
+        "seed": 3,
+        "augmentation": augmentation,
+    }
+    return Recipe(**(usual | fields))
+
+
+def network(seed: int = 0, dropout: float = 0.3):
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    image = keras.Input((SIZE, SIZE, 3), name="image")
+    x = keras.layers.Conv2D(8, 3, 2, padding="same", use_bias=False, name="stem_conv")(image)
+    x = keras.layers.BatchNormalization(momentum=0.9, name="stem_bn")(x)
+    x = keras.layers.Activation("relu6", name="stem_act")(x)
+    x = keras.layers.DepthwiseConv2D(3, 2, padding="same", name="depthwise")(x)
+    x = keras.layers.BatchNormalization(momentum=0.9, name="depthwise_bn")(x)
+    x = keras.layers.Flatten(name="flat")(x)
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model(image, keras.layers.Dense(CLASSES, name="classifier")(x), name="tiny")
+
+
+def pictures(folder: Path, made, **options):
+    from newnet_tf.cards import Preprocess
+    from newnet_tf.data.opened import folder_source
+    from newnet_tf.training import Pictures
+
+    source = folder_source(folder, holdout=0.25)
+    return Pictures(source, Preprocess(size=SIZE, crop=1.0), made, **options)
+
+
+def child(folder: Path, output: Path) -> None:
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
+    from newnet_tf.training import loop
+
+    def slow_step(trained):
+        step, done = loop.single_step(trained), 0
+
+        def slow(images, targets):
+            nonlocal done
+            found, done = step(images, targets), done + 1
+            print(f"step {done}", flush=True)
+            time.sleep(PAUSE)
+            return found
+
+        return slow
+
+    made = recipe(ema=0.9)
+    data = pictures(folder, made)
+    loop.train(network(), data, made, output, resume=True, every=2, make_step=slow_step)
+
+
+if __name__ == "__main__":
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    child(Path(sys.argv[1]), Path(sys.argv[2]))
