@@ -68,7 +68,7 @@ def untrained(classifier_activation: str = "softmax"):
         x, 32, squeeze=blocks.Squeeze(width=8), partial=True, style=style, name="block1"
     )
     x = blocks.conv_bn_act(x, 96, style=style, name="final")
-    x = blocks.classifier(x, CLASSES, dropout=0.2, style=style)
+    x = blocks.classifier(x, CLASSES, dropout=0.2)
     x = keras.layers.Activation(classifier_activation, name="predictions")(x)
     return keras.Model(image, x, name="small")
 

@@ -166,7 +166,7 @@ def test_batch_norm_stays_as_it_is_unless_asked(norms, network, source, tmp_path
     unfreeze(network, source, RECORD, RECIPE, tmp_path / "run", norms=norms)
     after = weights(keras.layers.BatchNormalization), weights(keras.layers.Conv2D)
     same = [np.array_equal(a, b) for a, b in zip(before[0], after[0], strict=True)]
-    assert all(same) if norms == "frozen" else not any(same)
+    assert all(same) == (norms == "frozen")
     assert not any(np.array_equal(a, b) for a, b in zip(before[1], after[1], strict=True))
     norm_layers = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
     assert all(layer.trainable for layer in norm_layers)

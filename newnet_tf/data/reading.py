@@ -151,7 +151,8 @@ def read_batches(
             plainly(lambda x, copies: tf.data.Dataset.from_tensors(x).repeat(copies))
         )
     else:
-        read = read.filter(plainly(lambda x, copies: (copies > 0) & x[5])).map(lambda x, copies: x)
+        read = read.filter(plainly(lambda x, copies: (copies > 0) & x[5]))
+        read = read.map(plainly(lambda x, copies: x))
     batches = read.batch(batch, num_parallel_calls=1, deterministic=True)
 
     @plainly
