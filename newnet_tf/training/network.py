@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 
 from newnet_tf.lazy import keras
+from newnet_tf.training.norms import with_fused_norms
 from newnet_tf.training.optimizers import make_optimizer
 from newnet_tf.training.recipes import Recipe
 
@@ -19,7 +20,7 @@ def compiled(model, recipe: Recipe, steps: int):
     for layer in model.layers:
         if recipe.dropout is not None and isinstance(layer, keras.layers.Dropout):
             layer.rate = recipe.dropout
-    made = keras.Model(model.input, model.output, name=model.name)
+    made = with_fused_norms(model)
     # XLA takes 3 to 5 times as long on a CPU; other backends than TensorFlow need it.
     is_plain = keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices(
         "gpu"
