@@ -142,6 +142,7 @@ class Weights:
         licence: str, SPDX identifier.
         origin: str, who trained them.
         data: str, what they were trained on. classes: int.
+        class_names: names of the classes, where they are not ImageNet's.
         preprocess: `Preprocess` they expect.
     """
 
@@ -152,6 +153,7 @@ class Weights:
     preprocess: Preprocess
     data: str = "ImageNet-1k"
     classes: int = 1000
+    class_names: tuple[str, ...] = ()
 
 
 STYLES = ("torch", "gluon", "keras")
@@ -205,15 +207,18 @@ class Card:
 
     @property
     def default_weights(self) -> str | None:
-        """`"imagenet"` where public ImageNet weights exist, else None."""
-        return "imagenet" if any(w.classes == 1000 for w in self.weights) else None
+        """`"imagenet"` where public ImageNet weights exist; else a tag of the card's own classes."""
+        if any(w.classes == 1000 for w in self.weights):
+            return "imagenet"
+        return next((w.tag for w in self.weights if w.classes == self.classes), None)
 
     def select(self, tag: str) -> Weights:
         """Returns the weights called `tag`; `"imagenet"` means the first with 1,000 classes."""
         for weights in self.weights:
             if tag == weights.tag or (tag == "imagenet" and weights.classes == 1000):
                 return weights
-        known = [*filter(None, [self.default_weights]), *(w.tag for w in self.weights)]
+        tags = dict.fromkeys([self.default_weights, *(w.tag for w in self.weights)])
+        known = [tag for tag in tags if tag]
         hint = f"known: {known}" if known else "none are published"
         raise ValueError(
             f"`weights` must name weights of {self.name!r} ({hint}), be None, or a checkpoint file. "

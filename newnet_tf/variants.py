@@ -192,7 +192,7 @@ class Variant:
 
         card, module = self.card, self.family.module
         tags = [f'`"{w.tag}"`' for w in card.weights]
-        choices = ['`"imagenet"`'] * bool(card.default_weights) + tags
+        choices = ['`"imagenet"`'] * (card.default_weights == "imagenet") + tags
         construct.__doc__ = DOCSTRING.format(
             title=card.title,
             source=self.family.source,
@@ -251,7 +251,7 @@ def _record(family: Family, tag: str | None) -> Preprocess:
         return variants[0].card.preprocess
     known = {w.tag: w.preprocess for v in variants for w in v.card.weights}
     for variant in variants:
-        if tag == "imagenet" and variant.card.default_weights:
+        if tag == variant.card.default_weights:
             return variant.card.select(tag).preprocess
     if tag not in known:
         raise ValueError(

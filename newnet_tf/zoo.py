@@ -39,7 +39,7 @@ def create(name: str, weights=DEFAULT, **arguments):
         name: str, a name that `list_models()` lists, or timm's, either with `.tag` behind it to
             select weights (`"rexnet_100.nav_in1k"`).
         weights: None, `"imagenet"`, a tag or a checkpoint file. Default: the tag in `name`, else the
-            constructor's default (`"imagenet"` where weights are published, else None).
+            constructor's default (`"imagenet"` where such weights are published).
         **arguments: those of the constructors: `include_top`, `input_tensor`, `input_shape`,
             `pooling`, `classes`, `classifier_activation`, `name`.
 

@@ -91,7 +91,7 @@ def test_weights_of_other_data_are_chosen_by_tag():
     assert card.select("cifar10") is ten
     with pytest.raises(ValueError, match=r"known: \['cifar10'\].*Received: weights='imagenet'"):
         card.select("imagenet")
-    assert (card.default_weights, Card(name="b", title="B").classes) == (None, 1000)
+    assert (card.default_weights, Card(name="b", title="B").classes) == ("cifar10", 1000)
 
 
 def test_unknown_style_of_naming():

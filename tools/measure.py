@@ -1,6 +1,6 @@
 """Measures what `newnet_tf/results` holds, except latency (`newnet benchmark --record`).
 
-    python tools/measure.py cost                         # parameters and multiply-adds of all
+    python tools/measure.py cost [--only 'vgg*']         # parameters and multiply-adds
     python tools/measure.py parity [--only 'vgg*']       # distance from the references
     python tools/measure.py accuracy --samples DIR [--mobilenet FILE]
     python tools/measure.py quantisation --samples DIR
@@ -41,7 +41,7 @@ TEST_SHARE = 0.2
 
 def measure_cost(arguments):
     rows = []
-    for name in newnet_tf.list_models():
+    for name in newnet_tf.list_models(arguments.only):
         found = cost(newnet_tf.create(name, weights=None))
         side = newnet_tf.card(name).preprocess.size
         rows.append({"model": name, "params": found.params, "macs": found.macs, "size": side})
@@ -184,7 +184,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=["cost", "parity", "accuracy", "quantisation", "probe"])
-    parser.add_argument("--only", default="*", help="pattern of networks, for parity")
+    parser.add_argument("--only", default="*", help="pattern of networks, for cost and parity")
     for name in ("samples", "flowers", "mobilenet", "gluon"):
         parser.add_argument(f"--{name}")
     arguments = parser.parse_args()

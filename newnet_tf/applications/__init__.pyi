@@ -496,6 +496,16 @@ def NewNetSmall(
     classifier_activation: Any = "softmax",
     name: str = "newnet_small",
 ) -> keras.Model: ...
+def NewNetSmallCIFAR(
+    include_top: bool = True,
+    weights: str | None = None,
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classes: int = 10,
+    classifier_activation: Any = "softmax",
+    name: str = "newnet_small_cifar",
+) -> keras.Model: ...
 def PNASNetLarge(
     include_top: bool = True,
     weights: str | None = "imagenet",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from newnet_tf import blocks
 from newnet_tf.blocks import Squeeze, Style
-from newnet_tf.cards import Card, Claim
+from newnet_tf.cards import Card, Claim, Preprocess
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.variants import Family
 
@@ -21,16 +21,19 @@ FIRST_SQUEEZED = 3
 SQUEEZE_RATIO = 16
 EXPANSION = 6
 FEATURES = 512
+CIFAR = Preprocess(size=32, crop=1.0)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One network of the family: output channels of the 16 blocks."""
+    """One network of the family: output channels of the 16 blocks, stride of the stem."""
 
     widths: tuple[int, ...]
+    stem: int = 2
 
 
 SMALL = Row((16, 24, 40, 48, 64, 72, 88, 96, 112, 120, 128, 144, 152, 168, 176, 192))
+SMALL_CIFAR = Row(SMALL.widths, stem=1)
 LARGE = Row((40, 48, 56, 72, 80, 88, 96, 104, 112, 120, 136, 144, 152, 160, 176, 184))
 
 
@@ -50,8 +53,8 @@ def build(x, row: Row):
             name=f"block{i}",
         )
 
-    x = blocks.conv_bn_act(x, 32, 3, 2, style=STYLE, name="stem")
-    x = blocks.stack(x, STRIDES, block)
+    x = blocks.conv_bn_act(x, 32, 3, row.stem, style=STYLE, name="stem")
+    x = blocks.stack(x, STRIDES, block, reduction=row.stem)
     return blocks.conv_bn_act(x, FEATURES, style=STYLE, name="final")
 
 
@@ -84,4 +87,15 @@ NewNetSmall = FAMILY.variant(
 )
 NewNetLarge = FAMILY.variant(
     "NewNetLarge", LARGE, _card("newnet_large", "NewNet large", 22.36, 6.16, 3.99, 0.71)
+)
+NewNetSmallCIFAR = FAMILY.variant(
+    "NewNetSmallCIFAR",
+    SMALL_CIFAR,
+    Card(
+        name="newnet_small_cifar",
+        title="NewNet small for CIFAR",
+        preprocess=CIFAR,
+        classes=10,
+        notes="NewNet small with a stem of stride 1, for pictures of 32 x 32.",
+    ),
 )

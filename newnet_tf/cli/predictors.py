@@ -79,7 +79,7 @@ def _keras(name: str, weights: str | None, like: str | None) -> Predictor:
     if is_file:
         tag = Path(name).name
     else:
-        chosen = weights or zoo.resolve(name)[1] or "imagenet"
+        chosen = weights or zoo.resolve(name)[1] or zoo.card(name).default_weights
         tag = Path(chosen).name if checkpoints.is_file(chosen) else chosen
     return Predictor(
         network=model.name if is_file else loaded.name,

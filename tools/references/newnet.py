@@ -20,10 +20,10 @@ DOWN = (1, 3, 5, 11)  # blocks of stride 2
 class NewNet(nn.Module):
     """Modules bear the names of the Keras layers."""
 
-    def __init__(self, widths):
+    def __init__(self, widths, stem=2, classes=1000):
         super().__init__()
         self.widths = widths
-        self._unit("stem", 3, 32, 3, stride=2)
+        self._unit("stem", 3, 32, 3, stride=stem)
         before = 32
         for i, after in enumerate(widths):
             inner = before * (6 if i else 1)
@@ -37,7 +37,7 @@ class NewNet(nn.Module):
             self._unit(f"block{i}_project", inner, after, 1)
             before = after
         self._unit("final", before, 512, 1)
-        self.classifier = nn.Conv2d(512, 1000, 1)
+        self.classifier = nn.Conv2d(512, classes, 1)
 
     def _unit(self, name, before, after, kernel, stride=1, groups=1):
         conv = nn.Conv2d(before, after, kernel, stride, groups=groups, bias=False)
@@ -72,5 +72,11 @@ class NewNet(nn.Module):
 
 REFERENCES = {
     "newnet_small": Reference("the design's table, in PyTorch", lambda: NewNet(SMALL)),
+    "newnet_small_cifar": Reference(
+        "the design's table, in PyTorch",
+        lambda: NewNet(SMALL, stem=1, classes=10),
+        side=32,
+        odd=45,
+    ),
     "newnet_large": Reference("the design's table, in PyTorch", lambda: NewNet(LARGE)),
 }
