@@ -212,6 +212,8 @@ def test_exported_files_verify(capsys, exported):
         "efficientnet_lite0.fp32.tflite",
         "efficientnet_lite0.int8-full.tflite",
     ]
+    labels = (exported / "efficientnet_lite0.labels.txt").read_text(encoding="utf-8").splitlines()
+    assert (len(labels), labels[281]) == (1000, "tabby")
     status, out, _ = run(capsys, "verify", *files, "--json")
     rows = json.loads(out)
     assert status == 0

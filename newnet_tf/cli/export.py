@@ -4,6 +4,7 @@ from pathlib import Path
 
 from newnet_tf.cli import models, tables
 from newnet_tf.deploy import recipes
+from newnet_tf.finetuning import files
 
 FORMATS = ("tflite", "saved_model")
 
@@ -57,13 +58,10 @@ def run_export(arguments):
 
 
 def _saved_model(arguments, loaded: models.Loaded) -> list[dict]:
-    from newnet_tf.data.labels import imagenet_labels
     from newnet_tf.deploy import export_saved_model
 
-    is_imagenet = loaded.model.output_shape[-1] == 1000
-    names = [label.name for label in imagenet_labels()] if is_imagenet else None
     folder = arguments.output_dir / loaded.name
-    export_saved_model(loaded.model, folder, loaded.preprocess, names)
+    export_saved_model(loaded.model, folder, loaded.preprocess, loaded.class_names)
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     return [{"folder": str(folder), "MB": round(size / 1e6, 2)}]
 
@@ -93,6 +91,8 @@ def _tflite(arguments, loaded: models.Loaded) -> list[dict]:
         pictures=_pictures(arguments) if verify else None,
         fresh=arguments.fresh,
     )
+    if loaded.class_names:
+        files.save_labels(results[0].file, loaded.class_names)
     return [row(result) for result in results]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from newnet_tf import weights as checkpoints, zoo
 from newnet_tf.cards import Preprocess
+from newnet_tf.data.labels import imagenet_names
 from newnet_tf.finetuning import files
 
 # Colour photographs that scikit-image's wheel carries, of different things.
@@ -27,11 +28,12 @@ CROPS = 64
 
 @dataclass(frozen=True)
 class Loaded:
-    """A Keras model, its name, preprocessing, and whether its weights are real."""
+    """A Keras model, its name, preprocessing, classes, and whether its weights are real."""
 
     model: object
     name: str
     preprocess: Preprocess
+    class_names: tuple[str, ...] | None
     is_trained: bool
 
 
@@ -54,7 +56,12 @@ def load(name: str, weights: str | None, like: str | None, classes: int | None =
         is_file = chosen is not None and checkpoints.is_file(chosen)
         model = variant.build(weights=chosen, classes=classes, classifier_activation=None)
         record = zoo.preprocess_record(like or variant.card.name, None if is_file else chosen)
-        return Loaded(model, variant.card.name, record, chosen is not None)
+        is_tag = (
+            chosen is not None and not is_file and model.output_shape[-1] == variant.card.classes
+        )
+        own = variant.card.select(chosen).class_names if is_tag else ()
+        names = class_names(model.output_shape[-1], own or None)
+        return Loaded(model, variant.card.name, record, names, chosen is not None)
     if weights or classes:
         raise ValueError(
             f"a .keras file has its own weights. Received: {name} with "
@@ -67,7 +74,25 @@ def load(name: str, weights: str | None, like: str | None, classes: int | None =
     except (ValueError, OSError, KeyError, TypeError) as error:
         raise ValueError(f"{name} must be a model that Keras saved. Received: {error}") from error
     record = zoo.preprocess_record(like) if like else files.preprocess_beside(name)
-    return Loaded(model, Path(name).stem, record or zoo.preprocess_record(model.name), True)
+    record = record or zoo.preprocess_record(model.name)
+    names = class_names(model.output_shape[-1], files.labels_beside(name))
+    return Loaded(model, Path(name).stem, record, names, True)
+
+
+def class_names(classes: int, own: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Returns the names of a network's classes: its own, else ImageNet's if they are 1,000.
+
+    Raises:
+        ValueError: for another number of names than of classes.
+    """
+    if own is not None and len(own) != classes:
+        raise ValueError(
+            f"a file of labels must name {classes} classes, as there are scores. "
+            f"Received: {len(own)}"
+        )
+    if own is not None:
+        return tuple(own)
+    return imagenet_names() if classes == len(imagenet_names()) else None
 
 
 def start_keras():

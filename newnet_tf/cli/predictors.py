@@ -2,13 +2,14 @@
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from newnet_tf import weights as checkpoints, zoo
 from newnet_tf.cards import Preprocess
 from newnet_tf.cli import models
+from newnet_tf.data.labels import imagenet_names
 from newnet_tf.finetuning.files import labels_beside
 
 
@@ -35,7 +36,7 @@ class Predictor:
     @property
     def is_imagenet(self) -> bool:
         """Whether its classes are ImageNet's 1,000."""
-        return self.class_names == _imagenet()
+        return self.class_names == imagenet_names()
 
     def probabilities(self, image):
         """Returns the probabilities of one uint8 picture, shape (1, classes)."""
@@ -86,7 +87,7 @@ def _keras(name: str, weights: str | None, like: str | None) -> Predictor:
         weights=tag,
         precision="fp32",
         classes=model.output_shape[-1],
-        class_names=_names(model.output_shape[-1], labels_beside(name) if is_file else None),
+        class_names=loaded.class_names,
         prepare=functools.partial(apply, preprocess=loaded.preprocess),
         scores=scores,
     )
@@ -109,7 +110,7 @@ def _tflite(name: str, like: str | None) -> Predictor:
         weights=Path(name).name,
         precision=run.recipe.precision if run.recipe else "",
         classes=run.classes,
-        class_names=_names(run.classes, labels_beside(name)),
+        class_names=models.class_names(run.classes, labels_beside(name)),
         prepare=functools.partial(crop_image if run.takes_pixels else apply, preprocess=record),
         scores=lambda images: run(np.stack(images)),
     )
@@ -150,24 +151,7 @@ def _saved_model(folder: Path, like: str | None) -> Predictor:
         weights=folder.resolve().name,
         precision="fp32",
         classes=classes,
-        class_names=_names(classes, own),
+        class_names=models.class_names(classes, own),
         prepare=prepare,
         scores=scores,
     )
-
-
-def _names(classes: int, own: Sequence[str] | None) -> tuple[str, ...] | None:
-    if own is not None and len(own) != classes:
-        raise ValueError(
-            f"a file of labels must name {classes} classes, as there are scores. "
-            f"Received: {len(own)}"
-        )
-    if own is not None:
-        return tuple(own)
-    return _imagenet() if classes == len(_imagenet()) else None
-
-
-def _imagenet() -> tuple[str, ...]:
-    from newnet_tf.data.labels import imagenet_labels
-
-    return tuple(label.name for label in imagenet_labels())

@@ -26,6 +26,11 @@ def imagenet_labels() -> tuple[Label, ...]:
         return tuple(Label(row["wnid"], row["name"]) for row in csv.DictReader(file))
 
 
+def imagenet_names() -> tuple[str, ...]:
+    """Returns the names of the 1,000 classes, in the same order."""
+    return tuple(label.name for label in imagenet_labels())
+
+
 def decode_predictions(preds, top=5, class_names=None):
     """Turns a batch of scores into the best classes' names.
 

@@ -22,14 +22,20 @@ def save(
 
     path = Path(folder) / f"{name}.keras"
     record = {"model": model.name, "preprocess": dataclasses.asdict(preprocess)}
-    texts = {
-        labels_path(path): "".join(f"{label}\n" for label in class_names),
-        path.with_suffix(".json"): f"{json.dumps(record, indent=2)}\n",
-    }
-    for target, text in texts.items():
-        with beside(target) as part:
-            part.write_text(text, encoding="utf-8")
+    save_labels(path, class_names)
+    with beside(path.with_suffix(".json")) as part:
+        part.write_text(f"{json.dumps(record, indent=2)}\n", encoding="utf-8")
     return weights.save(model, path)
+
+
+def save_labels(file: str | os.PathLike, class_names: Sequence[str]) -> Path:
+    """Writes the labels of a file beside it; returns their path."""
+    from newnet_tf.weights.checkpoint import beside
+
+    path = labels_path(file)
+    with beside(path) as part:
+        part.write_text("".join(f"{label}\n" for label in class_names), encoding="utf-8")
+    return path
 
 
 def labels_path(file: str | os.PathLike) -> Path:
