@@ -32,6 +32,7 @@ TWELVE = (
     "squeezenet1_1",  # no batch norm
 )
 LARGEST_EXPORTED = 30e6  # parameters
+GROWTH = 64  # pixels
 LEFT_OUT = {"condensenet74": "GATHER"}  # operators that XNNPACK has not, which no twin can replace
 NAMES = [
     pytest.param(name, marks=() if name in TWELVE else pytest.mark.slow, id=name)
@@ -91,12 +92,19 @@ def test_takes_sides_down_to_its_minimum(name):
 
 @every_network
 def test_gives_its_features_and_maps(name):
+    """A picture larger by GROWTH has maps larger by GROWTH / stride, whatever the padding."""
     variant, _ = resolve(name)
-    model = newnet_tf.create(name, weights=None, include_top=False)
-    side, layers = variant.card.preprocess.size, {layer.name for layer in model.layers}
+    side, channels = variant.card.preprocess.size, variant.card.preprocess.channels
+    model, larger = (
+        newnet_tf.create(name, weights=None, include_top=False, input_shape=(s, s, channels))
+        for s in (side, side + GROWTH)
+    )
+    layers = {layer.name for layer in model.layers}
     known = [s for s in STRIDES if f"features_{s}" in layers]
-    for stride, map_ in zip(known, newnet_tf.features(model, known).outputs, strict=True):
-        assert round(math.log2(side / map_.shape[1])) == math.log2(stride)
+    maps, larger_maps = (newnet_tf.features(one, known).outputs for one in (model, larger))
+    for stride, map_, larger_map in zip(known, maps, larger_maps, strict=True):
+        grown = {b - a for a, b in zip(map_.shape[1:3], larger_map.shape[1:3], strict=True)}
+        assert grown == {GROWTH // stride}
     assert model.output.shape[1:3] == map_.shape[1:3]
     for missing in set(STRIDES) - set(known):
         with pytest.raises(ValueError, match=rf"among \{known}.*Received".replace("]", r"\]")):
