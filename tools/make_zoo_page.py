@@ -31,8 +31,8 @@ def page() -> str:
     cards = [zoo.card(name) for name in zoo.list_models()]
     parts = [INTRODUCTION]
     for table, title in TITLES.items():
-        parts += [f"## {title}\n", _markdown(talk.rows(cards, table))]
-    parts += [f"## All {len(cards)} networks\n", _markdown([_summary(card) for card in cards])]
+        parts += [f"## {title}\n", markdown(talk.rows(cards, table))]
+    parts += [f"## All {len(cards)} networks\n", markdown([_summary(card) for card in cards])]
     return "\n".join(parts)
 
 
@@ -49,7 +49,8 @@ def _summary(card) -> dict[str, str]:
     }
 
 
-def _markdown(rows) -> str:
+def markdown(rows) -> str:
+    """Returns rows, mappings of the same columns, as a table."""
     columns = list(rows[0])
     lines = [columns, ["---"] * len(columns), *([row[c] for c in columns] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -5,8 +5,8 @@
     python tools/train_cifar.py -o runs/cifar --ship                             # weights of `long`
 
 Every run is one of `newnet train`: its curves are kept, and an ended one goes on where it was. A run
-that is complete is a row of `newnet_tf/results/cifar.csv`. `--set lr=...,weight_decay=...` is for all
-of them, from a study before.
+that is complete is a row of `newnet_tf/results/cifar.csv`, its epochs are rows of `cifar_curves.csv`.
+`--set lr=...,weight_decay=...` is for all of them, from a study before.
 """
 
 import argparse
@@ -108,6 +108,8 @@ def run(planned: Planned, source, folder: Path, changes) -> None:
     }
     print(row, flush=True)
     results.record("cifar", [row], ("run",))
+    curve = [{"run": planned.name, **line} for line in found.history]
+    results.record("cifar_curves", curve, ("run", "epoch"))
 
 
 def ship(folder: Path) -> None:

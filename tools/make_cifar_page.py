@@ -1,0 +1,143 @@
+"""Writes `docs/cifar.md` and `docs/cifar.png`: what came of the talk's process on small data.
+
+    python tools/make_cifar_page.py
+
+Figures are those of `newnet_tf/results/cifar*.csv`; a test checks that the committed page is fresh.
+"""
+
+from pathlib import Path
+
+from newnet_tf import results
+from newnet_tf.cli import labels, plots
+from tools.make_zoo_page import markdown
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE, DRAWING = DOCS / "cifar.md", DOCS / "cifar.png"
+LONG, OWN = "long", "newnet_small"
+COLOURS = ("#1f6fd0", "#12805c", "#f2a93b", "#7b4fb5", "#6b7280", "#97bbf5", "#2a9d8f", "#b56576")
+NEW = "#c8102e"
+INTRODUCTION = """# The talk's process on small data
+
+Written by `tools/make_cifar_page.py`. The talk advises to try a design on small data (CIFAR) first,
+under settings that are studied and the same for all. Here: CIFAR-10, the stem's stride 1 and all
+other strides kept ([training.md](training.md#small-pictures)), recipe `cifar` (Nesterov SGD, cosine,
+padded crops and flips), 2 CPU cores, float32.
+
+    python tools/train_cifar.py --data cifar10 -o runs/cifar --set {settings}
+"""
+CAUTION = """
+Three epochs are a beginning: they say which networks learn fast from few steps under these settings,
+not which is best when trained to the end. Each setting was run once; two runs of MobileNetV2 that
+differ in nothing but the seed tell how far chance goes. Accuracy is that of the last epoch on the
+10,000 test pictures, with its 95 % interval; no epoch was chosen by it. Seconds are no benchmark:
+other work went on.
+"""
+
+
+def page() -> str:
+    """Returns the text of the page."""
+    rows = results.read("cifar")
+    long = next(row for row in rows if row["run"] == LONG)
+    settings = f"lr={long['lr']},weight_decay={long['weight_decay']}"
+    short = sorted((r for r in rows if r["run"] != LONG), key=lambda r: -float(r["top1"]))
+    parts = [INTRODUCTION.format(settings=settings), _study(), "## NewNetSmall's own weights\n"]
+    parts += [markdown([_row(long)]), SHIPPED]
+    if short:
+        parts += ["## Compared, 3 epochs each\n", markdown([_row(row) for row in short]), CAUTION]
+    parts += ["![Test error by epoch, and accuracy against multiply-adds](cifar.png)\n"]
+    return "\n".join(parts)
+
+
+SHIPPED = """
+    newnet predict picture.png --model newnet_small_cifar
+
+These weights ship with the package (kernels in half precision): `weights="cifar10"` of
+`NewNetSmallCIFAR`.
+"""
+
+
+def _study() -> str:
+    rows = results.read("cifar_study")
+    if not rows:
+        return ""
+    table = [
+        {
+            "lr": row["lr"],
+            "weight decay": row["weight_decay"],
+            "test error %": f"{float(row['test_error']):.2f}",
+        }
+        for row in sorted(rows, key=lambda row: float(row["test_error"]))
+    ]
+    return "## The study before\n\n" + STUDIED + "\n" + markdown(table)
+
+
+STUDIED = """Learning rate and weight decay, 10,000 training pictures, 2 epochs each:
+
+    newnet study --model newnet_small_cifar --data cifar10 --recipe cifar --over lr=0.05,0.1,0.2 \\
+        --over weight_decay=1e-4,5e-4 --limit 10000 --epochs 2 -o studies/cifar
+"""
+
+
+def _row(row: dict) -> dict[str, str]:
+    return {
+        "run": row["run"],
+        "top-1 % (95 %)": f"{row['top1']} ({row['low']} to {row['high']})",
+        "params (M)": f"{int(row['params']) / 1e6:.2f}",
+        "MACs (M)": f"{int(row['macs']) / 1e6:.1f}",
+        "epochs": row["epochs"],
+        "train error %": row["train_error"],
+        "CutMix": "yes" if float(row["cutmix"] or 0) else "no",
+        "seed": row["seed"],
+        "seconds": row["seconds"],
+        "curves": row["reading"],
+    }
+
+
+def draw():
+    """Returns the figure: curves of all runs, and accuracy after three epochs against cost."""
+    rows, curves = results.read("cifar"), results.read("cifar_curves")
+    names = [row["run"] for row in rows]
+    colours = dict(zip([n for n in names if _plain_name(n)], COLOURS, strict=False))
+    drawn = plots.figure(11, 4.4)
+    left, right = drawn.subplots(1, 2)
+    for name in names:
+        line = sorted((int(c["epoch"]), float(c["test_error"])) for c in curves if c["run"] == name)
+        colour = (
+            NEW if name in (LONG, OWN) or name.startswith(OWN) else colours.get(name, "#6b7280")
+        )
+        style = {"ls": "--"} if name not in (LONG, OWN) and "." in name else {}
+        left.plot(
+            *zip(*line, strict=True), color=colour, lw=1.6, marker="o", ms=3, label=name, **style
+        )
+    left.set_xlabel("epoch")
+    left.set_ylabel("test error (%)")
+    left.legend(frameon=False, fontsize=8)
+    points = [row for row in rows if row["run"] != LONG]
+    for row in points:
+        x, y = int(row["macs"]) / 1e6, float(row["top1"])
+        reach = [[y - float(row["low"])], [float(row["high"]) - y]]
+        is_own = row["run"].startswith(OWN)
+        right.errorbar(x, y, reach, fmt="*" if is_own else "o", color=NEW if is_own else "#1f6fd0")
+    right.set_xlabel("multiply-adds (M)")
+    right.set_ylabel("top-1 after 3 epochs (%)")
+    for axes in (left, right):
+        axes.grid(color=plots.GRID)
+        axes.spines[["top", "right"]].set_visible(False)
+    if points:
+        right.margins(0.18)
+        written = [
+            labels.Label(int(r["macs"]) / 1e6, float(r["top1"]), r["run"], bold=r["run"] == OWN)
+            for r in points
+        ]
+        labels.write(right, written, size=8)
+    return drawn
+
+
+def _plain_name(name: str) -> bool:
+    return name != LONG and "." not in name and not name.startswith(OWN)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    DRAWING.write_bytes(plots.png(draw(), 100))
+    print(f"wrote {PAGE} and {DRAWING}")
