@@ -52,7 +52,10 @@ for line in sys.stdin:
 
 @pytest.fixture(autouse=True)
 def seeded():
+    """Seeds each test, and lets go of its networks: hundreds of them do not fit in memory."""
     keras.utils.set_random_seed(1)
+    yield
+    keras.utils.clear_session(free_memory=True)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ that is complete is a row of `newnet_tf/results/cifar.csv`, its epochs are rows 
 """
 
 import argparse
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,6 @@ import numpy as np
 
 import newnet_tf
 from newnet_tf import results
-from newnet_tf.cards import Package
 from newnet_tf.data.opened import open_source
 from newnet_tf.intervals import wilson
 from newnet_tf.profiling.cost import cost
@@ -36,6 +36,7 @@ from newnet_tf.training.small import small_preprocess
 from newnet_tf.weights import checkpoint
 
 OWN = "newnet_small_cifar"
+SHIPPED = f"shipped/{OWN}.cifar10.safetensors"
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,9 @@ def run(planned: Planned, source, folder: Path, changes) -> None:
 
 
 def ship(folder: Path) -> None:
-    """Writes the weights of the long run into the package: kernels in half precision.
+    """Writes the weights of the long run into the package, and tells the digest that its card needs.
 
-    Batch norm's numbers stay in single precision, for variances may be too small for half.
+    Kernels are in half precision; batch norm's numbers are not, for variances may be too small.
     """
     model = keras.models.load_model(folder / "long" / LAST, compile=False)
     halved = {
@@ -130,12 +131,11 @@ def ship(folder: Path) -> None:
         "versions": said["versions"],
         "licence": "Apache-2.0",
     }
-    (source,) = newnet_tf.card(OWN).select("cifar10").sources
-    assert isinstance(source, Package)
-    path = Path(newnet_tf.__file__).parent / "weights" / source.file
+    path = Path(newnet_tf.__file__).parent / "weights" / SHIPPED
     path.parent.mkdir(exist_ok=True)
     checkpoint.write(path, halved, about)
-    print(f"wrote {path}, {path.stat().st_size / 1e6:.2f} MB", flush=True)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    print(f"wrote {path}, {path.stat().st_size / 1e6:.2f} MB; for its card: {sha256=}", flush=True)
 
 
 def main():
