@@ -99,7 +99,7 @@ def run(planned: Planned, source, folder: Path, changes) -> None:
         "epochs": recipe.epochs,
         "params": counted.params,
         "macs": counted.macs,
-        "lr": recipe.peak,
+        "lr": recipe.lr,
         "weight_decay": recipe.weight_decay,
         "batch": recipe.batch,
         "cutmix": recipe.augmentation.cutmix,
