@@ -44,8 +44,10 @@ def arguments_study(parser):
 
 def run_study(arguments):
     recipe = train.chosen_recipe(arguments)
-    over = overrides.parsed(arguments.over, "--over") or space.around(recipe)
+    over = overrides.parsed(arguments.over, "--over")
     _check_once(arguments, over)
+    over = over or space.around(recipe)
+    journal.optuna()  # if it is missing, that is said before anything is read
     journal.chosen(space.space(recipe, over), arguments.sampler, arguments.trials)
     train.start(arguments, recipe)
     from newnet_tf.data.opened import open_source
@@ -67,7 +69,7 @@ def run_study(arguments):
         said=train.said(arguments),
     )
     _print(found, arguments.json)
-    return int(found.best is None)
+    return int(all(tried.state == trials.FAILED for tried in found.trials))
 
 
 def _check_once(arguments, over) -> None:
@@ -88,7 +90,8 @@ def _print(found, as_json: bool) -> None:
     else:
         print(tables.table([_row(found, tried) for tried in found.ranked], right=RIGHT))
         if found.best:
-            print(f"\nbest: --set {found.setting}")
+            measure = found.measure.replace("_", " ")
+            print(f"\nbest by {measure} of the last epoch: --set {found.setting}")
         print("".join(f"- {text}\n" for text in found.caveats()), end="")
         print(found.folder)
     for tried in found.trials:

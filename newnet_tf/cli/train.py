@@ -27,7 +27,9 @@ def add_run_arguments(parser) -> None:
     parser.add_argument("--data", required=True, help=DATA)
     parser.add_argument("--data-dir", help="where tensorflow-datasets' sets lie")
     parser.add_argument(
-        "--recipe", required=True, help=f"among {', '.join(named.RECIPES)}; see below"
+        "--recipe",
+        required=True,
+        help=f"among {', '.join(named.RECIPES)}; `newnet train --help` tells of each",
     )
     parser.add_argument(
         "--set",

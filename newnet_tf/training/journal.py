@@ -65,7 +65,7 @@ class Journal:
     ):
         import filelock
 
-        self.optuna = _optuna()
+        self.optuna = optuna()
         self.folder, self.varied, self.planned = folder, varied, planned
         self.sampler, self.seed = sampler, seed
         self.path = folder / JOURNAL
@@ -137,7 +137,9 @@ class Journal:
         journal = self.optuna.storages.journal
         backend = journal.JournalFileBackend(str(self.path), lock_obj=self.lock)
         self.storage = journal.JournalStorage(backend)
-        study = self.optuna.create_study(storage=self.storage, study_name=NAME, load_if_exists=True)
+        is_begun = NAME in self.optuna.get_all_study_names(self.storage)
+        opened = self.optuna.load_study if is_begun else self.optuna.create_study
+        study = opened(storage=self.storage, study_name=NAME)
         if FACTS not in study.user_attrs:
             study.set_user_attr(FACTS, dict(facts))
         differing = differences(study.user_attrs[FACTS], facts)
@@ -222,15 +224,20 @@ def chosen(varied: Sequence[Varied], sampler: str | None, planned: int | None) -
     return sampler, planned
 
 
-def _optuna():
+def optuna():
+    """Returns Optuna, which is told to speak of warnings only.
+
+    Raises:
+        RuntimeError: where it is not installed.
+    """
     try:
-        import optuna
+        import optuna as found
     except ImportError as error:
         raise RuntimeError(
             f"a study needs Optuna: pip install 'newnet_tf[study]'. Received: {error}"
         ) from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
+    found.logging.set_verbosity(found.logging.WARNING)
+    return found
 
 
 def _cut(path: Path) -> None:
