@@ -15,7 +15,7 @@ import tiny_study
 from PIL import Image
 
 from newnet_tf.cli import main
-from newnet_tf.training import loop, study_files
+from newnet_tf.training import TrainingStopped, loop, study_files
 from newnet_tf.training.curves import read_history
 from newnet_tf.training.journal import JOURNAL, Journal
 from newnet_tf.training.space import around, points, space
@@ -184,6 +184,21 @@ def test_settings_that_cannot_be_trained_fail_alone(folder, tmp_path):
     outcome = tiny_study.real(folder, tmp_path, {"batch": [8, 64]})
     assert {t.values["batch"]: t.state for t in outcome.trials} == {8: COMPLETE, 64: FAILED}
     assert "`batch` must be at most the pictures to train on (48" in outcome.ranked[1].reason
+
+
+def test_what_is_no_settings_fault_stops_the_study_and_leaves_the_trial(tmp_path, capsys):
+    def full(*_, **options):
+        raise TrainingStopped("there must be room for a checkpoint")
+
+    with pytest.raises(TrainingStopped, match="room"):
+        tiny_study.quick(tmp_path, run=full)
+    assert "trial 1 of 12 (0000): lr=" in capsys.readouterr().err
+    outcome = tiny_study.quick(tmp_path)
+    said = capsys.readouterr().err
+    assert "trial 1 of 12 (0000) goes on: lr=" in said
+    assert said.count("goes on") == 1
+    assert values(outcome) == sorted(tuple(point.values()) for point in ALL)
+    assert {tried.state for tried in outcome.trials} == {COMPLETE}
 
 
 def test_another_study_is_refused_and_named(tmp_path):

@@ -40,14 +40,22 @@ def made_up(pause: float):
     return run
 
 
-def quick(folder: Path, over=GRID, pause: float = 0.0, recipe=None, data_facts=FACTS, **options):
+def quick(
+    folder: Path,
+    over=GRID,
+    pause: float = 0.0,
+    recipe=None,
+    data_facts=FACTS,
+    run=None,
+    **options,
+):
     """Takes part in a study without Keras and drawings; returns its outcome."""
     from newnet_tf.training import study
 
     model = SimpleNamespace(name="tiny")
     data = SimpleNamespace(facts=data_facts, tests=1000)
     with (
-        patch.object(study, "train", made_up(pause)),
+        patch.object(study, "train", run or made_up(pause)),
         patch.object(study, "built", lambda build, made: model),
         patch.object(study, "check", lambda *_: None),
         patch.object(study, "described", vars),

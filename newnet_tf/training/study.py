@@ -184,9 +184,12 @@ class Study:
         if not took:
             return ""
         running = sum(t.state == RUNNING for t in tried)
-        rounds = -(-(self.journal.planned - len(tried) + running) // running)
+        rounds = max(1, -(-(self.journal.planned - len(tried) + running) // running))
         return f"; {duration(rounds * statistics.median(took))} left"
 
     def _say(self, text: str) -> None:
-        self.out.write(f"{text}\n")
+        start = (
+            "\r\x1b[K" if self.out.isatty() else ""
+        )  # over a run's line, if it ended in mid-epoch
+        self.out.write(f"{start}{text}\n")
         self.out.flush()
