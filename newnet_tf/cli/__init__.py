@@ -22,6 +22,7 @@ COMMANDS = {
     "finetune": ("finetune", "teach a network classes of your own, with a report and files"),
     "data": ("data", "prepare data sets, look at augmented pictures, time the pipelines"),
     "train": ("train", "train or finetune a network by a recipe; goes on where it was ended"),
+    "study": ("study", "try settings of a recipe, learning rate and weight decay first"),
     "benchmark": ("benchmark", "time networks side by side on this CPU"),
     "profile": ("profile", "tell what each operator of a network costs on this CPU"),
     "report": ("report", "draw claimed accuracy against cost: the talk's argument on one page"),

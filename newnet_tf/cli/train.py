@@ -13,13 +13,23 @@ SMALL = 32
 
 
 def arguments_train(parser):
+    add_run_arguments(parser)
+    parser.add_argument("-o", "--output", type=Path, help="default: runs/MODEL.RECIPE")
+    parser.add_argument("--resume", action="store_true", help="go on with the run that is there")
+    parser.epilog = _epilog()
+
+
+def add_run_arguments(parser) -> None:
+    """Adds what says which network is trained on what, and how."""
     from newnet_tf.data.opened import DATA
 
     parser.add_argument("--model", required=True, metavar="NAME", help="a network of the zoo")
     parser.add_argument("--data", required=True, help=DATA)
     parser.add_argument("--data-dir", help="where tensorflow-datasets' sets lie")
     parser.add_argument(
-        "--recipe", required=True, help=f"among {', '.join(named.RECIPES)}; see below"
+        "--recipe",
+        required=True,
+        help=f"among {', '.join(named.RECIPES)}; `newnet train --help` tells of each",
     )
     parser.add_argument(
         "--set",
@@ -41,8 +51,6 @@ def arguments_train(parser):
         "given",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="train on N pictures only")
-    parser.add_argument("-o", "--output", type=Path, help="default: runs/MODEL.RECIPE")
-    parser.add_argument("--resume", action="store_true", help="go on with the run that is there")
     parser.add_argument(
         "--checkpoint-every",
         type=int,
@@ -54,25 +62,18 @@ def arguments_train(parser):
         "--deterministic", action="store_true", help="the same numbers every time, slower"
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.epilog = _epilog()
 
 
 def run_train(arguments):
-    recipe = _recipe(arguments)
-    keras = models.start_keras()
-    if arguments.deterministic:
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
+    recipe = chosen_recipe(arguments)
+    start(arguments, recipe)
     from newnet_tf.data.opened import open_source
     from newnet_tf.training import Pictures, train
+    from newnet_tf.training.network import built
 
-    keras.utils.set_random_seed(recipe.seed)
-    keras.config.set_dtype_policy(recipe.dtype)
-    if recipe.dtype != "float32" and not keras.distribution.list_devices("gpu"):
-        models.note(f"{recipe.dtype} is slow on a CPU: --set dtype=float32")
     source = open_source(arguments.data, data_dir=arguments.data_dir)
-    model, record = _network(arguments, source.classes)
+    record = preprocessing(arguments)
+    model = built(lambda _: network(arguments, record, source.classes), recipe)
     folder = arguments.output or Path("runs") / f"{model.name}.{arguments.recipe}"
     outcome = train(
         model,
@@ -81,7 +82,7 @@ def run_train(arguments):
         folder,
         resume=arguments.resume,
         every=arguments.checkpoint_every,
-        said={"command": shlex.join(["newnet", *sys.argv[1:]]), "named": arguments.recipe},
+        said=said(arguments),
     )
     row = _row(outcome, model.name)
     print(tables.to_json([row]) if arguments.json else tables.table([row], right=NUMBERS))
@@ -109,7 +110,8 @@ def _row(outcome, name: str) -> dict:
     }
 
 
-def _recipe(arguments):
+def chosen_recipe(arguments):
+    """Returns the named recipe, its fields changed as the command says."""
     changes = overrides.parsed(arguments.set)
     for name in ("epochs", "seed"):
         value = getattr(arguments, name)
@@ -120,20 +122,41 @@ def _recipe(arguments):
     return overrides.overridden(named.named_recipe(arguments.recipe), changes)
 
 
-def _network(arguments, classes: int):
-    """Returns the Keras model, giving logits, and its preprocessing."""
+def start(arguments, recipe) -> None:
+    """Starts Keras as the command says."""
+    keras = models.start_keras()
+    if arguments.deterministic:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    if recipe.dtype != "float32" and not keras.distribution.list_devices("gpu"):
+        models.note(f"{recipe.dtype} is slow on a CPU: --set dtype=float32")
+
+
+def said(arguments) -> dict[str, str]:
+    """Returns what a run's folder keeps of its command."""
+    return {"command": shlex.join(["newnet", *sys.argv[1:]]), "named": arguments.recipe}
+
+
+def preprocessing(arguments):
+    """Returns the `Preprocess` of the network, for pictures of the size that the command says."""
     import dataclasses
 
-    from newnet_tf.training.small import for_small_pictures, small_preprocess
+    from newnet_tf.training.small import small_preprocess
 
-    variant, tag = zoo.resolve(arguments.model)
-    chosen = arguments.weights or tag
+    variant, chosen = _chosen(arguments)
     is_tag = chosen is not None and not models.checkpoints.is_file(chosen)
     record = zoo.preprocess_record(variant.card.name, chosen if is_tag else None)
     if arguments.small:
-        record = small_preprocess(record, arguments.size or SMALL)
-    elif arguments.size:
-        record = dataclasses.replace(record, size=arguments.size)
+        return small_preprocess(record, arguments.size or SMALL)
+    return dataclasses.replace(record, size=arguments.size) if arguments.size else record
+
+
+def network(arguments, record, classes: int):
+    """Returns the Keras model, giving logits, for pictures prepared as `record` says."""
+    from newnet_tf.training.small import for_small_pictures
+
+    variant, chosen = _chosen(arguments)
     side = 2 * record.size if arguments.small else record.size
     model = variant.build(
         weights=chosen,
@@ -141,7 +164,13 @@ def _network(arguments, classes: int):
         input_shape=(side, side, record.channels),
         classifier_activation=None,
     )
-    return (for_small_pictures(model) if arguments.small else model), record
+    return for_small_pictures(model) if arguments.small else model
+
+
+def _chosen(arguments):
+    """Returns the variant, and its weights: a tag, a file or None."""
+    variant, tag = zoo.resolve(arguments.model)
+    return variant, arguments.weights or tag
 
 
 def _epilog() -> str:

@@ -10,10 +10,12 @@ PUBLIC = {
     "Pictures": "newnet_tf.training.pictures",
     "RECIPES": "newnet_tf.training.named",
     "Recipe": "newnet_tf.training.recipes",
+    "StudyOutcome": "newnet_tf.training.trials",
     "TrainingStopped": "newnet_tf.training.files",
     "for_small_pictures": "newnet_tf.training.small",
     "named_recipe": "newnet_tf.training.named",
     "overridden": "newnet_tf.training.overrides",
+    "run_study": "newnet_tf.training.study",
     "train": "newnet_tf.training.loop",
 }
 

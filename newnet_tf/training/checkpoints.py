@@ -14,7 +14,7 @@ import numpy as np
 
 from newnet_tf.lazy import keras
 from newnet_tf.training import files
-from newnet_tf.training.files import TrainingStopped
+from newnet_tf.training.files import Diverged
 from newnet_tf.training.recipes import flattened
 
 NAME = "checkpoint.safetensors"
@@ -51,7 +51,8 @@ def save(path: Path, model, position: Position, facts: Mapping[str, object]) -> 
         position: `Position`. facts: what must be the same when the run goes on: recipe, data, model.
 
     Raises:
-        TrainingStopped: where a number is not finite, or there is no room: nothing is written.
+        TrainingStopped: where a number is not finite (`Diverged`), or there is no room: nothing is
+            written.
     """
     import safetensors.numpy
 
@@ -60,7 +61,7 @@ def save(path: Path, model, position: Position, facts: Mapping[str, object]) -> 
     }
     broken = [key for key, value in tensors.items() if not _is_finite(value)]
     if broken:
-        raise TrainingStopped(
+        raise Diverged(
             f"weights must be finite at {position}. No checkpoint was written of them; "
             f"{kept(path)} Received: NaN or infinity in {broken[0]} and {len(broken) - 1} more"
         )

@@ -53,9 +53,7 @@ def write_drawing(history: Sequence[Mapping[str, float]], folder: Path, title: s
     """Draws train and test loss and error, with the reading below; needs matplotlib, else nothing."""
     if importlib.util.find_spec("matplotlib") is None:
         return
-    drawn, buffer = draw(history, title), io.BytesIO()
-    drawn.savefig(buffer, format="png", dpi=110)
-    files.write(folder / DRAWING, buffer.getvalue())
+    save(draw(history, title), folder / DRAWING)
 
 
 def draw(history: Sequence[Mapping[str, float]], title: str):
@@ -66,12 +64,8 @@ def draw(history: Sequence[Mapping[str, float]], title: str):
     """
     import textwrap
 
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     reading, best = read_curves(history), history[best_epoch(history)]
-    drawn = Figure(figsize=(10, 4.4), layout="constrained")
-    FigureCanvasAgg(drawn)
+    drawn = blank(10, 4.4)
     epochs = [row["epoch"] for row in history]
     for axes, (quantity, label) in zip(drawn.subplots(1, 2), PANELS, strict=True):
         for split, colour in (("train", TRAIN), ("test", TEST)):
@@ -83,7 +77,8 @@ def draw(history: Sequence[Mapping[str, float]], title: str):
         axes.set_title(label, color=INK, fontsize=10, loc="left")
         if reading.kind in (OVERFITTING, UNSTABLE, REVERSAL):
             axes.axvspan(reading.epoch, epochs[-1], color=WARN, alpha=0.35, lw=0, zorder=0)
-        _plain(axes, epochs)
+        _whole(axes, epochs)
+        plain(axes)
     axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
     axes.scatter(best["epoch"], best["test_error"], s=60, fc="none", ec=INK, zorder=5)
     axes.annotate(
@@ -99,6 +94,31 @@ def draw(history: Sequence[Mapping[str, float]], title: str):
     drawn.suptitle(title, color=INK, fontsize=12, x=0.01, ha="left")
     drawn.supxlabel("\n".join(textwrap.wrap(str(reading), WRAPPED)), color=INK, fontsize=10)
     return drawn
+
+
+def blank(width: float, height: float):
+    """Returns an empty figure of so many inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(drawn)
+    return drawn
+
+
+def plain(axes) -> None:
+    """Gives axes a faint grid and no frame above and to the right."""
+    axes.grid(color=GRID, zorder=0)
+    axes.tick_params(colors=FAINT, labelcolor=INK, length=0)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def save(drawn, path: Path) -> None:
+    """Writes a figure as PNG."""
+    buffer = io.BytesIO()
+    drawn.savefig(buffer, format="png", dpi=110)
+    files.write(path, buffer.getvalue())
 
 
 class Events:
@@ -155,13 +175,10 @@ class Events:
         self.writer.write(event.SerializeToString())
 
 
-def _plain(axes, epochs: Sequence[int]) -> None:
+def _whole(axes, epochs: Sequence[int]) -> None:
+    """Numbers epochs by whole ones, a single one in the middle."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(epochs) == 1:
         axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
-    axes.grid(color=GRID, zorder=0)
-    axes.tick_params(colors=FAINT, labelcolor=INK, length=0)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)

@@ -14,6 +14,10 @@ class TrainingStopped(RuntimeError):
     """A run that cannot go on; the message says why, what is intact, and what to do."""
 
 
+class Diverged(TrainingStopped):
+    """A run whose loss or weights are no finite numbers any more: its settings are to blame."""
+
+
 @contextlib.contextmanager
 def beside(path: Path) -> Iterator[Path]:
     """Gives a path to write to, in the same folder and of the same suffix; then renames it.

@@ -17,7 +17,7 @@ from pathlib import Path
 from newnet_tf import results
 from newnet_tf.training import checkpoints, curves, files
 from newnet_tf.training.checkpoints import Position
-from newnet_tf.training.files import TrainingStopped
+from newnet_tf.training.files import Diverged
 from newnet_tf.training.judging import Judged, judge
 from newnet_tf.training.network import averaged, check, compiled, described
 from newnet_tf.training.progress import Progress
@@ -80,8 +80,8 @@ def train(
     Raises:
         ValueError: for a model, data or folder that does not fit; for a checkpoint of another recipe,
             data or network: it says what differs.
-        TrainingStopped: where the loss is no number any more, or there is no room for a file. The
-            last good checkpoint is intact.
+        TrainingStopped: where there is no room for a file, or (`Diverged`) the loss is no number any
+            more. The last good checkpoint is intact.
 
     Example:
         >>> data = Pictures(open_source("photos/"), card.preprocess, recipe)
@@ -233,7 +233,7 @@ class Run:
                 events.write(history)
 
     def _stop(self, what: str, value: float):
-        raise TrainingStopped(
+        raise Diverged(
             f"{what} must be a finite number at {self.position}; "
             f"{checkpoints.kept(self.checkpoint)} A lower rate (--set lr=...) or a longer warm-up "
             f"in a new run may help. Received: {value}"

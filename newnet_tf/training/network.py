@@ -2,12 +2,24 @@
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from newnet_tf.lazy import keras
 from newnet_tf.training.norms import with_fused_norms
 from newnet_tf.training.optimizers import make_optimizer
 from newnet_tf.training.recipes import Recipe
+
+
+def built(build: Callable, recipe: Recipe):
+    """Returns a network built under a recipe's seed and dtype policy, as in a process of its own.
+
+    Args:
+        build: callable, recipe -> Keras model. recipe: `Recipe`.
+    """
+    keras.utils.clear_session()  # names count from the beginning
+    keras.utils.set_random_seed(recipe.seed)
+    keras.config.set_dtype_policy(recipe.dtype)
+    return build(recipe)
 
 
 def compiled(model, recipe: Recipe, steps: int):

@@ -27,27 +27,23 @@ def overridden(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     Example:
         >>> overridden(recipe, {"lr": 0.05, "augmentation.cutmix": 1.0})
     """
-    known = fields()
     own, inner = {}, {}
     for name, value in changes.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
-            near += [k for k in known if k.endswith(f".{name}") and k not in near]
-            hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(known)}"
-            raise ValueError(f"a recipe has no field of this name ({hint}). Received: {name!r}")
-        typed = _typed(name, value, known[name])
         head, _, rest = name.partition(".")
         if rest:
-            inner[rest] = typed
+            inner[rest] = typed(name, value)
         else:
-            own[head] = typed
+            own[head] = typed(name, value)
     if inner:
         own["augmentation"] = dataclasses.replace(recipe.augmentation, **inner)
     return dataclasses.replace(recipe, **own)
 
 
-def parsed(texts: Iterable[str]) -> dict[str, str]:
+def parsed(texts: Iterable[str], option: str = "--set") -> dict[str, str]:
     """Returns {name: text} of `"lr=0.1,augmentation.scale=0.2,1"` and the like.
+
+    Args:
+        texts: str, one or more. option: str, what errors call it.
 
     Raises:
         ValueError: for what is not `name=value`, or a name given twice.
@@ -56,9 +52,9 @@ def parsed(texts: Iterable[str]) -> dict[str, str]:
     for part in (part for text in texts for part in NEXT.split(text)):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not (name and equals and value):
-            raise ValueError(f"`--set` must be NAME=VALUE[,NAME=VALUE...]. Received: {part!r}")
+            raise ValueError(f"`{option}` must be NAME=VALUE[,NAME=VALUE...]. Received: {part!r}")
         if name in found:
-            raise ValueError(f"`--set` must name a field once. Received: {name!r} twice")
+            raise ValueError(f"`{option}` must name a field once. Received: {name!r} twice")
         found[name] = value
     return found
 
@@ -74,9 +70,16 @@ def fields() -> dict[str, object]:
     return found
 
 
-def _typed(name: str, value, kind):
-    """Returns `value` as the field's type."""
-    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+def typed(name: str, value):
+    """Returns a value as a field has it.
+
+    Args:
+        name, value: as in `overridden`.
+
+    Raises:
+        ValueError: as `overridden`.
+    """
+    options = kinds(name)
     try:
         if type(None) in options and (value is None or value == "none"):
             return None
@@ -84,6 +87,29 @@ def _typed(name: str, value, kind):
     except (ValueError, KeyError, TypeError):
         wanted = " or ".join("none" if o is type(None) else _called(o) for o in options)
         raise ValueError(f"`{name}` must be {wanted}. Received: {name}={value!r}") from None
+
+
+def kinds(name: str) -> tuple:
+    """Returns the types that a field may have: `(float, NoneType)` of `float | None`.
+
+    Raises:
+        ValueError: for an unknown name; it names the nearest ones.
+    """
+    known = fields()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+        near += [k for k in known if k.endswith(f".{name}") and k not in near]
+        hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(known)}"
+        raise ValueError(f"a recipe has no field of this name ({hint}). Received: {name!r}")
+    kind = known[name]
+    return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+
+
+def as_text(value) -> str:
+    """Returns a value as `--set` takes it, the other way round than `typed`."""
+    if isinstance(value, tuple):
+        return ",".join(map(as_text, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def _called(kind) -> str:
