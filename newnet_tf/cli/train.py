@@ -6,7 +6,8 @@ from pathlib import Path
 
 from newnet_tf import zoo
 from newnet_tf.cli import models, tables
-from newnet_tf.training import named, overrides
+from newnet_tf.training import cluster, named, overrides, strategy as strategies
+from newnet_tf.training.alone import Alone
 from newnet_tf.training.loop import EVERY
 
 SMALL = 32
@@ -53,12 +54,24 @@ def arguments_train(parser):
     parser.add_argument(
         "--deterministic", action="store_true", help="the same numbers every time, slower"
     )
+    parser.add_argument(
+        "--strategy",
+        choices=strategies.STRATEGIES,
+        help="train on all GPUs of this machine, or on several machines; see docs/distributed.md",
+    )
+    parser.add_argument(
+        "--workers",
+        metavar="HOST:PORT,HOST:PORT",
+        help=f"of {strategies.MULTIWORKER}: all workers, the same list for each; default: TF_CONFIG",
+    )
+    parser.add_argument("--index", type=int, metavar="I", help="which of the workers, from 0")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.epilog = _epilog()
 
 
 def run_train(arguments):
     recipe = _recipe(arguments)
+    strategy = _strategy(arguments)  # before TensorFlow computes anything
     keras = models.start_keras()
     if arguments.deterministic:
         import tensorflow as tf
@@ -72,21 +85,53 @@ def run_train(arguments):
     if recipe.dtype != "float32" and not keras.distribution.list_devices("gpu"):
         models.note(f"{recipe.dtype} is slow on a CPU: --set dtype=float32")
     source = open_source(arguments.data, data_dir=arguments.data_dir)
-    model, record = _network(arguments, source.classes)
+    with (strategy or Alone()).scope():
+        model, record = _network(arguments, source.classes)
     folder = arguments.output or Path("runs") / f"{model.name}.{arguments.recipe}"
+    said = {"command": shlex.join(["newnet", *sys.argv[1:]]), "named": arguments.recipe}
+    share = {}
+    if strategy:
+        said["strategy"] = str(strategy)
+        share = {"workers": strategy.workers, "index": strategy.index}
     outcome = train(
         model,
-        Pictures(source, record, recipe, arguments.limit),
+        Pictures(source, record, recipe, arguments.limit, **share),
         recipe,
         folder,
         resume=arguments.resume,
         every=arguments.checkpoint_every,
-        said={"command": shlex.join(["newnet", *sys.argv[1:]]), "named": arguments.recipe},
+        said=said,
+        strategy=strategy,
     )
+    if strategy and not strategy.is_chief:
+        models.note(f"worker {strategy.index} is done; worker 0 has the files")
+        return
     row = _row(outcome, model.name)
     print(tables.to_json([row]) if arguments.json else tables.table([row], right=NUMBERS))
     if not arguments.json:
         print(f"\n{outcome.reading}\n{folder}")
+
+
+def _strategy(arguments):
+    """Returns the strategy that was asked for, or None."""
+    from newnet_tf.deploy.runtime import quiet
+
+    if arguments.strategy != strategies.MULTIWORKER:
+        if arguments.workers is not None or arguments.index is not None:
+            raise ValueError(
+                f"`--workers` and `--index` must come with --strategy {strategies.MULTIWORKER}. "
+                f"Received: --strategy {arguments.strategy}"
+            )
+        if arguments.strategy is None:
+            return None
+        with quiet():
+            return strategies.mirrored()
+    found = cluster.given(arguments.workers, arguments.index)
+    models.note(
+        f"worker {found.index} of {len(found.addresses)}: waiting for {', '.join(found.addresses)}"
+    )
+    with quiet():
+        return strategies.multiworker(arguments.workers, arguments.index)
 
 
 NUMBERS = ("top-1 %", "low", "high", "epoch", "last %", "pictures")
