@@ -6,7 +6,8 @@ from pathlib import Path
 
 from newnet_tf import zoo
 from newnet_tf.cli import models, tables
-from newnet_tf.training import named, overrides
+from newnet_tf.training import cluster, named, overrides, strategy as strategies
+from newnet_tf.training.alone import Alone
 from newnet_tf.training.loop import EVERY
 
 SMALL = 32
@@ -16,6 +17,17 @@ def arguments_train(parser):
     add_run_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, help="default: runs/MODEL.RECIPE")
     parser.add_argument("--resume", action="store_true", help="go on with the run that is there")
+    parser.add_argument(
+        "--strategy",
+        choices=strategies.STRATEGIES,
+        help="train on all GPUs of this machine, or on several machines; see docs/distributed.md",
+    )
+    parser.add_argument(
+        "--workers",
+        metavar="HOST:PORT,HOST:PORT",
+        help=f"of {strategies.MULTIWORKER}: all workers, the same list for each; default: TF_CONFIG",
+    )
+    parser.add_argument("--index", type=int, metavar="I", help="which of the workers, from 0")
     parser.epilog = _epilog()
 
 
@@ -66,6 +78,7 @@ def add_run_arguments(parser) -> None:
 
 def run_train(arguments):
     recipe = chosen_recipe(arguments)
+    strategy = _strategy(arguments)  # before TensorFlow computes anything
     start(arguments, recipe)
     from newnet_tf.data.opened import open_source
     from newnet_tf.training import Pictures, train
@@ -73,21 +86,52 @@ def run_train(arguments):
 
     source = open_source(arguments.data, data_dir=arguments.data_dir)
     record = preprocessing(arguments)
-    model = built(lambda _: network(arguments, record, source.classes), recipe)
+    with (strategy or Alone()).scope():
+        model = built(lambda _: network(arguments, record, source.classes), recipe)
     folder = arguments.output or Path("runs") / f"{model.name}.{arguments.recipe}"
+    told, share = said(arguments), {}
+    if strategy:
+        told["strategy"] = str(strategy)
+        share = {"workers": strategy.workers, "index": strategy.index}
     outcome = train(
         model,
-        Pictures(source, record, recipe, arguments.limit),
+        Pictures(source, record, recipe, arguments.limit, **share),
         recipe,
         folder,
         resume=arguments.resume,
         every=arguments.checkpoint_every,
-        said=said(arguments),
+        said=told,
+        strategy=strategy,
     )
+    if strategy and not strategy.is_chief:
+        models.note(f"worker {strategy.index} is done; worker 0 has the files")
+        return
     row = _row(outcome, model.name)
     print(tables.to_json([row]) if arguments.json else tables.table([row], right=NUMBERS))
     if not arguments.json:
         print(f"\n{outcome.reading}\n{folder}")
+
+
+def _strategy(arguments):
+    """Returns the strategy that was asked for, or None."""
+    from newnet_tf.deploy.runtime import quiet
+
+    if arguments.strategy != strategies.MULTIWORKER:
+        if arguments.workers is not None or arguments.index is not None:
+            raise ValueError(
+                f"`--workers` and `--index` must come with --strategy {strategies.MULTIWORKER}. "
+                f"Received: --strategy {arguments.strategy}"
+            )
+        if arguments.strategy is None:
+            return None
+        with quiet():
+            return strategies.mirrored()
+    found = cluster.given(arguments.workers, arguments.index)
+    models.note(
+        f"worker {found.index} of {len(found.addresses)}: waiting for {', '.join(found.addresses)}"
+    )
+    with quiet():
+        return strategies.multiworker(arguments.workers, arguments.index)
 
 
 NUMBERS = ("top-1 %", "low", "high", "epoch", "last %", "pictures")

@@ -56,9 +56,7 @@ def save(path: Path, model, position: Position, facts: Mapping[str, object]) -> 
     """
     import safetensors.numpy
 
-    tensors = {
-        key: keras.ops.convert_to_numpy(variable) for key, variable in _variables(model).items()
-    }
+    tensors = {key: keras.ops.convert_to_numpy(variable) for key, variable in state(model).items()}
     broken = [key for key, value in tensors.items() if not _is_finite(value)]
     if broken:
         raise Diverged(
@@ -102,7 +100,7 @@ def restore(path: Path, model, facts: Mapping[str, object]) -> Position:
             f"a run must go on with the settings it began with; {path} has others. "
             f"Received: {'; '.join(differing)}"
         )
-    variables = _variables(model)
+    variables = state(model)
     misfits = [
         key
         for key in variables.keys() | tensors.keys()
@@ -119,6 +117,16 @@ def restore(path: Path, model, facts: Mapping[str, object]) -> Position:
     return Position(**said["position"])
 
 
+def state(model) -> dict[str, object]:
+    """Returns all variables of a model and its optimizer, by keys that are the same anywhere."""
+    groups = {"model": model.variables, "optimizer": model.optimizer.variables}
+    return {
+        f"{group}.{number:05d}.{variable.name}": variable
+        for group, variables in groups.items()
+        for number, variable in enumerate(variables)
+    }
+
+
 def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
     """Returns what differs between two nested records, one text each: `"recipe.lr 0.1, now 0.2"`."""
     before, now = (flattened(json.loads(json.dumps(facts))) for facts in (before, now))
@@ -133,16 +141,6 @@ def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list
 def kept(path: Path) -> str:
     """Says in a sentence whether there is a checkpoint to go back to."""
     return f"the last good one is {path}." if path.exists() else "there is none yet."
-
-
-def _variables(model) -> dict[str, object]:
-    """All variables of a model and its optimizer, by a key that is the same in any process."""
-    groups = {"model": model.variables, "optimizer": model.optimizer.variables}
-    return {
-        f"{group}.{number:05d}.{variable.name}": variable
-        for group, variables in groups.items()
-        for number, variable in enumerate(variables)
-    }
 
 
 def _is_finite(value: np.ndarray) -> bool:

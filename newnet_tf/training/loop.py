@@ -6,6 +6,7 @@ is what would have come out.
 """
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -16,9 +17,10 @@ from pathlib import Path
 
 from newnet_tf import results
 from newnet_tf.training import checkpoints, curves, files
+from newnet_tf.training.alone import Alone
 from newnet_tf.training.checkpoints import Position
 from newnet_tf.training.files import Diverged
-from newnet_tf.training.judging import Judged, judge
+from newnet_tf.training.judging import Judged
 from newnet_tf.training.network import averaged, check, compiled, described
 from newnet_tf.training.progress import Progress
 from newnet_tf.training.reading import Reading, best_epoch, read_curves
@@ -55,6 +57,7 @@ def train(
     every: int = EVERY,
     said: Mapping[str, object] | None = None,
     make_step: Callable | None = None,
+    strategy: Alone | None = None,
     out=None,
 ) -> Outcome:
     """Trains a network, or goes on with training it.
@@ -71,7 +74,10 @@ def train(
             folder that has one is refused.
         every: int, steps between checkpoints; there is one after each epoch too.
         said: mapping, facts to write into `run.json`, such as the command.
-        make_step: callable, compiled model -> step; default: `single_step`.
+        make_step: callable, compiled model -> step; default: `single_step`, or the
+            strategy's.
+        strategy: `strategy.Strategy`, to train on several devices or machines; the model must have
+            been built in its scope, and `data` be this worker's share. Default: one process.
         out: text stream for progress; default: stderr.
 
     Returns:
@@ -88,29 +94,39 @@ def train(
         >>> print(train(model, data, recipe, "runs/photos").reading)
     """
     folder = Path(folder)
-    path = folder / checkpoints.NAME
     if not isinstance(every, int) or every < 1:
         raise ValueError(f"`every` must be a positive int. Received: every={every!r}")
     check(model, data, recipe)
-    with files.alone_in(folder):
-        if path.exists() and not resume:
-            raise ValueError(
-                f"a run must have a folder of its own, or go on with `resume` (--resume). "
-                f"Received: {folder}, which holds one"
-            )
-        run = Run(model, data, recipe, folder, every, dict(said or {}))
-        if path.exists():
-            run.position = checkpoints.restore(path, run.trained, run.facts)
+    make_step = make_step or (strategy.make_step if strategy else single_step)
+    strategy = strategy or Alone()
+    strategy.check(model, data)
+    with contextlib.ExitStack() as held:
+        strategy.chief(lambda: _occupy(held, folder, resume))
+        if not strategy.is_chief:
+            out = held.enter_context(open(os.devnull, "w"))
+        held.enter_context(strategy.synchronized(model))
+        run = Run(model, data, recipe, folder, every, dict(said or {}), strategy)
+        run.begin()
         return run.finish(
-            (make_step or single_step)(run.trained),
+            make_step(run.trained),
             Progress(recipe.epochs, data.steps, data.batch, out),
+        )
+
+
+def _occupy(held: contextlib.ExitStack, folder: Path, resume: bool) -> None:
+    """Keeps other processes out of a run's folder for as long as `held`."""
+    held.enter_context(files.alone_in(folder))
+    if (folder / checkpoints.NAME).exists() and not resume:
+        raise ValueError(
+            f"a run must have a folder of its own, or go on with `resume` (--resume). "
+            f"Received: {folder}, which holds one"
         )
 
 
 def single_step(trained) -> Callable:
     """Returns the step of one process: (images, targets) -> `{"loss": ..., "accuracy": ...}`.
 
-    A step of several (a `tf.distribute` strategy) must answer the same for their joint batch.
+    A step of several (`strategy.Strategy`) answers the same for their joint batch.
 
     Args:
         trained: compiled Keras model.
@@ -121,25 +137,53 @@ def single_step(trained) -> Callable:
 class Run:
     """One run, from its position to its end. `train` makes it; arguments as there."""
 
-    def __init__(self, model, data, recipe: Recipe, folder: Path, every: int, said: dict):
+    def __init__(
+        self,
+        model,
+        data,
+        recipe: Recipe,
+        folder: Path,
+        every: int,
+        said: dict,
+        strategy: Alone | None = None,
+    ):
         self.model, self.data, self.recipe, self.folder = model, data, recipe, folder
         self.every, self.said, self.position = every, said, Position()
+        self.strategy = strategy or Alone()
         self.checkpoint = folder / checkpoints.NAME
-        self.trained = compiled(model, recipe, data.steps)
+        with self.strategy.scope():
+            self.trained = compiled(model, recipe, data.steps)
+        self.judge = self.strategy.make_judge(self.trained)
         self.facts = {
             "recipe": recipe.flat(),
             "data": data.facts,
             "model": described(model),
         }
 
+    def begin(self) -> None:
+        """Goes to where the folder's checkpoint was written, if there is one."""
+
+        def restored():
+            path, found = self.checkpoint, Position()
+            if path.exists():
+                found = checkpoints.restore(path, self.trained, self.facts)
+            return dataclasses.asdict(found)
+
+        self.position = Position(**self.strategy.chief(restored))
+        self.strategy.spread(self.trained, self.facts)
+
     def finish(self, step: Callable, progress: Progress) -> Outcome:
         """Does all epochs that are left."""
-        with contextlib.closing(curves.Events(self.folder / "tensorboard")) as events:
+        with contextlib.ExitStack() as held:
+            events = None
+            if self.strategy.is_chief:
+                events = curves.Events(self.folder / "tensorboard")
+                held.enter_context(contextlib.closing(events))
             self._write_results(events)
             while self.position.epoch < self.recipe.epochs:
                 self._train_epoch(step, progress)
                 self._end_epoch(progress, events)
-            with averaged(self.trained, self.recipe), files.room_for(LAST, self.checkpoint):
+            with averaged(self.trained, self.recipe):
                 self._save_network(LAST)
             self._write_results(events)
         history = self.position.history
@@ -169,20 +213,19 @@ class Run:
                 self._save()
             progress.step(at.epoch, at.step, at.loss / at.step)
 
-    def _end_epoch(self, progress: Progress, events: curves.Events) -> None:
+    def _end_epoch(self, progress: Progress, events: curves.Events | None) -> None:
         """Tests the network, and writes down what the epoch came to."""
         at = self.position
         if not at.step:
             raise ValueError("there must be a readable picture to train on. Received: none")
         began = time.monotonic()
         with averaged(self.trained, self.recipe):
-            judged = judge(self.trained, self.data.test())
+            judged = self.judge(self.data.test())
             if not math.isfinite(judged.loss):
                 self._stop("the test loss", judged.loss)
             history = [*at.history, self._row(judged)]
             if best_epoch(history) == at.epoch:
-                with files.room_for(BEST, self.checkpoint):
-                    self._save_network(BEST)
+                self._save_network(BEST)
         self.position = Position(epoch=at.epoch + 1, history=history)
         self._save()
         self._write_results(events)
@@ -201,14 +244,22 @@ class Run:
         }
 
     def _save(self) -> None:
-        checkpoints.save(self.checkpoint, self.trained, self.position, self.facts)
+        state = (self.checkpoint, self.trained, self.position, self.facts)
+        self.strategy.chief(lambda: checkpoints.save(*state))
 
     def _save_network(self, name: str) -> None:
-        with files.beside(self.folder / name) as part:
-            self.model.save(part, overwrite=True)
+        def save():
+            with files.room_for(name, self.checkpoint), files.beside(self.folder / name) as part:
+                self.model.save(part, overwrite=True)
 
-    def _write_results(self, events: curves.Events) -> None:
+        with self.strategy.synchronized(self.model, on=False):
+            self.strategy.chief(save)
+
+    def _write_results(self, events: curves.Events | None) -> None:
         """Writes the curves and the summary of what is done so far."""
+        self.strategy.chief(lambda: self._results(events))
+
+    def _results(self, events: curves.Events) -> None:
         history = self.position.history
         summary = {
             "complete": self.position.epoch == self.recipe.epochs,
@@ -233,8 +284,8 @@ class Run:
                 events.write(history)
 
     def _stop(self, what: str, value: float):
+        kept = self.strategy.chief(lambda: checkpoints.kept(self.checkpoint))
         raise Diverged(
-            f"{what} must be a finite number at {self.position}; "
-            f"{checkpoints.kept(self.checkpoint)} A lower rate (--set lr=...) or a longer warm-up "
-            f"in a new run may help. Received: {value}"
+            f"{what} must be a finite number at {self.position}; {kept} A lower rate (--set lr=...) "
+            f"or a longer warm-up in a new run may help. Received: {value}"
         )

@@ -1,6 +1,7 @@
 """What a run trains and is tested on: a `Source`, prepared as the recipe says."""
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -15,8 +16,7 @@ GATHERED = 1024
 class Pictures:
     """The batches of a run: `train(epoch, start)` and `test()`.
 
-    The loop asks for no more than this, so that data of another kind, or a worker's share of it, can
-    take its place.
+    The loop asks for no more than this, so that data of another kind can take its place.
 
     Args:
         source: `Source` with a split `train` and one to evaluate on.
@@ -24,9 +24,13 @@ class Pictures:
         recipe: `Recipe`, for batch, augmentation and seed.
         limit: int or None, train on this many pictures only, drawn by the recipe's seed.
         test_batch: int, pictures an evaluation batch.
+        workers, index: int, number of processes that train together, and which one this is: it gets
+            an equal share of each batch, and a part of the test pictures. `batch`, `steps` and
+            `tests` are those of all.
 
     Raises:
-        ValueError: for a source without both splits, or fewer pictures than a batch.
+        ValueError: for a source without both splits, fewer pictures than a batch, or a batch that
+            the workers cannot share equally.
     """
 
     def __init__(
@@ -36,6 +40,8 @@ class Pictures:
         recipe: Recipe,
         limit: int | None = None,
         test_batch: int = 128,
+        workers: int = 1,
+        index: int = 0,
     ):
         self.tested = next((n for n in EVALUATION if n in source.splits), None)
         if TRAIN not in source.splits or self.tested is None:
@@ -47,6 +53,12 @@ class Pictures:
             source = Source(source.name, source.class_names, {**source.splits, TRAIN: few})
         self.source, self.preprocess, self.recipe = source, preprocess, recipe
         self.classes, self.batch, self.test_batch = source.classes, recipe.batch, test_batch
+        self.workers, self.index = workers, index
+        if recipe.batch % workers:
+            raise ValueError(
+                f"`batch` must be a multiple of the workers ({workers}), who share it equally. "
+                f"Received: batch={recipe.batch}"
+            )
         self.steps = source.split(TRAIN).steps(recipe.batch)
         if self.steps < 1:
             raise ValueError(
@@ -79,24 +91,34 @@ class Pictures:
         """Returns an epoch's batches from `start` on: (images, targets)."""
         from newnet_tf.data.pipeline import train_pipeline
 
-        return _fed(
+        batches = _fed(
             train_pipeline(
                 self.source,
                 self.preprocess,
                 self.recipe.augmentation,
-                batch=self.batch,
+                batch=self.batch // self.workers,
                 seed=self.recipe.seed,
                 epoch=epoch,
                 start=start,
+                shards=self.workers,
+                index=self.index,
             )
         )
+        return batches if self.workers == 1 else in_number(batches, self.steps - start)
 
     def test(self) -> Iterable:
         """Returns the test pictures once, in order: (images, labels)."""
         from newnet_tf.data.pipeline import eval_pipeline
 
         return _fed(
-            eval_pipeline(self.source, self.preprocess, batch=self.test_batch, split=self.tested)
+            eval_pipeline(
+                self.source,
+                self.preprocess,
+                batch=self.test_batch,
+                split=self.tested,
+                shards=self.workers,
+                index=self.index,
+            )
         )
 
 
@@ -128,6 +150,21 @@ def limited(split: Split, count: int, seed: int) -> Split:
         lambda position: split.load(tf.gather(held, position)),
         lambda position: split.reread(handles[int(position)]),
     )
+
+
+def in_number(batches: Iterable, count: int) -> Iterator:
+    """Gives `count` batches, the last one again where one was left out as unreadable altogether.
+
+    Workers take their steps together: one that ran out of batches before the others would leave
+    them waiting.
+    """
+    given, last = 0, None
+    for last in itertools.islice(batches, count):
+        yield last
+        given += 1
+    if last is None and count:
+        raise ValueError("there must be a readable picture to train on. Received: none")
+    yield from itertools.repeat(last, count - given)
 
 
 def _fed(dataset) -> Iterable:

@@ -1,0 +1,169 @@
+"""One process of a run on several devices: the child of `test_strategy`.
+
+    python strategy_child.py mirrored PICTURES OUTPUT RUN...
+    python strategy_child.py HOST:PORT,HOST:PORT/INDEX PICTURES OUTPUT RUN...
+
+It does the runs named, one after the other, each in its own folder of OUTPUT, tells each step on
+stdout, and leaves what came out beside the folder as `RUN.npz`. What is no run is a function here.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import tiny_run
+
+PAUSE = 0.05  # seconds of a step of the run that is killed
+CLASSES = 3
+
+
+def recipe(name: str):
+    from newnet_tf.data.augmentation import Augmentation
+
+    calm = {"augmentation": Augmentation(crop="padded", flip=0.5), "lr": 0.01}  # not mixed
+    fields = {
+        "plain": calm,
+        "average": {**calm, "optimizer": "adamw", "lr": 0.001, "ema": 0.5},
+        "half": {**calm, "epochs": 1, "dtype": "mixed_float16", "ema": 0.5},
+        "killed": {"ema": 0.9},
+        "whole": {"ema": 0.9},
+    }
+    return tiny_run.recipe(**fields[name])
+
+
+def do_run(name: str, folder: Path, output: Path, strategy=None) -> None:
+    """Trains the tiny network by a recipe of the above and writes losses and weights."""
+    import keras
+
+    from newnet_tf.training import loop
+    from newnet_tf.training.alone import Alone
+
+    made, share = recipe(name), shared(strategy)
+    keras.config.set_dtype_policy(made.dtype)
+    data = tiny_run.pictures(folder, made, **share)
+    with (strategy or Alone()).scope():
+        # each worker has other first weights: the chief's must come to count
+        seed = share.get("index", 0)
+        model = tiny_run.network(seed, dropout=0.3 if name in ("killed", "whole") else 0.0)
+    losses = []
+
+    def make_step(trained):
+        step = (strategy.make_step if strategy else loop.single_step)(trained)
+
+        def told(images, targets):
+            found = step(images, targets)
+            losses.append((float(found["loss"]), float(found["accuracy"])))
+            print(f"{name} {len(losses)}", flush=True)
+            time.sleep(PAUSE if name == "killed" else 0)
+            return found
+
+        return told
+
+    outcome = loop.train(
+        model,
+        data,
+        made,
+        output / name,
+        resume=True,
+        every=2,
+        make_step=make_step,
+        strategy=strategy,
+    )
+    keras.config.set_dtype_policy("float32")
+    tested = [(row["test_loss"], row["test_error"]) for row in outcome.history]
+    weights = {variable.path.replace("/", "."): variable.numpy() for variable in model.variables}
+    output.mkdir(exist_ok=True)
+    np.savez(output / f"{name}.npz", losses=losses, tested=tested, **weights)
+
+
+def shared(strategy) -> dict:
+    return {"workers": strategy.workers, "index": strategy.index} if strategy else {}
+
+
+def raised(function, *arguments, **options) -> str:
+    """Returns what the ValueError says that a call must raise."""
+    try:
+        function(*arguments, **options)
+    except ValueError as error:
+        return str(error)
+    raise AssertionError("there was no error")
+
+
+def differences(name: str, folder: Path, output: Path, strategy) -> None:
+    """Workers with other settings, or a folder that is taken, are refused by all of them."""
+    from newnet_tf.training import loop
+
+    def start(made, output):
+        data = tiny_run.pictures(folder, made, **shared(strategy))
+        loop.train(model, data, made, output, strategy=strategy)
+
+    with strategy.scope():
+        model = tiny_run.network()
+    said = raised(start, tiny_run.recipe(lr=0.05 + 0.01 * strategy.index), output / name)
+    assert "worker 1 has others than worker 0. Received: recipe.lr 0.05, now 0.06" in said, said
+    taken = output / "plain" if strategy.is_chief else output / "nowhere"
+    assert "--resume" in raised(start, recipe("plain"), taken)
+    assert "multiple of the workers (2)" in raised(start, tiny_run.recipe(batch=7), output / name)
+
+
+def devices(name: str, folder: Path, output: Path, strategy) -> None:
+    """Dropout differs by device; one that overflows makes all leave the step out; what is refused."""
+    import keras
+    import tensorflow as tf
+
+    from newnet_tf.training import loop, network
+
+    with strategy.scope():
+        image = keras.Input((2,))
+        hidden = keras.layers.Dropout(0.5)(keras.layers.Dense(50, name="first")(image))
+        model = keras.Model(image, keras.layers.Dense(CLASSES, name="last")(hidden))
+        made = tiny_run.recipe(dtype="mixed_float16", warmup=0)
+        trained = network.compiled(model, made, steps=9)
+    strategy.spread(trained, {})
+    draw = tf.function(lambda: model.layers[2](tf.ones((1, 50)), training=True))
+    masks = tf.function(lambda: strategy.inner.run(draw))()
+    first, second = (part.numpy() for part in strategy.inner.experimental_local_results(masks))
+    assert (first != second).any()
+    images, targets = np.ones((4, 2), "float32"), np.eye(CLASSES, dtype="float32")[[0, 1, 2, 0]]
+    step, scale = strategy.make_step(trained), trained.optimizer.dynamic_scale
+    before = float(scale.numpy()), model.get_weights()
+    step(images, targets * np.float32([[1], [1], [1], [np.nan]]))
+    assert float(scale.numpy()) == before[0] / 2
+    for value, kept in zip(model.get_weights(), before[1], strict=True):
+        np.testing.assert_array_equal(value, kept)
+    step(images, targets)
+    assert (model.get_weights()[-2] != before[1][-2]).any()
+    made = tiny_run.recipe()
+    outside, data = tiny_run.network(), tiny_run.pictures(folder, made)
+    said = raised(loop.train, outside, data, made, output / name, strategy=strategy)
+    assert "built in the strategy's scope" in said, said
+    made = tiny_run.recipe(batch=7)
+    data = tiny_run.pictures(folder, made)
+    said = raised(loop.train, outside, data, made, output / name, strategy=strategy)
+    assert "multiple of the devices (2: 1 workers with 2 devices each)" in said, said
+
+
+def opened(kind: str):
+    """Returns the strategy that the child was started for."""
+    import tensorflow as tf
+
+    from newnet_tf.training import strategy
+
+    tf.config.experimental.enable_op_determinism()
+    if kind != "mirrored":
+        workers, index = kind.split("/")
+        return strategy.multiworker(workers, int(index))
+    halves = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
+    return strategy.mirrored(["CPU:0", "CPU:1"])
+
+
+if __name__ == "__main__":
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    chosen = opened(sys.argv[1])
+    for called in sys.argv[4:]:
+        do = {"differences": differences, "devices": devices}.get(called, do_run)
+        do(called, Path(sys.argv[2]), Path(sys.argv[3]), chosen)

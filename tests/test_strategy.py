@@ -1,0 +1,274 @@
+"""Several devices or processes train as one with the joint batch, and a worker that dies ends them all.
+
+TensorFlow's devices and workers are set up once in a process: `strategy_child` does what needs one of
+its own, in as few processes as can be.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import safetensors.numpy
+import strategy_child
+import tiny_run
+
+from newnet_tf.cli import main
+from newnet_tf.training import checkpoints, cluster, loop, pictures, strategy
+from newnet_tf.training.curves import read_history
+
+BOUND = 1e-5  # of the largest number of an array
+HALF = 2**-10  # float16 has 11 bits
+LONGEST = 600  # seconds that a child may take on a busy machine
+GONE = 120  # seconds in which the others must have ended after a worker died
+STEPS, KILLED_AT = 18, 9
+TIMED = "seconds"
+PAIR = "10.0.0.1:2222,10.0.0.2:2222"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_run.make_pictures(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def start(folder, output):
+    """Starts children that do not outlive the tests: (kind, name of the output, runs) -> process."""
+    root = Path(__file__).parents[1]
+    environment = {k: v for k, v in os.environ.items() if k != cluster.VARIABLE}
+    with contextlib.ExitStack() as stack:
+
+        def started(kind, name, *runs):
+            command = [sys.executable, strategy_child.__file__, kind, folder, output / name, *runs]
+            process = subprocess.Popen(
+                [*map(str, command)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=root,
+                env=environment | {"PYTHONPATH": str(root)},
+            )
+            limit = threading.Timer(LONGEST, process.kill)
+            limit.start()
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
+            stack.callback(limit.cancel)
+            return process
+
+        yield started
+
+
+def start_two(start, *runs):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        workers = ",".join(f"127.0.0.1:{one.getsockname()[1]}" for one in sockets)
+    return [start(f"{workers}/{index}", f"worker{index}", *runs) for index in range(2)]
+
+
+def finish(*processes):
+    for process in processes:
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+    return out
+
+
+@pytest.fixture(scope="module")
+def one_and_mirrored(start, folder, output):
+    """The runs of one device, in this process, beside those of two devices: Path of their outputs."""
+    child = start("mirrored", "mirrored", "average", "devices")
+    for name in ("plain", "average", "half"):
+        strategy_child.do_run(name, folder, output / "one")
+    finish(child)
+    return output
+
+
+@pytest.fixture(scope="module")
+def killed(start, output):
+    """Two workers of which the second is killed: (what the first said, after how many seconds)."""
+    chief, second = start_two(start, "plain", "killed")
+    for line in second.stdout:
+        if line == f"killed {KILLED_AT}\n":
+            break
+    second.kill()
+    began = time.monotonic()
+    said = chief.communicate(timeout=GONE)[1]
+    assert chief.returncode == 1
+    return said, time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def resumed(start, killed):
+    """Two workers that go on with the killed run, and do the same without a break: what one said."""
+    return finish(*start_two(start, "killed", "whole", "half", "differences"))
+
+
+def arrays(path):
+    """Returns what a child left, but for the seeds of dropout, which devices have each their own.
+
+    Of a bias before a batch norm only its distance from the mean takes part in computing. Its
+    gradient is zero but for rounding, which AdamW divides by its own size, so that it wanders.
+    """
+    with np.load(path) as found:
+        found = {key: value for key, value in found.items() if "seed_generator" not in key}
+    found["depthwise_bn.moving_mean"] -= found.pop("depthwise.bias")
+    return found
+
+
+def assert_close(found, expected, bound):
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        most = bound * np.abs(value).max()
+        np.testing.assert_allclose(found[key], value, rtol=0, atol=most, err_msg=key)
+
+
+def test_two_devices_train_as_one_with_the_joint_batch(one_and_mirrored):
+    """With AdamW and a running average."""
+    one, mirrored = one_and_mirrored / "one", one_and_mirrored / "mirrored"
+    expected, found = (arrays(path / "average.npz") for path in (one, mirrored))
+    assert len(expected["losses"]) == STEPS
+    assert_close(found, expected, BOUND)
+    saved = [keras.models.load_model(path / "average" / "last.keras") for path in (mirrored, one)]
+    kernels = [model.get_layer("classifier").kernel.numpy() for model in saved]
+    np.testing.assert_allclose(*kernels, rtol=0, atol=BOUND * np.abs(kernels[1]).max())
+    assert np.abs(kernels[0] - found["classifier.kernel"]).max() > 1e-4  # it is the average
+    assert not saved[0].get_layer("stem_bn").synchronized
+
+
+def test_two_workers_train_as_one_with_the_joint_batch(one_and_mirrored, killed):
+    expected = arrays(one_and_mirrored / "one" / "plain.npz")
+    assert len(expected["losses"]) == STEPS
+    for worker in ("worker0", "worker1"):
+        assert_close(arrays(one_and_mirrored / worker / "plain.npz"), expected, BOUND)
+
+
+def test_the_chief_alone_writes(killed, output):
+    files = {path.name for path in (output / "worker0" / "plain").iterdir()}
+    assert {"best.keras", "checkpoint.safetensors", "history.csv", "last.keras"} < files
+    assert not (output / "worker1" / "plain").exists()
+
+
+def test_a_worker_that_dies_ends_the_others(killed):
+    said, seconds = killed
+    assert (
+        "all workers must stay until the end of a run. Start all of them again with --resume"
+        in said
+    )
+    assert seconds < GONE
+
+
+def test_killed_and_resumed_it_ends_as_if_never_killed(killed, resumed, output):
+    whole, broken = (output / "worker0" / name for name in ("whole", "killed"))
+    assert 0 < resumed.count("killed ") <= STEPS - KILLED_AT + 2
+    states = [safetensors.numpy.load_file(path / checkpoints.NAME) for path in (whole, broken)]
+    assert states[0].keys() == states[1].keys()
+    assert any("seed_generator" in key for key in states[0])
+    for key, value in states[0].items():
+        np.testing.assert_array_equal(states[1][key], value, err_msg=key)
+    rows = [
+        [{k: v for k, v in row.items() if k != TIMED} for row in read_history(path)]
+        for path in (whole, broken)
+    ]
+    assert rows[0] == rows[1]
+    weights = [arrays(output / f"worker{index}" / "killed.npz") for index in range(2)]
+    assert_close(*weights, 0)
+
+
+def test_another_number_of_workers_may_go_on(resumed, folder, output):
+    """Here one, with a run that two have done."""
+    done, made = output / "worker0" / "whole", strategy_child.recipe("whole")
+    model = tiny_run.network(seed=9)
+    outcome = loop.train(model, tiny_run.pictures(folder, made), made, done, resume=True)
+    assert len(outcome.history) == made.epochs
+    expected = np.load(output / "worker0" / "whole.npz")
+    for variable in model.variables:
+        key = variable.path.replace("/", ".")
+        np.testing.assert_array_equal(variable.numpy(), expected[key], err_msg=key)
+
+
+def test_two_workers_train_in_half_precision(one_and_mirrored, resumed, output):
+    chief, other = (arrays(output / f"worker{index}" / "half.npz") for index in range(2))
+    assert_close(other, chief, 0)
+    expected = arrays(output / "one" / "half.npz")
+    np.testing.assert_allclose(chief["losses"][:, 0], expected["losses"][:, 0], rtol=HALF)
+
+
+def test_workers_come_from_arguments_or_the_environment():
+    listed = cluster.given(PAIR, 1, {})
+    assert (listed.addresses, listed.index) == (("10.0.0.1:2222", "10.0.0.2:2222"), 1)
+    assert cluster.given(environment={cluster.VARIABLE: listed.config}) == listed
+    said = {"cluster": {"chief": ["a:1"], "worker": ["b:1", "[::1]:1"]}}
+    for kind, index, expected in (("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)):
+        text = json.dumps(said | {"task": {"type": kind, "index": index}})
+        found = cluster.given(environment={cluster.VARIABLE: text})
+        assert (found.addresses, found.index) == (("a:1", "b:1", "[::1]:1"), expected)
+
+
+TASK = '{"cluster": {"worker": ["a:1"]}, "task": {"type": "%s", "index": %d}}'
+
+
+@pytest.mark.parametrize(
+    ("workers", "index", "text", "match"),
+    [
+        (None, None, None, r"--workers .* or TF_CONFIG\. Received: neither"),
+        (PAIR, None, None, "given together"),
+        (None, 0, None, "given together"),
+        (PAIR, 2, None, "which of the 2 workers this is, from 0.*index=2"),
+        (PAIR, -1, None, "index=-1"),
+        ("a:1,b", 0, None, "host:port,host:port.*'b'"),
+        ("a:1,b:70000", 0, None, "port of 1 to 65535.*'b:70000'"),
+        ("a:1,a:1", 0, None, "an address of its own"),
+        (PAIR, 0, TASK % ("worker", 0), "told once"),
+        (None, None, "{", "TF_CONFIG must be {.*Received: '{'"),
+        (None, None, TASK % ("ps", 0), "chief or worker of its cluster.*ps 0"),
+        (None, None, TASK % ("worker", 1), "chief or worker of its cluster.*worker 1"),
+    ],
+)
+def test_workers_that_cannot_be_are_refused(workers, index, text, match):
+    with pytest.raises(ValueError, match=match):
+        cluster.given(workers, index, {cluster.VARIABLE: text} if text else {})
+
+
+def test_what_cannot_be_is_refused(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv(cluster.VARIABLE, raising=False)
+    keras.ops.ones(1)
+    with pytest.raises(ValueError, match="before TensorFlow computes anything"):
+        strategy.multiworker(PAIR, 0)
+    assert cluster.VARIABLE not in os.environ
+    with pytest.raises(ValueError, match="must have GPUs"):
+        strategy.mirrored()
+    made = tiny_run.recipe()
+    part = tiny_run.pictures(folder, made, workers=2, index=0)
+    with pytest.raises(ValueError, match=r"as many workers as train \(1\).*workers=2"):
+        loop.train(tiny_run.network(), part, made, tmp_path / "run")
+
+    def refused(*more):
+        options = ("--model", "lenet5", "--data", str(folder), "--recipe", "cifar")
+        assert main(["train", *options, *more]) == 1
+        return capsys.readouterr().err
+
+    assert "must come with --strategy multiworker" in refused("--index", "0")
+    assert "must come with" in refused("--strategy", "mirrored", "--workers", PAIR)
+    assert "Received: neither" in refused("--strategy", "multiworker")
+    assert "must have GPUs" in refused("--strategy", "mirrored")
+
+
+def test_a_share_whose_batch_is_unreadable_keeps_step():
+    assert list(pictures.in_number(iter("ab"), 4)) == ["a", "b", "b", "b"]
+    assert list(pictures.in_number(iter("abc"), 2)) == ["a", "b"]
+    with pytest.raises(ValueError, match="readable picture"):
+        list(pictures.in_number(iter(""), 2))
