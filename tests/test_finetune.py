@@ -13,10 +13,10 @@ from PIL import Image
 import newnet_tf
 from newnet_tf import deploy, results
 from newnet_tf.cli import main, models, predictors
-from newnet_tf.cli.finetune import _bounded
 from newnet_tf.data.augmentation import NONE
+from newnet_tf.data.host import pictures_of
 from newnet_tf.data.opened import open_source
-from newnet_tf.finetuning import files, frozen
+from newnet_tf.finetuning import aside, curvature, files, frozen, unfrozen
 from newnet_tf.finetuning.unfrozen import slowed, unfreeze
 from newnet_tf.probe import fit_linear
 from newnet_tf.training import Recipe
@@ -99,28 +99,56 @@ def test_linear_of_another_shape_is_refused(network):
         frozen.put_linear(network, linear)
 
 
-def test_the_highest_rate_keeps_a_fitted_classifier():
-    """At it steps stay at the minimum of a logistic regression; at many times it they do not."""
+def small(dropout=0.0):
+    """A network that ends as the zoo's do, and a batch for it."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((4,))
+    hidden = keras.layers.Dense(5, activation="tanh", name="body")(image)
+    hidden = keras.layers.Dropout(dropout)(hidden)
+    model = keras.Model(image, keras.layers.Dense(3, name="classifier")(hidden))
     generator = np.random.default_rng(0)
-    labels = np.arange(300) % 3
-    features = 3 + generator.normal(size=(300, 12)) + np.eye(12)[labels]
-    linear, truth = fit_linear(features, labels), np.eye(3)[labels]
+    images = generator.normal(size=(16, 4)).astype("f4")
+    return model, images, np.eye(3, dtype="f4")[generator.integers(0, 3, 16)]
 
-    def loss_after(rate):
-        kernel, speed = linear.kernel.copy(), 0
-        for _ in range(60):
-            logits = features @ kernel + linear.bias
-            chance = np.exp(logits - logits.max(1, keepdims=True))
-            chance /= chance.sum(1, keepdims=True)
-            speed = 0.9 * speed - rate * features.T @ (chance - truth) / len(features)
-            kernel += speed
-        return -np.log(np.maximum(chance[truth > 0], 1e-12)).mean()
 
-    highest = frozen.highest_rate(features.astype("f4"))
-    assert loss_after(highest) <= loss_after(0.0)
-    assert loss_after(30 * highest) > 1.3 * loss_after(0.0)
-    assert _bounded(RECIPE, 1.0) == RECIPE
-    assert _bounded(RECIPE, 0.01).peak == pytest.approx(0.01)
+@pytest.mark.parametrize("share", [1.0, 0.25])
+def test_the_highest_rate_is_one_over_the_largest_curvature(share, capsys):
+    """Against the eigenvalues of the whole Hessian; dropout is no part of it, and comes back."""
+    import tensorflow as tf
+
+    model, images, targets = small(dropout=0.5)
+    head = model.get_layer("classifier").trainable_variables
+    before = model.get_weights()
+    found = curvature.highest_rate(model, head, share, images, targets)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert model.layers[2].rate == 0.5
+    values = [variable.value for variable in model.trainable_variables]
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            logits = model(images, training=False)
+            losses = keras.losses.categorical_crossentropy(targets, logits, from_logits=True)
+            loss = tf.reduce_mean(losses)
+        gradient = tf.concat([tf.reshape(g, [-1]) for g in inner.gradient(loss, values)], 0)
+    rows = [tf.reshape(x, [gradient.shape[0], -1]) for x in outer.jacobian(gradient, values)]
+    counts = [tf.size(v).numpy() for v in values]
+    shares = [1.0 if any(v is h for h in head) else share for v in model.trainable_variables]
+    scale = np.repeat(shares, counts)[:, None] ** 0.5
+    exact = np.linalg.eigvalsh(scale * np.concatenate(rows, axis=1) * scale.T)[-1]
+    assert found == pytest.approx(1 / exact, rel=0.05)
+
+
+def test_a_rate_is_lowered_to_what_the_network_bears(network, source, tmp_path, capsys):
+    asked = network, source, RECORD
+    lowered = curvature.bounded(*asked, dataclasses.replace(RECIPE, lr=1e3), tmp_path)
+    again = curvature.bounded(*asked, dataclasses.replace(RECIPE, lr=1e3), tmp_path)
+    assert again == lowered  # to the last digit: it was kept
+    assert 1e-4 < lowered.peak < 1
+    slow = dataclasses.replace(RECIPE, lr=1e-6)
+    assert curvature.bounded(*asked, slow, tmp_path) == slow
+    other = dataclasses.replace(RECIPE, optimizer="adamw", lr=1e3)
+    assert curvature.bounded(*asked, other, tmp_path) == other
+    norms = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert all(layer.trainable for layer in norms)
 
 
 def test_features_are_kept_until_something_changes(network, source, photos, tmp_path):
@@ -174,15 +202,12 @@ def test_batch_norm_stays_as_it_is_unless_asked(norms, network, source, tmp_path
 
 def test_pretrained_layers_move_at_a_share_of_the_rate():
     def moved(share):
-        keras.utils.set_random_seed(0)
-        image = keras.Input((4,))
-        hidden = keras.layers.Dense(5, activation="tanh", name="body")(image)
-        model = keras.Model(image, keras.layers.Dense(2, name="classifier")(hidden))
+        model, images, targets = small()
         model.compile(keras.optimizers.SGD(0.1), keras.losses.MeanSquaredError())
-        first = [layer.get_weights()[0] for layer in model.layers[1:]]
+        first = [model.get_layer(name).get_weights()[0] for name in ("body", "classifier")]
         step = slowed(model, model.get_layer("classifier").trainable_variables, share)
-        step(np.ones((3, 4), "f4"), np.ones((3, 2), "f4"))
-        last = [layer.get_weights()[0] for layer in model.layers[1:]]
+        step(images, targets)
+        last = [model.get_layer(name).get_weights()[0] for name in ("body", "classifier")]
         return [b - a for a, b in zip(first, last, strict=True)]
 
     (body, head), (slow, same), (still, _) = moved(1.0), moved(0.1), moved(0.0)
@@ -190,6 +215,24 @@ def test_pretrained_layers_move_at_a_share_of_the_rate():
     np.testing.assert_allclose(slow, 0.1 * body, rtol=1e-4)
     np.testing.assert_array_equal(same, head)
     np.testing.assert_array_equal(still, 0 * body)
+
+
+def test_pictures_held_aside_are_of_every_class_and_in_no_other_part(source, network, tmp_path):
+    train = source.split("train")
+    features, _ = cached(frozen.embedder(network), train, tmp_path / "train.npz")
+    learnt, held = aside.parted(train, features, 0.2, 0)
+    parts = [[(p.name, p.label) for p in pictures_of(part)] for part in (learnt, held)]
+    assert sorted(parts[0] + parts[1]) == sorted(
+        zip(features.names, features.labels.tolist(), strict=True)
+    )
+    assert np.bincount([label for _, label in parts[1]]).tolist() == [3, 3, 3]
+    assert [(p.name, p.label) for p in pictures_of(aside.parted(train, features, 0.2, 0)[1])] == (
+        parts[1]
+    )
+    assert aside.parted(train, features, 0, 0) == (train, None)
+    assert aside.parted(train, features, 0.9, 0) == (train, None)  # two of a class would be left
+    with pytest.raises(ValueError, match="must lie in 0 to below 1"):
+        aside.parted(train, features, 1.5, 0)
 
 
 def test_another_second_stage_in_the_same_folder_is_refused(network, source, tmp_path, capsys):
@@ -220,10 +263,11 @@ def test_split_is_by_class_and_seeded(run, photos):
     split = rows(run[0] / "split.csv")
     counts = {
         (part, name): sum(r["part"] == part and r["class"] == name for r in split)
-        for part in ("train", "test")
+        for part in ("train", "aside", "test")
         for name in CLASSES
     }
     assert {counts["test", name] for name in CLASSES} == {EACH // 4}
+    assert {counts["aside", name] for name in CLASSES} == {2}
     assert sum(counts.values()) == len({r["file"] for r in split}) == 3 * EACH + 1
     expected = open_source(photos, holdout=0.25, seed=0).split()
     names = [name.decode() for batch in expected.batches(99) for name in batch[2].numpy()]
@@ -262,8 +306,12 @@ def test_files_are_calibrated_on_training_pictures_and_verified_on_others(run, c
     folder, command = run
     split = rows(folder / "split.csv")
     parts = {
-        part: {r["file"] for r in split if r["part"] == part and "99.jpg" not in r["file"]}
-        for part in ("train", "test")
+        is_test: {
+            r["file"]
+            for r in split
+            if (r["part"] == "test") == is_test and "99.jpg" not in r["file"]
+        }
+        for is_test in (False, True)
     }
     asked = {}
 
@@ -274,8 +322,8 @@ def test_files_are_calibrated_on_training_pictures_and_verified_on_others(run, c
     monkeypatch.setattr(deploy, "export_tflite", refuse, raising=False)
     assert main([*command, "--export", "int8-full"]) == 1
     assert "no such file can be" in capsys.readouterr().err
-    assert set(asked["calibration"]) == parts["train"]
-    assert set(asked["pictures"]) == parts["test"]
+    assert set(asked["calibration"]) == parts[False]
+    assert set(asked["pictures"]) == parts[True]
     assert (folder / "report.html").is_file()
 
 
@@ -301,6 +349,8 @@ def test_a_run_goes_on_and_records(run, capsys, tmp_path, monkeypatch):
     assert rows(folder / "predictions.csv") == before
     answer = json.loads(captured.out)
     assert [stage["stage"] for stage in answer["stages"]] == ["frozen features", "all layers"]
+    assert answer["kept"] == "all layers"
+    assert "no worse" in answer["held aside"]
     assert answer["skipped"][0]["image"].endswith("99.jpg")
     table = results.read("accuracy")
     assert [row["weights"] for row in table] == [
@@ -309,6 +359,41 @@ def test_a_run_goes_on_and_records(run, capsys, tmp_path, monkeypatch):
     ]
     assert {row["data"] for row in table} == {"photos, finetuned"}
     assert "2 epochs" in table[0]["note"]
+
+
+def test_a_second_stage_that_comes_out_worse_is_not_kept(run, tmp_path, capsys, monkeypatch):
+    """It is said where the accuracy stands, and the files are those of the first stage."""
+    real = unfrozen.unfreeze
+
+    def spoilt(model, *arguments):
+        outcome, layer = real(model, *arguments), model.get_layer("classifier")
+        layer.set_weights([-value for value in layer.get_weights()])
+        return outcome
+
+    monkeypatch.setattr(unfrozen, "unfreeze", spoilt)
+    command = [*run[1], "--frozen-only"]
+    command[command.index("-o") + 1] = str(tmp_path)
+    assert main(command) == 0
+    first = rows(tmp_path / "predictions.csv")
+    capsys.readouterr()
+    command = [part for part in command if part != "--frozen-only"]
+    assert main([*command, "--aside", "0.4"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["kept"] == "frozen features"
+    assert "came out worse" in answer["held aside"]
+    tops = {stage["stage"]: float(stage["top-1"]) for stage in answer["stages"]}
+    assert tops["all layers"] < tops["frozen features"]
+    page = (tmp_path / "report.html").read_text()
+    assert answer["held aside"].split(" (")[0] in page
+    assert f"<b>{tops['frozen features']:.2f} %</b>" in page
+    assert rows(tmp_path / "predictions.csv") == first
+    model = keras.models.load_model(tmp_path / f"{NETWORK}.keras", compile=False)
+    record, split = (
+        files.preprocess_beside(tmp_path / f"{NETWORK}.keras"),
+        open_source(run[1][run[1].index("--data") + 1], holdout=0.25).split(),
+    )
+    judged = quietly(frozen.outputs, model, split, record).result()
+    assert judged.accuracy() == pytest.approx(tops["frozen features"], abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -1,60 +1,12 @@
 """`newnet finetune`: a network learns classes of your own; report, model and phone files come out."""
 
 import dataclasses
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from newnet_tf import weights as checkpoints, zoo
-from newnet_tf.cards import Preprocess
-from newnet_tf.cli import finetune_files, models, pages, tables
+from newnet_tf.cli import finetune_files, finetune_stages, models, pages, tables
+from newnet_tf.cli.finetune_stages import ALL_LAYERS, FROZEN, Run
 from newnet_tf.deploy import recipes
-
-FROZEN, ALL_LAYERS = "frozen features", "all layers"
-
-
-@dataclass(kw_only=True)
-class Run:
-    """What a run works on and what it has found so far.
-
-    Args:
-        network: str. tag: str, where its weights came from. model: Keras model.
-        source: `Source`, its splits train and test. preprocess: `Preprocess`. folder: `Path`.
-        seed: int.
-        penalty: float, L2 of the classifier. highest: float, the rate that it bears.
-        frozen, final: `finetuning.frozen.Outputs` on the test part, probabilities, after the frozen
-            stage and at the end.
-        outcome: `training.Outcome` of the second stage, recipe: its `Recipe`, how: str, the rest of
-            its settings in words; None and "" without a second stage.
-        seconds: {stage: float}, how long each took.
-        bad: `BadImage`s. files: exported files as lines of a table.
-    """
-
-    network: str
-    tag: str
-    model: object
-    source: object
-    preprocess: Preprocess
-    folder: Path
-    train: object
-    test: object
-    seed: int
-    penalty: float = 0.0
-    highest: float = 0.0
-    frozen: object = None
-    final: object = None
-    outcome: object = None
-    recipe: object = None
-    how: str = ""
-    seconds: dict = field(default_factory=dict)
-    bad: tuple = ()
-    files: list = field(default_factory=list)
-
-    @property
-    def stages(self) -> dict:
-        """{stage: `evaluation.Result` on the test split}."""
-        found = {FROZEN: self.frozen.result()}
-        return found | ({ALL_LAYERS: self.final.result()} if self.outcome else {})
 
 
 def arguments_finetune(parser):
@@ -80,6 +32,9 @@ def arguments_finetune(parser):
                         help="pretrained layers' share of the rate; default: 0.25")  # fmt: skip
     parser.add_argument("--norms", choices=("frozen", "trained"), default="frozen",
                         help="batch norm; default: frozen, as in inference")  # fmt: skip
+    parser.add_argument("--aside", type=float, default=0.1, metavar="SHARE",
+                        help="training pictures that only say whether the second stage came out "
+                        "worse than the first, which is kept then; default: 0.1")  # fmt: skip
     parser.add_argument("--export", default="", metavar="fp32,int8-full",
                         help=f"TFLite files to end with: {', '.join(recipes.PRECISIONS)}")  # fmt: skip
     parser.add_argument(
@@ -88,8 +43,9 @@ def arguments_finetune(parser):
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.epilog = (
         "First a linear classifier of frozen features (computed once, kept in the run's folder), then\n"
-        "all layers, the pretrained ones at a lower rate. The test part chooses nothing: the last\n"
-        "epoch is what you get."
+        "all layers, the pretrained ones at a lower rate, none higher than the network bears. The\n"
+        "test part chooses nothing: the last epoch is what you get, or the first stage where that one\n"
+        "came out worse on training pictures held aside."
     )
 
 
@@ -101,12 +57,13 @@ def run_finetune(arguments):
     models.start_keras()
     with models.no_warnings():
         run = _open(arguments)
-        finetune_files.write_split(run)
-        _frozen_stage(run)
+        finetune_stages.frozen_stage(run)
         if not arguments.frozen_only:
             is_own = any("lr=" in text for text in arguments.set)
-            recipe = recipe if is_own else _bounded(recipe, run.highest)
-            _second_stage(run, recipe, arguments.backbone, arguments.norms)
+            finetune_stages.second_stage(
+                run, recipe, arguments.backbone, arguments.norms, arguments.aside, not is_own
+            )
+        finetune_files.write_split(run)
         finetune_files.write_results(run)
         report = _report(run)  # before the files: one that comes out wrong ends the command
         if precisions:
@@ -165,57 +122,6 @@ def _open(arguments) -> Run:
     )
 
 
-def _frozen_stage(run: Run) -> None:
-    import numpy as np
-
-    from newnet_tf.finetuning import frozen
-    from newnet_tf.probe import fit_linear
-
-    begin = time.monotonic()
-    embed = frozen.embedder(run.model)
-    found = {}
-    for part, split in (("train", run.train), ("test", run.test)):
-        file = run.folder / f"features.{part}.npz"
-        found[part], is_kept = frozen.cached(embed, split, run.preprocess, file)
-        if is_kept:
-            models.note(f"features of the {part} part: kept from {file}")
-    run.bad = found["train"].bad + found["test"].bad
-    linear = fit_linear(found["train"].values, found["train"].labels, seed=run.seed)
-    if linear.bias.size != run.source.classes:
-        raise ValueError(
-            "each class must have readable pictures in the training part. Received: none of "
-            f"{run.source.class_names[linear.bias.size :]}"
-        )
-    frozen.put_linear(run.model, linear)
-    scores = linear.scores(found["test"].values.astype(np.float64))
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    probabilities = powers / powers.sum(axis=1, keepdims=True)
-    run.frozen = run.final = dataclasses.replace(found["test"], values=probabilities)
-    run.penalty, run.highest = linear.penalty, frozen.highest_rate(found["train"].values)
-    run.seconds[FROZEN] = time.monotonic() - begin
-    models.note(f"{FROZEN}: {run.frozen.result()}, {run.seconds[FROZEN]:.0f} s")
-
-
-def _bounded(recipe, highest: float):
-    """Returns a recipe whose rate does not throw the fitted classifier off."""
-    if recipe.peak <= highest:
-        return recipe
-    models.note(f"rate {highest:.2g} instead of {recipe.peak:g}: these features bear no higher one")
-    return dataclasses.replace(recipe, lr=recipe.lr * highest / recipe.peak)
-
-
-def _second_stage(run: Run, recipe, backbone: float, norms: str) -> None:
-    from newnet_tf.finetuning import frozen, unfrozen
-
-    run.recipe = recipe
-    run.how = f"pretrained layers at {backbone:g} of the rate, batch norm {norms}"
-    run.outcome = unfrozen.unfreeze(
-        run.model, run.source, run.preprocess, recipe, run.folder / "training", backbone, norms
-    )
-    run.final = frozen.outputs(run.model, run.test, run.preprocess, title="Judging")
-    run.seconds[ALL_LAYERS] = sum(epoch["seconds"] for epoch in run.outcome.history)
-
-
 def _report(run: Run) -> Path:
     from newnet_tf.cli import finetune_page
 
@@ -235,8 +141,8 @@ def _record(run: Run) -> Path:
     }
     if run.outcome:
         notes[ALL_LAYERS] = (
-            f"{run.recipe.epochs} epochs of {run.train.size} pictures, batch {run.recipe.batch}, "
-            f"rate {run.recipe.lr:g}, {run.how}, seed {run.seed}"
+            f"{run.recipe.epochs} epochs of {run.learnt.size} pictures, batch {run.recipe.batch}, "
+            f"rate {run.recipe.peak:.3g}, {run.how}, seed {run.seed}{', not kept' * run.is_dropped}"
         )
     for stage, result in run.stages.items():
         path = evaluation.record(
@@ -261,10 +167,12 @@ def _print(run: Run, report: Path, as_json: bool) -> None:
         for stage, result in run.stages.items()
     ]
     model = run.folder / f"{run.network}.keras"
+    kept = FROZEN if run.final is run.frozen else ALL_LAYERS
     skipped = [{"image": b.path, "reason": b.reason} for b in run.bad]
     if as_json:
         found = {"network": run.network, "data": run.source.name, "classes": run.source.class_names}
-        found |= {"stages": rows, "model": model, "report": report, "files": run.files}
+        found |= {"stages": rows, "kept": kept, "held aside": run.verdict, "model": model}
+        found |= {"report": report, "files": run.files}
         print(tables.to_json(found | {"skipped": skipped}))
     else:
         print(f"{run.network} on {run.source.name}, {run.source.classes} classes\n")

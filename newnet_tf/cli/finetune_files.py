@@ -14,8 +14,10 @@ def write_split(run) -> None:
     """Says which picture of a `finetune.Run` is in which part."""
     from newnet_tf.data.host import pictures_of
 
+    names = run.source.class_names
+    aside = {picture.name for picture in pictures_of(run.aside)} if run.aside else set()
     rows = [
-        (part, run.source.class_names[picture.label], picture.name)
+        ("aside" if picture.name in aside else part, names[picture.label], picture.name)
         for part, split in (("train", run.train), ("test", run.test))
         for picture in pictures_of(split)
     ]

@@ -35,12 +35,13 @@ def sections(run) -> list[str]:
 
 def _head(run) -> str:
     name, data = html.escape(run.network), html.escape(run.source.name)
-    last = list(run.stages.values())[-1]
+    last = run.final.result()
     low, high = last.interval()
+    verdict = f"<p>{html.escape(run.verdict)}</p>" if run.verdict else ""
     return (
         f"<h1>{name} on {data}</h1><p class='lead'>{run.source.classes} classes, {run.train.size} "
         f"pictures to learn from, {last.n} to judge on. Top-1 <b>{last.accuracy():.2f} %</b> (95 %: "
-        f"{low:.2f} to {high:.2f}).</p>"
+        f"{low:.2f} to {high:.2f}).</p>{verdict}"
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 TRAIN, VALIDATION, TEST, ALL = "train", "validation", "test", "all"
 EVALUATION = (VALIDATION, TEST, ALL)
+GATHERED = 1024  # pictures listed at a time
 
 
 class SourceError(ValueError):
@@ -147,6 +148,36 @@ def memory_split(pictures: Sequence, labels: Sequence[int], names: Sequence[str]
 
     return listed_split(
         np.arange(len(pictures)), labels, names, load, lambda position: pictures[int(position)]
+    )
+
+
+def gathered(split: Split, count: int | None = None, seed: int | None = None):
+    """Lists what is needed to read a split's pictures: paths, positions, or encoded pictures.
+
+    Args:
+        split: `Split`. count: int, how many from the start; default: all.
+        seed: int, of their order; None for the given one.
+
+    Returns:
+        (handles, labels, names): arrays, an element for each picture.
+    """
+    count = split.size if count is None else count
+    batches = split.batches(min(count, GATHERED), seed=seed)
+    parts = [batch[:3] for batch in batches.take(-(-count // GATHERED)).as_numpy_iterator()]
+    return tuple(np.concatenate(column)[:count] for column in zip(*parts, strict=True))
+
+
+def held_split(split: Split, handles, labels, names) -> Split:
+    """Makes a split of some pictures of another, as `gathered` listed them."""
+    import tensorflow as tf
+
+    held = tf.constant(handles)
+    return listed_split(
+        np.arange(len(labels)),
+        labels,
+        names,
+        lambda position: split.load(tf.gather(held, position)),
+        lambda position: split.reread(handles[int(position)]),
     )
 
 

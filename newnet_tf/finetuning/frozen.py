@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,12 @@ class Outputs:
         """Returns the top-1 result, for values that are scores."""
         return Result(self.names, self.labels, self.values.argmax(axis=1)[:, None], (1,), self.bad)
 
+    def named(self, names: Sequence[str]) -> "Outputs":
+        """Returns those for some of the pictures, in that order."""
+        place = {name: number for number, name in enumerate(self.names)}
+        rows = [place[name] for name in names]
+        return Outputs(tuple(names), self.labels[rows], self.values[rows], self.bad)
+
 
 def embedder(model):
     """Returns the part of a network before its layer `classifier`, as features of shape (n, depth).
@@ -73,16 +80,6 @@ def put_linear(model, linear: Linear) -> None:
             f"`linear` must be of shape {kernel.shape}. Received: {linear.kernel.shape}"
         )
     layer.set_weights([linear.kernel.reshape(kernel.shape), linear.bias])
-
-
-def highest_rate(features: np.ndarray) -> float:
-    """Returns the learning rate above which steps throw off a classifier fitted to these features.
-
-    It is 1 over the largest eigenvalue of their second moments: the loss of a softmax curves at most
-    half as much as that, and momentum takes the other half. Networks differ by a factor of five.
-    """
-    moments = features.T.astype(np.float64) @ features / len(features)
-    return 1 / float(np.linalg.eigvalsh(moments)[-1])
 
 
 def outputs(

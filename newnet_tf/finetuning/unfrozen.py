@@ -1,7 +1,8 @@
 """The whole network, by `training.train`: a lower rate for what is pretrained, batch norm kept."""
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from newnet_tf.cards import Preprocess
 from newnet_tf.data.sources import Source
@@ -30,7 +31,8 @@ def unfreeze(
         model: Keras model with a layer `classifier`, ending in logits or softmax; it is changed, and
             has the last epoch's weights at the end.
         source: `Source` with a split `train`. preprocess: `Preprocess`.
-        recipe: `training.Recipe`; its rate is the classifier's.
+        recipe: `training.Recipe`; its rate is the classifier's. `curvature.bounded` makes one whose
+            rate the network bears.
         folder: where `training.train` keeps its files. A run that was ended there goes on if it is
             the same: recipe, data, network, its first weights, and the arguments below.
         backbone: float, the other layers' rate as a share of the recipe's.
@@ -44,33 +46,44 @@ def unfreeze(
         ValueError: for an argument outside of the above, or a folder that holds another run.
         TrainingStopped: as `training.train`.
     """
-    if norms not in NORMS or backbone < 0:
-        raise ValueError(
-            f"`norms` must be among {NORMS}, `backbone` not negative. Received: {norms=}, {backbone=}"
-        )
     logits = identity.logits_model(model)
-    begun = {
-        "backbone": backbone,
-        "norms": norms,
-        "first weights": identity.weights_digest(logits),
-    }
     head = model.get_layer(CLASSIFIER).trainable_variables
-    layers = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-    kept = [layer.trainable for layer in layers]
-    try:
-        for layer in layers:
-            layer.trainable = norms == "trained"
+    with thawed(model, backbone, norms):
         return train(
             logits,
-            _Begun(source, preprocess, recipe, begun),
+            _Begun(source, preprocess, recipe, begun(logits, backbone, norms)),
             recipe,
             folder,
             resume=True,
             make_step=lambda trained: slowed(trained, head, backbone),
         )
+
+
+@contextlib.contextmanager
+def thawed(model, backbone: float, norms: str) -> Iterator[None]:
+    """Sets for a while which layers are trained; checks `unfreeze`'s arguments of these names."""
+    if norms not in NORMS or backbone < 0:
+        raise ValueError(
+            f"`norms` must be among {NORMS}, `backbone` not negative. Received: {norms=}, {backbone=}"
+        )
+    layers = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    kept = [layer.trainable for layer in layers]
+    try:
+        for layer in layers:
+            layer.trainable = norms == "trained"
+        yield
     finally:
         for layer, trainable in zip(layers, kept, strict=True):
             layer.trainable = trainable
+
+
+def begun(logits, backbone: float, norms: str) -> dict[str, object]:
+    """Returns what tells a run from others, but for its recipe and data."""
+    return {
+        "backbone": backbone,
+        "norms": norms,
+        "first weights": identity.weights_digest(logits),
+    }
 
 
 def slowed(trained, head, share: float) -> Callable:

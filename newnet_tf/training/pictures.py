@@ -3,14 +3,10 @@
 import itertools
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
 from newnet_tf.cards import Preprocess
-from newnet_tf.data.sources import EVALUATION, TRAIN, Source, Split, listed_split
+from newnet_tf.data.sources import EVALUATION, TRAIN, Source, Split, gathered, held_split
 from newnet_tf.lazy import keras
 from newnet_tf.training.recipes import Recipe
-
-GATHERED = 1024
 
 
 class Pictures:
@@ -137,19 +133,7 @@ def limited(split: Split, count: int, seed: int) -> Split:
         raise ValueError(
             f"`limit` must lie in 1 to the number of pictures ({split.size}). Received: {count!r}"
         )
-    import tensorflow as tf
-
-    batches = split.batches(min(count, GATHERED), seed=seed)
-    parts = [batch[:3] for batch in batches.take(-(-count // GATHERED)).as_numpy_iterator()]
-    handles, labels, names = (np.concatenate(column)[:count] for column in zip(*parts, strict=True))
-    held = tf.constant(handles)
-    return listed_split(
-        np.arange(count),
-        labels,
-        names,
-        lambda position: split.load(tf.gather(held, position)),
-        lambda position: split.reread(handles[int(position)]),
-    )
+    return held_split(split, *gathered(split, count, seed))
 
 
 def in_number(batches: Iterable, count: int) -> Iterator:
