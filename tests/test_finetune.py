@@ -212,7 +212,8 @@ def test_pretrained_layers_move_at_a_share_of_the_rate():
 
     (body, head), (slow, same), (still, _) = moved(1.0), moved(0.1), moved(0.0)
     assert np.abs(body).min() > 0
-    np.testing.assert_allclose(slow, 0.1 * body, rtol=1e-4)
+    rounding = float(np.spacing(np.float32(1)))  # of weights, of which these are differences
+    np.testing.assert_allclose(slow, 0.1 * body, rtol=1e-4, atol=rounding)
     np.testing.assert_array_equal(same, head)
     np.testing.assert_array_equal(still, 0 * body)
 
@@ -254,7 +255,7 @@ def run(photos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "photos"
     command = ["finetune", "--model", NETWORK, "--data", str(photos), "-o", str(folder)]
     command += ["--size", str(SIDE), "--test-share", "0.25"]
-    command += ["--epochs", "2", "--set", "batch=8,warmup=0.5,lr=0.02", "--json"]
+    command += ["--epochs", "2", "--set", "batch=8,warmup=0.5,lr=0.005", "--json"]
     assert main([*command, "--export", "fp32"]) == 0
     return folder, command
 
