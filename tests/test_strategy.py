@@ -118,15 +118,9 @@ def resumed(start, killed):
 
 
 def arrays(path):
-    """Returns what a child left, but for the seeds of dropout, which devices have each their own.
-
-    Of a bias before a batch norm only its distance from the mean takes part in computing. Its
-    gradient is zero but for rounding, which AdamW divides by its own size, so that it wanders.
-    """
+    """Returns what a child left."""
     with np.load(path) as found:
-        found = {key: value for key, value in found.items() if "seed_generator" not in key}
-    found["depthwise_bn.moving_mean"] -= found.pop("depthwise.bias")
-    return found
+        return dict(found)
 
 
 def assert_close(found, expected, bound):
@@ -144,8 +138,9 @@ def test_two_devices_train_as_one_with_the_joint_batch(one_and_mirrored):
     assert_close(found, expected, BOUND)
     saved = [keras.models.load_model(path / "average" / "last.keras") for path in (mirrored, one)]
     kernels = [model.get_layer("classifier").kernel.numpy() for model in saved]
-    np.testing.assert_allclose(*kernels, rtol=0, atol=BOUND * np.abs(kernels[1]).max())
-    assert np.abs(kernels[0] - found["classifier.kernel"]).max() > 1e-4  # it is the average
+    most = BOUND * np.abs(kernels[1]).max()
+    np.testing.assert_allclose(*kernels, rtol=0, atol=most)
+    assert np.abs(kernels[0] - found["classifier.kernel"]).max() > 5 * most  # it is the average
     assert not saved[0].get_layer("stem_bn").synchronized
 
 
@@ -191,13 +186,12 @@ def test_killed_and_resumed_it_ends_as_if_never_killed(killed, resumed, output):
 def test_another_number_of_workers_may_go_on(resumed, folder, output):
     """Here one, with a run that two have done."""
     done, made = output / "worker0" / "whole", strategy_child.recipe("whole")
-    model = tiny_run.network(seed=9)
-    outcome = loop.train(model, tiny_run.pictures(folder, made), made, done, resume=True)
+    model, data = strategy_child.network("whole", seed=9), tiny_run.pictures(folder, made)
+    outcome = loop.train(model, data, made, done, resume=True)
     assert len(outcome.history) == made.epochs
-    expected = np.load(output / "worker0" / "whole.npz")
-    for variable in model.variables:
-        key = variable.path.replace("/", ".")
-        np.testing.assert_array_equal(variable.numpy(), expected[key], err_msg=key)
+    expected = arrays(output / "worker0" / "whole.npz")
+    found = strategy_child.weights(model)
+    assert_close(found, {name: expected[name] for name in expected.keys() & found.keys()}, 0)
 
 
 def test_two_workers_train_in_half_precision(one_and_mirrored, resumed, output):

@@ -86,8 +86,12 @@ def run_train(arguments):
 
     source = open_source(arguments.data, data_dir=arguments.data_dir)
     record = preprocessing(arguments)
-    with (strategy or Alone()).scope():
-        model = built(lambda _: network(arguments, record, source.classes), recipe)
+
+    def build(_):
+        with (strategy or Alone()).scope():
+            return network(arguments, record, source.classes)
+
+    model = built(build, recipe)
     folder = arguments.output or Path("runs") / f"{model.name}.{arguments.recipe}"
     told, share = said(arguments), {}
     if strategy:

@@ -20,11 +20,12 @@ from newnet_tf.lazy import LazyModule, keras
 from newnet_tf.training import checkpoints, cluster
 from newnet_tf.training.alone import Alone
 from newnet_tf.training.exchange import Exchange
-from newnet_tf.training.files import TrainingStopped
+from newnet_tf.training.files import Diverged, TrainingStopped
 from newnet_tf.training.judging import Judged, Tally, tally
 
 tf = LazyModule("tensorflow")
 MIRRORED, MULTIWORKER = STRATEGIES = ("mirrored", "multiworker")
+TOLD = (Diverged, TrainingStopped, ValueError)  # kinds of error that keep theirs on the way
 SEED, STRIDE = "seed_generator_state", 1_000_003  # between the seeds of two devices
 
 
@@ -147,13 +148,14 @@ class Strategy(Alone):
                 said = {"value": function()}
             except Exception as error:
                 failure = error
-                said = {"error": str(error), "is_input": isinstance(error, ValueError)}
+                kind = next((k for k in TOLD if isinstance(error, k)), TrainingStopped)
+                said = {"error": str(error), "kind": kind.__name__}
         told = self.exchange.texts(json.dumps(said) if self.is_chief else "")[0]
         if failure is not None:
             raise failure
         told = json.loads(told)
         if "error" in told:
-            raise (ValueError if told["is_input"] else TrainingStopped)(told["error"])
+            raise {k.__name__: k for k in TOLD}[told["kind"]](told["error"])
         return told["value"]
 
     def spread(self, trained, facts: Mapping[str, object]) -> None:
