@@ -81,10 +81,11 @@ def draw(history: Sequence[Mapping[str, float]], title: str):
         plain(axes)
     axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
     axes.scatter(best["epoch"], best["test_error"], s=60, fc="none", ec=INK, zorder=5)
+    has_room = best["test_error"] > 0.1 * axes.get_ylim()[1]
     axes.annotate(
         f"best: {best['test_error']:.2f} % at epoch {best['epoch']}",
         (best["epoch"], best["test_error"]),
-        xytext=(0, -16),
+        xytext=(0, -16 if has_room else 8),
         textcoords="offset points",
         ha="right" if best["epoch"] > (epochs[0] + epochs[-1]) / 2 else "left",
         color=INK,
