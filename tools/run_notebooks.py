@@ -38,7 +38,7 @@ KEPT = ("accelerator",)  # which machine Colab gives
 LINK = re.compile(r"(github(?:\.com)?/)[\w-]+/[\w-]+")
 TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 TENSORFLOW = re.compile(
-    r"^(?:WARNING: All log messages|[IWE]\d{4} [\d:.]+ |INFO:tensorflow:).*\n", re.MULTILINE
+    r"^(?:WARNING: All log messages|[IWE]\d{4} [\d:.]+ |[A-Z]+:tensorflow:).*\n", re.MULTILINE
 )
 ABSOLUTE = re.compile(r"(?<![\w.:/<*~})-])(?:/[\w.-]+){2,}|\b[A-Z]:\\\w+")
 
