@@ -8,6 +8,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from tools import run_notebooks
 
 NAMES = ("finetune_flowers", "quantise_and_deploy", "quickstart", "training_settings")
+QUICK = ("quickstart",)  # the others run in `make test-all`
 MOST = 300_000  # bytes of a notebook
 every = pytest.mark.parametrize("name", NAMES)
 
@@ -72,8 +73,9 @@ def test_it_defines_nothing(name):
         assert not [node.name for node in ast.walk(tree) if isinstance(node, kinds)]
 
 
-@pytest.mark.slow
-@every
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow, id=n) for n in NAMES]
+)
 def test_it_runs(name, tmp_path):
     notebook, committed = run_notebooks.read(name), run_notebooks.read(name)
     for cell in code_cells(notebook):

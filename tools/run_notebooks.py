@@ -19,7 +19,6 @@ from pathlib import Path
 
 import nbformat
 from ipykernel.kernelspec import make_ipkernel_cmd
-from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from PIL import Image
 
@@ -81,15 +80,15 @@ def execute(notebook, folder: Path) -> None:
         "PYTHONWARNINGS": "ignore:IProgress not found",  # tqdm would rather have ipywidgets
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-    manager = AsyncKernelManager(kernel_name="python3")
-    manager.kernel_spec.argv = make_ipkernel_cmd(extra_arguments=["--log-level=ERROR"])
     client = NotebookClient(
         notebook,
-        km=manager,
+        kernel_name="python3",
         timeout=SECONDS,
         record_timing=False,
         resources={"metadata": {"path": str(folder)}},
     )
+    command = make_ipkernel_cmd(extra_arguments=["--log-level=ERROR"])
+    client.create_kernel_manager().kernel_spec.argv = command  # this Python, whatever is installed
     client.execute(env=environment)
 
 
