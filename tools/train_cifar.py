@@ -1,17 +1,21 @@
 """The talk's process on small data: networks trained on CIFAR-10 under the same settings.
 
-    python tools/train_cifar.py --data cifar10.tar.gz -o runs/cifar              # what is left to do
-    python tools/train_cifar.py --data cifar10.tar.gz -o runs/cifar --only long  # one of the runs
-    python tools/train_cifar.py -o runs/cifar --ship                             # weights of `long`
+    python tools/train_cifar.py --data cifar-10-binary.tar.gz -o runs/cifar              # what is left
+    python tools/train_cifar.py --data cifar-10-binary.tar.gz -o runs/cifar --only long  # one run
+    python tools/train_cifar.py -o runs/cifar --record                                   # the figures
+    python tools/train_cifar.py -o runs/cifar --ship                                     # the weights
 
-Every run is one of `newnet train`: its curves are kept, and an ended one goes on where it was. A run
-that is complete is a row of `newnet_tf/results/cifar.csv`, its epochs are rows of `cifar_curves.csv`.
-`--set lr=...,weight_decay=...` is for all of them, from a study before.
+Every run is one of `newnet train`'s: its curves are kept, and an ended one goes on where it was. With
+Keras on JAX or PyTorch it needs no TensorFlow, and several runs may share a GPU. `--record` makes
+rows of `newnet_tf/results/cifar.csv` and `cifar_curves.csv` of the runs that are complete. `--set
+lr=...,weight_decay=...` is for all of them, from a study before; `--study` does that study.
 """
 
 import argparse
 import hashlib
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,36 +24,39 @@ import numpy as np
 
 import newnet_tf
 from newnet_tf import results
-from newnet_tf.data.opened import open_source
+from newnet_tf.data.archives import archive_arrays
 from newnet_tf.intervals import wilson
 from newnet_tf.profiling.cost import cost
 from newnet_tf.training import (
-    Pictures,
+    Arrays,
     for_small_pictures,
     named_recipe,
     overridden,
     train,
 )
+from newnet_tf.training.curves import read_history
 from newnet_tf.training.loop import LAST, SUMMARY
+from newnet_tf.training.native import native_step
+from newnet_tf.training.network import built
 from newnet_tf.training.overrides import parsed
 from newnet_tf.training.small import small_preprocess
 from newnet_tf.weights import checkpoint
 
 OWN = "newnet_small_cifar"
 SHIPPED = f"shipped/{OWN}.cifar10.safetensors"
+HALVED = "halved.safetensors"
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One run: its name, network, length, and what it changes of the settings shared by all."""
+    """One run: its name, network, whether it is long, and what it changes of the shared settings."""
 
     name: str
     model: str
-    epochs: int
+    is_long: bool = False
     changes: tuple[tuple[str, object], ...] = ()
 
 
-SHORT = 3
 COMPARED = (
     "mobilenet_v2_100",
     "mnasnet_a1",
@@ -58,11 +65,16 @@ COMPARED = (
     "efficientnet_b0",
 )
 PLAN = (
-    Planned("long", OWN, 10),
-    Planned("newnet_small", OWN, SHORT),
-    Planned("newnet_small.cutmix", OWN, SHORT, (("augmentation.cutmix", 1.0),)),
-    *(Planned(name, name, SHORT) for name in COMPARED),
-    Planned("mobilenet_v2_100.again", "mobilenet_v2_100", SHORT, (("seed", 1),)),
+    Planned("long", OWN, True),
+    Planned("newnet_small", OWN),
+    Planned("newnet_small.cutmix", OWN, False, (("augmentation.cutmix", 1.0),)),
+    *(Planned(name, name) for name in COMPARED),
+    Planned("mobilenet_v2_100.again", "mobilenet_v2_100", False, (("seed", 1),)),
+)
+STUDIED = tuple(
+    Planned(f"study.lr{lr}.wd{decay}", OWN, False, (("lr", lr), ("weight_decay", decay)))
+    for lr in (0.05, 0.1, 0.2)
+    for decay in (1e-4, 5e-4)
 )
 
 
@@ -76,18 +88,80 @@ def network(name: str, classes: int):
     return for_small_pictures(large), small_preprocess(newnet_tf.card(name).preprocess, own.size)
 
 
-def run(planned: Planned, source, folder: Path, changes) -> None:
-    """Does one run, or what is left of it, and records it."""
-    settings = changes | {"epochs": planned.epochs} | dict(planned.changes)
-    recipe = overridden(named_recipe("cifar"), settings)
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(recipe.seed)
-    model, record = network(planned.model, source.classes)
-    data = Pictures(source, record, recipe)
+def run(planned: Planned, data, folder: Path, settings, limit: int | None, threads: int) -> None:
+    """Does one run, or what is left of it."""
+    names, splits = data
+    recipe = overridden(named_recipe("cifar"), settings | dict(planned.changes))
+    preprocess = []
+
+    def build(_):
+        model, record = network(planned.model, len(names))
+        preprocess.append(record)
+        return model
+
+    model = built(build, recipe)
+    arrays = Arrays(
+        "cifar10",
+        len(names),
+        splits["train"],
+        splits["test"],
+        preprocess[0],
+        recipe,
+        limit=limit,
+        test_batch=1000,
+        threads=threads,
+    )
+    said = {"plan": planned.name, "device": device(), "backend": keras.backend.backend()}
+    make_step = native_step if keras.backend.backend() == "torch" else None
     where = folder / planned.name
-    found = train(model, data, recipe, where, resume=True, said={"plan": planned.name})
-    counted, last = cost(model), found.history[-1]
-    low, high = wilson(round(found.tests * (1 - last["test_error"] / 100)), found.tests)
+    train(model, arrays, recipe, where, resume=True, said=said, every=10**6, make_step=make_step)
+    halve(folder / planned.name)
+
+
+def device() -> str:
+    """Returns the name of the accelerator that Keras computes on, or "cpu"."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.devices()[0].device_kind
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return "gpu" if keras.distribution.list_devices("gpu") else "cpu"
+
+
+def halve(folder: Path) -> None:
+    """Writes the weights of a complete run with kernels in half precision.
+
+    Batch norm's numbers stay as they are, for variances may be too small.
+    """
+    model = keras.models.load_model(folder / LAST, compile=False)
+    halved = {
+        name: value.astype(np.float16) if name.endswith("/kernel") else value
+        for name, value in checkpoint.tensors_of(model).items()
+    }
+    said = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    about = {
+        "model": model.name,
+        "recipe": json.dumps(said["recipe"]),
+        "result": json.dumps(said["last"]),
+        "versions": said["versions"],
+        "device": said["device"],
+        "licence": "Apache-2.0",
+    }
+    checkpoint.write(folder / HALVED, halved, about)
+
+
+def record(folder: Path, planned: Planned) -> None:
+    """Writes the row and the curve of a complete run."""
+    said = json.loads((folder / planned.name / SUMMARY).read_text(encoding="utf-8"))
+    if not said["complete"]:
+        raise ValueError(f"a run must be complete. Received: {folder / planned.name}")
+    model, _ = network(planned.model, said["data"]["classes"])
+    counted, last, tests = cost(model), said["last"], said["data"]["test"]
+    low, high = wilson(round(tests * (1 - last["test_error"] / 100)), tests)
+    recipe = said["recipe"]
     row = {
         "run": planned.name,
         "model": planned.model,
@@ -96,66 +170,95 @@ def run(planned: Planned, source, folder: Path, changes) -> None:
         "high": f"{100 * high:.2f}",
         "test_loss": last["test_loss"],
         "train_error": f"{last['train_error']:.2f}",
-        "epochs": recipe.epochs,
+        "epochs": recipe["epochs"],
+        "pictures": said["data"]["train"],
         "params": counted.params,
         "macs": counted.macs,
-        "lr": recipe.lr,
-        "weight_decay": recipe.weight_decay,
-        "batch": recipe.batch,
-        "cutmix": recipe.augmentation.cutmix,
-        "seed": recipe.seed,
-        "seconds": f"{sum(line['seconds'] for line in found.history):.0f}",
-        "reading": found.reading.kind,
+        "lr": recipe["lr"],
+        "weight_decay": recipe["weight_decay"],
+        "batch": recipe["batch"],
+        "dtype": recipe["dtype"],
+        "cutmix": recipe["augmentation.cutmix"],
+        "seed": recipe["seed"],
+        "seconds": f"{said['seconds']:.0f}",
+        "reading": said["reading"],
+        "backend": said["backend"],
+        "device": said["device"],
     }
     print(row, flush=True)
-    results.record("cifar", [row], ("run",))
-    curve = [{"run": planned.name, **line} for line in found.history]
-    results.record("cifar_curves", curve, ("run", "epoch"))
+    stamp = {"machine": said["machine"], "versions": said["versions"]}
+    is_study = planned in STUDIED
+    results.record("cifar_study" if is_study else "cifar", [row], ("run",), stamp=stamp)
+    if not is_study:
+        history = read_history(folder / planned.name)
+        curve = [{"run": planned.name, **line} for line in history]
+        results.record("cifar_curves", curve, ("run", "epoch"), stamp=stamp)
 
 
 def ship(folder: Path) -> None:
-    """Writes the weights of the long run into the package, and tells the digest that its card needs.
-
-    Kernels are in half precision; batch norm's numbers are not, for variances may be too small.
-    """
-    model = keras.models.load_model(folder / "long" / LAST, compile=False)
-    halved = {
-        name: value.astype(np.float16) if name.endswith("/kernel") else value
-        for name, value in checkpoint.tensors_of(model).items()
-    }
-    said = json.loads((folder / "long" / SUMMARY).read_text(encoding="utf-8"))
-    about = {
-        "model": OWN,
-        "recipe": json.dumps(said["recipe"]),
-        "result": json.dumps(said["last"]),
-        "versions": said["versions"],
-        "licence": "Apache-2.0",
-    }
+    """Puts the weights of the long run into the package, and tells the digest that its card needs."""
+    data = (folder / "long" / HALVED).read_bytes()
     path = Path(newnet_tf.__file__).parent / "weights" / SHIPPED
     path.parent.mkdir(exist_ok=True)
-    checkpoint.write(path, halved, about)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    print(f"wrote {path}, {path.stat().st_size / 1e6:.2f} MB; for its card: {sha256=}", flush=True)
+    path.write_bytes(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    print(f"wrote {path}, {len(data) / 1e6:.2f} MB; for its card: {sha256=}", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", default="cifar10", help="CIFAR-10: a tarball, or its TFDS name")
-    parser.add_argument("--data-dir", help="where tensorflow-datasets' sets lie")
+    plans = {planned.name: planned for planned in PLAN + STUDIED}
+    parser.add_argument(
+        "--data", type=Path, help="CIFAR-10 as a tarball: its binary version, or pictures"
+    )
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/cifar"))
-    parser.add_argument("--only", choices=[planned.name for planned in PLAN], action="append")
+    parser.add_argument("--only", choices=list(plans), action="append", metavar="RUN")
+    parser.add_argument("--study", action="store_true", help="the runs of the study before")
     parser.add_argument("--set", action="append", default=[], help="as in `newnet train`")
+    parser.add_argument("--long", type=int, default=10, help="epochs of the long run; default: 10")
+    parser.add_argument("--short", type=int, default=3, help="epochs of all others; default: 3")
+    parser.add_argument("--limit", type=int, help="train on so many pictures; default: all")
+    parser.add_argument("--threads", type=int, default=2, help="that make batches; default: 2")
+    parser.add_argument(
+        "--together", action="store_true", help="all runs at once, a process each (not with --only)"
+    )
+    parser.add_argument("--record", action="store_true", help="write figures of complete runs")
     parser.add_argument("--ship", action="store_true", help="write the package's weights file")
     arguments = parser.parse_args()
+    chosen = [plans[name] for name in arguments.only or ()] or (
+        STUDIED if arguments.study else PLAN
+    )
     if arguments.ship:
         ship(arguments.output)
-        return
-    source = open_source(arguments.data, data_dir=arguments.data_dir)
-    for planned in PLAN:
-        if not arguments.only or planned.name in arguments.only:
-            run(planned, source, arguments.output, parsed(arguments.set))
+    elif arguments.record:
+        for planned in chosen:
+            record(arguments.output, planned)
+    elif arguments.together:
+        run_together([planned.name for planned in chosen])
+    else:
+        data = archive_arrays(arguments.data)
+        for planned in chosen:
+            epochs = arguments.long if planned.is_long else arguments.short
+            settings = parsed(arguments.set) | {"epochs": epochs}
+            run(planned, data, arguments.output, settings, arguments.limit, arguments.threads)
+
+
+def run_together(names: list[str]) -> None:
+    """Does runs at once, each by this very command in a process of its own.
+
+    Raises:
+        SystemExit: where one failed, after all have ended.
+    """
+    command = [
+        sys.executable,
+        *(word for word in sys.argv if word not in ("--together", "--study")),
+    ]
+    processes = {name: subprocess.Popen([*command, "--only", name]) for name in names}
+    failed = [name for name, process in processes.items() if process.wait()]
+    if failed:
+        raise SystemExit(f"runs must end well. Received: failures of {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from newnet_tf.data.images import SUFFIXES
+from newnet_tf.data.images import SUFFIXES, read_image
 from newnet_tf.data.sources import TEST, TRAIN, VALIDATION, Source, SourceError, memory_split
 
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
@@ -42,6 +42,70 @@ def archive_source(path: str | os.PathLike) -> Source:
     Raises:
         SourceError: for another shape, a damaged file, or more than 8 GiB inside.
     """
+    name, classes, splits = _read(path)
+    made = {split: memory_split(*columns) for split, columns in splits.items()}
+    return Source(name, classes, made)
+
+
+def archive_arrays(
+    path: str | os.PathLike,
+) -> tuple[tuple[str, ...], dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Reads a tarball of pictures of one size as NumPy arrays, without TensorFlow.
+
+    Args:
+        path: file, as for `archive_source`.
+
+    Returns:
+        (class_names, splits): a split is pictures, uint8 (n, height, width, 3), and labels, int32
+        (n,).
+
+    Raises:
+        SourceError: as `archive_source`, and for a picture that cannot be read or has another size
+            than the first.
+    """
+    _, classes, splits = _read(path)
+    return classes, {
+        split: (_pixels(*columns[::2]), np.asarray(columns[1], np.int32))
+        for split, columns in splits.items()
+    }
+
+
+def _pixels(pictures, names: list[str]) -> np.ndarray:
+    """Returns pictures, pixels or encoded, as one array."""
+    if isinstance(pictures, np.ndarray):
+        return pictures
+    made, shown = None, time.monotonic()
+    for i, (data, name) in enumerate(zip(pictures, names, strict=True)):
+        try:
+            image = np.asarray(read_image(data))
+        except ValueError as error:
+            raise SourceError(f"{name}: a picture must be readable. Received: {error}") from error
+        if made is None:
+            made = np.empty((len(pictures), *image.shape), np.uint8)
+        if image.shape != made.shape[1:]:
+            raise SourceError(
+                f"{name}: pictures must all be of one size ({made.shape[1:]}) to lie in an array. "
+                f"Received: {image.shape}"
+            )
+        made[i] = image
+        if time.monotonic() - shown > PROGRESS_SECONDS:
+            shown = time.monotonic()
+            print(f"decoding: {i + 1} of {len(pictures)} pictures", file=sys.stderr, flush=True)
+    return made
+
+
+def _read(path: str | os.PathLike):
+    """Returns (name, class names, {split: (pictures, labels, names)})."""
+    path, name, members = _opened(path)
+    if any(member.endswith(".bin") for member in members):
+        classes, splits = _binary(path, members)
+    else:
+        classes, splits = _class_folders(path, members)
+    return name, classes, splits
+
+
+def _opened(path: str | os.PathLike) -> tuple[Path, str, dict[str, bytes]]:
+    """Returns an archive's path, its name without suffix, and its members."""
     path = Path(path)
     if not path.is_file():
         raise SourceError(f"`data` must be an existing archive. Received: {str(path)!r}")
@@ -54,10 +118,7 @@ def archive_source(path: str | os.PathLike) -> Source:
     name = path.name.lower()
     for suffix in sorted(TAR, key=len, reverse=True):
         name = name.removesuffix(suffix)
-    binary = {PurePosixPath(m).name: data for m, data in members.items() if m.endswith(".bin")}
-    if binary:
-        return _binary(path, name, members, binary)
-    return _class_folders(path, name, members)
+    return path, name, members
 
 
 def _members(path: Path) -> dict[str, bytes]:
@@ -95,7 +156,8 @@ def _pickled(path: Path) -> SourceError:
     )
 
 
-def _class_folders(path: Path, name: str, members: dict[str, bytes]) -> Source:
+def _class_folders(path: Path, members: dict[str, bytes]):
+    """Returns (class names, splits) of class folders."""
     parts: dict[str, list[tuple[str, str]]] = {}
     for member in members:
         folders = PurePosixPath(member).parts
@@ -108,17 +170,19 @@ def _class_folders(path: Path, name: str, members: dict[str, bytes]) -> Source:
         raise SourceError(f"{path}: {SHAPES}. Received: {_some(members)}")
     rank = {label: i for i, label in enumerate(classes)}
     splits = {
-        split: memory_split(
+        split: (
             [members[m] for _, m in found],
             [rank[label] for label, _ in found],
             [f"{path.name}:{m}" for _, m in found],
         )
         for split, found in parts.items()
     }
-    return Source(name, tuple(classes), splits)
+    return tuple(classes), splits
 
 
-def _binary(path: Path, name: str, members: dict[str, bytes], binary: dict[str, bytes]) -> Source:
+def _binary(path: Path, members: dict[str, bytes]):
+    """Returns (class names, splits) of CIFAR's binary version."""
+    binary = {PurePosixPath(m).name: data for m, data in members.items() if m.endswith(".bin")}
     texts = {PurePosixPath(m).name: d for m, d in members.items() if m.endswith(".txt")}
     is_hundred = "fine_label_names.txt" in texts
     names = texts.get("fine_label_names.txt" if is_hundred else "batches.meta.txt")
@@ -135,8 +199,8 @@ def _binary(path: Path, name: str, members: dict[str, bytes], binary: dict[str, 
                     f"{path}: labels must lie below {len(classes)}. Received: {labels.max()}"
                 )
             called = [f"{path.name}:{split} {i}" for i in range(len(labels))]
-            splits[split] = memory_split(pictures, labels, called)
-    return Source(name, classes, splits)
+            splits[split] = pictures, labels, called
+    return classes, splits
 
 
 def _records(path, files, binary, head):

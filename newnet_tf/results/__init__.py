@@ -39,6 +39,7 @@ def record(
     rows: Iterable[Mapping[str, object]],
     keys: Sequence[str] = ("model",),
     folder: str | os.PathLike | None = None,
+    stamp: Mapping[str, str] | None = None,
 ) -> Path:
     """Merges `rows` into a table and stamps them with machine, versions and date.
 
@@ -47,12 +48,14 @@ def record(
         rows: mappings; a column that one lacks is left empty there.
         keys: columns that identify a row: an old row with equal keys is replaced.
         folder: where the table lives; default: the package's own results.
+        stamp: machine and versions where the figures were measured, if not here and now.
 
     Returns:
         Path of the file, written beside and renamed, so that it is never half there.
     """
-    stamp = {"machine": machine(), "versions": versions(), "date": f"{datetime.date.today()}"}
-    fresh = [{k: _text(v) for k, v in row.items()} | stamp for row in rows]
+    stamped = {"machine": machine(), "versions": versions(), "date": f"{datetime.date.today()}"}
+    stamped |= stamp or {}
+    fresh = [{k: _text(v) for k, v in row.items()} | stamped for row in rows]
     if not fresh:
         raise ValueError(f"`rows` must hold at least one row for table {table!r}. Received: none")
     replaced = {tuple(row[k] for k in keys) for row in fresh}

@@ -6,6 +6,7 @@ Importing this package loads nothing.
 from newnet_tf.lazy import exports
 
 PUBLIC = {
+    "Arrays": "newnet_tf.training.arrays",
     "Outcome": "newnet_tf.training.loop",
     "Pictures": "newnet_tf.training.pictures",
     "RECIPES": "newnet_tf.training.named",

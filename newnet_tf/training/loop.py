@@ -27,6 +27,7 @@ from newnet_tf.training.reading import Reading, best_epoch, read_curves
 from newnet_tf.training.recipes import Recipe
 
 EVERY = 500
+DRAWN = 10.0  # seconds between drawings of the curves
 BEST, LAST, SUMMARY = "best.keras", "last.keras", "run.json"
 
 
@@ -150,7 +151,7 @@ class Run:
         self.model, self.data, self.recipe, self.folder = model, data, recipe, folder
         self.every, self.said, self.position = every, said, Position()
         self.strategy = strategy or Alone()
-        self.checkpoint = folder / checkpoints.NAME
+        self.checkpoint, self.drawn = folder / checkpoints.NAME, -math.inf
         with self.strategy.scope():
             self.trained = compiled(model, recipe, data.steps)
         self.judge = self.strategy.make_judge(self.trained)
@@ -280,7 +281,9 @@ class Run:
             files.write(self.folder / SUMMARY, text.encode())
             if history:
                 curves.write_history(history, self.folder)
-                curves.write_drawing(history, self.folder, self.model.name)
+                if summary["complete"] or time.monotonic() - self.drawn > DRAWN:
+                    curves.write_drawing(history, self.folder, self.model.name)
+                    self.drawn = time.monotonic()
                 events.write(history)
 
     def _stop(self, what: str, value: float):

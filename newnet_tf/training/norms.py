@@ -1,15 +1,15 @@
-"""Batch norm for training in one operation of TensorFlow's.
+"""Batch norm for training in one operation of TensorFlow's or PyTorch's.
 
 Keras takes the mean, the variance and the normalisation one after the other, and so does its gradient:
-several passes over maps too large for the cache. TensorFlow has one kernel for all of it and one for
-its gradient.
+several passes over maps too large for the cache. Both have one kernel for all of it and one for its
+gradient; JAX compiles a whole step and needs none.
 """
 
 import functools
 
 from newnet_tf.lazy import LazyModule, keras
 
-tf = LazyModule("tensorflow")
+tf, torch = LazyModule("tensorflow"), LazyModule("torch")
 
 
 def with_fused_norms(model):
@@ -17,13 +17,12 @@ def with_fused_norms(model):
 
     In inference the layers themselves are called; numbers of training differ from theirs by
     rounding. Layers that the kernel has no form of (another axis than the last, no scale or offset,
-    statistics across replicas, float64) stay as they are, and so does all on other backends than
-    TensorFlow.
+    statistics across replicas, float64) stay as they are, and so does all under JAX.
 
     Args:
         model: Keras functional model.
     """
-    if keras.backend.backend() != "tensorflow":
+    if keras.backend.backend() == "jax":
         return keras.Model(model.input, model.output, name=model.name)
 
     def called(layer, *arguments, **options):
@@ -37,7 +36,7 @@ def with_fused_norms(model):
 
 
 def is_fusable(layer) -> bool:
-    """Whether TensorFlow has a kernel that does in training what `layer` does."""
+    """Whether there is a kernel that does in training what `layer` does."""
     if type(layer) is not keras.layers.BatchNormalization:
         return False
     is_last = layer.axis in (-1, 3) and layer.input_spec.ndim == 4
@@ -66,22 +65,48 @@ def fused_norm() -> type:
             norm = self.norm
             if not training or not norm.trainable:
                 return norm(x, training=False)
-            y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-                x=x,
-                scale=norm.gamma,
-                offset=norm.beta,
-                mean=tf.zeros(0),
-                variance=tf.zeros(0),
-                epsilon=norm.epsilon,
-                is_training=True,
-            )
-            count = tf.cast(tf.size(x) // x.shape[-1], "float32")
-            biased = variance * (count - 1) / count  # the kernel's is unbiased, Keras' is not
-            for moving, found in ((norm.moving_mean, mean), (norm.moving_variance, biased)):
-                moving.assign(moving * norm.momentum + found * (1 - norm.momentum))
-            return y
+            if keras.backend.backend() == "torch":
+                return normalised_by_torch(x, norm)
+            return _normalised_by_tensorflow(x, norm)
 
         def compute_output_shape(self, input_shape):
             return input_shape
 
     return FusedNorm
+
+
+def _normalised_by_tensorflow(x, norm):
+    """Normalises a batch by its own statistics, and moves the layer's towards them."""
+    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x,
+        scale=norm.gamma,
+        offset=norm.beta,
+        mean=tf.zeros(0),
+        variance=tf.zeros(0),
+        epsilon=norm.epsilon,
+        is_training=True,
+    )
+    count = tf.cast(tf.size(x) // x.shape[-1], "float32")
+    biased = variance * (count - 1) / count  # the kernel's is unbiased, Keras' is not
+    for moving, found in ((norm.moving_mean, mean), (norm.moving_variance, biased)):
+        moving.assign(moving * norm.momentum + found * (1 - norm.momentum))
+    return y
+
+
+def normalised_by_torch(x, norm):
+    """As `_normalised_by_tensorflow`, in PyTorch."""
+    y, mean, inverse = torch.native_batch_norm(
+        x.permute(0, 3, 1, 2),
+        norm.gamma.value,
+        norm.beta.value,
+        None,
+        None,
+        True,
+        0.0,
+        norm.epsilon,
+    )
+    with torch.no_grad():
+        variance = inverse**-2 - norm.epsilon
+        norm.moving_mean.value.lerp_(mean.float(), 1 - norm.momentum)
+        norm.moving_variance.value.lerp_(variance.float(), 1 - norm.momentum)
+    return y.permute(0, 2, 3, 1)

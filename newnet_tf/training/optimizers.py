@@ -66,7 +66,7 @@ def is_decayed(variable) -> bool:
 def coupled_sgd() -> type:
     """Returns the class `CoupledSGD`; Keras is imported only now."""
 
-    class CoupledSGD(keras.optimizers.SGD):
+    class CoupledSGD(type(keras.optimizers.SGD())):  # the backend's own
         """SGD whose weight decay is L2: added to the gradient, before the momentum.
 
         Args:
@@ -82,6 +82,17 @@ def coupled_sgd() -> type:
             if self.l2 and self._use_weight_decay(variable):
                 gradient = keras.ops.add(gradient, keras.ops.multiply(variable, self.l2))
             super().update_step(gradient, variable, learning_rate)
+
+        def _parallel_update_step(self, grads, variables, learning_rate):
+            """As `update_step`, for all variables at once: Keras asks for this under PyTorch."""
+            if self.l2:
+                grads = [
+                    grad.add(variable.value, alpha=self.l2)
+                    if self._use_weight_decay(variable)
+                    else grad
+                    for grad, variable in zip(grads, variables, strict=True)
+                ]
+            super()._parallel_update_step(grads, variables, learning_rate)
 
         def get_config(self):
             return super().get_config() | {"l2": self.l2}
