@@ -18,7 +18,8 @@ import keras, numpy as np
 import newnet_tf
 from newnet_tf.training import for_small_pictures, named_recipe, overridden
 from newnet_tf.training.loop import single_step
-from newnet_tf.training.native import native_step
+from newnet_tf.training.judging import judge
+from newnet_tf.training.native import native_judge, native_step
 from newnet_tf.training.network import built, compiled
 
 def build(recipe):
@@ -34,6 +35,8 @@ for make_step in (single_step, native_step):
     trained = compiled(built(build, recipe), recipe, 10)
     step = make_step(trained)
     losses = [float(step(*batch)["loss"]) for batch in batches]
+    tested = [(images, targets.argmax(1)) for images, targets in batches]
+    losses += [judge(trained, tested).loss, native_judge(trained)(tested).loss]
     found.append((losses, [np.abs(w).sum().item() for w in trained.get_weights()]))
 print(json.dumps(found))
 """
@@ -52,7 +55,8 @@ def test_trains_as_keras_does(name):
         check=True,
     )
     (losses, weights), (native_losses, native_weights) = json.loads(answer.stdout)
-    assert losses[0] != losses[-1]
+    assert losses[0] != losses[2]
+    assert losses[-1] == pytest.approx(losses[-2], rel=1e-5)
     assert native_losses == pytest.approx(losses, rel=1e-3)
     assert native_weights == pytest.approx(weights, rel=1e-3, abs=1e-4)
 

@@ -8,10 +8,12 @@
 Every run is one of `newnet train`'s: its curves are kept, and an ended one goes on where it was. With
 Keras on JAX or PyTorch it needs no TensorFlow, and several runs may share a GPU. `--record` makes
 rows of `newnet_tf/results/cifar.csv` and `cifar_curves.csv` of the runs that are complete. `--set
-lr=...,weight_decay=...` is for all of them, from a study before; `--study` does that study.
+lr=...,weight_decay=...` is for all of them, from a study (`newnet study`) before, whose folder
+`--studied` records as `cifar_study.csv`.
 """
 
 import argparse
+import csv
 import hashlib
 import json
 import subprocess
@@ -32,11 +34,12 @@ from newnet_tf.training import (
     for_small_pictures,
     named_recipe,
     overridden,
+    study_files,
     train,
 )
 from newnet_tf.training.curves import read_history
 from newnet_tf.training.loop import LAST, SUMMARY
-from newnet_tf.training.native import native_step
+from newnet_tf.training.native import native_judge, native_step
 from newnet_tf.training.network import built
 from newnet_tf.training.overrides import parsed
 from newnet_tf.training.small import small_preprocess
@@ -70,11 +73,6 @@ PLAN = (
     Planned("newnet_small.cutmix", OWN, False, (("augmentation.cutmix", 1.0),)),
     *(Planned(name, name) for name in COMPARED),
     Planned("mobilenet_v2_100.again", "mobilenet_v2_100", False, (("seed", 1),)),
-)
-STUDIED = tuple(
-    Planned(f"study.lr{lr}.wd{decay}", OWN, False, (("lr", lr), ("weight_decay", decay)))
-    for lr in (0.05, 0.1, 0.2)
-    for decay in (1e-4, 5e-4)
 )
 
 
@@ -112,9 +110,18 @@ def run(planned: Planned, data, folder: Path, settings, limit: int | None, threa
         threads=threads,
     )
     said = {"plan": planned.name, "device": device(), "backend": keras.backend.backend()}
-    make_step = native_step if keras.backend.backend() == "torch" else None
-    where = folder / planned.name
-    train(model, arrays, recipe, where, resume=True, said=said, every=10**6, make_step=make_step)
+    is_torch = keras.backend.backend() == "torch"
+    train(
+        model,
+        arrays,
+        recipe,
+        folder / planned.name,
+        resume=True,
+        every=10**6,
+        said=said,
+        make_step=native_step if is_torch else None,
+        make_judge=native_judge if is_torch else None,
+    )
     halve(folder / planned.name)
 
 
@@ -187,12 +194,16 @@ def record(folder: Path, planned: Planned) -> None:
     }
     print(row, flush=True)
     stamp = {"machine": said["machine"], "versions": said["versions"]}
-    is_study = planned in STUDIED
-    results.record("cifar_study" if is_study else "cifar", [row], ("run",), stamp=stamp)
-    if not is_study:
-        history = read_history(folder / planned.name)
-        curve = [{"run": planned.name, **line} for line in history]
-        results.record("cifar_curves", curve, ("run", "epoch"), stamp=stamp)
+    results.record("cifar", [row], ("run",), stamp=stamp)
+    curve = [{"run": planned.name, **line} for line in read_history(folder / planned.name)]
+    results.record("cifar_curves", curve, ("run", "epoch"), stamp=stamp)
+
+
+def record_study(folder: Path) -> None:
+    """Writes the rows of a study of learning rate and weight decay."""
+    with (folder / study_files.TABLE).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    results.record("cifar_study", rows, ("lr", "weight_decay"))
 
 
 def ship(folder: Path) -> None:
@@ -209,13 +220,12 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    plans = {planned.name: planned for planned in PLAN + STUDIED}
+    plans = {planned.name: planned for planned in PLAN}
     parser.add_argument(
         "--data", type=Path, help="CIFAR-10 as a tarball: its binary version, or pictures"
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/cifar"))
     parser.add_argument("--only", choices=list(plans), action="append", metavar="RUN")
-    parser.add_argument("--study", action="store_true", help="the runs of the study before")
     parser.add_argument("--set", action="append", default=[], help="as in `newnet train`")
     parser.add_argument("--long", type=int, default=10, help="epochs of the long run; default: 10")
     parser.add_argument("--short", type=int, default=3, help="epochs of all others; default: 3")
@@ -225,12 +235,13 @@ def main():
         "--together", action="store_true", help="all runs at once, a process each (not with --only)"
     )
     parser.add_argument("--record", action="store_true", help="write figures of complete runs")
+    parser.add_argument("--studied", type=Path, help="write figures of this study's folder")
     parser.add_argument("--ship", action="store_true", help="write the package's weights file")
     arguments = parser.parse_args()
-    chosen = [plans[name] for name in arguments.only or ()] or (
-        STUDIED if arguments.study else PLAN
-    )
-    if arguments.ship:
+    chosen = [plans[name] for name in arguments.only or plans]
+    if arguments.studied:
+        record_study(arguments.studied)
+    elif arguments.ship:
         ship(arguments.output)
     elif arguments.record:
         for planned in chosen:

@@ -58,6 +58,7 @@ def train(
     every: int = EVERY,
     said: Mapping[str, object] | None = None,
     make_step: Callable | None = None,
+    make_judge: Callable | None = None,
     strategy: Alone | None = None,
     out=None,
 ) -> Outcome:
@@ -77,6 +78,8 @@ def train(
         said: mapping, facts to write into `run.json`, such as the command.
         make_step: callable, compiled model -> step; default: `single_step`, or the
             strategy's.
+        make_judge: callable, compiled model -> what gives a `Judged` of batches; default: Keras'
+            predictions, or the strategy's.
         strategy: `strategy.Strategy`, to train on several devices or machines; the model must have
             been built in its scope, and `data` be this worker's share. Default: one process.
         out: text stream for progress; default: stderr.
@@ -106,7 +109,7 @@ def train(
         if not strategy.is_chief:
             out = held.enter_context(open(os.devnull, "w"))
         held.enter_context(strategy.synchronized(model))
-        run = Run(model, data, recipe, folder, every, dict(said or {}), strategy)
+        run = Run(model, data, recipe, folder, every, dict(said or {}), strategy, make_judge)
         run.begin()
         return run.finish(
             make_step(run.trained),
@@ -147,6 +150,7 @@ class Run:
         every: int,
         said: dict,
         strategy: Alone | None = None,
+        make_judge: Callable | None = None,
     ):
         self.model, self.data, self.recipe, self.folder = model, data, recipe, folder
         self.every, self.said, self.position = every, said, Position()
@@ -154,7 +158,7 @@ class Run:
         self.checkpoint, self.drawn = folder / checkpoints.NAME, -math.inf
         with self.strategy.scope():
             self.trained = compiled(model, recipe, data.steps)
-        self.judge = self.strategy.make_judge(self.trained)
+        self.judge = (make_judge or self.strategy.make_judge)(self.trained)
         self.facts = {
             "recipe": recipe.flat(),
             "data": data.facts,

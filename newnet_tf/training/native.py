@@ -1,4 +1,4 @@
-"""`native_step`: a training step for Keras on PyTorch, in PyTorch's own operations.
+"""`native_step` and `native_judge`: steps and tests for Keras on PyTorch, in PyTorch's own operations.
 
 Keras moves every map into another order and back around each convolution, and asks Python between
 any two kernels; a small network then leaves a GPU idle most of the time. Here the same graph of
@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from newnet_tf.lazy import LazyModule, keras
+from newnet_tf.training.judging import tally
 from newnet_tf.training.norms import fused_norm, normalised_by_torch
 
 torch = LazyModule("torch")
@@ -99,29 +100,49 @@ class _Step:
                 value.copy_(before)
 
 
-def run(model, images):
-    """Runs a functional model for training in PyTorch's operations.
+def native_judge(trained) -> Callable:
+    """Returns what judges a network under PyTorch, for `train(make_judge=native_judge)`.
+
+    Args:
+        trained: Keras functional model, from images to logits.
+
+    Returns:
+        Callable, batches of (images, int labels) -> `Judged`.
+    """
+    device = trained.trainable_variables[0].value.device
+
+    def predict(images):
+        with torch.no_grad():
+            logits = run(trained, torch.from_numpy(images).to(device), training=False)
+        return logits.float().cpu().numpy()
+
+    return lambda batches: tally(predict, batches).judged
+
+
+def run(model, images, training: bool = True):
+    """Runs a functional model in PyTorch's operations.
 
     Args:
         model: Keras model. images: tensor (n, height, width, channels).
+        training: bool, as in Keras.
 
     Returns:
         Tensor, the model's output. Layers without an own form here are called as they are.
     """
-    forms = _forms()
+    forms = _forms(training)
 
     def operation_of(operation):
         form = forms.get(type(operation))
         if form is not None:
             return lambda inputs, **_: form(operation, inputs)  # a mask, `training`: not needed
         is_layer = isinstance(operation, keras.Layer)
-        return functools.partial(operation, training=True) if is_layer else operation
+        return functools.partial(operation, training=training) if is_layer else operation
 
     return model._run_through_graph(images, operation_fn=operation_of)
 
 
 @functools.cache
-def _forms() -> dict[type, Callable]:
+def _forms(training: bool) -> dict[type, Callable]:
     """Returns {layer type: (layer, inputs) -> output}, of what the light networks are made of."""
     layers, functional = keras.layers, torch.nn.functional
     activations = {
@@ -159,9 +180,9 @@ def _forms() -> dict[type, Callable]:
         return activated(layer, y if layer.bias is None else y + layer.bias.value.to(dtype))
 
     def fused(layer, x):
-        if not layer.norm.trainable:
-            return layer.norm(x, training=False)
-        return normalised_by_torch(x, layer.norm)
+        if training and layer.norm.trainable:
+            return normalised_by_torch(x, layer.norm)
+        return layer.norm(x, training=False)
 
     def zero_padded(layer, x):
         (top, bottom), (left, right) = layer.padding
@@ -184,7 +205,7 @@ def _forms() -> dict[type, Callable]:
         layers.Rescaling: lambda layer, x: x * layer.scale + layer.offset,
         layers.Flatten: lambda _, x: x.flatten(1),
         layers.Identity: lambda _, x: x,
-        layers.Dropout: lambda layer, x: functional.dropout(x, layer.rate),
+        layers.Dropout: lambda layer, x: functional.dropout(x, layer.rate, training),
     }
 
 
