@@ -10,7 +10,7 @@ const at = (id) => document.getElementById(id);
 const controls = [at("file"), at("camera"), at("example"), at("models")];
 
 let site, engine, camera;
-let chosen = null; // the model's file
+let wanted, chosen; // models: the one asked for, the one in use
 let shown = null; // the Blob last classified
 let turn = 0; // a later request makes answers to earlier ones void
 
@@ -56,19 +56,23 @@ function offerModels() {
 
 /** Switches to another model and looks at the same picture again. */
 async function change(model) {
+  at("models").setAttribute("aria-busy", "true");
   try {
     await use(model);
-    if (shown && !camera.on) await classify(shown);
+    if (chosen === model && shown && !camera.on) await classify(shown);
   } catch (error) {
     fail(error);
   }
+  at("models").setAttribute("aria-busy", "false");
 }
 
 async function use(model) {
+  wanted = model;
   status(`Loading the network (${(model.bytes / 1e6).toFixed(1)} MB)…`);
-  await engine.call("load", { file: model.file, bytes: model.bytes });
+  await engine.call("load", model);
+  if (wanted !== model) return; // another was chosen meanwhile
   progress(null);
-  chosen = model.file;
+  chosen = model;
   status(shown || camera.on ? "" : "Ready. Give it a picture.");
 }
 
@@ -78,7 +82,7 @@ async function classify(blob) {
   clear();
   status("Looking…");
   try {
-    const answer = await engine.call("classify", { picture: blob, file: chosen });
+    const answer = await engine.call("classify", { picture: blob, file: chosen.file });
     if (mine !== turn) return;
     shown = blob;
     show(blob);
@@ -118,7 +122,7 @@ async function toggleCamera() {
   status("");
   shown = null;
   stage("video");
-  at("camera").textContent = "Stop the camera";
+  at("camera").textContent = "Stop camera";
   at("camera").setAttribute("aria-pressed", "true");
   at("answers").setAttribute("aria-live", "off"); // a reader would never come to an end
   watch();
@@ -130,7 +134,7 @@ async function watch() {
     while (camera.on) {
       const frame = await camera.frame();
       if (!frame) continue;
-      const answer = await engine.call("classify", { picture: frame, file: chosen }, [frame]);
+      const answer = await engine.call("classify", { picture: frame, file: chosen.file }, [frame]);
       if (camera.on) present(answer);
     }
   } catch (error) {
@@ -144,7 +148,7 @@ function stopCamera() {
   camera.stop();
   stage(null);
   clear();
-  at("camera").textContent = "Use the camera";
+  at("camera").textContent = "Camera";
   at("camera").setAttribute("aria-pressed", "false");
   at("answers").setAttribute("aria-live", "polite");
   status("Camera off.");
@@ -186,7 +190,7 @@ function present({ scores, times, width, height }) {
   const took = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
   at("times").textContent =
     `Network ${took(times.network)}, resizing ${took(times.prepare)}, reading ` +
-    `${took(times.decode)}. Picture ${width} × ${height}.`;
+    `${took(times.decode)}; ${width}\u00a0×\u00a0${height} pixels.`;
 }
 
 function row() {

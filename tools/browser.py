@@ -36,7 +36,6 @@ class Browser:
         self._reader, self._writer = reader, writer
         self._number, self._rest = 0, b""
         self._session = None
-        self.sessions: list[str] = []
 
     def send(self, method: str, session: str | None = None, **parameters) -> dict:
         """Calls a method of the protocol; returns its result."""
@@ -105,21 +104,7 @@ class Browser:
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", files=[str(file)], nodeId=node)
 
-    def offline(self, is_offline: bool) -> None:
-        """Cuts the page and its workers off from every network, or connects them again."""
-        for session in self.sessions:
-            with contextlib.suppress(RuntimeError):  # a worker that has ended
-                self.send(
-                    "Network.emulateNetworkConditions",
-                    session,
-                    offline=is_offline,
-                    latency=0,
-                    downloadThroughput=-1,
-                    uploadThroughput=-1,
-                )
-
     def _watch(self, session: str) -> None:
-        self.sessions.append(session)
         follow = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": True}
         for method, parameters in (
             ("Network.enable", {}),
