@@ -188,9 +188,13 @@ function present({ scores, times, width, height }) {
     bar.firstChild.style.width = `${100 * score}%`;
   });
   const took = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
-  at("times").textContent =
-    `Network ${took(times.network)}, resizing ${took(times.prepare)}, reading ` +
-    `${took(times.decode)}; ${width}\u00a0×\u00a0${height} pixels.`;
+  const facts = [
+    `Network ${took(times.network)}`,
+    `resizing ${took(times.prepare)}`,
+    `reading ${took(times.decode)}`,
+    `${width} × ${height} pixels`,
+  ];
+  at("times").textContent = facts.map((fact) => fact.replaceAll(" ", "\u00a0")).join(" · ");
 }
 
 function row() {

@@ -50,8 +50,9 @@ async function load({ file, bytes }) {
     cpuOptions: { numThreads: threads },
   });
   opened.set(file, model);
-  const { size, channels } = site.preprocess;
-  await run(file, new Uint8Array(size * size * channels));
+  const { resize } = site.preprocess;
+  const blank = new Uint8ClampedArray(resize * resize * 4);
+  await run(file, preprocess.crop(blank, resize, resize, site.preprocess));
 }
 
 async function download(file, bytes) {

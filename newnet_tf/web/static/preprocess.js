@@ -58,20 +58,28 @@ function weightsOf(axis, size, filter) {
   return rows;
 }
 
-/** Weighted sums along lines: output (line, pixel, channel) of `input` by its strides. */
-function pass(input, begin, lines, channels, rows, step, output, placed) {
+const level = (sum) => Math.min(Math.max(sum >> BITS, 0), 255);
+
+/** Weighted sums along lines: output (line, pixel, channel) of `input`, by the strides of both. */
+function pass(input, begin, lines, channels, rows, from, output, to) {
+  const { pixel } = from;
   for (let line = 0; line < lines; line++) {
+    const start = begin + line * from.line;
     for (let i = 0; i < rows.length; i++) {
       const { first, weights } = rows[i];
-      for (let channel = 0; channel < channels; channel++) {
-        let at = begin + line * step.line + first * step.pixel + channel;
-        let sum = HALF;
-        for (let k = 0; k < weights.length; k++, at += step.pixel) {
-          sum = (sum + Math.imul(input[at], weights[k])) | 0;
-        }
-        const level = sum >> BITS;
-        output[line * placed.line + i * placed.pixel + channel] =
-          level < 0 ? 0 : level > 255 ? 255 : level;
+      let at = start + first * pixel;
+      let red = HALF, green = HALF, blue = HALF; // of grey pictures, red alone is kept
+      for (let k = 0; k < weights.length; k++, at += pixel) {
+        const weight = weights[k];
+        red = (red + Math.imul(input[at], weight)) | 0;
+        green = (green + Math.imul(input[at + 1], weight)) | 0;
+        blue = (blue + Math.imul(input[at + 2], weight)) | 0;
+      }
+      const place = line * to.line + i * to.pixel;
+      output[place] = level(red);
+      if (channels === 3) {
+        output[place + 1] = level(green);
+        output[place + 2] = level(blue);
       }
     }
   }
