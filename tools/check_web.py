@@ -175,15 +175,16 @@ def _shot(address: str, view: dict, features: Sequence[dict] = ()) -> Image.Imag
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("site", type=Path)
-    parser.add_argument("--exported", type=Path, default=Path("build/export"))
+    parser.add_argument("--exported", type=Path, help="default: <site>.export")
     parser.add_argument("--screenshot", type=Path, metavar="PNG")
     arguments = parser.parse_args()
     if browser.executable() is None:
         sys.exit("Chromium must be installed (apt-get install chromium). Received: none found")
+    exported = arguments.exported or arguments.site.with_name(f"{arguments.site.name}.export")
     pictures = [models.pictures_at_hand()[0].with_name(name) for name in FIVE]
     if arguments.screenshot:
         _screenshot(arguments.site, arguments.screenshot)
-    print(tables.table(list(_rows(arguments.site, arguments.exported, pictures))))
+    print(tables.table(list(_rows(arguments.site, exported, pictures))))
 
 
 if __name__ == "__main__":

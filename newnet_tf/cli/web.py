@@ -43,7 +43,7 @@ def arguments_web(parser):
     parser.add_argument("--serve", action="store_true", help="serve it to this machine's browser")
     parser.add_argument("--port", type=int, default=PORT, help=f"default: {PORT}; 0: any free one")
     parser.epilog = (
-        "Exported files are kept in build/export and verified as by `newnet export`.\n"
+        "Exported files are verified as by `newnet export` and kept beside the site, in SITE.export.\n"
         "docs/web.md tells how to put the folder on a host, and which headers give it threads."
     )
 
@@ -89,6 +89,7 @@ def _names(file: str) -> tuple[str, ...] | None:
 def _exported(arguments) -> tuple[list[Path], tuple[str, ...] | None]:
     """Exports a network, as `newnet export` does; returns its files and the names of its classes."""
     from newnet_tf.deploy import export_tflite
+    from newnet_tf.finetuning.files import save_labels
 
     if len(arguments.model) > 1:
         raise ValueError(
@@ -104,16 +105,19 @@ def _exported(arguments) -> tuple[list[Path], tuple[str, ...] | None]:
             f"{loaded.name} has no weights here, and an untrained network sees nothing: pass "
             "--weights FILE. Received: none"
         )
+    folder = arguments.output_dir.with_name(f"{arguments.output_dir.name}.export")
     with models.no_warnings():
         results = export_tflite(
             loaded.model,
             loaded.preprocess,
-            Path("build/export"),
+            folder,
             name=loaded.name,
             precisions=precisions,
             calibration=export.calibration(arguments) if "int8-full" in precisions else None,
             pictures=export.pictures(arguments),
         )
+    if loaded.class_names:
+        save_labels(results[0].file, loaded.class_names)
     return [result.file for result in results], loaded.class_names
 
 

@@ -9,6 +9,7 @@ import hashlib
 import html
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -145,10 +146,11 @@ def _together(runners: Sequence[Runner]) -> Preprocess:
 def _model(runner: Runner) -> tuple[dict, bytes]:
     data = runner.file.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
+    stem = re.sub(r"[^\w.-]", "_", runner.recipe.stem, flags=re.ASCII)  # safe in an address
     about = {
         "title": TITLES[runner.recipe.precision],
         "kind": runner.recipe.kind,
-        "file": f"models/{runner.recipe.stem}.{digest[:8]}.tflite",
+        "file": f"models/{stem}.{digest[:8]}.tflite",
         "bytes": len(data),
         "sha256": digest,
         "takes_pixels": runner.takes_pixels,
