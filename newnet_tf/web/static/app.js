@@ -89,9 +89,12 @@ async function classify(blob) {
     present(answer);
     status("");
   } catch (error) {
-    if (mine === turn) fail(error);
+    if (mine !== turn) return;
+    shown = null;
+    stage(null);
+    fail(error);
   } finally {
-    at("file").value = "";
+    at("file").value = ""; // the same file may be chosen again
   }
 }
 
