@@ -3,13 +3,14 @@
 import contextlib
 import http.server
 import json
+import struct
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import small_network
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from newnet_tf.cli import main
 from newnet_tf.data.images import read_image
@@ -135,9 +136,12 @@ def test_turned_pictures_and_odd_files(folder, tmp_path):
     Image.fromarray(noise).quantize(64).save(tmp_path / "palette.png")
     tall = np.repeat(noise, 30, axis=0)  # more rows than one strip
     Image.fromarray(tall).save(tmp_path / "tall.png")
+    gamma = PngImagePlugin.PngInfo()
+    gamma.add(b"gAMA", struct.pack(">I", 100_000))  # of linear light: a viewer would brighten it
+    Image.fromarray(noise).save(tmp_path / "gamma.png", pnginfo=gamma)
     with served(folder) as address, browser.chromium() as page:
         opened(page, address)
-        for name in ("turned.png", "grey.png", "palette.png", "tall.png"):
+        for name in ("turned.png", "grey.png", "palette.png", "tall.png", "gamma.png"):
             choose(page, tmp_path / name)
             assert np.array_equal(pixels_of(page), read_image(tmp_path / name)), name
 
