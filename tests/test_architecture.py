@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "newnet_tf"
 MODEL_CODE = ("blocks", "pools", "feature_maps", "stages", "cells", "variants", "applications")
 ORDER = ("results", "lazy", "cards", *MODEL_CODE, "zoo", "cli")
 SIDE_ROOMS = (
-    *("weights", "data", "deploy", "profiling"),
+    *("weights", "data", "deploy", "profiling", "web"),
     *("intervals", "evaluation", "probe", "training", "finetuning"),
 )
 ALLOWED = {
@@ -24,6 +24,7 @@ ALLOWED = {
     "finetuning": {"lazy", "cards", "weights", "data", "evaluation", "probe", "training", "deploy"},
     "profiling": {"results", "lazy", "cards", "data", "deploy"},
     "deploy": {"results", "lazy", "cards", "data", "profiling", "weights"},
+    "web": {"lazy", "cards", "data", "deploy", "weights"},
 }
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "convert": ("convert", "turn a checkpoint into a file that newnet_tf and Keras load"),
     "export": ("export", "write TFLite files or a SavedModel, verified"),
     "verify": ("export", "compare TFLite files with the Keras model they came from"),
+    "web": ("web", "make a page that classifies pictures inside the browser, for any host"),
     "evaluate": ("evaluate", "measure accuracy on labelled pictures"),
     "finetune": ("finetune", "teach a network classes of your own, with a report and files"),
     "data": ("data", "prepare data sets, look at augmented pictures, time the pipelines"),

@@ -83,12 +83,12 @@ def _tflite(arguments, loaded: models.Loaded) -> list[dict]:
         arguments.output_dir,
         name=loaded.name,
         precisions=precisions,
-        calibration=_calibration(arguments) if "int8-full" in precisions else None,
+        calibration=calibration(arguments) if "int8-full" in precisions else None,
         io=arguments.io,
         with_preprocessing=arguments.with_preprocessing,
         output=arguments.output,
         verify=verify,
-        pictures=_pictures(arguments) if verify else None,
+        pictures=pictures(arguments) if verify else None,
         fresh=arguments.fresh,
     )
     if loaded.class_names:
@@ -108,7 +108,7 @@ def row(result) -> dict:
     }
 
 
-def _calibration(arguments):
+def calibration(arguments):
     if arguments.calibration:
         return models.pictures([arguments.calibration])
     models.note(
@@ -118,7 +118,7 @@ def _calibration(arguments):
     return models.crops_at_hand()
 
 
-def _pictures(arguments):
+def pictures(arguments):
     if arguments.pictures:
         return models.pictures([arguments.pictures])
     return models.pictures_at_hand()
@@ -147,7 +147,7 @@ def run_verify(arguments):
         if name not in loaded:
             loaded[name] = models.load(name, arguments.weights, arguments.like, arguments.classes)
         with models.no_warnings():
-            found = verify_tflite(loaded[name].model, file, _pictures(arguments))
+            found = verify_tflite(loaded[name].model, file, pictures(arguments))
         failed |= not found.passed
         rows.append({"file": str(file), "passed": found.passed} | found.record())
         if not arguments.json:

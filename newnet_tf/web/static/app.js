@@ -1,0 +1,248 @@
+// The page: pictures from files, drops, the clipboard, the example or the camera go to the worker;
+// answers come back as bars.
+
+import { Camera } from "./camera.js";
+import { best } from "./preprocess.js";
+import { Engine, keepOffline } from "./site.js";
+
+const TOP = 5;
+const at = (id) => document.getElementById(id);
+const controls = [at("file"), at("camera"), at("example"), at("models")];
+
+let site, engine, camera;
+let wanted, chosen; // models: the one asked for, the one in use
+let shown = null; // the Blob last classified
+let turn = 0; // a later request makes answers to earlier ones void
+
+try {
+  await start();
+} catch (error) {
+  fail(error);
+}
+
+async function start() {
+  site = await (await fetch("site.json")).json();
+  engine = new Engine((share) => progress(share));
+  camera = new Camera(at("video"));
+  offerModels();
+  at("example").hidden = !site.example;
+  status("Loading the engine…");
+  const { threads, files } = await engine.call("start", site);
+  at("engine").textContent = `${threads === 1 ? "1 thread" : `${threads} threads`}.`;
+  await use(site.models[0]);
+  for (const control of controls) control.disabled = false;
+  at("file").onchange = () => at("file").files.length && classify(at("file").files[0]);
+  at("camera").onclick = toggleCamera;
+  at("example").onclick = example;
+  acceptDrops();
+  at("offline").textContent = await keepOffline([...site.files, ...files]);
+}
+
+function offerModels() {
+  for (const model of site.models) {
+    const input = document.createElement("input");
+    Object.assign(input, { type: "radio", name: "model", id: model.kind, value: model.file });
+    input.checked = model === site.models[0];
+    input.onchange = () => change(model);
+    const label = document.createElement("label");
+    label.htmlFor = input.id;
+    const size = document.createElement("span");
+    size.textContent = `${(model.bytes / 1e6).toFixed(1)} MB`;
+    label.append(model.title, size);
+    at("models").append(input, label);
+  }
+  at("models").hidden = site.models.length < 2;
+}
+
+/** Switches to another model and looks at the same picture again. */
+async function change(model) {
+  at("models").setAttribute("aria-busy", "true");
+  try {
+    await use(model);
+    if (chosen === model && shown && !camera.on) await classify(shown);
+  } catch (error) {
+    fail(error);
+  }
+  at("models").setAttribute("aria-busy", "false");
+}
+
+async function use(model) {
+  wanted = model;
+  status(`Loading the network (${(model.bytes / 1e6).toFixed(1)} MB)…`);
+  await engine.call("load", model);
+  if (wanted !== model) return; // another was chosen meanwhile
+  progress(null);
+  chosen = model;
+  status(shown || camera.on ? "" : "Ready. Give it a picture.");
+}
+
+async function classify(blob) {
+  const mine = ++turn;
+  stopCamera();
+  clear();
+  status("Looking…");
+  try {
+    const answer = await engine.call("classify", { picture: blob, file: chosen.file });
+    if (mine !== turn) return;
+    shown = blob;
+    show(blob);
+    present(answer);
+    status("");
+  } catch (error) {
+    if (mine !== turn) return;
+    shown = null;
+    stage(null);
+    fail(error);
+  } finally {
+    at("file").value = ""; // the same file may be chosen again
+  }
+}
+
+async function example() {
+  try {
+    const response = await fetch(site.example);
+    if (!response.ok) throw new Error("The example picture is not there.");
+    await classify(await response.blob());
+  } catch (error) {
+    fail(error);
+  }
+}
+
+async function toggleCamera() {
+  if (camera.on) {
+    stopCamera();
+    return;
+  }
+  turn++;
+  clear();
+  status("Waiting for the camera…");
+  try {
+    await camera.start();
+  } catch (error) {
+    fail(error);
+    return;
+  }
+  status("");
+  shown = null;
+  stage("video");
+  at("camera").textContent = "Stop camera";
+  at("camera").setAttribute("aria-pressed", "true");
+  at("answers").setAttribute("aria-live", "off"); // a reader would never come to an end
+  watch();
+}
+
+/** Classifies what the camera sees, frame after frame. */
+async function watch() {
+  try {
+    while (camera.on) {
+      const frame = await camera.frame();
+      if (!frame) continue;
+      const answer = await engine.call("classify", { picture: frame, file: chosen.file }, [frame]);
+      if (camera.on) present(answer);
+    }
+  } catch (error) {
+    stopCamera();
+    fail(error);
+  }
+}
+
+function stopCamera() {
+  if (!camera.on) return;
+  camera.stop();
+  stage(null);
+  clear();
+  at("camera").textContent = "Camera";
+  at("camera").setAttribute("aria-pressed", "false");
+  at("answers").setAttribute("aria-live", "polite");
+  status("Camera off.");
+}
+
+function acceptDrops() {
+  const whole = document.documentElement;
+  whole.ondragover = (event) => {
+    event.preventDefault();
+    whole.classList.add("dragging");
+  };
+  whole.ondragleave = (event) => event.relatedTarget || whole.classList.remove("dragging");
+  whole.ondrop = (event) => {
+    event.preventDefault();
+    whole.classList.remove("dragging");
+    const [file] = event.dataTransfer.files;
+    if (file) classify(file);
+    else fail(new Error("Drop a picture's file, saved on this device."));
+  };
+  document.onpaste = (event) => {
+    const [file] = event.clipboardData.files;
+    if (file) classify(file);
+  };
+}
+
+/** Draws the best classes; bars that stay move rather than being replaced. */
+function present({ scores, times, width, height }) {
+  at("error").hidden = true;
+  const list = at("answers");
+  const found = best(scores, TOP);
+  while (list.children.length < found.length) list.append(row());
+  found.forEach(({ score, index }, place) => {
+    const [label, value, bar] = list.children[place].children;
+    label.textContent = site.labels[index];
+    value.value = score;
+    value.textContent = `${(100 * score).toFixed(1)} %`;
+    bar.firstChild.style.width = `${100 * score}%`;
+  });
+  const took = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+  const facts = [
+    `Network ${took(times.network)}`,
+    `resizing ${took(times.prepare)}`,
+    `reading ${took(times.decode)}`,
+    `${width} × ${height} pixels`,
+  ];
+  at("times").textContent = facts.map((fact) => fact.replaceAll(" ", "\u00a0")).join(" · ");
+}
+
+function row() {
+  const item = document.createElement("li");
+  const bar = document.createElement("div");
+  bar.className = "bar";
+  bar.setAttribute("aria-hidden", "true");
+  bar.append(document.createElement("div"));
+  item.append(document.createElement("span"), document.createElement("data"), bar);
+  return item;
+}
+
+function show(blob) {
+  const image = at("image");
+  URL.revokeObjectURL(image.src);
+  image.src = URL.createObjectURL(blob);
+  image.alt = blob.name ? `The chosen picture, ${blob.name}` : "The chosen picture";
+  stage("image");
+}
+
+function stage(what) {
+  at("image").hidden = what !== "image";
+  at("video").hidden = what !== "video";
+  at("invitation").hidden = what !== null;
+}
+
+function clear() {
+  at("error").hidden = true;
+  at("answers").replaceChildren();
+  at("times").textContent = "";
+}
+
+function status(text) {
+  at("status").textContent = text;
+}
+
+function progress(share) {
+  at("progress").hidden = share === null;
+  if (share !== null) at("progress").value = share;
+}
+
+function fail(error) {
+  clear();
+  status("");
+  progress(null);
+  at("error").textContent = error.message;
+  at("error").hidden = false;
+}

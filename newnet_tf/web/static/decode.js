@@ -1,0 +1,39 @@
+// A picture to its pixels as they are stored: no colour management, turned as its EXIF says.
+
+export const MOST_PIXELS = 89478485; // as Pillow's limit, which the Python side keeps
+const STRIP = 512; // rows read at a time: a canvas of a whole photograph is too large for some phones
+
+/** Opens a Blob; throws an Error with plain words for what is no picture. */
+export async function open(blob) {
+  if (!blob.size) throw new Error("This file is empty.");
+  try {
+    return await createImageBitmap(blob, {
+      colorSpaceConversion: "none",
+      premultiplyAlpha: "none",
+      imageOrientation: "from-image",
+    });
+  } catch {
+    throw new Error(
+      "This file cannot be read as a picture. JPEG, PNG, WebP, GIF and BMP files work in all browsers.",
+    );
+  }
+}
+
+/** Pixels of an ImageBitmap: { data: RGBA bytes, width, height }. */
+export function pixelsOf(bitmap) {
+  const { width, height } = bitmap;
+  if (width * height > MOST_PIXELS) {
+    throw new Error("This picture is too large: it may have 89 million pixels at most.");
+  }
+  const strip = Math.min(STRIP, height);
+  const canvas = new OffscreenCanvas(width, strip);
+  const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
+  const data = new Uint8ClampedArray(width * height * 4);
+  for (let top = 0; top < height; top += strip) {
+    const rows = Math.min(strip, height - top);
+    context.clearRect(0, 0, width, rows);
+    context.drawImage(bitmap, 0, -top);
+    data.set(context.getImageData(0, 0, width, rows).data, top * width * 4);
+  }
+  return { data, width, height };
+}

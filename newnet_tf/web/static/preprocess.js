@@ -1,0 +1,158 @@
+// A picture's pixels to a network's input: the very numbers of newnet_tf/data/preprocess.py.
+//
+// Pillow's antialiased resize in 8 bits: each output pixel is a weighted sum over the input pixels under
+// its filter, across first, then down, each pass rounded to whole grey levels. Weights are fractions of
+// 2^22. Pure functions, without a browser: `tests/test_web.py` runs them in node.
+
+const BITS = 22;
+const HALF = 1 << (BITS - 1);
+const LUMA = [19595, 38470, 7471]; // red, green, blue in 65536ths
+
+const FILTERS = {
+  bilinear: { reach: 1, weigh: (x) => (x < 1 ? 1 - x : 0) },
+  // Keys' cubic with a = -0.5
+  bicubic: {
+    reach: 2,
+    weigh: (x) =>
+      x < 1 ? (1.5 * x - 2.5) * x * x + 1 : x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0,
+  },
+};
+
+/** One side: keep `kept` pixels from `start`, resize them to `length`, crop from `offset`. */
+export function planAxis(side, other, record) {
+  const kept = Math.min(side, record.longest * other);
+  const length = Math.floor((record.resize * kept) / Math.min(side, other));
+  const spare = length - record.size;
+  const toEven = Math.floor(spare / 2) % 2;
+  return {
+    start: Math.floor((side - kept) / 2),
+    kept,
+    length,
+    offset: Math.floor((spare + toEven) / 2),
+  };
+}
+
+/** The weights of a pass: for each output pixel that the crop keeps, where it begins and its row. */
+function weightsOf(axis, size, filter) {
+  const scale = axis.kept / axis.length;
+  const stretch = Math.max(scale, 1);
+  const reach = filter.reach * stretch;
+  const rows = [];
+  for (let i = axis.offset; i < axis.offset + size; i++) {
+    const centre = (i + 0.5) * scale;
+    const first = Math.max(Math.trunc(centre - reach + 0.5), 0);
+    const last = Math.min(Math.trunc(centre + reach + 0.5), axis.kept);
+    const weights = [];
+    let sum = 0;
+    for (let at = first; at < last; at++) {
+      const weight = filter.weigh(Math.abs((at - centre + 0.5) * (1 / stretch)));
+      weights.push(weight);
+      sum += weight;
+    }
+    const whole = weights.map((weight) => {
+      const share = (sum ? weight / sum : weight) * (1 << BITS);
+      return Math.trunc(share < 0 ? share - 0.5 : share + 0.5);
+    });
+    rows.push({ first, weights: Int32Array.from(whole) });
+  }
+  return rows;
+}
+
+const level = (sum) => Math.min(Math.max(sum >> BITS, 0), 255);
+
+/** Weighted sums along lines: output (line, pixel, channel) of `input`, by the strides of both. */
+function pass(input, begin, lines, channels, rows, from, output, to) {
+  const { pixel } = from;
+  for (let line = 0; line < lines; line++) {
+    const start = begin + line * from.line;
+    for (let i = 0; i < rows.length; i++) {
+      const { first, weights } = rows[i];
+      let at = start + first * pixel;
+      let red = HALF, green = HALF, blue = HALF; // of grey pictures, red alone is kept
+      for (let k = 0; k < weights.length; k++, at += pixel) {
+        const weight = weights[k];
+        red = (red + Math.imul(input[at], weight)) | 0;
+        green = (green + Math.imul(input[at + 1], weight)) | 0;
+        blue = (blue + Math.imul(input[at + 2], weight)) | 0;
+      }
+      const place = line * to.line + i * to.pixel;
+      output[place] = level(red);
+      if (channels === 3) {
+        output[place + 1] = level(green);
+        output[place + 2] = level(blue);
+      }
+    }
+  }
+}
+
+/** Luma of each pixel, rounded: one channel. */
+function grey(data, stride) {
+  const levels = new Uint8Array(data.length / stride);
+  for (let i = 0, at = 0; i < levels.length; i++, at += stride) {
+    const sum = data[at] * LUMA[0] + data[at + 1] * LUMA[1] + data[at + 2] * LUMA[2];
+    levels[i] = (sum + 0x8000) >> 16;
+  }
+  return levels;
+}
+
+/**
+ * Resizes and crops: all of the preprocessing but the normalisation.
+ *
+ * data: bytes of height x width pixels of three or four channels (a fourth is not looked at).
+ * record: { size, resize, interpolation, channels, longest }.
+ * Returns a Uint8Array of size x size x channels.
+ */
+export function crop(data, width, height, record) {
+  const { size, channels } = record;
+  const filter = FILTERS[record.interpolation];
+  const x = planAxis(width, height, record);
+  const y = planAxis(height, width, record);
+  const stride = data.length / (width * height);
+  const input = channels === 1 ? grey(data, stride) : data;
+  const pixel = channels === 1 ? 1 : stride;
+  const across = weightsOf(x, size, filter);
+  const down = weightsOf(y, size, filter);
+  // only the lines that the crop needs
+  const top = down[0].first;
+  const lines = down[size - 1].first + down[size - 1].weights.length - top;
+  const narrow = new Uint8Array(lines * size * channels);
+  const begin = ((y.start + top) * width + x.start) * pixel;
+  const line = size * channels;
+  pass(input, begin, lines, channels, across, { line: width * pixel, pixel }, narrow, {
+    line,
+    pixel: channels,
+  });
+  const moved = down.map((row) => ({ first: row.first - top, weights: row.weights }));
+  const output = new Uint8Array(size * line);
+  pass(narrow, 0, size, channels, moved, { line: channels, pixel: line }, output, {
+    line: channels,
+    pixel: line,
+  });
+  return output;
+}
+
+/** `pixel * scale + offset` by channel in float32, as NumPy rounds it. */
+export function normalise(pixels, record) {
+  const { channels } = record;
+  const scale = record.scale.map(Math.fround);
+  const offset = record.offset.map(Math.fround);
+  const output = new Float32Array(pixels.length);
+  for (let i = 0; i < pixels.length; i++) {
+    output[i] = Math.fround(pixels[i] * scale[i % channels]) + offset[i % channels];
+  }
+  return output;
+}
+
+/** Probabilities of logits. */
+export function softmax(logits) {
+  const most = logits.reduce((a, b) => Math.max(a, b));
+  const powers = Float32Array.from(logits, (logit) => Math.exp(logit - most));
+  const sum = powers.reduce((a, b) => a + b);
+  return powers.map((power) => power / sum);
+}
+
+/** The `count` best classes, best first; equal ones in the order of the classes. */
+export function best(scores, count) {
+  const order = Array.from(scores, (score, index) => ({ score, index }));
+  return order.sort((a, b) => b.score - a.score || a.index - b.index).slice(0, count);
+}

@@ -1,0 +1,281 @@
+"""The page's folder is whole, and its preprocessing is the Python side's, bit for bit."""
+
+import base64
+import hashlib
+import http.server
+import io
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+import threading
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_network
+from PIL import Image
+
+from newnet_tf.cards import INCEPTION, Preprocess
+from newnet_tf.cli import main
+from newnet_tf.data.images import read_image
+from newnet_tf.data.preprocess import crop_image, normalise
+from newnet_tf.deploy import Runner, export_tflite
+from newnet_tf.web import EngineError, build, engine, server, site
+
+NAMES = [f"kind_{number}" for number in range(small_network.CLASSES)]
+OURS = (".html", ".css", ".js", ".json", ".webmanifest")
+OWN_NAMES = ("http://www.w3.org/2000/svg",)  # a name, not an address that is loaded
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The small network's files: int8-full, fp32."""
+    found = small_network.exported(tmp_path_factory.getbasetemp())
+    return [found[precision].file for precision in ("int8-full", "fp32")]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """An archive that looks like LiteRT.js's, and its digest."""
+    path = tmp_path_factory.mktemp("npm") / engine.ARCHIVE
+    with tarfile.open(path, "w:gz") as opened:
+        for name, member in engine.MEMBERS.items():
+            data = (
+                b'import { x } from "@litertjs/wasm-utils";' if name == engine.MODULE else b"wasm"
+            )
+            about = tarfile.TarInfo(member)
+            about.size = len(data)
+            opened.addfile(about, io.BytesIO(data))
+    return path, hashlib.sha512(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def assets(archive, monkeypatch):
+    path, digest = archive
+    monkeypatch.setattr(engine, "SHA512", digest)
+    return path
+
+
+@pytest.fixture
+def made(files, assets, pictures, tmp_path):
+    return build(files, tmp_path / "site", NAMES, "A <title>", pictures["chelsea.png"], assets)
+
+
+def record(made):
+    return json.loads((made.folder / "site.json").read_text(encoding="utf-8"))
+
+
+def test_every_file_that_is_named_is_there(made):
+    about = record(made)
+    page = (made.folder / "index.html").read_text(encoding="utf-8")
+    manifest = json.loads((made.folder / "site.webmanifest").read_text(encoding="utf-8"))
+    named = set(re.findall(r'(?:src|href)="([^"]+)"', page))
+    named |= {icon["src"] for icon in manifest["icons"]}
+    named |= {model["file"] for model in about["models"]} | {about["example"]} | set(about["files"])
+    for script in made.folder.glob("*.js"):
+        calls = r'(?:import|from|Worker|fetch|register)\s?\(?"([^"\n]+)"'
+        named |= set(re.findall(calls, script.read_text(encoding="utf-8")))
+    assert {"app.js", "engine.js", "sw.js", "./preprocess.js", "LICENSES.txt"} <= named
+    assert [name for name in named if not (made.folder / name).exists()] == []
+    on_disk = {p.relative_to(made.folder).as_posix() for p in made.folder.rglob("*") if p.is_file()}
+    assert set(made.files) == on_disk
+    assert made.size == sum((made.folder / name).stat().st_size for name in made.files)
+
+
+def test_nothing_is_loaded_from_elsewhere(made):
+    for name in made.files:
+        if name.endswith(OURS) or name == "icon.svg":
+            text = (made.folder / name).read_text(encoding="utf-8")
+            found = [a for a in re.findall(r"\w+://[^\s\"'`<)]+", text) if a not in OWN_NAMES]
+            assert found == [], name
+    page = (made.folder / "index.html").read_text(encoding="utf-8")
+    assert re.findall(r'(?:src|href)="(/[^"]*)"', page) == []  # a site may lie in a subfolder
+    assert "default-src &#x27;none&#x27;" in page
+
+
+def test_the_record_describes_the_files(made, files):
+    about = record(made)
+    assert [m["kind"] for m in about["models"]] == ["int8-full", "fp32"]
+    for model, file in zip(about["models"], files, strict=True):
+        data = (made.folder / model["file"]).read_bytes()
+        assert data == file.read_bytes()
+        assert model["bytes"] == len(data)
+        assert model["sha256"] == hashlib.sha256(data).hexdigest()
+    assert about["labels"][1] == "kind 1"
+    assert "A &lt;title&gt;" in (made.folder / "index.html").read_text(encoding="utf-8")
+    module = made.folder / about["engine"]["folder"] / "core.js"
+    assert module.read_text() == 'import { x } from "./loader.js";'
+    assert "Apache License" in (made.folder / "LICENSES.txt").read_text(encoding="utf-8")
+
+
+def test_a_site_made_again_drops_only_its_own_old_files(made, files, assets):
+    other = made.folder / "CNAME"
+    other.write_text("example.org")
+    again = build(files[1:], made.folder, NAMES, assets=assets)
+    assert other.exists()
+    assert not (made.folder / "example.png").exists()
+    assert [p.name.split(".")[1] for p in (made.folder / "models").iterdir()] == ["fp32"]
+    left = {p.relative_to(made.folder).as_posix() for p in made.folder.rglob("*") if p.is_file()}
+    assert left == {*again.files, "CNAME"}
+
+
+def cases():
+    """Pictures of many shapes, with the preprocessing to put them through."""
+    random = np.random.default_rng(0)
+    bilinear = Preprocess(size=32, crop=0.9, interpolation="bilinear")
+    grey = Preprocess(size=28, crop=1.0, interpolation="bilinear", mean=(0.1307,), std=(0.3081,))
+    strip = Preprocess(size=16)
+    shapes = [(451, 300, Preprocess()), (300, 451, INCEPTION), (640, 427, bilinear)]
+    shapes += [(97, 61, Preprocess(size=64)), (224, 224, Preprocess(crop=1.0)), (1, 1, bilinear)]
+    shapes += [(3, 700, strip), (1500, 2, strip), (130, 2, strip), (123, 77, grey), (28, 28, grey)]
+    for width, height, preprocess in shapes:
+        yield random.integers(0, 256, (height, width, 3), np.uint8), preprocess
+    for preprocess in (Preprocess(), bilinear, grey):  # overshoot at edges must be cut off
+        yield np.uint8(random.random((90, 120, 1)) > 0.5).repeat(3, 2) * np.uint8(255), preprocess
+
+
+def test_preprocessing_equals_the_python_side_bit_for_bit(pictures):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not here, which runs the page's preprocessing outside a browser")
+    photographs = [(read_image(path), Preprocess()) for path in pictures.values()]
+    tried = [*photographs, *cases()]
+    lines = []
+    for number, (image, preprocess) in enumerate(tried):
+        height, width = image.shape[:2]
+        if number % 2:  # as a canvas gives them, with a fourth channel
+            image = np.dstack([image, np.full((height, width), 255, np.uint8)])
+        about = {"width": width, "height": height, "record": site._for_page(preprocess)}
+        lines.append(json.dumps({"data": base64.b64encode(image).decode(), **about}))
+    answer = subprocess.run(
+        [node, Path(__file__).with_name("preprocess_cases.mjs"), site.STATIC / "preprocess.js"],
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    answers = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert len(answers) == len(tried)
+    for (image, preprocess), found in zip(tried, answers, strict=True):
+        pixels, floats = (base64.b64decode(data) for data in found)
+        expected = crop_image(image, preprocess)
+        assert np.array_equal(np.frombuffer(pixels, np.uint8), expected.ravel()), image.shape
+        floats = np.frombuffer(floats, np.float32)
+        assert np.array_equal(floats, normalise(expected, preprocess).ravel())
+
+
+def test_the_server_sends_what_threads_need(made):
+    with server(made.folder, 0) as served:
+        threading.Thread(target=served.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{served.server_port}"
+        with urllib.request.urlopen(f"{address}/", timeout=10) as answer:
+            assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+            assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+        wasm = f"{address}/litert-{engine.VERSION}/litert_wasm_internal.wasm"
+        with urllib.request.urlopen(wasm, timeout=10) as answer:
+            assert answer.headers["Content-Type"] == "application/wasm"
+        with pytest.raises(OSError, match=f"`port` must be free.*{served.server_port}"):
+            server(made.folder, served.server_port)
+        served.shutdown()
+    with pytest.raises(ValueError, match="must be a site"):
+        server(made.folder / "models", 0)
+
+
+@pytest.fixture
+def registry(archive, tmp_path, monkeypatch):
+    """An npm registry on this machine, and an empty `NEWNET_HOME`; gives the registry's folder."""
+    folder = tmp_path / "registry"
+    place = folder / "@litertjs/core/-/core-2.5.3.tgz"
+    place.parent.mkdir(parents=True)
+    shutil.copy(archive[0], place)
+    monkeypatch.setattr(engine, "SHA512", archive[1])
+    monkeypatch.setenv("NEWNET_HOME", str(tmp_path / "home"))
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(folder))
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as served:
+        threading.Thread(target=served.serve_forever, daemon=True).start()
+        monkeypatch.setenv("NPM_CONFIG_REGISTRY", f"http://127.0.0.1:{served.server_port}/")
+        yield place
+        served.shutdown()
+
+
+def test_the_engine_is_fetched_once_from_the_registry_that_npm_is_set_to(registry):
+    assert set(engine.files()) == set(engine.MEMBERS)
+    registry.unlink()
+    assert set(engine.files()) == set(engine.MEMBERS)  # from the copy that was kept
+    engine._place().write_bytes(b"damaged")
+    with pytest.raises(EngineError, match=r"npm pack @litertjs/core@2\.5\.3.*--assets"):
+        engine.files()
+
+
+def test_an_engine_of_another_digest_is_refused(registry, tmp_path):
+    registry.write_bytes(b"something else")
+    with pytest.raises(EngineError, match="must have the sha512"):
+        engine.files()
+    assert not engine._place().exists()
+    (tmp_path / "assets").mkdir()
+    with pytest.raises(EngineError, match="where it is not"):
+        engine.files(tmp_path / "assets")
+
+
+def test_what_a_page_cannot_run_is_refused(files, assets, tmp_path):
+    folder = tmp_path / "site"
+    with pytest.raises(ValueError, match=r"must name 10 classes\. Received: 2"):
+        build(files, folder, ["a", "b"], assets=assets)
+    with pytest.raises(ValueError, match="of different kinds"):
+        build([files[0], files[0]], folder, assets=assets)
+    with pytest.raises(ValueError, match="at least one"):
+        build([], folder, assets=assets)
+    with pytest.raises(ValueError, match="`example` must be a file"):
+        build(files, folder, example="movie.mp4", assets=assets)
+    bare = shutil.copy(files[1], tmp_path / "bare.tflite")
+    with pytest.raises(ValueError, match="recipe beside it"):
+        build([bare], folder, assets=assets)
+    assert not folder.exists()
+    folder.mkdir()
+    (folder / "index.html").write_text("mine")
+    with pytest.raises(ValueError, match=r"must be new, or a site.*another index\.html"):
+        build(files, folder, assets=assets)
+    assert (folder / "index.html").read_text() == "mine"
+
+
+def test_integer_input_is_refused(tmp_path, assets):
+    made = export_tflite(
+        small_network.network(),
+        small_network.PREPROCESS,
+        tmp_path / "out",
+        precisions=["int8-full"],
+        calibration=small_network.pictures(),
+        io="int8",
+        verify=False,
+    )
+    with pytest.raises(ValueError, match=r"--io float32. Received: int8"):
+        build([made[0].file], tmp_path / "site", assets=assets)
+
+
+def test_the_command_makes_a_site_of_exported_files(files, assets, tmp_path, capsys):
+    folder = tmp_path / "site"
+    arguments = ["web", *map(str, files), "-o", str(folder), "--assets", str(assets.parent)]
+    assert main(arguments) == 0
+    assert re.search(r"site: \d+ files, 0\.\d MB", capsys.readouterr().out)
+    about = json.loads((folder / "site.json").read_text(encoding="utf-8"))
+    assert about["labels"][:2] == ["class 0", "class 1"]
+    assert about["title"] == "small"
+    assert Runner(files[0]).recipe.model == about["network"]
+    assert main(["web", "lenet5", "-o", str(folder)]) == 1
+    assert "untrained network sees nothing" in capsys.readouterr().err
+
+
+def test_examples_are_pictures_that_every_browser_opens(made):
+    with Image.open(made.folder / record(made)["example"]) as picture:
+        assert picture.format == "PNG"
