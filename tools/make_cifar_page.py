@@ -25,7 +25,8 @@ padded crops and flips), learning rate {lr} for 128 pictures, weight decay {weig
 {batch}, {dtype}; Keras on {backend}, {device}.
 
     KERAS_BACKEND={backend} python tools/train_cifar.py --data cifar-10-binary.tar.gz -o runs/cifar \\
-        --long {long} --short {short} --set lr={lr},weight_decay={weight_decay},batch={batch},dtype={dtype}
+        --long {long} --short {short} \\
+        --set lr={lr},weight_decay={weight_decay},batch={batch},dtype={dtype}
 """
 CAUTION = """
 {epochs} epochs are a beginning: they say which networks learn fast from few steps under these settings,
