@@ -27,6 +27,7 @@ setup(
         "newnet_tf": [
             *("results/*.csv", "data/*.csv", "applications/*.pyi", "py.typed"),
             "web/static/*",
+            "weights/shipped/*.safetensors",
         ]
     },
     install_requires=[

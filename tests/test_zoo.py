@@ -6,9 +6,10 @@ from pathlib import Path
 
 import keras
 import pytest
+import skimage
 
 import newnet_tf
-from newnet_tf import applications, variants
+from newnet_tf import applications, results, variants
 from newnet_tf.cli import talk
 from newnet_tf.profiling.cost import cost
 from newnet_tf.weights import parity
@@ -81,6 +82,25 @@ def test_zoo_page_is_fresh():
     from tools.make_zoo_page import PAGE, page
 
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python tools/make_zoo_page.py"
+
+
+def test_cifar_page_is_fresh():
+    from tools.make_cifar_page import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python tools/make_cifar_page.py"
+
+
+def test_own_weights_ship_with_the_package(tmp_path, monkeypatch):
+    monkeypatch.setenv("NEWNET_HOME", str(tmp_path))
+    model = newnet_tf.create("newnet_small_cifar.cifar10")
+    [weights] = newnet_tf.card("newnet_small_cifar").weights
+    assert weights.class_names[3] == "cat"
+    [row] = [row for row in results.read("cifar") if row["run"] == "long"]
+    assert row["top1"] in newnet_tf.card("newnet_small_cifar").notes
+    cat = skimage.transform.resize(skimage.data.cat(), (32, 32), anti_aliasing=True)
+    image = newnet_tf.preprocess("newnet_small_cifar").record
+    answers = model.predict(255 * cat[None] * image.scale + image.offset, verbose=0)
+    assert answers.argmax() == 3
 
 
 def test_input_tensor_is_used():

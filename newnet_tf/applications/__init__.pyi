@@ -498,7 +498,7 @@ def NewNetSmall(
 ) -> keras.Model: ...
 def NewNetSmallCIFAR(
     include_top: bool = True,
-    weights: str | None = None,
+    weights: str | None = "cifar10",
     input_tensor: Any = None,
     input_shape: tuple[int | None, int | None, int] | None = None,
     pooling: str | None = None,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from newnet_tf import blocks
 from newnet_tf.blocks import Squeeze, Style
-from newnet_tf.cards import Card, Claim, Preprocess
+from newnet_tf.cards import Card, Claim, Package, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.variants import Family
 
@@ -22,6 +22,18 @@ SQUEEZE_RATIO = 16
 EXPANSION = 6
 FEATURES = 512
 CIFAR = Preprocess(size=32, crop=1.0)
+CIFAR_NAMES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 
 
 @dataclass(frozen=True)
@@ -96,6 +108,27 @@ NewNetSmallCIFAR = FAMILY.variant(
         title="NewNet small for CIFAR",
         preprocess=CIFAR,
         classes=10,
-        notes="NewNet small with a stem of stride 1, for pictures of 32 x 32.",
+        weights=(
+            Weights(
+                tag="cifar10",
+                sources=(
+                    Package(
+                        distribution="newnet_tf",
+                        module="newnet_tf.weights",
+                        file="shipped/newnet_small_cifar.cifar10.safetensors",
+                        sha256="f96a543b14a3cb94056ff45ba3dcae8404b9e366bda4a1151ffbbd7f3bb4db97",
+                    ),
+                ),
+                licence="Apache-2.0",
+                origin="newnet_tf: tools/train_cifar.py, 40 epochs (docs/cifar.md)",
+                data="CIFAR-10",
+                classes=10,
+                class_names=CIFAR_NAMES,
+                preprocess=CIFAR,
+            ),
+        ),
+        notes="NewNet small with a stem of stride 1, for pictures of 32 x 32. Its weights reach top-1 "
+        "88.20 % on CIFAR-10's test pictures (recipe cifar, lr 0.1, weight decay 5e-4, batch 256, "
+        "bfloat16, seed 0; the last epoch). Kernels are in half precision.",
     ),
 )

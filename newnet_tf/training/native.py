@@ -17,6 +17,7 @@ from newnet_tf.training.judging import tally
 from newnet_tf.training.norms import fused_norm, normalised_by_torch
 
 torch = LazyModule("torch")
+PLAIN = {"Add": lambda: torch.add, "Multiply": lambda: torch.mul}  # operations that are no layers
 WARM = 3  # steps before a capture, as PyTorch asks for
 
 
@@ -135,8 +136,9 @@ def run(model, images, training: bool = True):
         form = forms.get(type(operation))
         if form is not None:
             return lambda inputs, **_: form(operation, inputs)  # a mask, `training`: not needed
-        is_layer = isinstance(operation, keras.Layer)
-        return functools.partial(operation, training=training) if is_layer else operation
+        if isinstance(operation, keras.Layer):
+            return functools.partial(operation, training=training)
+        return PLAIN.get(type(operation).__name__, lambda: operation)()
 
     return model._run_through_graph(images, operation_fn=operation_of)
 
