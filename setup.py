@@ -23,7 +23,15 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["newnet_tf", "newnet_tf.*"]),
-    package_data={"newnet_tf": ["results/*.csv", "data/*.csv", "applications/*.pyi", "py.typed"]},
+    package_data={
+        "newnet_tf": [
+            "results/*.csv",
+            "data/*.csv",
+            "applications/*.pyi",
+            "deploy/templates/*",
+            "py.typed",
+        ]
+    },
     install_requires=[
         "tensorflow>=2.20",
         "keras>=3.12",

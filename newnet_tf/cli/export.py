@@ -13,13 +13,27 @@ def arguments_export(parser):
     parser.add_argument("model", help="a network of the zoo, or a .keras file")
     parser.add_argument("--to", choices=FORMATS, default="tflite", help="default: tflite")
     parser.add_argument("-o", "--output-dir", type=Path, default=Path("build/export"))
-    parser.add_argument(
-        "--precision",
-        default="fp32",
-        help=f"one or more of {','.join(recipes.PRECISIONS)}, separated by commas; default: fp32",
-    )
+    add_file_arguments(parser, "fp32")
     models.add_weights_arguments(parser)
     parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
+    parser.add_argument(
+        "--no-verify", action="store_true", help="for an untrained network: marked 'timing only'"
+    )
+    parser.add_argument("--fresh", action="store_true", help="make anew what has not changed")
+    parser.add_argument("--json", action="store_true", help="what was written, as JSON")
+    parser.epilog = (
+        "Without --calibration or --pictures, crops of scikit-image's pictures stand in.\n"
+        "A file that differs from its model by more than its precision's tolerance is not written."
+    )
+
+
+def add_file_arguments(parser, precision: str) -> None:
+    """Adds what decides what TFLite files hold."""
+    parser.add_argument(
+        "--precision",
+        default=precision,
+        help=f"one or more of {','.join(recipes.PRECISIONS)}, by commas; default: {precision}",
+    )
     parser.add_argument(
         "--calibration", type=Path, metavar="DIR", help="pictures for int8-full, about 100"
     )
@@ -35,15 +49,6 @@ def arguments_export(parser):
         help="the file takes uint8 pixels in 0-255 and normalises them itself",
     )
     parser.add_argument("--output", choices=recipes.OUTPUTS, default="logits")
-    parser.add_argument(
-        "--no-verify", action="store_true", help="for an untrained network: marked 'timing only'"
-    )
-    parser.add_argument("--fresh", action="store_true", help="make anew what has not changed")
-    parser.add_argument("--json", action="store_true", help="what was written, as JSON")
-    parser.epilog = (
-        "Without --calibration or --pictures, crops of scikit-image's pictures stand in.\n"
-        "A file that differs from its model by more than its precision's tolerance is not written."
-    )
 
 
 def run_export(arguments):
@@ -69,31 +74,45 @@ def _saved_model(arguments, loaded: models.Loaded) -> list[dict]:
 def _tflite(arguments, loaded: models.Loaded) -> list[dict]:
     from newnet_tf.deploy import export_tflite
 
-    precisions = arguments.precision.split(",")
-    recipes.check_options(precisions, arguments.io, arguments.with_preprocessing, arguments.output)
+    options = file_options(arguments)
     verify = not arguments.no_verify
-    if verify and not loaded.is_trained:
-        raise ValueError(
-            f"{loaded.name} has no weights here, and an untrained network proves nothing: pass "
-            "--weights FILE, or --no-verify for a file for timing only. Received: neither"
-        )
+    if verify:
+        must_be_trained(loaded)
     results = export_tflite(
         loaded.model,
         loaded.preprocess,
         arguments.output_dir,
         name=loaded.name,
-        precisions=precisions,
-        calibration=_calibration(arguments) if "int8-full" in precisions else None,
-        io=arguments.io,
-        with_preprocessing=arguments.with_preprocessing,
-        output=arguments.output,
         verify=verify,
-        pictures=_pictures(arguments) if verify else None,
+        pictures=pictures(arguments) if verify else None,
         fresh=arguments.fresh,
+        **options,
     )
     if loaded.class_names:
         files.save_labels(results[0].file, loaded.class_names)
     return [row(result) for result in results]
+
+
+def file_options(arguments) -> dict:
+    """Returns what `add_file_arguments` asked, as arguments of `export_tflite`."""
+    precisions = arguments.precision.split(",")
+    recipes.check_options(precisions, arguments.io, arguments.with_preprocessing, arguments.output)
+    return {
+        "precisions": precisions,
+        "calibration": _calibration(arguments) if "int8-full" in precisions else None,
+        "io": arguments.io,
+        "with_preprocessing": arguments.with_preprocessing,
+        "output": arguments.output,
+    }
+
+
+def must_be_trained(loaded: models.Loaded) -> None:
+    """Raises ValueError for a network without weights: nothing can be verified of it."""
+    if not loaded.is_trained:
+        raise ValueError(
+            f"{loaded.name} has no weights here, and an untrained network proves nothing: pass "
+            "--weights FILE, or export it with --no-verify, for timing only. Received: neither"
+        )
 
 
 def row(result) -> dict:
@@ -118,7 +137,7 @@ def _calibration(arguments):
     return models.crops_at_hand()
 
 
-def _pictures(arguments):
+def pictures(arguments):
     if arguments.pictures:
         return models.pictures([arguments.pictures])
     return models.pictures_at_hand()
@@ -147,7 +166,7 @@ def run_verify(arguments):
         if name not in loaded:
             loaded[name] = models.load(name, arguments.weights, arguments.like, arguments.classes)
         with models.no_warnings():
-            found = verify_tflite(loaded[name].model, file, _pictures(arguments))
+            found = verify_tflite(loaded[name].model, file, pictures(arguments))
         failed |= not found.passed
         rows.append({"file": str(file), "passed": found.passed} | found.record())
         if not arguments.json:

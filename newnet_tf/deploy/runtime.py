@@ -151,6 +151,10 @@ class Runner:
         self._interpreter.set_tensor(self._input["index"], self._prepare(image)[:1])
         return self._interpreter.invoke
 
+    def tensors(self) -> tuple[dict, dict]:
+        """Returns shape, type and quantisation of the input and of the output, as JSON values."""
+        return _spec(self._input), _spec(self._output)
+
     def delegation(self) -> Delegation:
         """Returns what XNNPACK took of the graph, found by walking back from the output."""
         nodes = self._interpreter._get_ops_details()  # no public call tells
@@ -246,6 +250,13 @@ def quiet():
             if failed:
                 held.seek(0)
                 sys.stderr.write(held.read().decode(errors="replace"))
+
+
+def _spec(tensor: dict) -> dict:
+    scale, zero = tensor["quantization"]
+    steps = None if tensor["dtype"] == np.float32 else {"scale": float(scale), "zero_point": zero}
+    shape = [int(side) for side in tensor["shape"]]
+    return {"shape": shape, "dtype": np.dtype(tensor["dtype"]).name, "quantisation": steps}
 
 
 def _check_file(file: Path, record: dict | None) -> None:
