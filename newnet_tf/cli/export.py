@@ -6,7 +6,7 @@ from newnet_tf.cli import models, tables
 from newnet_tf.deploy import recipes
 from newnet_tf.finetuning import files
 
-FORMATS = ("tflite", "saved_model")
+FORMATS = ("tflite", "saved_model", "onnx")
 
 
 def arguments_export(parser):
@@ -54,7 +54,7 @@ def add_file_arguments(parser, precision: str) -> None:
 def run_export(arguments):
     loaded = models.load(arguments.model, arguments.weights, arguments.like, arguments.classes)
     with models.no_warnings():
-        export = _saved_model if arguments.to == "saved_model" else _tflite
+        export = {"tflite": _tflite, "saved_model": _saved_model, "onnx": _onnx}[arguments.to]
         rows = export(arguments, loaded)
     if arguments.json:
         print(tables.to_json(rows))
@@ -69,6 +69,33 @@ def _saved_model(arguments, loaded: models.Loaded) -> list[dict]:
     export_saved_model(loaded.model, folder, loaded.preprocess, loaded.class_names)
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     return [{"folder": str(folder), "MB": round(size / 1e6, 2)}]
+
+
+def _onnx(arguments, loaded: models.Loaded) -> list[dict]:
+    from newnet_tf.deploy import export_onnx
+
+    verify = not arguments.no_verify
+    if verify:
+        must_be_trained(loaded)
+    result = export_onnx(
+        loaded.model,
+        loaded.preprocess,
+        arguments.output_dir,
+        name=loaded.name,
+        pictures=pictures(arguments) if verify else None,
+        output=arguments.output,
+        verify=verify,
+    )
+    if loaded.class_names:
+        files.save_labels(result.file, loaded.class_names)
+    return [
+        {
+            "file": str(result.file),
+            "MB": round(result.file.stat().st_size / 1e6, 2),
+            "opset": result.opset,
+            "verified": str(result.verification or "no (timing only)"),
+        }
+    ]
 
 
 def _tflite(arguments, loaded: models.Loaded) -> list[dict]:
@@ -144,29 +171,38 @@ def pictures(arguments):
 
 
 def arguments_verify(parser):
-    parser.add_argument("files", nargs="+", metavar="FILE.tflite", help="exported files")
-    parser.add_argument("--model", help="a network or .keras file; default: what the recipe names")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help=".tflite, .onnx, .keras, or a SavedModel's folder"
+    )
+    parser.add_argument("--model", help="a network or .keras file; default: what the file names")
     models.add_weights_arguments(parser)
     parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="default: some at hand")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
-    parser.epilog = "Exit status 1 if a file is outside the tolerance that its recipe names."
+    parser.epilog = (
+        "Exit status 1 if a file is outside the tolerance of its precision. A .tflite file runs in a\n"
+        "process of its own: one that crashes the runtime is an invalid model."
+    )
 
 
 def run_verify(arguments):
-    from newnet_tf.deploy import Runner, verify_tflite
+    from newnet_tf.deploy import formats
 
     rows, failed = [], False
     loaded = {}
     for file in arguments.files:
-        recipe = Runner(file).recipe
-        name = arguments.model or (recipe.model if recipe else None)
+        name = arguments.model or formats.network_of(file)
         if name is None:
-            raise ValueError(f"{file} has no recipe beside it. Received: no .json, no --model")
+            raise ValueError(
+                f"{file} does not say what it was made from: give --model. Received: no --model"
+            )
         if name not in loaded:
             loaded[name] = models.load(name, arguments.weights, arguments.like, arguments.classes)
+        network = loaded[name]
         with models.no_warnings():
-            found = verify_tflite(loaded[name].model, file, pictures(arguments))
+            found = formats.verify_file(
+                network.model, file, pictures(arguments), network.preprocess
+            )
         failed |= not found.passed
         rows.append({"file": str(file), "passed": found.passed} | found.record())
         if not arguments.json:

@@ -18,9 +18,11 @@ PUBLIC = {
     "UnjudgeableError": "newnet_tf.deploy.verify",
     "Verification": "newnet_tf.deploy.verify",
     "check_bundle": "newnet_tf.deploy.bundle",
+    "export_onnx": "newnet_tf.deploy.onnx",
     "export_saved_model": "newnet_tf.deploy.saved_model",
     "export_tflite": "newnet_tf.deploy.tflite",
     "make_bundle": "newnet_tf.deploy.bundle",
+    "verify_file": "newnet_tf.deploy.formats",
     "verify_tflite": "newnet_tf.deploy.tflite",
 }
 
