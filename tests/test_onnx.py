@@ -105,6 +105,16 @@ def test_hard_sigmoid_and_grouped_convolutions_keep_the_graph_clean(tmp_path):
     assert kinds.count("Conv") == 8
 
 
+def test_a_graph_that_onnxruntime_does_not_take_is_not_written(tmp_path):
+    image = keras.Input((64, 64, 3))
+    x = keras.layers.Conv2D(8, 3, activation="gelu")(image)  # exact: with Erfc, which ONNX has not
+    logits = keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(image, logits, name="exact")
+    with pytest.raises(ExportError, match=r"exact\.onnx must be a graph that onnxruntime takes"):
+        export_onnx(model, PREPROCESS, tmp_path, verify=False)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_verify_takes_every_kind_of_file(exported, saved, tmp_path, capsys):
     network = tmp_path / "network.keras"
     small_network.network().save(network)

@@ -34,8 +34,8 @@ RECORD, ANSWERS, FORMAT, ZIP = "model.json", "answers.npz", 1, ".zip"
 EXAMPLES = 4  # pictures whose answers are stored
 LARGEST = 1 << 31  # bytes that a zip may hold
 # How far an answer may lie from the stated one, in spreads of the answers, on another machine or by
-# another interpreter. EfficientNet-Lite0 by LiteRT without XNNPACK and by tflite-runtime 2.14: 1e-5 in
-# fp32 and fp16, 0.13 in int8-dynamic, 0.31 in int8-full.
+# another interpreter. EfficientNet-Lite0 and 2 by tflite-runtime 2.14 (`results/runtimes.csv`): 2e-6 in
+# fp32 and fp16, 0.25 in int8-dynamic, 0.43 in int8-full.
 EXACT, ROUNDED = 0.001, 1.0
 
 

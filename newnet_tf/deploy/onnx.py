@@ -97,11 +97,12 @@ def export_onnx(
     with beside(path) as part:
         part.write_bytes(data)
         try:
-            found = judge and judge(OnnxRunner(part), recipe)
+            runner = OnnxRunner(part)
         except ModelFileError as error:
             raise ExportError(
                 f"{path.name} must be a graph that onnxruntime takes. Received: {error.__cause__}"
             ) from error
+        found = judge and judge(runner, recipe)
         if found and not found.passed:
             raise ExportError(
                 f"{path.name} must answer as the model does. Received: {'; '.join(found.reasons)} "
