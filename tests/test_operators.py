@@ -233,7 +233,11 @@ def test_bad_files_are_named(files, tmp_path):
 @pytest.mark.parametrize(
     ("script", "error", "message"),
     [
-        ("kill -SEGV $$", ModelFileError, r"small.* Received: LiteRT ended by signal 11"),
+        (
+            "kill -SEGV $$",
+            ModelFileError,
+            r"small.* Received: an invalid model; LiteRT ended by signal 11",
+        ),
         ("echo lost >&2; exit 3", RuntimeError, r"must give an answer. Received: \['lost'\]"),
     ],
 )

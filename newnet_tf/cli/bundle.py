@@ -42,9 +42,11 @@ def run_bundle(arguments):
     if arguments.check:
         print(f"{bundle.check_bundle(arguments.check, arguments.digest)}\n{arguments.check}: whole")
         return
-    options = export.file_options(arguments)
     loaded = models.load(arguments.model, arguments.weights, arguments.like, arguments.classes)
     export.must_be_trained(loaded)
+    side = loaded.preprocess.size
+    options = export.file_options(arguments, side)
+    shown = export.pictures(arguments, side)
     path = arguments.path or Path("build/bundle") / loaded.name
     with models.no_warnings():
         made = bundle.make_bundle(
@@ -53,9 +55,9 @@ def run_bundle(arguments):
             path,
             loaded.name,
             provenance(arguments),
-            _examples(arguments),
+            _examples(shown),
             loaded.class_names,
-            pictures=export.pictures(arguments),
+            pictures=shown,
             **options,
         )
     if arguments.json:
@@ -93,9 +95,9 @@ def provenance(arguments):
     )
 
 
-def _examples(arguments):
+def _examples(shown):
     """Pictures to store: scikit-image's, which anybody may pass on, else some of the user's."""
     try:
         return models.pictures_at_hand()
     except ValueError:
-        return export.pictures(arguments)
+        return shown

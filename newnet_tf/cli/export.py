@@ -6,6 +6,7 @@ from newnet_tf.cli import models, tables
 from newnet_tf.deploy import recipes
 from newnet_tf.finetuning import files
 
+LEAST_CALIBRATION, LEAST_PICTURES = 10, 2
 FORMATS = ("tflite", "saved_model", "onnx")
 
 
@@ -35,7 +36,10 @@ def add_file_arguments(parser, precision: str) -> None:
         help=f"one or more of {','.join(recipes.PRECISIONS)}, by commas; default: {precision}",
     )
     parser.add_argument(
-        "--calibration", type=Path, metavar="DIR", help="pictures for int8-full, about 100"
+        "--calibration",
+        type=Path,
+        metavar="DIR",
+        help=f"pictures for int8-full, about 100, at least {LEAST_CALIBRATION}",
     )
     parser.add_argument(
         "--pictures", type=Path, metavar="DIR", help="pictures to verify on; default: some at hand"
@@ -82,7 +86,7 @@ def _onnx(arguments, loaded: models.Loaded) -> list[dict]:
         loaded.preprocess,
         arguments.output_dir,
         name=loaded.name,
-        pictures=pictures(arguments) if verify else None,
+        pictures=pictures(arguments, loaded.preprocess.size) if verify else None,
         output=arguments.output,
         verify=verify,
     )
@@ -101,7 +105,7 @@ def _onnx(arguments, loaded: models.Loaded) -> list[dict]:
 def _tflite(arguments, loaded: models.Loaded) -> list[dict]:
     from newnet_tf.deploy import export_tflite
 
-    options = file_options(arguments)
+    options = file_options(arguments, loaded.preprocess.size)
     verify = not arguments.no_verify
     if verify:
         must_be_trained(loaded)
@@ -111,7 +115,7 @@ def _tflite(arguments, loaded: models.Loaded) -> list[dict]:
         arguments.output_dir,
         name=loaded.name,
         verify=verify,
-        pictures=pictures(arguments) if verify else None,
+        pictures=pictures(arguments, loaded.preprocess.size) if verify else None,
         fresh=arguments.fresh,
         **options,
     )
@@ -120,13 +124,17 @@ def _tflite(arguments, loaded: models.Loaded) -> list[dict]:
     return [row(result) for result in results]
 
 
-def file_options(arguments) -> dict:
-    """Returns what `add_file_arguments` asked, as arguments of `export_tflite`."""
+def file_options(arguments, side: int) -> dict:
+    """Returns what `add_file_arguments` asked, as arguments of `export_tflite`.
+
+    Args:
+        arguments: of the command. side: int, of the network's input.
+    """
     precisions = arguments.precision.split(",")
     recipes.check_options(precisions, arguments.io, arguments.with_preprocessing, arguments.output)
     return {
         "precisions": precisions,
-        "calibration": _calibration(arguments) if "int8-full" in precisions else None,
+        "calibration": _calibration(arguments, side) if "int8-full" in precisions else None,
         "io": arguments.io,
         "with_preprocessing": arguments.with_preprocessing,
         "output": arguments.output,
@@ -154,9 +162,9 @@ def row(result) -> dict:
     }
 
 
-def _calibration(arguments):
+def _calibration(arguments, side: int):
     if arguments.calibration:
-        return models.pictures([arguments.calibration])
+        return models.readable(arguments.calibration, LEAST_CALIBRATION, "--calibration", side)
     models.note(
         f"calibrating on {models.CROPS} crops of scikit-image's pictures; for a file to ship, "
         "give about 100 pictures of your own with --calibration"
@@ -164,9 +172,10 @@ def _calibration(arguments):
     return models.crops_at_hand()
 
 
-def pictures(arguments):
+def pictures(arguments, side: int):
+    """Returns the pictures to verify on: those in --pictures, else some at hand."""
     if arguments.pictures:
-        return models.pictures([arguments.pictures])
+        return models.readable(arguments.pictures, LEAST_PICTURES, "--pictures", side)
     return models.pictures_at_hand()
 
 
@@ -199,10 +208,9 @@ def run_verify(arguments):
         if name not in loaded:
             loaded[name] = models.load(name, arguments.weights, arguments.like, arguments.classes)
         network = loaded[name]
+        shown = pictures(arguments, network.preprocess.size)
         with models.no_warnings():
-            found = formats.verify_file(
-                network.model, file, pictures(arguments), network.preprocess
-            )
+            found = formats.verify_file(network.model, file, shown, network.preprocess)
         failed |= not found.passed
         rows.append({"file": str(file), "passed": found.passed} | found.record())
         if not arguments.json:

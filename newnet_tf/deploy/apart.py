@@ -5,6 +5,7 @@ not. Files from elsewhere are therefore run by a child, which answers over a pip
 file is an invalid model, and nothing else is lost. Needs what `runtime` needs.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +69,9 @@ class RunnerApart:
         inputs = np.ascontiguousarray(inputs)
         head = json.dumps({"dtype": inputs.dtype.name, "shape": inputs.shape}).encode()
         try:
-            for part in (head, inputs.tobytes()):
-                _send(self._child.stdin, part)
+            with self._limited():
+                for part in (head, inputs.tobytes()):
+                    _send(self._child.stdin, part)
         except BrokenPipeError:
             raise self._died() from None
         shape = json.loads(self._answer())["shape"]
@@ -90,6 +93,16 @@ class RunnerApart:
         if self._child.poll() is None:
             self.close()
 
+    @contextlib.contextmanager
+    def _limited(self) -> Iterator[None]:
+        """Ends a child that takes too long."""
+        clock = threading.Timer(SECONDS, self._child.kill)
+        clock.start()
+        try:
+            yield
+        finally:
+            clock.cancel()
+
     def _answer(self) -> bytes:
         """Returns the child's next message.
 
@@ -97,10 +110,8 @@ class RunnerApart:
             ModelFileError: where it has died, or says that the file is none. ValueError: for inputs
             of another kind.
         """
-        clock = threading.Timer(SECONDS, self._child.kill)
-        clock.start()
-        data = _receive(self._child.stdout)
-        clock.cancel()
+        with self._limited():
+            data = _receive(self._child.stdout)
         if data is None:
             raise self._died()
         if data.startswith(b'{"error"'):

@@ -98,8 +98,8 @@ def measure(file: str | os.PathLike, threads: int = 1, rounds: int = 50, warmup:
         said = log.read().decode(errors="replace").strip().splitlines()
     if process.returncode < 0:
         raise ModelFileError(
-            f"{file} must be a TFLite file that LiteRT can run. Received: LiteRT ended by signal "
-            f"{-process.returncode} ({events.version()})"
+            f"{file} must be a TFLite file that LiteRT can run. Received: an invalid model; LiteRT "
+            f"ended by signal {-process.returncode} ({events.version()})"
         )
     if answer is None or not {"error", "kernels"} & answer.keys():
         raise RuntimeError(f"profiling {file} must give an answer. Received: {said[-1:]}")
