@@ -159,7 +159,7 @@ def main(file: str, threads: str) -> None:
         names = ("size", "channels", "classes", "takes_pixels", "output")
         facts = {name: getattr(runner, name) for name in names}
         facts |= {"dtype": np.dtype(runner.dtype).name, "delegated": str(runner.delegation())}
-    except ValueError as error:
+    except ModelFileError as error:
         _send(stream, json.dumps({"error": f"{error}", "is_file": True}).encode())
         return
     _send(stream, json.dumps(facts).encode())
@@ -167,8 +167,12 @@ def main(file: str, threads: str) -> None:
         spec, data = json.loads(head), _receive(sys.stdin.buffer)
         try:
             scores = runner(np.frombuffer(data, spec["dtype"]).reshape(spec["shape"]))
-        except (ValueError, RuntimeError) as error:
+        except ValueError as error:  # inputs of another kind
             _send(stream, json.dumps({"error": f"{error}", "is_file": False}).encode())
+            continue
+        except RuntimeError as error:
+            said = f"{file} must be a TFLite file that LiteRT can run. Received: {error}"
+            _send(stream, json.dumps({"error": said, "is_file": True}).encode())
             continue
         _send(stream, json.dumps({"shape": scores.shape}).encode())
         _send(stream, scores.astype("<f4").tobytes())

@@ -131,7 +131,12 @@ class Runner:
                 f"{self.file} must be a whole TFLite file that {self.interpreter} can run. "
                 f"Received: {error}"
             ) from error
-        self._describe()
+        try:
+            self._describe()
+        except UnicodeDecodeError as error:
+            raise ModelFileError(
+                f"{self.file} must name its tensors in UTF-8. Received: {error}"
+            ) from error
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Runs the file on each input.
