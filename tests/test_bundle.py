@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -122,7 +123,7 @@ def run_check(folder, *arguments):
 def test_the_bundle_s_own_check_needs_numpy_and_litert_alone(made, folder):
     run = run_check(folder, "--digest", made.digest)
     assert run.returncode == 0, run.stderr
-    assert "ok small.fp32.tflite: 4 pictures, largest difference 0" in run.stdout
+    assert "ok small.fp32.tflite: 4 pictures, largest difference of logits 0" in run.stdout
 
 
 def restated(folder, change):
@@ -148,6 +149,28 @@ def test_other_answers_are_found(folder):
     assert run.returncode == 1
     assert "FAILED small.fp32.tflite" in run.stdout
     assert "ok small.int8-full.tflite" in run.stdout
+
+
+def test_probabilities_are_compared_by_their_logarithms(folder):
+    """A file's own softmax: small classes count as much as large ones."""
+    record = json.loads((folder / "model.json").read_text())
+    module = runpy.run_path(folder / "check.py")
+    record["output"]["name"] = "probabilities"
+    (file, _), (_, make) = record["files"], module["interpreter"]()
+    with np.load(folder / "answers.npz") as stored:
+        stored = dict(stored)
+    shift = stored[file["file"]].min() - 1
+
+    class Shifted(make):
+        """Gives positive scores, as a softmax does."""
+
+        def get_tensor(self, index):
+            return super().get_tensor(index) - np.float32(shift)
+
+    stored[file["file"]] = stored[file["file"]] - np.float32(shift)
+    assert module["compare"](folder, record, file, stored, Shifted)
+    stored[file["file"]][0, 0] *= 1.5  # 0.4 in logarithms
+    assert not module["compare"](folder, record, file, stored, Shifted)
 
 
 def test_a_bundle_changed_as_a_whole_is_refused_by_the_printed_digest(made, folder):

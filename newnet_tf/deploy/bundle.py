@@ -29,6 +29,7 @@ from newnet_tf.deploy.convert import ExportError
 from newnet_tf.deploy.recipes import PIXELS
 from newnet_tf.deploy.runtime import Runner
 from newnet_tf.deploy.tflite import ExportResult, export_tflite
+from newnet_tf.deploy.verify import LEAST_PROBABILITY
 
 RECORD, ANSWERS, FORMAT, ZIP = "model.json", "answers.npz", 1, ".zip"
 EXAMPLES = 4  # pictures whose answers are stored
@@ -240,6 +241,8 @@ def _tensors(runner: Runner, recipe) -> tuple[dict, dict]:
 def _file(runner: Runner, result: ExportResult, shown: samples.Samples) -> dict:
     """One .tflite file's entry."""
     answers = _answers(runner, shown)
+    if runner.output == "probabilities":
+        answers = np.log(np.maximum(answers, LEAST_PROBABILITY))
     spread = float(answers.std(0).mean()) if len(answers) > 1 else float(answers.std())
     bound = EXACT if result.recipe.precision.startswith("fp") else ROUNDED
     return {
