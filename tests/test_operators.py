@@ -11,9 +11,9 @@ import pytest
 import small_network
 
 from newnet_tf import results
-from newnet_tf.cli import main, shares, show
+from newnet_tf.cli import flames, main, shares, show
 from newnet_tf.deploy import ModelFileError
-from newnet_tf.profiling import kernels, operators
+from newnet_tf.profiling import kernels, litert, operators
 from newnet_tf.profiling.cost import cost
 from newnet_tf.profiling.litert import Kernel, Node
 
@@ -233,7 +233,11 @@ def test_bad_files_are_named(files, tmp_path):
 @pytest.mark.parametrize(
     ("script", "error", "message"),
     [
-        ("kill -SEGV $$", ModelFileError, r"small.* Received: LiteRT ended by signal 11"),
+        (
+            "kill -SEGV $$",
+            ModelFileError,
+            r"small.* Received: an invalid model; LiteRT ended by signal 11",
+        ),
         ("echo lost >&2; exit 3", RuntimeError, r"must give an answer. Received: \['lost'\]"),
     ],
 )
@@ -310,12 +314,64 @@ def test_the_command(files, tmp_path, monkeypatch, capsys):
     assert b"<svg" in drawn.read_bytes()
 
 
+def test_two_files_side_by_side(files, tmp_path, capsys):
+    picture = tmp_path / "flame.svg"
+    arguments = [str(files[p]) for p in ("fp32", "int8-full")]
+    assert main(["profile", *arguments, "--rounds", "2", "--flame", str(picture)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("XNNPACK takes 100% of") == 2
+    assert out.count("maps alive at once: 0.") == 2
+    tables = out.split("\noperator  ")[-1].split("\n\n")
+    heads = [line.split() for line in (tables[0].splitlines()[0], tables[1].splitlines()[0])]
+    assert heads[0] == ["small", "fp32", "small", "int8-full", "ratio"]
+    assert heads[1] == ["layer", *heads[0]]
+    rows = [line.split() for table in tables for line in table.splitlines()[2:]]
+    both = [row for row in rows if len(row) == 4 and float(row[1])]
+    assert len(both) > 8
+    for name, first, second, ratio in both:
+        expected = float(ratio) * float(first)  # all three are rounded
+        assert float(second) == pytest.approx(expected, abs=0.002 + 0.01 * float(first)), name
+    assert [row[0] for row in rows].count("all") == 2
+    assert b"<svg" in picture.read_bytes()
+
+
+def test_the_flame_is_as_wide_as_the_time(profiles):
+    both = [profiles["fp32"], profiles["int8-full"]]
+    drawn = flames.flames(both, ["a", "b"])
+    drawn.canvas.draw()
+    for axes, found in zip(drawn.axes, both, strict=True):
+        for place in range(len(flames.ROWS)):
+            row = [patch for patch in axes.patches if patch.get_y() == place]
+            assert sum(patch.get_width() for patch in row) == pytest.approx(found.parts_ms)
+        operators_row = [patch for patch in axes.patches if patch.get_y() == 2]
+        assert len(operators_row) == sum(operator.ms > 0 for operator in found.operators)
+
+
+def test_maps_alive_at_once():
+    """Tensor 0 comes in; 9 is a constant; 1 is read again by the third operator."""
+    nodes = [([0, 9], [1]), ([1], [2]), ([1, 2], [3]), ([3], [4])]
+    sizes = {0: 100, 1: 40, 2: 30, 3: 50, 4: 1, 9: 10_000}
+    assert litert.alive(nodes, sizes, image=0) == 140
+    assert litert.alive(nodes[1:], sizes | {2: 90}, image=1) == 40 + 90 + 50
+
+
+def test_memory_and_delegation(profiles):
+    for precision, found in profiles.items():
+        assert found.delegation.whole, precision
+        assert found.resident is None or found.resident > 0
+    stem, block = 32 * 32 * 16, 16 * 16 * 24  # outputs of the first layers
+    assert profiles["fp32"].maps >= 4 * (stem + block)
+    assert profiles["fp32"].maps < 4 * 10 * stem
+    assert profiles["int8-full"].maps < profiles["fp32"].maps
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["newnet_smal"], "nearest: newnet_small"),
         (["none.tflite"], "none.tflite must be a whole TFLite file. Received: no such file"),
         (["newnet_small", "--plot", "a.jpg"], "--plot must end in one of"),
+        (["newnet_small", "--flame", "a.jpg"], "--flame must end in one of"),
         (["newnet_small", "--precision", "fp64"], "precision='fp64'"),
         (["newnet_small", "--rounds", "0"], "must be positive. Received: 1 and 0"),
         (["newnet_small", "--layers", "-1"], "--layers must not be negative. Received: -1"),

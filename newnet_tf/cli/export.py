@@ -6,22 +6,40 @@ from newnet_tf.cli import models, tables
 from newnet_tf.deploy import recipes
 from newnet_tf.finetuning import files
 
-FORMATS = ("tflite", "saved_model")
+LEAST_CALIBRATION, LEAST_PICTURES = 10, 2
+FORMATS = ("tflite", "saved_model", "onnx")
 
 
 def arguments_export(parser):
     parser.add_argument("model", help="a network of the zoo, or a .keras file")
     parser.add_argument("--to", choices=FORMATS, default="tflite", help="default: tflite")
     parser.add_argument("-o", "--output-dir", type=Path, default=Path("build/export"))
-    parser.add_argument(
-        "--precision",
-        default="fp32",
-        help=f"one or more of {','.join(recipes.PRECISIONS)}, separated by commas; default: fp32",
-    )
+    add_file_arguments(parser, "fp32")
     models.add_weights_arguments(parser)
     parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
     parser.add_argument(
-        "--calibration", type=Path, metavar="DIR", help="pictures for int8-full, about 100"
+        "--no-verify", action="store_true", help="for an untrained network: marked 'timing only'"
+    )
+    parser.add_argument("--fresh", action="store_true", help="make anew what has not changed")
+    parser.add_argument("--json", action="store_true", help="what was written, as JSON")
+    parser.epilog = (
+        "Without --calibration or --pictures, crops of scikit-image's pictures stand in.\n"
+        "A file that differs from its model by more than its precision's tolerance is not written."
+    )
+
+
+def add_file_arguments(parser, precision: str) -> None:
+    """Adds what decides what TFLite files hold."""
+    parser.add_argument(
+        "--precision",
+        default=precision,
+        help=f"one or more of {','.join(recipes.PRECISIONS)}, by commas; default: {precision}",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="DIR",
+        help=f"pictures for int8-full, about 100, at least {LEAST_CALIBRATION}",
     )
     parser.add_argument(
         "--pictures", type=Path, metavar="DIR", help="pictures to verify on; default: some at hand"
@@ -35,21 +53,12 @@ def arguments_export(parser):
         help="the file takes uint8 pixels in 0-255 and normalises them itself",
     )
     parser.add_argument("--output", choices=recipes.OUTPUTS, default="logits")
-    parser.add_argument(
-        "--no-verify", action="store_true", help="for an untrained network: marked 'timing only'"
-    )
-    parser.add_argument("--fresh", action="store_true", help="make anew what has not changed")
-    parser.add_argument("--json", action="store_true", help="what was written, as JSON")
-    parser.epilog = (
-        "Without --calibration or --pictures, crops of scikit-image's pictures stand in.\n"
-        "A file that differs from its model by more than its precision's tolerance is not written."
-    )
 
 
 def run_export(arguments):
     loaded = models.load(arguments.model, arguments.weights, arguments.like, arguments.classes)
     with models.no_warnings():
-        export = _saved_model if arguments.to == "saved_model" else _tflite
+        export = {"tflite": _tflite, "saved_model": _saved_model, "onnx": _onnx}[arguments.to]
         rows = export(arguments, loaded)
     if arguments.json:
         print(tables.to_json(rows))
@@ -66,34 +75,79 @@ def _saved_model(arguments, loaded: models.Loaded) -> list[dict]:
     return [{"folder": str(folder), "MB": round(size / 1e6, 2)}]
 
 
+def _onnx(arguments, loaded: models.Loaded) -> list[dict]:
+    from newnet_tf.deploy import export_onnx
+
+    verify = not arguments.no_verify
+    if verify:
+        must_be_trained(loaded)
+    result = export_onnx(
+        loaded.model,
+        loaded.preprocess,
+        arguments.output_dir,
+        name=loaded.name,
+        pictures=pictures(arguments, loaded.preprocess.size) if verify else None,
+        output=arguments.output,
+        verify=verify,
+    )
+    if loaded.class_names:
+        files.save_labels(result.file, loaded.class_names)
+    return [
+        {
+            "file": str(result.file),
+            "MB": round(result.file.stat().st_size / 1e6, 2),
+            "opset": result.opset,
+            "verified": str(result.verification or "no (timing only)"),
+        }
+    ]
+
+
 def _tflite(arguments, loaded: models.Loaded) -> list[dict]:
     from newnet_tf.deploy import export_tflite
 
-    precisions = arguments.precision.split(",")
-    recipes.check_options(precisions, arguments.io, arguments.with_preprocessing, arguments.output)
+    options = file_options(arguments, loaded.preprocess.size)
     verify = not arguments.no_verify
-    if verify and not loaded.is_trained:
-        raise ValueError(
-            f"{loaded.name} has no weights here, and an untrained network proves nothing: pass "
-            "--weights FILE, or --no-verify for a file for timing only. Received: neither"
-        )
+    if verify:
+        must_be_trained(loaded)
     results = export_tflite(
         loaded.model,
         loaded.preprocess,
         arguments.output_dir,
         name=loaded.name,
-        precisions=precisions,
-        calibration=calibration(arguments) if "int8-full" in precisions else None,
-        io=arguments.io,
-        with_preprocessing=arguments.with_preprocessing,
-        output=arguments.output,
         verify=verify,
-        pictures=pictures(arguments) if verify else None,
+        pictures=pictures(arguments, loaded.preprocess.size) if verify else None,
         fresh=arguments.fresh,
+        **options,
     )
     if loaded.class_names:
         files.save_labels(results[0].file, loaded.class_names)
     return [row(result) for result in results]
+
+
+def file_options(arguments, side: int) -> dict:
+    """Returns what `add_file_arguments` asked, as arguments of `export_tflite`.
+
+    Args:
+        arguments: of the command. side: int, of the network's input.
+    """
+    precisions = arguments.precision.split(",")
+    recipes.check_options(precisions, arguments.io, arguments.with_preprocessing, arguments.output)
+    return {
+        "precisions": precisions,
+        "calibration": calibration(arguments, side) if "int8-full" in precisions else None,
+        "io": arguments.io,
+        "with_preprocessing": arguments.with_preprocessing,
+        "output": arguments.output,
+    }
+
+
+def must_be_trained(loaded: models.Loaded) -> None:
+    """Raises ValueError for a network without weights: nothing can be verified of it."""
+    if not loaded.is_trained:
+        raise ValueError(
+            f"{loaded.name} has no weights here, and an untrained network proves nothing: pass "
+            "--weights FILE, or export it with --no-verify, for timing only. Received: neither"
+        )
 
 
 def row(result) -> dict:
@@ -108,9 +162,10 @@ def row(result) -> dict:
     }
 
 
-def calibration(arguments):
+def calibration(arguments, side: int):
+    """Returns the pictures to calibrate on: those in --calibration, else crops of some at hand."""
     if arguments.calibration:
-        return models.pictures([arguments.calibration])
+        return models.readable(arguments.calibration, LEAST_CALIBRATION, "--calibration", side)
     models.note(
         f"calibrating on {models.CROPS} crops of scikit-image's pictures; for a file to ship, "
         "give about 100 pictures of your own with --calibration"
@@ -118,36 +173,45 @@ def calibration(arguments):
     return models.crops_at_hand()
 
 
-def pictures(arguments):
+def pictures(arguments, side: int):
+    """Returns the pictures to verify on: those in --pictures, else some at hand."""
     if arguments.pictures:
-        return models.pictures([arguments.pictures])
+        return models.readable(arguments.pictures, LEAST_PICTURES, "--pictures", side)
     return models.pictures_at_hand()
 
 
 def arguments_verify(parser):
-    parser.add_argument("files", nargs="+", metavar="FILE.tflite", help="exported files")
-    parser.add_argument("--model", help="a network or .keras file; default: what the recipe names")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help=".tflite, .onnx, .keras, or a SavedModel's folder"
+    )
+    parser.add_argument("--model", help="a network or .keras file; default: what the file names")
     models.add_weights_arguments(parser)
     parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="default: some at hand")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
-    parser.epilog = "Exit status 1 if a file is outside the tolerance that its recipe names."
+    parser.epilog = (
+        "Exit status 1 if a file is outside the tolerance of its precision. A .tflite file runs in a\n"
+        "process of its own: one that crashes the runtime is an invalid model."
+    )
 
 
 def run_verify(arguments):
-    from newnet_tf.deploy import Runner, verify_tflite
+    from newnet_tf.deploy import formats
 
     rows, failed = [], False
     loaded = {}
     for file in arguments.files:
-        recipe = Runner(file).recipe
-        name = arguments.model or (recipe.model if recipe else None)
+        name = arguments.model or formats.network_of(file)
         if name is None:
-            raise ValueError(f"{file} has no recipe beside it. Received: no .json, no --model")
+            raise ValueError(
+                f"{file} does not say what it was made from: give --model. Received: no --model"
+            )
         if name not in loaded:
             loaded[name] = models.load(name, arguments.weights, arguments.like, arguments.classes)
+        network = loaded[name]
+        shown = pictures(arguments, network.preprocess.size)
         with models.no_warnings():
-            found = verify_tflite(loaded[name].model, file, pictures(arguments))
+            found = formats.verify_file(network.model, file, shown, network.preprocess)
         failed |= not found.passed
         rows.append({"file": str(file), "passed": found.passed} | found.record())
         if not arguments.json:

@@ -113,6 +113,35 @@ def pictures(paths: Sequence[Path]) -> list[Path]:
     return [file for path in paths for file in (list_images(path) if path.is_dir() else [path])]
 
 
+def readable(folder: Path, least: int, option: str, side: int) -> list[Path]:
+    """Returns the pictures in a folder that can be read; names and counts what is odd about others.
+
+    Args:
+        folder: path. least: int, fewer than these are an error. option: str, what asked for them.
+        side: int, smaller pictures are taken, enlarged, and counted.
+
+    Raises:
+        ValueError: for too few readable pictures, or no such folder.
+    """
+    from newnet_tf.data.images import read_images
+
+    reader = read_images(pictures([folder]))
+    good, small = [], 0
+    with no_warnings():
+        for position, image in reader:
+            good.append(reader.paths[position])
+            small += min(image.shape[:2]) < side
+    for bad in reader.bad:
+        note(f"skipped: {bad.reason}")
+    count = f"{len(good)} readable pictures of {len(reader)} in {folder}"
+    if len(good) < least:
+        raise ValueError(f"{option} must hold {least} readable pictures or more. Received: {count}")
+    if small:
+        note(f"{option}: {small} of {len(good)} pictures are smaller than {side} and are enlarged")
+    note(f"{option}: {count}")
+    return good
+
+
 def pictures_at_hand() -> list[Path]:
     """Returns real photographs of an installed package.
 

@@ -55,8 +55,8 @@ def load(name: str, weights: str | None, like: str | None) -> Predictor:
     Raises:
         ValueError: for what is not there, or lacks weights or preprocessing.
     """
-    if name.endswith(".tflite"):
-        return _tflite(name, like)
+    if name.endswith((".tflite", ".onnx")):
+        return _file(name, like)
     if Path(name).is_dir():
         return _saved_model(Path(name), like)
     return _keras(name, weights, like)
@@ -93,13 +93,14 @@ def _keras(name: str, weights: str | None, like: str | None) -> Predictor:
     )
 
 
-def _tflite(name: str, like: str | None) -> Predictor:
+def _file(name: str, like: str | None) -> Predictor:
     import numpy as np
 
     from newnet_tf.data.preprocess import apply, crop_image
-    from newnet_tf.deploy.runtime import Runner
+    from newnet_tf.deploy.apart import RunnerApart
+    from newnet_tf.deploy.onnx import OnnxRunner
 
-    run = Runner(name)
+    run = (RunnerApart if name.endswith(".tflite") else OnnxRunner)(name)
     record = run.recipe.preprocess if run.recipe else None
     if record is None and like is None:
         raise ValueError(f"{name} has no recipe beside it; name its preprocessing with --like. "

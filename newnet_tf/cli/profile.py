@@ -6,6 +6,7 @@ from pathlib import Path
 
 from newnet_tf.cli import benchmark, models, tables
 from newnet_tf.deploy import recipes
+from newnet_tf.profiling.operators import Total
 
 NUMBERS = ("count", "kernels", "ms", "share", "MMACs", "GMAC/s")
 PICTURES = (".png", ".svg")
@@ -26,17 +27,22 @@ def arguments_profile(parser):
     parser.add_argument("--fresh", action="store_true", help="make the files anew")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw shares: .png or .svg")
     parser.add_argument(
+        "--flame", type=Path, metavar="FILE", help="draw each file's layers and operators in order"
+    )
+    parser.add_argument(
         "--record", action="store_true", help="write the table newnet_tf/results/operators.csv"
     )
     parser.add_argument("--json", action="store_true", help="every operator and layer, as JSON")
     parser.epilog = (
         "Networks are built with random weights: their files are for timing only. Times are those\n"
         "of XNNPACK's kernels within the running file, by LiteRT's profiler: the mean of the middle\n"
-        "half of all rounds. An operator that runs as part of a neighbour has no kernel and 0 ms."
+        "half of all rounds. An operator that runs as part of a neighbour has no kernel and 0 ms.\n"
+        "Two files are set side by side, too, by operator and by layer."
     )
 
 
 def run_profile(arguments):
+    from newnet_tf.cli import flames
     from newnet_tf.profiling import operators
 
     _check(arguments)
@@ -62,10 +68,13 @@ def run_profile(arguments):
         models.note(f"wrote {operators.record(found)}")
     if arguments.plot:
         _draw(arguments.plot, found, arguments.record)
+    if arguments.flame:
+        _save(arguments.flame, flames.flames(found, [_title(profile) for profile in found]))
     if arguments.json:
         print(tables.to_json([_record(profile) for profile in found]))
     else:
-        print("\n\n".join(_text(profile, arguments.layers) for profile in found))
+        texts = [_text(profile, arguments.layers) for profile in found]
+        print("\n\n".join([*texts, *([_beside(*found)] if len(found) == 2 else [])]))
 
 
 def _check(arguments) -> None:
@@ -77,23 +86,30 @@ def _check(arguments) -> None:
             "--threads and --rounds must be positive. "
             f"Received: {arguments.threads} and {arguments.rounds}"
         )
-    if arguments.plot and arguments.plot.suffix not in PICTURES:
-        raise ValueError(f"--plot must end in one of {PICTURES}. Received: {arguments.plot}")
+    for option in ("plot", "flame"):
+        path = getattr(arguments, option)
+        if path and path.suffix not in PICTURES:
+            raise ValueError(f"--{option} must end in one of {PICTURES}. Received: {path}")
 
 
 def _draw(path: Path, found: Sequence, recorded: bool) -> None:
     """Draws what was measured; if it was recorded, from the table."""
     from newnet_tf import results
-    from newnet_tf.cli import plots, shares
+    from newnet_tf.cli import shares
     from newnet_tf.profiling import operators
-    from newnet_tf.weights.checkpoint import beside
 
     rows = [row for profile in found for row in operators.rows(profile)]
     if recorded:
         own = {tuple(f"{row[key]}" for key in operators.KEYS) for row in rows}
         table = results.read(operators.TABLE)
         rows = [row for row in table if tuple(row[key] for key in operators.KEYS) in own]
-    drawn = shares.shares(rows, list(dict.fromkeys(profile.model for profile in found)))
+    _save(path, shares.shares(rows, list(dict.fromkeys(profile.model for profile in found))))
+
+
+def _save(path: Path, drawn) -> None:
+    from newnet_tf.cli import plots
+    from newnet_tf.weights.checkpoint import beside
+
     with beside(path) as temporary:
         temporary.write_bytes((plots.png if path.suffix == ".png" else plots.svg)(drawn))
     models.note(f"wrote {path}")
@@ -110,11 +126,49 @@ def _text(profile, layers: int) -> str:
         f"{_title(profile)}, {threads}, {profile.rounds} rounds, weights: {profile.weights}\n"
         f"whole file {profile.whole_ms:.2f} ms; its operators add up to {profile.parts_ms:.2f} ms, "
         f"{profile.covered:.0%} of it\n"
-        f"operators without multiply-adds: {profile.without_macs:.1%} of the operators' time\n\n"
+        f"operators without multiply-adds: {profile.without_macs:.1%} of the operators' time\n"
+        f"XNNPACK takes {profile.delegation}; {_memory(profile)}\n\n"
         f"{tables.table(by_operator, right=NUMBERS)}"
     )
     slowest = [_layer(total, profile) for total in profile.by_layer()[:layers]]
     return f"{text}\n\n{tables.table(slowest, right=NUMBERS)}" if slowest else text
+
+
+def _memory(profile) -> str:
+    grown = f"; loaded and run it takes {profile.resident / 1e6:.1f} MB" if profile.resident else ""
+    return f"maps alive at once: {profile.maps / 1e6:.2f} MB{grown}"
+
+
+def _beside(first, second) -> str:
+    """Two files by operator and by layer, and what the second takes of the first's time."""
+    names = [_title(first), _title(second)]
+    if names[0] == names[1]:
+        names = [
+            f"{name} ({place})" for place, name in zip(("first", "second"), names, strict=True)
+        ]
+    parts = []
+    for what in ("operator", "layer"):
+        both = [{t.name: t for t in getattr(p, f"by_{what}")()} for p in (first, second)]
+        found = sorted(
+            dict.fromkeys([*both[0], *both[1]]),
+            key=lambda name: -max(totals[name].ms for totals in both if name in totals),
+        )
+        rows = [_pair(what, name, names, [totals.get(name) for totals in both]) for name in found]
+        total = [
+            Total(name="all", count=0, kernels=0, ms=profile.parts_ms, macs=0)
+            for profile in (first, second)
+        ]
+        parts.append(
+            tables.table([*rows, _pair(what, "all", names, total)], right=(*names, "ratio"))
+        )
+    return "\n\n".join(parts)
+
+
+def _pair(what: str, name: str, names: Sequence[str], totals: Sequence) -> dict:
+    times = [total.ms if total else None for total in totals]
+    ratio = f"{times[1] / times[0]:.2f}" if times[0] and times[1] is not None else ""
+    shown = ["" if ms is None else f"{ms:.3f}" for ms in times]
+    return {what: name, **dict(zip(names, shown, strict=True)), "ratio": ratio}
 
 
 def _layer(total, profile) -> dict:
@@ -145,6 +199,7 @@ def _record(profile) -> dict:
         "parts_ms": profile.parts_ms,
         "covered": profile.covered,
         "without_macs": profile.without_macs,
+        "xnnpack_share": profile.delegation.share,
         "by_operator": [asdict(total) for total in profile.by_operator()],
         "by_layer": [asdict(total) for total in profile.by_layer()],
     }

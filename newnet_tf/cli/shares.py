@@ -88,7 +88,7 @@ def _bar(axes, place: int, rows: Sequence[Mapping[str, object]]) -> dict:
                 ha="center",
                 va="center",
                 fontsize=8.5,
-                color=_readable(colour),
+                color=readable(colour),
             )
         left += parts[kind]
     axes.text(
@@ -103,7 +103,7 @@ def _bar(axes, place: int, rows: Sequence[Mapping[str, object]]) -> dict:
     return handles
 
 
-def _readable(colour: str) -> str:
+def readable(colour: str) -> str:
     """White on dark colours, ink on light ones."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 140 else INK

@@ -100,11 +100,8 @@ def _exported(arguments) -> tuple[list[Path], tuple[str, ...] | None]:
     recipes.check_options(precisions, "float32", False, "logits")
     name = arguments.model[0]
     loaded = models.load(name, arguments.weights, arguments.like, arguments.classes)
-    if not loaded.is_trained:
-        raise ValueError(
-            f"{loaded.name} has no weights here, and an untrained network sees nothing: pass "
-            "--weights FILE. Received: none"
-        )
+    export.must_be_trained(loaded)
+    side = loaded.preprocess.size
     folder = arguments.output_dir.with_name(f"{arguments.output_dir.name}.export")
     with models.no_warnings():
         results = export_tflite(
@@ -113,8 +110,8 @@ def _exported(arguments) -> tuple[list[Path], tuple[str, ...] | None]:
             folder,
             name=loaded.name,
             precisions=precisions,
-            calibration=export.calibration(arguments) if "int8-full" in precisions else None,
-            pictures=export.pictures(arguments),
+            calibration=export.calibration(arguments, side) if "int8-full" in precisions else None,
+            pictures=export.pictures(arguments, side),
         )
     if loaded.class_names:
         save_labels(results[0].file, loaded.class_names)

@@ -7,16 +7,22 @@ the exports need TensorFlow.
 from newnet_tf.lazy import exports
 
 PUBLIC = {
+    "BundleError": "newnet_tf.deploy.bundle",
     "ExportError": "newnet_tf.deploy.tflite",
     "ExportResult": "newnet_tf.deploy.tflite",
     "ModelFileError": "newnet_tf.deploy.runtime",
     "PRECISIONS": "newnet_tf.deploy.recipes",
+    "Provenance": "newnet_tf.deploy.bundle",
     "Recipe": "newnet_tf.deploy.recipes",
     "Runner": "newnet_tf.deploy.runtime",
     "UnjudgeableError": "newnet_tf.deploy.verify",
     "Verification": "newnet_tf.deploy.verify",
+    "check_bundle": "newnet_tf.deploy.bundle",
+    "export_onnx": "newnet_tf.deploy.onnx",
     "export_saved_model": "newnet_tf.deploy.saved_model",
     "export_tflite": "newnet_tf.deploy.tflite",
+    "make_bundle": "newnet_tf.deploy.bundle",
+    "verify_file": "newnet_tf.deploy.formats",
     "verify_tflite": "newnet_tf.deploy.tflite",
 }
 

@@ -143,6 +143,16 @@ class Graph:
         """Names input and output in the signature, so that a reader of the file knows them."""
         self._signature.inputs[0].name, self._signature.outputs[0].name = image, scores
 
+    def attach(self, name: str, data: bytes) -> None:
+        """Adds data that no operator reads, under a name, in place of what had that name."""
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(data, np.uint8)
+        self._model.buffers.append(buffer)
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = name, len(self._model.buffers) - 1
+        others = [m for m in self._model.metadata or [] if m.name != name.encode()]
+        self._model.metadata = [*others, entry]
+
     def name_of(self, operator) -> str:
         """Name of an operator's kind."""
         code = self._model.operatorCodes[operator.opcodeIndex]

@@ -131,7 +131,12 @@ class Runner:
                 f"{self.file} must be a whole TFLite file that {self.interpreter} can run. "
                 f"Received: {error}"
             ) from error
-        self._describe()
+        try:
+            self._describe()
+        except UnicodeDecodeError as error:
+            raise ModelFileError(
+                f"{self.file} must name its tensors in UTF-8. Received: {error}"
+            ) from error
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Runs the file on each input.
@@ -150,6 +155,10 @@ class Runner:
         """Sets the first of `image`, as in a call; returns the call that runs it, for a clock."""
         self._interpreter.set_tensor(self._input["index"], self._prepare(image)[:1])
         return self._interpreter.invoke
+
+    def tensors(self) -> tuple[dict, dict]:
+        """Returns shape, type and quantisation of the input and of the output, as JSON values."""
+        return _spec(self._input), _spec(self._output)
 
     def delegation(self) -> Delegation:
         """Returns what XNNPACK took of the graph, found by walking back from the output."""
@@ -246,6 +255,13 @@ def quiet():
             if failed:
                 held.seek(0)
                 sys.stderr.write(held.read().decode(errors="replace"))
+
+
+def _spec(tensor: dict) -> dict:
+    scale, zero = tensor["quantization"]
+    steps = None if tensor["dtype"] == np.float32 else {"scale": float(scale), "zero_point": zero}
+    shape = [int(side) for side in tensor["shape"]]
+    return {"shape": shape, "dtype": np.dtype(tensor["dtype"]).name, "quantisation": steps}
 
 
 def _check_file(file: Path, record: dict | None) -> None:

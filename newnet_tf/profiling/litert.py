@@ -12,14 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from newnet_tf.deploy.runtime import ModelFileError, Runner, interpreter_class
+from newnet_tf.deploy.runtime import Delegation, ModelFileError, Runner, interpreter_class
 from newnet_tf.profiling import events, latency
 
 
@@ -58,12 +58,20 @@ class Measured:
         nodes: tuple of `Node`, the file's operators. partitions: tuple of `Node`, what XNNPACK took.
         kernels: tuple of `Kernel`, in the order in which they ran.
         whole: tuple of float, microseconds of the whole file without profiler, one a round.
+        delegation: `Delegation`, what XNNPACK takes.
+        maps: int, the most bytes of maps that are alive at once, in the file's own order: the least
+            that an arena for them can have.
+        resident: int or None, bytes by which the process grew when the file was loaded and run once,
+            weights and XNNPACK's packed copies included; None where the system does not tell.
     """
 
     nodes: tuple[Node, ...]
     partitions: tuple[Node, ...]
     kernels: tuple[Kernel, ...]
     whole: tuple[float, ...]
+    delegation: Delegation
+    maps: int
+    resident: int | None
 
 
 def measure(file: str | os.PathLike, threads: int = 1, rounds: int = 50, warmup: int = 10):
@@ -98,8 +106,8 @@ def measure(file: str | os.PathLike, threads: int = 1, rounds: int = 50, warmup:
         said = log.read().decode(errors="replace").strip().splitlines()
     if process.returncode < 0:
         raise ModelFileError(
-            f"{file} must be a TFLite file that LiteRT can run. Received: LiteRT ended by signal "
-            f"{-process.returncode} ({events.version()})"
+            f"{file} must be a TFLite file that LiteRT can run. Received: an invalid model; LiteRT "
+            f"ended by signal {-process.returncode} ({events.version()})"
         )
     if answer is None or not {"error", "kernels"} & answer.keys():
         raise RuntimeError(f"profiling {file} must give an answer. Received: {said[-1:]}")
@@ -110,6 +118,11 @@ def measure(file: str | os.PathLike, threads: int = 1, rounds: int = 50, warmup:
         partitions=tuple(_node(node) for node in answer["partitions"]),
         kernels=tuple(Kernel(*k[:3], microseconds=tuple(k[3])) for k in answer["kernels"]),
         whole=tuple(answer["whole"]),
+        delegation=Delegation(
+            answer["partitions_taken"], tuple(answer["outside"]), len(answer["nodes"])
+        ),
+        maps=answer["maps"],
+        resident=answer["resident"],
     )
 
 
@@ -123,8 +136,11 @@ def _node(found) -> Node:
 
 
 def _measured(file: Path, threads: int, rounds: int, warmup: int, say: Callable) -> dict:
+    before = _resident()
     runner = Runner(file, threads, events.PACKAGE)
     image = latency.noise(runner, np.random.default_rng(0))
+    runner(image)
+    resident = before and _resident() - before
     whole, profiled = runner.timed_call(image), events.Profiled(file, threads, image)
     times, runs, begun = [], [], time.monotonic()
     shown = begun
@@ -145,12 +161,30 @@ def _measured(file: Path, threads: int, rounds: int, warmup: int, say: Callable)
         (name, index if kind == events.OPERATOR else None, index, [run[place][3] for run in runs])
         for place, (name, kind, index, _) in enumerate(runs[0])
     ]
-    nodes, partitions = _graph(file, threads)
-    return {"nodes": nodes, "partitions": partitions, "kernels": kernels, "whole": times}
+    nodes, partitions, maps = _graph(file, threads)
+    delegation = runner.delegation()
+    return {
+        "nodes": nodes,
+        "partitions": partitions,
+        "kernels": kernels,
+        "whole": times,
+        "partitions_taken": delegation.partitions,
+        "outside": delegation.outside,
+        "maps": maps,
+        "resident": resident,
+    }
 
 
-def _graph(file: Path, threads: int) -> tuple[list, list]:
-    """Returns the fields of the `Node` of each operator and of each partition."""
+def _resident() -> int | None:
+    """Bytes of memory that this process holds, None where Linux' /proc is not."""
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        return None
+    return int(status.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _graph(file: Path, threads: int) -> tuple[list, list, int]:
+    """Returns the fields of the `Node` of each operator and of each partition, and `maps`."""
     _, make = interpreter_class(events.PACKAGE)
     interpreter = make(model_path=os.fspath(file), num_threads=threads)
     interpreter.allocate_tensors()
@@ -164,7 +198,28 @@ def _graph(file: Path, threads: int) -> tuple[list, list]:
         name = tensors[outputs[0]]["name"] if outputs else ""
         found = partitions if node["op_name"] == "DELEGATE" else nodes
         found.append((node["op_name"], inputs, outputs, shapes, name))
-    return nodes, partitions
+    sizes = {
+        i: int(np.prod(t["shape"])) * np.dtype(t["dtype"]).itemsize for i, t in tensors.items()
+    }
+    image = interpreter.get_input_details()[0]["index"]
+    return nodes, partitions, alive([(node[1], node[2]) for node in nodes], sizes, image)
+
+
+def alive(nodes: Sequence[tuple], sizes: Mapping[int, int], image: int) -> int:
+    """Returns the most bytes of maps that are alive while operators run in order.
+
+    A map lives from the operator that makes it to the last that reads it; constants do not count.
+
+    Args:
+        nodes: (inputs, outputs) of each operator, as tensors' indices.
+        sizes: bytes by tensor. image: int, the tensor that comes in.
+    """
+    born = {image: 0} | {i: place for place, (_, made) in enumerate(nodes) for i in made}
+    last = born | {i: place for place, (read, _) in enumerate(nodes) for i in read if i in born}
+    return max(
+        sum(sizes.get(i, 0) for i in born if born[i] <= place <= last[i])
+        for place in range(len(nodes))
+    )
 
 
 @contextmanager
@@ -181,6 +236,9 @@ def main(arguments: list[str]) -> None:
     with _answers() as say:
         try:
             say(**_measured(Path(file), *map(int, numbers), say))
+        except (UnicodeDecodeError, KeyError, IndexError) as error:
+            said = f"{file} must describe its tensors as they are. Received: {error!r}"
+            say(error=said, is_file=True)
         except (ModelFileError, ValueError) as error:
             say(error=f"{error}", is_file=True)
         except (RuntimeError, ImportError) as error:

@@ -24,6 +24,7 @@ from pathlib import Path
 from newnet_tf import results
 from newnet_tf.deploy import recipes
 from newnet_tf.deploy.recipes import TIMING, Recipe
+from newnet_tf.deploy.runtime import Delegation
 from newnet_tf.profiling import kernels, latency, litert
 from newnet_tf.profiling.litert import Node
 
@@ -75,6 +76,7 @@ class Profile:
     Args:
         model, precision, weights: as in `latency.Latency`. threads, rounds: int.
         whole_ms: float, the whole file without profiler. operators: tuple of `Operator`, in order.
+        delegation, maps, resident: as in `litert.Measured`.
     """
 
     model: str
@@ -84,6 +86,9 @@ class Profile:
     rounds: int
     whole_ms: float
     operators: tuple[Operator, ...]
+    delegation: Delegation
+    maps: int
+    resident: int | None
 
     @property
     def parts_ms(self) -> float:
@@ -154,6 +159,9 @@ def profile(
         threads=threads,
         rounds=rounds,
         whole_ms=_middle(measured.whole) / 1e3,
+        delegation=measured.delegation,
+        maps=measured.maps,
+        resident=measured.resident,
         operators=tuple(
             Operator(
                 index=index,

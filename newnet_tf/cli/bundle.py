@@ -1,0 +1,103 @@
+"""`newnet bundle`: all that an app needs of a network in one folder or zip, and its check."""
+
+from pathlib import Path
+
+from newnet_tf import weights as checkpoints, zoo
+from newnet_tf.cli import export, models, tables
+
+DEFAULT = "fp32,int8-full"
+
+
+def arguments_bundle(parser):
+    parser.add_argument("model", nargs="?", help="a network of the zoo, or a .keras file")
+    parser.add_argument(
+        "-o",
+        dest="path",
+        type=Path,
+        metavar="PATH",
+        help="folder, or NAME.zip; default: build/bundle/MODEL",
+    )
+    export.add_file_arguments(parser, DEFAULT)
+    models.add_weights_arguments(parser)
+    parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
+    parser.add_argument("--licence", help="licence of your own weights, as SPDX names it")
+    parser.add_argument(
+        "--check", type=Path, metavar="PATH", help="check a bundle instead of making one"
+    )
+    parser.add_argument("--digest", help="with --check: the sha256 that was printed at the making")
+    parser.add_argument("--json", action="store_true", help="what was made, as JSON")
+    parser.epilog = (
+        "It holds .tflite files with metadata inside, labels, model.json, code for Kotlin, Swift and\n"
+        "C++ generated from it, and check.py, which needs LiteRT and NumPy alone to see whether the\n"
+        "files answer as stated. Without --calibration or --pictures, scikit-image's pictures stand in."
+    )
+
+
+def run_bundle(arguments):
+    from newnet_tf.deploy import bundle
+
+    if (arguments.model is None) == (arguments.check is None):
+        received = "neither" if arguments.model is None else "both"
+        raise ValueError(f"a MODEL or --check PATH must be given. Received: {received}")
+    if arguments.check:
+        print(f"{bundle.check_bundle(arguments.check, arguments.digest)}\n{arguments.check}: whole")
+        return
+    loaded = models.load(arguments.model, arguments.weights, arguments.like, arguments.classes)
+    export.must_be_trained(loaded)
+    side = loaded.preprocess.size
+    options = export.file_options(arguments, side)
+    shown = export.pictures(arguments, side)
+    path = arguments.path or Path("build/bundle") / loaded.name
+    with models.no_warnings():
+        made = bundle.make_bundle(
+            loaded.model,
+            loaded.preprocess,
+            path,
+            loaded.name,
+            provenance(arguments),
+            _examples(shown),
+            loaded.class_names,
+            pictures=shown,
+            **options,
+        )
+    if arguments.json:
+        print(tables.to_json({"path": str(made.path), "digest": made.digest, **made.record}))
+        return
+    rows = [
+        {
+            "file": file["file"],
+            "MB": round(file["bytes"] / 1e6, 2),
+            "XNNPACK": file["xnnpack"],
+            "top-1 as the model": "{agreed}/{pictures}".format(**file["verification"]),
+        }
+        for file in made.record["files"]
+    ]
+    print(tables.table(rows, right=("MB",)))
+    print(f"{made.path}: {len(made.record['sha256']) + 1} files, digest {made.digest}")
+
+
+def provenance(arguments):
+    """Returns the `Provenance` of what `arguments` name: from the card, or as far as it is known."""
+    from newnet_tf.deploy.bundle import Provenance
+
+    if arguments.model.endswith(".keras"):
+        return Provenance(licence=arguments.licence, weights=Path(arguments.model).name)
+    variant, tag = zoo.resolve(arguments.model)
+    chosen = arguments.weights or tag or variant.card.default_weights
+    if checkpoints.is_file(chosen):
+        return Provenance(licence=arguments.licence, weights=Path(chosen).name)
+    found = variant.card.select(chosen)
+    return Provenance(
+        licence=arguments.licence or found.licence,
+        origin=found.origin,
+        data=found.data,
+        weights=found.tag,
+    )
+
+
+def _examples(shown):
+    """Pictures to store: scikit-image's, which anybody may pass on, else some of the user's."""
+    try:
+        return models.pictures_at_hand()
+    except ValueError:
+        return shown

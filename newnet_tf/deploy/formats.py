@@ -1,0 +1,162 @@
+"""Verification of any file that was made from a model: TFLite, ONNX, SavedModel, Keras' own."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from newnet_tf.cards import Preprocess
+from newnet_tf.data.images import read_image
+from newnet_tf.data.preprocess import tf_function
+from newnet_tf.deploy import identity, recipes, samples, tflite, verify
+from newnet_tf.deploy.apart import RunnerApart
+from newnet_tf.deploy.onnx import OnnxRunner
+from newnet_tf.deploy.runtime import ModelFileError
+from newnet_tf.deploy.saved_model import EXTRA, OUTPUT
+from newnet_tf.deploy.verify import Verification
+from newnet_tf.lazy import LazyModule, keras
+
+tf = LazyModule("tensorflow")
+
+TFLITE, ONNX, KERAS, SAVED_MODEL = ".tflite", ".onnx", ".keras", "a SavedModel's folder"
+KINDS = (TFLITE, ONNX, KERAS, SAVED_MODEL)
+EXACT = recipes.PRECISIONS["fp32"].tolerance
+
+
+def kind_of(file: str | os.PathLike) -> str:
+    """Returns which of `KINDS` a file is, by its name.
+
+    Raises:
+        ValueError: for none of them.
+    """
+    path = Path(file)
+    if path.is_dir() or path.suffix not in KINDS:
+        if (path / "saved_model.pb").is_file():
+            return SAVED_MODEL
+        raise ValueError(f"a file must be one of {', '.join(KINDS)}. Received: {file}")
+    return path.suffix
+
+
+def network_of(file: str | os.PathLike) -> str | None:
+    """Returns the name of the network that a file says it was made from, None where it does not.
+
+    Raises:
+        ModelFileError, ValueError: for what is no such file.
+    """
+    kind = kind_of(file)
+    if kind == KERAS:
+        return None
+    if kind == SAVED_MODEL:
+        return saved_model_record(file)["model"]
+    if kind == TFLITE:
+        record = recipes.read(file)
+        return record["model"] if record else None
+    recipe = OnnxRunner(file).recipe
+    return recipe.model if recipe else None
+
+
+def verify_file(
+    model, file: str | os.PathLike, pictures: Iterable, preprocess: Preprocess
+) -> Verification:
+    """Verifies a file against the model that it was made from.
+
+    TFLite files run in a process of their own. A SavedModel prepares pictures by itself, and is
+    compared with the model on pictures that `tf.data`'s form of the preprocessing prepared. A
+    `.keras` file and a SavedModel must answer as an fp32 file must.
+
+    Args:
+        model: Keras model with the weights of the export.
+        file: path of one of `KINDS`.
+        pictures: two or more, of different things, see `samples.read`.
+        preprocess: `Preprocess` of the model, for a `.keras` file; others say theirs.
+
+    Returns:
+        A `Verification`; ask its `passed`.
+
+    Raises:
+        ModelFileError: for a file that cannot be run.
+        ValueError: for a file without recipe, or a model with other weights.
+        UnjudgeableError: where the model's own outputs do not vary from picture to picture.
+    """
+    kind, logits = kind_of(file), identity.logits_model(model)
+    if kind == SAVED_MODEL:
+        return _saved_model(logits, Path(file), pictures)
+    if kind == KERAS:
+        other = identity.logits_model(loaded(file))
+        reference, found = (
+            _answers(network, samples.read(pictures, preprocess, "pictures").inputs)
+            for network in (logits, other)
+        )
+        verify.judgeable(reference)
+        return verify.compare(reference, found, EXACT)
+    runner = RunnerApart(file) if kind == TFLITE else OnnxRunner(file)
+    if runner.recipe is None:
+        raise ValueError(f"{file} must have its recipe with it. Received: none")
+    _check_weights(logits, runner.recipe.weights, file)
+    read = samples.read(pictures, runner.recipe.preprocess, "pictures")
+    return tflite._Judge(logits, read)(runner, runner.recipe)
+
+
+def loaded(file: str | os.PathLike):
+    """Returns the model in a `.keras` file.
+
+    Raises:
+        ModelFileError: for what Keras cannot load.
+    """
+    try:
+        return keras.models.load_model(file, compile=False)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise ModelFileError(
+            f"{file} must be a model that Keras saved. Received: {error}"
+        ) from error
+
+
+def saved_model_record(folder: str | os.PathLike) -> dict:
+    """Returns what `export_saved_model` wrote of a SavedModel.
+
+    Raises:
+        ModelFileError: where it is missing or no such record.
+    """
+    path = Path(folder, EXTRA, "model.json")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        fields = record["preprocess"] | {k: tuple(record["preprocess"][k]) for k in ("mean", "std")}
+        return record | {"preprocess": Preprocess(**fields), "model": str(record["model"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(
+            f"{folder} must be a SavedModel that `export_saved_model` wrote. Received: {error}"
+        ) from error
+
+
+def _saved_model(logits, folder: Path, pictures: Iterable) -> Verification:
+    record = saved_model_record(folder)
+    _check_weights(logits, record["weights"], folder)
+    try:
+        served = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelFileError(f"{folder} must be a whole SavedModel. Received: {error}") from error
+    prepare, reference, found = tf_function(record["preprocess"]), [], []
+    for picture in pictures:
+        image = tf.constant(read_image(picture))
+        if record["preprocess"].channels == 1:
+            image = image[..., :1]
+        reference.append(_answers(logits, prepare(image)[None]))
+        found.append(served(images=image[None])[OUTPUT].numpy())
+    reference = np.concatenate(reference)
+    verify.judgeable(reference)
+    return verify.compare(reference, np.concatenate(found), EXACT, "probabilities")
+
+
+def _answers(model, inputs) -> np.ndarray:
+    return keras.ops.convert_to_numpy(model(inputs, training=False))
+
+
+def _check_weights(logits, wanted: str, file) -> None:
+    found = identity.weights_digest(logits)
+    if found != wanted:
+        raise ValueError(
+            f"`model` must have the weights that {file} was made from (sha256 {wanted:.12}…). "
+            f"Received: model {logits.name!r} with {found:.12}…"
+        )

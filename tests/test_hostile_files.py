@@ -1,0 +1,182 @@
+"""Files that mean harm or are merely broken: what reads them says so and lives on."""
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import small_network
+from PIL import Image
+from small_network import PREPROCESS
+
+from newnet_tf.cli import export, main, models
+from newnet_tf.data.preprocess import normalise
+from newnet_tf.deploy import apart, export_tflite, formats
+from newnet_tf.deploy.apart import RunnerApart
+from newnet_tf.deploy.runtime import ModelFileError, Runner
+from newnet_tf.profiling import litert
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A file with its recipe."""
+    folder = tmp_path_factory.mktemp("whole")
+    pictures = small_network.pictures()
+    (made,) = export_tflite(small_network.network(), PREPROCESS, folder, pictures=pictures)
+    return made.file
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return normalise(small_network.pictures()[:2], PREPROCESS)
+
+
+def mutated(data: bytes, seed: int) -> bytes:
+    """A file with a few bytes changed: half of them where its tables lie, which is what is believed."""
+    generator = np.random.default_rng(seed)
+    found = np.frombuffer(data, np.uint8).copy()
+    kind, count = seed % 3, int(generator.integers(1, 9))
+    start, stop = (8, len(found)) if kind == 0 else (len(found) - 8000, len(found))
+    places = generator.integers(start, stop, count)
+    if kind == 2:  # a small number that was another small number: an index, a shape
+        found[places] = generator.integers(0, 16, count)
+    else:
+        found[places] ^= generator.integers(1, 256, count).astype(np.uint8)
+    return found.tobytes()
+
+
+def tried(whole, folder, seeds, use) -> dict[str, list[int]]:
+    """Uses a mutated file for each seed; returns the seeds by what came of it."""
+    outcome = {"answered": [], "refused": [], "crashed": []}
+    for seed in seeds:
+        file = folder / f"mutated{seed}.tflite"
+        data = mutated(whole.read_bytes(), seed)
+        file.write_bytes(data)
+        record = json.loads(whole.with_suffix(".json").read_text())
+        record["sha256"] = hashlib.sha256(data).hexdigest()  # as one would who means harm
+        file.with_suffix(".json").write_text(json.dumps(record))
+        try:
+            use(file)
+        except (ModelFileError, ValueError, RuntimeError) as error:
+            said = f"{error}"
+        else:
+            said = ""
+        assert not said or (file.name in said and "Received: " in said), said
+        kind = "crashed" if "an invalid model" in said else "refused"
+        outcome[kind if said else "answered"].append(seed)
+    return outcome
+
+
+def answer(inputs):
+    def use(file):
+        with contextlib.closing(RunnerApart(file)) as runner:
+            assert runner(inputs).shape == (2, small_network.CLASSES)
+
+    return use
+
+
+def verify(file):
+    formats.verify_file(small_network.network(), file, small_network.pictures()[::6], PREPROCESS)
+
+
+def profile(file):
+    litert.measure(file, rounds=1, warmup=0)
+
+
+def test_a_runner_apart_is_a_runner(whole, inputs):
+    here = Runner(whole)
+    with RunnerApart(whole, threads=2) as runner:
+        np.testing.assert_array_equal(runner(inputs), here(inputs))
+        assert (runner.size, runner.channels, runner.classes) == (64, 3, 10)
+        assert (runner.takes_pixels, runner.output, runner.dtype) == (False, "logits", "float32")
+        assert runner.recipe == here.recipe
+        with pytest.raises(ValueError, match=r"must be of shape \(n, 64, 64, 3\)"):
+            runner(inputs[:, :32])
+        np.testing.assert_array_equal(runner(inputs[:1]), here(inputs[:1]))
+
+
+def test_a_dead_child_is_an_invalid_model(whole, inputs):
+    with RunnerApart(whole) as runner:
+        os.kill(runner._child.pid, signal.SIGSEGV)
+        with pytest.raises(
+            ModelFileError, match=r"small\.fp32\.tflite.*an invalid model.*signal 11"
+        ):
+            runner(inputs)
+
+
+def test_a_child_that_never_answers_is_ended(whole, inputs, monkeypatch):
+    with RunnerApart(whole) as runner:
+        monkeypatch.setattr(apart, "SECONDS", 0.5)
+        os.kill(runner._child.pid, signal.SIGSTOP)
+        with pytest.raises(ModelFileError, match=r"an invalid model.*signal 9"):
+            runner(inputs)
+
+
+def test_mutated_files_are_answered_or_named(whole, inputs, tmp_path):
+    outcome = tried(whole, tmp_path, range(10), answer(inputs))
+    assert sum(map(len, outcome.values())) == 10
+    assert outcome["refused"] or outcome["crashed"]
+    tried(whole, tmp_path, [1, 2], verify)
+    tried(whole, tmp_path, [1, 2], profile)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("use", "seeds"), [("answer", 200), ("verify", 40), ("profile", 40)])
+def test_many_mutated_files(whole, inputs, tmp_path, use, seeds):
+    way = {"answer": answer(inputs), "verify": verify, "profile": profile}[use]
+    outcome = tried(whole, tmp_path, range(seeds), way)
+    print({name: len(found) for name, found in outcome.items()})
+    assert sum(map(len, outcome.values())) == seeds
+    assert outcome["refused"]
+
+
+def test_the_command_names_the_file(whole, tmp_path, capsys):
+    file = tmp_path / "cut.tflite"
+    file.write_bytes(whole.read_bytes()[:-100])
+    for command in (["profile", file], ["predict", "x.png", "--model", file]):
+        assert main([*map(str, command), *(["--like", "newnet_small"] * (command[0] != "profile"))])
+        assert "cut.tflite must be a whole TFLite file" in capsys.readouterr().err
+
+
+# Folders of pictures to calibrate with.
+
+
+def folder_of(tmp_path, good=12, small=0):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(good):
+        side = 20 if number < small else 80
+        Image.fromarray(np.full((side, side + 10, 3), 20 * number, np.uint8)).save(
+            folder / f"{number:02}.png"
+        )
+    (folder / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def test_broken_and_small_pictures_are_counted(tmp_path, capsys):
+    folder = folder_of(tmp_path, small=3)
+    found = models.readable(folder, export.LEAST_CALIBRATION, "--calibration", 64)
+    assert [path.name for path in found] == [f"{number:02}.png" for number in range(12)]
+    said = capsys.readouterr().err
+    assert "cut.jpg" in said
+    assert "empty.png" in said
+    assert "notes.txt" not in said
+    assert "--calibration: 12 readable pictures of 14" in said
+    assert "3 of 12 pictures are smaller than 64 and are enlarged" in said
+
+
+@pytest.mark.parametrize("command", ["export", "bundle"])
+def test_too_few_pictures_are_an_error(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder, model = folder_of(tmp_path, good=9), tmp_path / "own.keras"
+    small_network.network().save(model)
+    arguments = [command, str(model), "--like", "newnet_small", "--precision", "int8-full"]
+    assert main([*arguments, "--calibration", str(folder)]) == 1
+    said = capsys.readouterr().err
+    assert "--calibration must hold 10 readable pictures or more. Received: 9 readable" in said
+    assert not (tmp_path / "build").exists()

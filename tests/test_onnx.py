@@ -1,0 +1,168 @@
+"""ONNX files, and the verification of files of every kind."""
+
+import dataclasses
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import small_network
+from small_network import PREPROCESS
+
+import newnet_tf
+from newnet_tf import blocks
+from newnet_tf.cli import main
+from newnet_tf.data.preprocess import normalise
+from newnet_tf.deploy import ExportError, export_saved_model, export_tflite, formats, identity
+from newnet_tf.deploy.onnx import INPUT, OPSET, RECORD, OnnxRunner, export_onnx
+from newnet_tf.deploy.runtime import ModelFileError
+
+onnx = pytest.importorskip("onnx", reason="ONNX needs pip install 'newnet_tf[onnx]'")
+pytest.importorskip("onnxruntime", reason="ONNX needs pip install 'newnet_tf[onnx]'")
+pytest.importorskip("tf2onnx", reason="ONNX needs pip install 'newnet_tf[onnx]'")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("onnx")
+    return export_onnx(
+        small_network.network(), PREPROCESS, folder, pictures=small_network.pictures()
+    )
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "small"
+    return export_saved_model(small_network.network(), folder, PREPROCESS)
+
+
+def changed(path, to):
+    """Copies an ONNX file with its classifier's bias moved."""
+    model = onnx.load(path)
+    (bias,) = [t for t in model.graph.initializer if list(t.dims) == [small_network.CLASSES]]
+    values = onnx.numpy_helper.to_array(bias) + np.float32(np.arange(small_network.CLASSES))
+    bias.CopyFrom(onnx.numpy_helper.from_array(values, bias.name))
+    onnx.save(model, to)
+    return to
+
+
+def test_the_file_answers_as_the_model_in_batches(exported):
+    assert exported.file.name == "small.onnx"
+    assert [path.name for path in exported.file.parent.iterdir()] == ["small.onnx"]
+    assert exported.verification.passed
+    assert exported.verification.agreed == len(small_network.pictures())
+    inputs = normalise(small_network.pictures()[:5], PREPROCESS)
+    runner = OnnxRunner(exported.file)
+    expected = identity.logits_model(small_network.network())(inputs)
+    np.testing.assert_allclose(runner(inputs), expected, atol=1e-4)
+    assert (runner.classes, runner.recipe.model) == (10, "small")
+
+
+def test_the_file_says_what_it_is(exported):
+    model = onnx.load(exported.file)
+    onnx.checker.check_model(model)
+    assert {o.version for o in model.opset_import if not o.domain} == {OPSET} == {exported.opset}
+    (image,), (scores,) = model.graph.input, model.graph.output
+    assert (image.name, scores.name) == (INPUT, "logits")
+    dims = image.type.tensor_type.shape.dim
+    assert [d.dim_param or d.dim_value for d in dims] == ["n", 64, 64, 3]
+    (entry,) = [p for p in model.metadata_props if p.key == RECORD]
+    record = json.loads(entry.value)
+    assert record["preprocess"]["mean"] == list(PREPROCESS.mean)
+    assert record["opset"] == OPSET
+
+
+def test_a_file_that_answers_otherwise_is_not_written(tmp_path, monkeypatch):
+    """Another network's graph under this one's name."""
+    from newnet_tf.deploy import onnx as made
+
+    other = keras.models.clone_model(identity.logits_model(small_network.network()))
+    convert = made._convert
+    monkeypatch.setattr(made, "_convert", lambda logits, *rest: convert(other, *rest))
+    with pytest.raises(ExportError, match=r"small\.onnx must answer as the model does.*cosine"):
+        export_onnx(
+            small_network.network(), PREPROCESS, tmp_path, pictures=small_network.pictures()
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hard_sigmoid_and_grouped_convolutions_keep_the_graph_clean(tmp_path):
+    style = blocks.TENSORFLOW
+    image = keras.Input((64, 64, 3))
+    x = blocks.conv_bn_act(image, 16, 3, 2, act="hard_swish", style=style, name="stem")
+    squeeze = blocks.Squeeze(width=8, gate="hard_sigmoid")
+    x = blocks.inverted_residual(x, 16, squeeze=squeeze, style=style, name="block0")
+    x = blocks.conv_bn_act(x, 32, 3, groups=4, style=style, name="grouped")
+    model = keras.Model(image, blocks.classifier(x, 10, dropout=0.0), name="odd")
+    made = export_onnx(model, PREPROCESS, tmp_path, verify=False)
+    inputs = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
+    expected = np.asarray(model(inputs))
+    found = OnnxRunner(made.file)(inputs)
+    assert np.abs(found - expected).max() < 1e-4 * expected.std()
+    kinds = [node.op_type for node in onnx.load(made.file).graph.node]
+    assert kinds.count("Transpose") <= 1
+    assert kinds.count("Conv") == 8
+
+
+def test_a_graph_that_onnxruntime_does_not_take_is_not_written(tmp_path):
+    image = keras.Input((64, 64, 3))
+    x = keras.layers.Conv2D(8, 3, activation="gelu")(image)  # exact: with Erfc, which ONNX has not
+    logits = keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(image, logits, name="exact")
+    with pytest.raises(ExportError, match=r"exact\.onnx must be a graph that onnxruntime takes"):
+        export_onnx(model, PREPROCESS, tmp_path, verify=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_verify_takes_every_kind_of_file(exported, saved, tmp_path, capsys):
+    network = tmp_path / "network.keras"
+    small_network.network().save(network)
+    record = {"preprocess": dataclasses.asdict(PREPROCESS)}
+    network.with_suffix(".json").write_text(json.dumps(record))
+    pictures = small_network.pictures()
+    (tflite,) = export_tflite(small_network.network(), PREPROCESS, tmp_path, pictures=pictures)
+    files = [exported.file, saved, network, tflite.file]
+    assert [formats.network_of(f) for f in files] == ["small", "small", None, "small"]
+    assert main(["verify", *map(str, files), "--model", str(network), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["passed"] for row in rows] == [True] * 4
+    assert max(row["difference"] for row in rows) < 1e-3
+    wrong = changed(exported.file, tmp_path / "wrong.onnx")
+    assert main(["verify", str(wrong), "--model", str(network)]) == 1
+    assert "FAILED: cosine" in capsys.readouterr().out
+
+
+def test_other_weights_are_refused(exported, saved):
+    other = keras.models.clone_model(small_network.network())
+    for file in (exported.file, saved):
+        with pytest.raises(ValueError, match=r"must have the weights that .* was made from"):
+            formats.verify_file(other, file, small_network.pictures(), PREPROCESS)
+
+
+def test_what_is_no_file_of_a_kind_is_named(saved, tmp_path):
+    for name in ("none.onnx", "none.keras", "none.tflite"):
+        with pytest.raises(ValueError, match=rf"{name}.*Received"):
+            formats.verify_file(
+                small_network.network(), tmp_path / name, small_network.pictures(), PREPROCESS
+            )
+    with pytest.raises(ValueError, match=r"must be one of \.tflite, \.onnx"):
+        formats.kind_of(tmp_path)
+    (tmp_path / "odd.onnx").write_bytes(b"no graph")
+    with pytest.raises(ModelFileError, match=r"odd\.onnx must be an ONNX file"):
+        OnnxRunner(tmp_path / "odd.onnx")
+    copy = tmp_path / "copy"
+    shutil.copytree(saved, copy)
+    (copy / "assets.extra" / "model.json").write_text("{}")
+    with pytest.raises(ModelFileError, match="must be a SavedModel that `export_saved_model`"):
+        formats.network_of(copy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "shufflenet_v1_100", "resnet18"])
+def test_networks_of_the_zoo(name, tmp_path):
+    model = newnet_tf.create(name, weights=None, classifier_activation=None)
+    made = export_onnx(model, newnet_tf.card(name).preprocess, tmp_path, name, verify=False)
+    inputs = np.random.default_rng(0).normal(size=(2, 224, 224, 3)).astype(np.float32)
+    expected = np.asarray(model(inputs, training=False))
+    assert np.abs(OnnxRunner(made.file)(inputs) - expected).max() < 1e-4 * expected.std()
