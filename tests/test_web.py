@@ -273,7 +273,7 @@ def test_the_command_makes_a_site_of_exported_files(files, assets, tmp_path, cap
     assert about["title"] == "small"
     assert Runner(files[0]).recipe.model == about["network"]
     assert main(["web", "lenet5", "-o", str(folder)]) == 1
-    assert "untrained network sees nothing" in capsys.readouterr().err
+    assert "untrained network proves nothing" in capsys.readouterr().err
 
 
 def test_examples_are_pictures_that_every_browser_opens(made):

@@ -96,7 +96,7 @@ def verify_file(
         raise ValueError(f"{file} must have its recipe with it. Received: none")
     _check_weights(logits, runner.recipe.weights, file)
     read = samples.read(pictures, runner.recipe.preprocess, "pictures")
-    return tflite._Judge(logits, read)(runner, runner.recipe)
+    return tflite.Judge(logits, read)(runner, runner.recipe)
 
 
 def loaded(file: str | os.PathLike):

@@ -79,7 +79,7 @@ def export_onnx(
     identity.check_side(model, preprocess)
     logits = identity.logits_model(model)
     judge = (
-        tflite._Judge(logits, samples.read(pictures, preprocess, "pictures")) if verify else None
+        tflite.Judge(logits, samples.read(pictures, preprocess, "pictures")) if verify else None
     )
     recipe = Recipe(
         model=name or model.name,

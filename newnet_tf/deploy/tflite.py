@@ -107,7 +107,7 @@ def export_tflite(
     logits = identity.logits_model(model)
     judge, ranges = None, None
     if verify:
-        judge = _Judge(logits, samples.read(pictures, preprocess, "pictures"))
+        judge = Judge(logits, samples.read(pictures, preprocess, "pictures"))
     if "int8-full" in precisions:
         ranges = samples.with_extremes(samples.read(calibration, preprocess, "calibration"))
     plain = Recipe(
@@ -164,11 +164,11 @@ def verify_tflite(
             f"`model` must have the weights that {runner.file} was made from (sha256 "
             f"{runner.recipe.weights:.12}…). Received: model {model.name!r} with {found:.12}…"
         )
-    judge = _Judge(logits, samples.read(pictures, runner.recipe.preprocess, "pictures"))
+    judge = Judge(logits, samples.read(pictures, runner.recipe.preprocess, "pictures"))
     return judge(runner, runner.recipe)
 
 
-class _Judge:
+class Judge:
     """Compares files with a model's logits on the same pictures."""
 
     def __init__(self, logits, pictures: samples.Samples):
