@@ -15,7 +15,8 @@ import small_network
 from newnet_tf.cli import main
 from newnet_tf.data.preprocess import normalise
 from newnet_tf.deploy import Provenance, Runner, bundle, metadata, snippets
-from newnet_tf.deploy.bundle import BundleError, check_bundle, make_bundle
+from newnet_tf.deploy.bundle import make_bundle
+from newnet_tf.deploy.bundle_check import BundleError, check_bundle
 from newnet_tf.deploy.graph import Graph
 
 NAMES = [f"thing {number}" for number in range(small_network.CLASSES)]

@@ -34,13 +34,13 @@ def arguments_bundle(parser):
 
 
 def run_bundle(arguments):
-    from newnet_tf.deploy import bundle
+    from newnet_tf.deploy import check_bundle, make_bundle
 
     if (arguments.model is None) == (arguments.check is None):
         received = "neither" if arguments.model is None else "both"
         raise ValueError(f"a MODEL or --check PATH must be given. Received: {received}")
     if arguments.check:
-        print(f"{bundle.check_bundle(arguments.check, arguments.digest)}\n{arguments.check}: whole")
+        print(f"{check_bundle(arguments.check, arguments.digest)}\n{arguments.check}: whole")
         return
     loaded = models.load(arguments.model, arguments.weights, arguments.like, arguments.classes)
     export.must_be_trained(loaded)
@@ -49,7 +49,7 @@ def run_bundle(arguments):
     shown = export.pictures(arguments, side)
     path = arguments.path or Path("build/bundle") / loaded.name
     with models.no_warnings():
-        made = bundle.make_bundle(
+        made = make_bundle(
             loaded.model,
             loaded.preprocess,
             path,

@@ -7,7 +7,7 @@ the exports need TensorFlow.
 from newnet_tf.lazy import exports
 
 PUBLIC = {
-    "BundleError": "newnet_tf.deploy.bundle",
+    "BundleError": "newnet_tf.deploy.bundle_check",
     "ExportError": "newnet_tf.deploy.tflite",
     "ExportResult": "newnet_tf.deploy.tflite",
     "ModelFileError": "newnet_tf.deploy.runtime",
@@ -17,7 +17,7 @@ PUBLIC = {
     "Runner": "newnet_tf.deploy.runtime",
     "UnjudgeableError": "newnet_tf.deploy.verify",
     "Verification": "newnet_tf.deploy.verify",
-    "check_bundle": "newnet_tf.deploy.bundle",
+    "check_bundle": "newnet_tf.deploy.bundle_check",
     "export_onnx": "newnet_tf.deploy.onnx",
     "export_saved_model": "newnet_tf.deploy.saved_model",
     "export_tflite": "newnet_tf.deploy.tflite",

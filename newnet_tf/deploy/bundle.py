@@ -6,17 +6,12 @@ was changed is refused. Stored pictures and the answers to them let anybody see,
 alone, whether the files answer as they did here (`templates/check.py`).
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +20,7 @@ import numpy as np
 from newnet_tf.cards import Preprocess
 from newnet_tf.data.preprocess import normalise
 from newnet_tf.deploy import metadata, recipes, samples, snippets
+from newnet_tf.deploy.bundle_check import check_bundle
 from newnet_tf.deploy.convert import ExportError
 from newnet_tf.deploy.recipes import PIXELS
 from newnet_tf.deploy.runtime import Runner
@@ -33,15 +29,10 @@ from newnet_tf.deploy.verify import LEAST_PROBABILITY
 
 RECORD, ANSWERS, FORMAT, ZIP = "model.json", "answers.npz", 1, ".zip"
 EXAMPLES = 4  # pictures whose answers are stored
-LARGEST = 1 << 31  # bytes that a zip may hold
 # How far an answer may lie from the stated one, in spreads of the answers, on another machine or by
 # another interpreter. EfficientNet-Lite0 and 2 by tflite-runtime 2.14 (`results/runtimes.csv`): 2e-6 in
 # fp32 and fp16, 0.25 in int8-dynamic, 0.43 in int8-full.
 EXACT, ROUNDED = 0.001, 1.0
-
-
-class BundleError(ValueError):
-    """A bundle that is not whole, was changed, or does not answer as it says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,39 +111,6 @@ def make_bundle(
     finally:
         shutil.rmtree(staging)
     return Bundle(path, record["digest"], record)
-
-
-def check_bundle(path: str | os.PathLike, digest: str | None = None) -> str:
-    """Compares a bundle's files with its record, and its answers with those stored in it.
-
-    The files run in a process of its own, by this package's own `check.py`: nothing in the bundle
-    is executed but the networks.
-
-    Args:
-        path: folder or zip. digest: str, sha256 that was printed when the bundle was made.
-
-    Returns:
-        What the check says, a line for each file.
-
-    Raises:
-        BundleError: for a bundle that was changed, or whose answers are others.
-    """
-    with _opened(Path(path)) as folder:
-        command = [sys.executable, os.fspath(snippets.FOLDER / snippets.CHECK), os.fspath(folder)]
-        command += ["--digest", digest] if digest else []
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-    if run.returncode < 0:
-        raise BundleError(
-            f"{path} must hold files that LiteRT can run. Received: an invalid model, LiteRT ended by "
-            f"signal {-run.returncode}"
-        )
-    if run.returncode:
-        said = [line for line in run.stdout.splitlines() if line.startswith(("REFUSED", "FAILED"))]
-        said = said or (run.stderr or run.stdout).strip().splitlines()[-1:]
-        raise BundleError(
-            f"{path} must be the bundle that was made. Received:\n  {chr(10).join(said)}"
-        )
-    return run.stdout.strip()
 
 
 def _embed(result: ExportResult, provenance: Provenance, class_names) -> Runner:
@@ -273,39 +231,6 @@ def _write(folder: Path, record: dict, runners, class_names, shown: samples.Samp
     whole = json.loads(json.dumps(record))
     record["digest"] = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
     _write_json(folder / RECORD, record)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Path]:
-    """Gives the folder of a bundle; a zip is unpacked for that long.
-
-    Raises:
-        BundleError: for what is no bundle, or a zip that names other places than one folder.
-    """
-    if path.is_dir():
-        yield path
-        return
-    if not zipfile.is_zipfile(path):
-        raise BundleError(f"{path} must be a bundle, a folder or zip. Received: neither")
-    with zipfile.ZipFile(path) as zipped, tempfile.TemporaryDirectory() as room:
-        entries = [entry for entry in zipped.infolist() if not entry.is_dir()]
-        tops = {entry.filename.split("/")[0] for entry in entries}
-        flat = all(len(entry.filename.split("/")) == 2 for entry in entries)
-        if (
-            len(tops) != 1
-            or not flat
-            or ".." in tops
-            or sum(e.file_size for e in entries) > LARGEST
-        ):
-            raise BundleError(
-                f"{path} must hold one folder of files, of {LARGEST} bytes at most. "
-                f"Received: {[entry.filename for entry in entries][:5]}"
-            )
-        try:
-            zipped.extractall(room)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-            raise BundleError(f"{path} must be a whole zip. Received: {error}") from error
-        yield Path(room, *tops)
 
 
 def _zipped(folder: Path, top: str) -> bytes:

@@ -78,9 +78,7 @@ def export_onnx(
         raise ValueError("`pictures` must be given unless `verify=False`. Received: pictures=None")
     identity.check_side(model, preprocess)
     logits = identity.logits_model(model)
-    judge = (
-        tflite.Judge(logits, samples.read(pictures, preprocess, "pictures")) if verify else None
-    )
+    judge = tflite.Judge(logits, samples.read(pictures, preprocess, "pictures")) if verify else None
     recipe = Recipe(
         model=name or model.name,
         precision="fp32",
