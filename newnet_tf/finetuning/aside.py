@@ -56,5 +56,8 @@ def paired(features: Outputs, linear: Linear, final: Outputs) -> Paired:
 
 
 def is_worse(found: Paired) -> bool:
-    """Says whether the second is worse beyond the 95 % interval of their difference."""
-    return found.interval[1] < 0
+    """Says whether the second is worse there.
+
+    The difference alone decides, however wide its interval; with none, the second is kept.
+    """
+    return found.difference < 0
