@@ -60,7 +60,7 @@ def test_a_batch_gives_what_single_pictures_give(exported, inputs):
     np.testing.assert_array_equal(together[2:], runner(inputs[2:3]))
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-dynamic", "int8-full"])
+@pytest.mark.parametrize("precision", small_network.MADE)
 def test_both_interpreters_agree_bit_for_bit(exported, inputs, precision):
     runners = [Runner(exported[precision].file, interpreter=name) for name in INSTALLED]
     assert [runner.interpreter for runner in runners] == list(INSTALLED)

@@ -21,7 +21,7 @@ def arguments_export(parser):
     models.add_weights_arguments(parser)
     parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
     parser.add_argument(
-        "--calibration", type=Path, metavar="DIR", help="pictures for int8-full, about 100"
+        "--calibration", type=Path, metavar="DIR", help="pictures to measure ranges on, about 100"
     )
     parser.add_argument(
         "--pictures", type=Path, metavar="DIR", help="pictures to verify on; default: some at hand"
@@ -83,7 +83,7 @@ def _tflite(arguments, loaded: models.Loaded) -> list[dict]:
         arguments.output_dir,
         name=loaded.name,
         precisions=precisions,
-        calibration=_calibration(arguments) if "int8-full" in precisions else None,
+        calibration=_calibration(arguments) if recipes.calibrated(precisions) else None,
         io=arguments.io,
         with_preprocessing=arguments.with_preprocessing,
         output=arguments.output,

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from newnet_tf.deploy import litert
 from newnet_tf.deploy.graph import Graph
 from newnet_tf.deploy.recipes import PIXELS, PRECISIONS, Recipe
 from newnet_tf.deploy.runtime import quiet
@@ -14,6 +15,11 @@ from newnet_tf.deploy.whole import make_whole
 from newnet_tf.lazy import LazyModule, keras
 
 tf = LazyModule("tensorflow")
+
+CALIBRATED = {
+    "int8-full": "TFLITE_BUILTINS_INT8",
+    "int16x8": "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8",
+}
 
 
 class ExportError(ValueError):
@@ -34,12 +40,13 @@ def write(
 
     Args:
         logits: Keras model from images to logits.
-        recipes: what to make. ranges: calibration pictures, for `"int8-full"`.
+        recipes: what to make. ranges: calibration pictures, for precisions that are calibrated.
         folder: an empty folder.
         say: callable that shows a line of progress.
 
     Raises:
-        ExportError: for a file with operators that phones lack, or without its weights.
+        ExportError: for a file with operators that phones lack, or without its weights, or where
+            the converter refuses.
     """
     if not recipes:
         return
@@ -54,7 +61,7 @@ def write(
     for recipe in recipes:
         say(f"{recipe.stem}.tflite: converting")
         with silence():
-            graph = Graph(_convert(saved, recipe.precision, ranges))
+            graph = Graph(_made(saved, recipe, ranges))
         make_whole(graph)
         _adapt(graph, recipe)
         data = graph.to_bytes()
@@ -62,22 +69,39 @@ def write(
         (folder / f"{recipe.stem}.tflite").write_bytes(data)
 
 
+def _made(saved: Path, recipe: Recipe, ranges: Samples | None) -> bytes:
+    """Returns the file as its maker gives it; the makers' refusals become errors that name it."""
+    maker = {"litert-dynamic": litert.dynamic, "litert-static": litert.static}.get(recipe.precision)
+    try:
+        if maker is None:
+            return _convert(saved, recipe.precision, ranges)
+        return maker(_convert(saved, "fp32", None), ranges)
+    except Exception as error:  # TensorFlow's ConverterError is a plain Exception
+        reason = next((line for line in f"{error}".splitlines() if line.strip()), "no reason")
+        raise ExportError(
+            f"{recipe.stem} must be a form that its converter can make. "
+            f"Received: {type(error).__name__}: {reason:.300}"
+        ) from error
+
+
 def _convert(saved: Path, precision: str, ranges: Samples | None) -> bytes:
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
-    if precision != "fp32":
+    if precision not in ("fp32", "int8-weights"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "fp16":
         converter.target_spec.supported_types = [tf.float16]
-    if precision == "int8-full":
+    if precision in CALIBRATED:
         converter.representative_dataset = lambda: ([image[None]] for image in ranges.inputs)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, CALIBRATED[precision])]
     return converter.convert()
 
 
 def _adapt(graph: Graph, recipe: Recipe) -> None:
     """Gives the plain float32 file the input and the output that the recipe asks for."""
-    if recipe.precision == "int8-dynamic":
+    if recipe.precision in ("int8-dynamic", "litert-dynamic"):
         graph.float_depthwise()
+    if recipe.precision == "int8-weights":
+        graph.integer_weights()
     if recipe.with_preprocessing:
         graph.pixels(recipe.preprocess.scale, recipe.preprocess.offset)
     elif recipe.io != "float32":

@@ -16,6 +16,8 @@ schema = LazyModule("tensorflow.lite.python.schema_py_generated")
 DTYPES = {"float32": "FLOAT32", "int8": "INT8", "uint8": "UINT8", "int32": "INT32"}
 ALIGNMENT = 16
 UNSIGNED = 128  # what the zero point of uint8 has more than that of int8
+LARGEST = 127  # int8 weights lie between this and its negative
+CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # of filters
 
 
 class Graph:
@@ -139,6 +141,31 @@ class Graph:
             buffer.data = np.frombuffer(floats.astype("<f4").tobytes(), np.uint8)
             filters.type, filters.quantization = self._type("float32"), None
 
+    def integer_weights(self) -> None:
+        """Stores filters of convolutions and dense layers as int8, each channel in its own steps.
+
+        A DEQUANTIZE behind each gives them back; XNNPACK runs it once, when the file is loaded.
+        """
+        for operator in list(self.body.operators):
+            axis = CHANNEL_AXIS.get(self.name_of(operator))
+            filters = self.body.tensors[operator.inputs[1]] if axis is not None else None
+            data = filters and self._model.buffers[filters.buffer].data
+            if data is None or not len(data) or filters.type != self._type("float32"):
+                continue
+            floats = np.frombuffer(data.tobytes(), "<f4").reshape(filters.shape)
+            others = tuple(i for i in range(floats.ndim) if i != axis)
+            largest = np.abs(floats).max(others, keepdims=True)
+            scale = np.maximum(largest, np.finfo(np.float32).tiny * LARGEST) / np.float32(LARGEST)
+            integers = np.round(floats / scale).astype(np.int8)
+            steps = (scale.ravel(), np.zeros(scale.size, np.int64), axis)
+            name = filters.name + b"_int8"
+            stored = self.add_tensor(name, filters.shape, "int8", data=integers.tobytes())
+            self._set_steps(self.body.tensors[stored], *steps)
+            self._model.buffers[filters.buffer].data = None
+            filters.buffer = 0
+            place, given = self.place(operator), int(operator.inputs[1])
+            self.insert(place, "DEQUANTIZE", [stored], given, "DequantizeOptions", version=2)
+
     def rename(self, image: str, scores: str) -> None:
         """Names input and output in the signature, so that a reader of the file knows them."""
         self._signature.inputs[0].name, self._signature.outputs[0].name = image, scores
@@ -179,11 +206,16 @@ class Graph:
         )
         tensor.buffer = len(self._model.buffers) - 1
         if quantisation:
-            tensor.quantization = schema.QuantizationParametersT()
-            tensor.quantization.scale = np.float32([quantisation[0]])
-            tensor.quantization.zeroPoint = np.int64([quantisation[1]])
+            scale, zero = quantisation
+            self._set_steps(tensor, np.float32([scale]), np.int64([zero]), 0)
         self.body.tensors.append(tensor)
         return len(self.body.tensors) - 1
+
+    @staticmethod
+    def _set_steps(tensor, scale: np.ndarray, zero: np.ndarray, axis: int) -> None:
+        tensor.quantization = schema.QuantizationParametersT()
+        tensor.quantization.scale, tensor.quantization.zeroPoint = scale, zero
+        tensor.quantization.quantizedDimension = axis
 
     def add_like(self, tensor: int, name: str, shape) -> int:
         """Adds an empty tensor of another's type and quantisation; returns its index."""

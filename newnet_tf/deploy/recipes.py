@@ -18,7 +18,7 @@ Faults milder than int8's own error, such as (x - 127.5) / 127.5 for (x - 127) /
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -54,11 +54,22 @@ class Tolerance:
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
-    """A named way to store and compute: what is quantised, bytes of a weight, its tolerance."""
+    """A named way to store and compute.
+
+    Args:
+        summary: str, what is quantised. weight_bytes: int, bytes of a weight.
+        tolerance: `Tolerance`.
+        calibrated: bool, whether activation ranges are measured on calibration pictures.
+        delegated: bool, whether XNNPACK takes it.
+        maker: str, the package beside TensorFlow that makes it, "" for none.
+    """
 
     summary: str
     weight_bytes: int
     tolerance: Tolerance
+    calibrated: bool = False
+    delegated: bool = True
+    maker: str = ""
 
 
 PRECISIONS = {
@@ -77,10 +88,36 @@ PRECISIONS = {
         weight_bytes=1,
         tolerance=Tolerance(cosine=0.98, difference=2.0, flips=0.15),
     ),
+    "int8-weights": Precision(
+        summary="int8 weights, turned into float32 when the file is loaded",
+        weight_bytes=1,
+        tolerance=Tolerance(cosine=0.98, difference=2.0, flips=0.15),
+    ),
     "int8-full": Precision(
         summary="int8 weights and activations, ranges measured on calibration pictures",
         weight_bytes=1,
         tolerance=Tolerance(cosine=0.97, difference=3.0, flips=0.2),
+        calibrated=True,
+    ),
+    "int16x8": Precision(
+        summary="int8 weights, int16 activations; for accelerators, slow on a CPU",
+        weight_bytes=1,
+        tolerance=Tolerance(cosine=0.98, difference=2.0, flips=0.15),
+        calibrated=True,
+        delegated=False,
+    ),
+    "litert-dynamic": Precision(
+        summary="litert-quantizer's int8-dynamic",
+        weight_bytes=1,
+        tolerance=Tolerance(cosine=0.98, difference=2.0, flips=0.15),
+        maker="litert-quantizer",
+    ),
+    "litert-static": Precision(
+        summary="litert-quantizer's int8-full, ranges from least to largest",
+        weight_bytes=1,
+        tolerance=Tolerance(cosine=0.97, difference=3.0, flips=0.2),
+        calibrated=True,
+        maker="litert-quantizer",
     ),
 }
 
@@ -100,7 +137,7 @@ class Recipe:
 
     Args:
         model: str, the network's name.
-        precision: one of `"fp32"`, `"fp16"`, `"int8-dynamic"`, `"int8-full"`.
+        precision: one of `PRECISIONS`.
         preprocess: `cards.Preprocess`, how pictures become its input; `size` is the input's side.
         weights: str, sha256 over all variables. graph: str, sha256 over layers and connections.
         versions: mapping of package to version, those that the converter's result depends on.
@@ -111,7 +148,7 @@ class Recipe:
         output: `"logits"` (default; a softmax at the model's end is left out) or
             `"probabilities"` (a float32 softmax is in the file; not with an integer `io`, whose
             steps of 1/256 would be too coarse to verify).
-        calibration: `Calibration`, with `"int8-full"` only.
+        calibration: `Calibration`, for a precision that is calibrated only.
         purpose: `"deployment"`, or `"timing only"` for a file that nobody verified.
     """
 
@@ -193,6 +230,11 @@ class Recipe:
 
     def _fields(self) -> dict:
         return json.loads(json.dumps(asdict(self)))
+
+
+def calibrated(precisions: Iterable[str]) -> tuple[str, ...]:
+    """Returns those of some precisions that need calibration pictures."""
+    return tuple(name for name in precisions if PRECISIONS[name].calibrated)
 
 
 def check_options(precisions, io, with_preprocessing, output) -> None:
