@@ -17,6 +17,7 @@ COMMANDS = {
     "predict": ("predict", "classify pictures"),
     "convert": ("convert", "turn a checkpoint into a file that newnet_tf and Keras load"),
     "export": ("export", "write TFLite files or a SavedModel, verified"),
+    "quantize": ("quantize", "int8 with an eye on each layer: which cost most, which stay float"),
     "verify": ("export", "compare TFLite files with the Keras model they came from"),
     "evaluate": ("evaluate", "measure accuracy on labelled pictures"),
     "finetune": ("finetune", "teach a network classes of your own, with a report and files"),

@@ -135,10 +135,7 @@ class Graph:
             image, filters = (self.body.tensors[i] for i in operator.inputs[:2])
             if image.type != self._type("float32") or filters.type != self._type("int8"):
                 continue
-            buffer = self._model.buffers[filters.buffer]
-            integers = np.frombuffer(buffer.data.tobytes(), np.int8).reshape(filters.shape)
-            floats = integers * np.asarray(filters.quantization.scale, np.float32)
-            buffer.data = np.frombuffer(floats.astype("<f4").tobytes(), np.uint8)
+            self.set_constant(operator.inputs[1], self.dequantised(operator.inputs[1]))
             filters.type, filters.quantization = self._type("float32"), None
 
     def integer_weights(self) -> None:
@@ -148,11 +145,10 @@ class Graph:
         """
         for operator in list(self.body.operators):
             axis = CHANNEL_AXIS.get(self.name_of(operator))
-            filters = self.body.tensors[operator.inputs[1]] if axis is not None else None
-            data = filters and self._model.buffers[filters.buffer].data
-            if data is None or not len(data) or filters.type != self._type("float32"):
+            floats = self.constant(operator.inputs[1]) if axis is not None else None
+            if floats is None or floats.dtype != np.float32:
                 continue
-            floats = np.frombuffer(data.tobytes(), "<f4").reshape(filters.shape)
+            filters = self.body.tensors[operator.inputs[1]]
             others = tuple(i for i in range(floats.ndim) if i != axis)
             largest = np.abs(floats).max(others, keepdims=True)
             scale = np.maximum(largest, np.finfo(np.float32).tiny * LARGEST) / np.float32(LARGEST)
@@ -192,6 +188,27 @@ class Graph:
         """Scale and zero point of an integer tensor."""
         found = self.body.tensors[tensor].quantization
         return float(found.scale[0]), int(found.zeroPoint[0])
+
+    def constant(self, tensor: int) -> np.ndarray | None:
+        """Values of a constant, float32 or integers; None for a tensor that is computed."""
+        found = self.body.tensors[tensor]
+        data = self._model.buffers[found.buffer].data
+        if data is None or not len(data):
+            return None
+        names = {self._type(dtype): dtype for dtype in DTYPES}
+        return np.frombuffer(data.tobytes(), names[found.type]).reshape(found.shape)
+
+    def set_constant(self, tensor: int, values: np.ndarray) -> None:
+        """Gives a constant other values, of the same type and shape."""
+        buffer = self._model.buffers[self.body.tensors[tensor].buffer]
+        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+
+    def dequantised(self, tensor: int) -> np.ndarray:
+        """Values of a constant of symmetric integers, in float32."""
+        found = self.body.tensors[tensor].quantization
+        shape = np.ones(len(self.body.tensors[tensor].shape), int)
+        shape[found.quantizedDimension] = len(found.scale)
+        return self.constant(tensor) * np.float32(found.scale).reshape(shape)
 
     def add_tensor(self, name, shape, dtype="float32", quantisation=None, data=b"") -> int:
         """Adds a tensor, with a buffer of its own; returns its index."""

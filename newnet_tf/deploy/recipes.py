@@ -24,7 +24,7 @@ from pathlib import Path
 
 from newnet_tf.cards import Preprocess
 
-FORMAT = 1  # raise it when an unchanged recipe begins to give another file
+FORMAT = 2  # raise it when an unchanged recipe begins to give another file
 IO = ("float32", "int8", "uint8")
 OUTPUTS = ("logits", "probabilities")
 DEPLOYMENT, TIMING = "deployment", "timing only"
@@ -149,6 +149,7 @@ class Recipe:
             `"probabilities"` (a float32 softmax is in the file; not with an integer `io`, whose
             steps of 1/256 would be too coarse to verify).
         calibration: `Calibration`, for a precision that is calibrated only.
+        keep_float: tuple of str, layers that stay float32, with `"int8-full"` only.
         purpose: `"deployment"`, or `"timing only"` for a file that nobody verified.
     """
 
@@ -162,10 +163,12 @@ class Recipe:
     with_preprocessing: bool = False
     output: str = "logits"
     calibration: Calibration | None = None
+    keep_float: tuple[str, ...] = ()
     purpose: str = DEPLOYMENT
 
     def __post_init__(self):
         check_options([self.precision], self.io, self.with_preprocessing, self.output)
+        check_keep_float([self.precision], self.keep_float)
 
     @property
     def tolerance(self) -> Tolerance:
@@ -174,8 +177,9 @@ class Recipe:
 
     @property
     def kind(self) -> str:
-        """What the file is, e.g. `"fp32"`, `"int8-full.uint8"`, `"fp16.pixels.probabilities"`."""
+        """What the file is, e.g. `"fp32"`, `"int8-full.float2"`, `"fp16.pixels.probabilities"`."""
         parts = [self.precision]
+        parts += [f"float{len(self.keep_float)}"] if self.keep_float else []
         parts += [self.io] if self.io != "float32" else []
         parts += [PIXELS] if self.with_preprocessing else []
         parts += [self.output] if self.output != "logits" else []
@@ -213,7 +217,9 @@ class Recipe:
             ValueError: for a record that lacks a field or holds a value unknown to this version.
         """
         try:
+            record = {"keep_float": (), **record}  # files of format 1 have none
             fields = {name: record[name] for name in cls.__dataclass_fields__}
+            fields["keep_float"] = tuple(fields["keep_float"])
             preprocess = dict(fields["preprocess"])
             preprocess |= {k: tuple(preprocess[k]) for k in ("mean", "std")}
             fields["preprocess"] = Preprocess(**preprocess)
@@ -266,6 +272,15 @@ def check_options(precisions, io, with_preprocessing, output) -> None:
         raise ValueError(
             "`io` must be 'float32' or 'uint8' where the file preprocesses: pixels are uint8. "
             f"Received: io={io!r}, with_preprocessing=True"
+        )
+
+
+def check_keep_float(precisions, keep_float) -> None:
+    """Raises ValueError unless these layers may stay float32 in files of these precisions."""
+    if keep_float and set(precisions) != {"int8-full"}:
+        raise ValueError(
+            "`keep_float` must be empty for every precision but 'int8-full'. "
+            f"Received: keep_float={tuple(keep_float)}, precisions={tuple(precisions)}"
         )
 
 

@@ -53,6 +53,7 @@ def export_tflite(
     name: str | None = None,
     precisions: Sequence[str] = ("fp32",),
     calibration: Iterable | None = None,
+    keep_float: Sequence[str] = (),
     io: str = "float32",
     with_preprocessing: bool = False,
     output: str = "logits",
@@ -79,6 +80,7 @@ def export_tflite(
             litert-quantizer need that package.
         calibration: pictures to measure activation ranges on, for precisions that are calibrated:
             see `samples.read`. About 100 of the kind that the network will see.
+        keep_float: names of layers that stay float32, for `"int8-full"`.
         io, with_preprocessing, output: what goes in and comes out, see `Recipe`.
         verify: bool, whether to compare with the model. With False the recipes say `"timing only"`.
         pictures: pictures to verify on, two or more of different things, like `calibration`.
@@ -108,6 +110,7 @@ def export_tflite(
         raise ValueError(
             f"`calibration` must be given for {calibrated[0]!r}. Received: calibration=None"
         )
+    recipes.check_keep_float(precisions, keep_float)
     _check_makers(precisions)
     identity.check_side(model, preprocess)
     logits = identity.logits_model(model)
@@ -126,6 +129,7 @@ def export_tflite(
         io=io,
         with_preprocessing=with_preprocessing,
         output=output,
+        keep_float=tuple(keep_float),
         purpose=DEPLOYMENT if verify else TIMING,
     )
     wanted = [_with_precision(plain, p, ranges) for p in dict.fromkeys(precisions)]
