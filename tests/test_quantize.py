@@ -16,6 +16,7 @@ from newnet_tf.cli import main
 from newnet_tf.data.preprocess import normalise
 from newnet_tf.deploy import Recipe, Runner, calibrated, convert, samples
 from newnet_tf.deploy.calibrated import CalibratedGraph
+from newnet_tf.deploy.graph import Graph
 from newnet_tf.deploy.sensitivity import Layer, Sensitivity, worst
 from newnet_tf.finetuning import files
 
@@ -158,6 +159,24 @@ def test_a_recipe_says_what_stays_float():
     assert Recipe.from_record(older) == plain
     with pytest.raises(ValueError, match=r"`keep_float` must be empty .* but 'int8-full'"):
         Recipe(precision="fp32", keep_float=("pool",), **fields)
+
+
+def test_constants_behind_the_tables_are_kept(study):
+    with convert.silence():
+        graph = study._graph.quantised()
+    weights = next(o for o in graph.body.operators if graph.name_of(o) == "CONV_2D").inputs[1]
+    expected = graph.constant(weights)
+    buffer = graph._model.buffers[graph.body.tensors[weights].buffer]
+    buffer.data, buffer.offset, buffer.size = None, 1 << 20, expected.nbytes
+    outside = graph.to_bytes().ljust(1 << 20, b"\0") + expected.tobytes()
+    again = Graph(Graph(outside).to_bytes())
+    np.testing.assert_array_equal(again.constant(weights), expected)
+
+
+def test_the_page_is_fresh():
+    from tools.make_quantisation_page import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python tools/make_quantisation_page.py"
 
 
 # The command.

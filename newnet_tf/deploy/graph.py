@@ -37,6 +37,10 @@ class Graph:
 
     def __init__(self, data: bytes):
         self._model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(data), 0))
+        for buffer in self._model.buffers:
+            if buffer.offset:  # litert-quantizer lays large constants behind the tables
+                outside = data[buffer.offset : buffer.offset + buffer.size]
+                buffer.data, buffer.offset, buffer.size = np.frombuffer(outside, np.uint8), 0, 0
         if len(self._model.subgraphs) != 1 or len(self._model.signatureDefs) != 1:
             raise ValueError(
                 "`data` must be a TFLite file of one subgraph and one signature. Received: "
