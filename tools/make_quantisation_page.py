@@ -25,11 +25,11 @@ FIGURES = """## What they cost, with real weights
 
     python tools/measure_quantisation.py --samples DIR --mobilenet FILE --squeezenet FILE --peer FILE
 
-100 seeded pictures calibrate; the other 400 judge each file against its Keras model. *Change* is
-top-1 against Keras on the same pictures, with the 95 % interval of paired proportions; *lost, won* are
-pictures newly wrong and newly right; *agrees* is the share with the same best class; *time* is the ratio to fp32
-on one thread, files run in turn. The pictures are mostly training pictures: the change tells, not the
-level. `litert-static` is what `int8-full` would be without corrected biases.
+100 seeded pictures calibrate; the other 400 judge each file against its Keras model. *Change* is top-1
+against Keras on the same pictures, with the 95 % interval of paired proportions; *lost, won* are
+pictures newly wrong and newly right; *agrees* is the share with the same best class; *time* is the
+ratio to fp32 on one thread, files run in turn. The pictures are mostly training pictures: the change
+tells, not the level. `litert-static` is what `int8-full` would be without corrected biases.
 """
 MATRIX = """## Which families take which recipe
 

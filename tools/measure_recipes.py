@@ -4,8 +4,8 @@
 
 The network is the family's cheapest, with seeded random weights and statistics that keep its maps
 alive: what comes out says whether a recipe can be made and run, in how many pieces of XNNPACK's, not
-how well it answers. A row is written as soon as it is known, and what is in the table is not tried again, so
-that an ended run goes on where it was. The cheapest families come first.
+how well it answers. A row is written as soon as it is known, and what is in the table is not tried
+again, so that an ended run goes on where it was. The cheapest families come first.
 """
 
 import argparse

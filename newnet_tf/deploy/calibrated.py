@@ -106,18 +106,20 @@ class CalibratedGraph:
         _, make = interpreter_class()
         interpreter = make(model_content=self._data, experimental_preserve_all_tensors=True)
         interpreter.allocate_tensors()
-        operators = (
-            o for o in self._graph.body.operators if self._graph.name_of(o) in CHANNEL_AXIS
-        )
-        wanted = sorted({int(operator.inputs[0]) for operator in operators})
+        wanted = {}
+        for operator in self._graph.body.operators:
+            kind, (tensor, filters) = self._graph.name_of(operator), operator.inputs[:2]
+            if kind in CHANNEL_AXIS:
+                source = filters if kind == "FULLY_CONNECTED" else tensor
+                wanted[int(tensor)] = int(self._graph.body.tensors[source].shape[-1])
         image = interpreter.get_input_details()[0]["index"]
         sums, pictures = dict.fromkeys(wanted, 0.0), self._images[:MEASURED]
         for picture in pictures:
             interpreter.set_tensor(image, picture[None])
             interpreter.invoke()
-            for tensor in wanted:
-                found = interpreter.get_tensor(tensor)
-                sums[tensor] += found.mean(tuple(range(found.ndim - 1)), dtype=np.float64)
+            for tensor, channels in wanted.items():
+                found = interpreter.get_tensor(tensor).reshape(-1, channels)
+                sums[tensor] += found.mean(0, dtype=np.float64)
         return {tensor: total / len(pictures) for tensor, total in sums.items()}
 
 

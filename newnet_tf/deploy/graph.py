@@ -146,9 +146,11 @@ class Graph:
         """Stores filters of convolutions and dense layers as int8, each channel in its own steps.
 
         A DEQUANTIZE behind each gives them back; XNNPACK runs it once, when the file is loaded.
+        Depthwise filters, few and the most harmed by rounding, stay float32.
         """
         for operator in list(self.body.operators):
-            axis = CHANNEL_AXIS.get(self.name_of(operator))
+            kind = self.name_of(operator)
+            axis = CHANNEL_AXIS.get(kind) if kind != "DEPTHWISE_CONV_2D" else None
             floats = self.constant(operator.inputs[1]) if axis is not None else None
             if floats is None or floats.dtype != np.float32:
                 continue

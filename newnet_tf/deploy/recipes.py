@@ -89,7 +89,7 @@ PRECISIONS = {
         tolerance=Tolerance(cosine=0.98, difference=2.0, flips=0.15),
     ),
     "int8-weights": Precision(
-        summary="int8 weights, turned into float32 when the file is loaded",
+        summary="int8 weights, float32 once the file is loaded; depthwise filters float32",
         weight_bytes=1,
         tolerance=Tolerance(cosine=0.98, difference=2.0, flips=0.15),
     ),
