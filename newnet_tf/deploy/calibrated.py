@@ -108,8 +108,9 @@ class CalibratedGraph:
         interpreter.allocate_tensors()
         wanted = {}
         for operator in self._graph.body.operators:
-            kind, (tensor, filters) = self._graph.name_of(operator), operator.inputs[:2]
+            kind = self._graph.name_of(operator)
             if kind in CHANNEL_AXIS:
+                tensor, filters = operator.inputs[:2]
                 source = filters if kind == "FULLY_CONNECTED" else tensor
                 wanted[int(tensor)] = int(self._graph.body.tensors[source].shape[-1])
         image = interpreter.get_input_details()[0]["index"]
