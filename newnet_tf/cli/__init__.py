@@ -17,6 +17,7 @@ COMMANDS = {
     "predict": ("predict", "classify pictures"),
     "convert": ("convert", "turn a checkpoint into a file that newnet_tf and Keras load"),
     "export": ("export", "write TFLite or ONNX files or a SavedModel, verified"),
+    "quantize": ("quantize", "int8 with an eye on each layer: which cost most, which stay float"),
     "bundle": ("bundle", "put all that an app needs into one folder or zip; check such a bundle"),
     "verify": ("export", "compare files with the Keras model they came from"),
     "web": ("web", "make a page that classifies pictures inside the browser, for any host"),

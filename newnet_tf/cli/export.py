@@ -39,7 +39,7 @@ def add_file_arguments(parser, precision: str) -> None:
         "--calibration",
         type=Path,
         metavar="DIR",
-        help=f"pictures for int8-full, about 100, at least {LEAST_CALIBRATION}",
+        help=f"pictures to measure ranges on, about 100, at least {LEAST_CALIBRATION}",
     )
     parser.add_argument(
         "--pictures", type=Path, metavar="DIR", help="pictures to verify on; default: some at hand"
@@ -134,7 +134,7 @@ def file_options(arguments, side: int) -> dict:
     recipes.check_options(precisions, arguments.io, arguments.with_preprocessing, arguments.output)
     return {
         "precisions": precisions,
-        "calibration": calibration(arguments, side) if "int8-full" in precisions else None,
+        "calibration": calibration(arguments, side) if recipes.calibrated(precisions) else None,
         "io": arguments.io,
         "with_preprocessing": arguments.with_preprocessing,
         "output": arguments.output,

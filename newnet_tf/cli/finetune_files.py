@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from newnet_tf.cli import evaluate, pages, predictors
+from newnet_tf.deploy import recipes
 
 CALIBRATION, VERIFIED = 100, 100
 
@@ -47,13 +48,14 @@ def export(run, precisions: Sequence[str]) -> None:
     from newnet_tf.evaluation import compare
 
     index, own = range(run.source.classes), run.final.result()
+    needed = recipes.calibrated(precisions)
     for result in export_tflite(
         run.model,
         run.preprocess,
         run.folder,
         name=run.network,
         precisions=precisions,
-        calibration=_readable(run, run.train, CALIBRATION) if "int8-full" in precisions else None,
+        calibration=_readable(run, run.train, CALIBRATION) if needed else None,
         pictures=_readable(run, run.test, VERIFIED),
     ):
         predictor = predictors.load(str(result.file), None, None)

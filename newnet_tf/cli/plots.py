@@ -119,6 +119,24 @@ def size_and_latency(rows: Sequence[Mapping[str, object]]):
     return drawn
 
 
+def sensitivity(layers: Sequence[tuple[str, float]], kept: Sequence[str]):
+    """Returns a figure of what each layer alone costs in int8, a bar a layer in the network's order.
+
+    Args:
+        layers: (name, SQNR of the logits in dB). kept: names of those to keep float32.
+    """
+    drawn = figure(7, 1.2 + 0.17 * len(layers))
+    axes = drawn.subplots()
+    colours = [COLOURS["int8-full"] if name in kept else COLOURS["fp16"] for name, _ in layers]
+    places = range(len(layers))
+    axes.barh(places, [value for _, value in layers], color=colours, height=0.7, zorder=3)
+    axes.set_yticks(places, [name for name, _ in layers], fontsize=7)
+    axes.set_ylim(len(layers) - 0.4, -0.6)
+    axes.set_xlabel("SQNR of the logits with this layer alone in int8 (dB); less is worse")
+    _plain(axes)
+    return drawn
+
+
 def confusion(counts, names: Sequence[str]):
     """Returns a figure of a confusion matrix, shaded by the share of each true class.
 

@@ -6,6 +6,9 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from newnet_tf.cards import Preprocess
+from newnet_tf.deploy import litert
+from newnet_tf.deploy.calibrated import CalibratedGraph
 from newnet_tf.deploy.graph import Graph
 from newnet_tf.deploy.recipes import PIXELS, PRECISIONS, Recipe
 from newnet_tf.deploy.runtime import quiet
@@ -14,6 +17,8 @@ from newnet_tf.deploy.whole import make_whole
 from newnet_tf.lazy import LazyModule, keras
 
 tf = LazyModule("tensorflow")
+
+INT16X8 = "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"
 
 
 class ExportError(ValueError):
@@ -34,12 +39,13 @@ def write(
 
     Args:
         logits: Keras model from images to logits.
-        recipes: what to make. ranges: calibration pictures, for `"int8-full"`.
+        recipes: what to make. ranges: calibration pictures, for precisions that are calibrated.
         folder: an empty folder.
         say: callable that shows a line of progress.
 
     Raises:
-        ExportError: for a file with operators that phones lack, or without its weights.
+        ExportError: for a file with operators that phones lack, or without its weights, or where
+            the converter refuses.
     """
     if not recipes:
         return
@@ -47,14 +53,10 @@ def write(
     swaps = sum(isinstance(layer, keras.layers.Permute) for layer in logits.layers)
     saved = folder / "saved_model"
     say(f"{recipes[0].model}: exporting the graph")
-    shape = (1, *recipes[0].preprocess.shape)
-    signature = keras.InputSpec(shape=shape, dtype="float32", name="image")
-    with silence():
-        logits.export(saved, verbose=False, input_signature=[signature])
+    save(logits, recipes[0].preprocess, saved)
     for recipe in recipes:
         say(f"{recipe.stem}.tflite: converting")
-        with silence():
-            graph = Graph(_convert(saved, recipe.precision, ranges))
+        graph = _made(saved, recipe, ranges)
         make_whole(graph)
         _adapt(graph, recipe)
         data = graph.to_bytes()
@@ -62,22 +64,64 @@ def write(
         (folder / f"{recipe.stem}.tflite").write_bytes(data)
 
 
+def save(logits, preprocess: Preprocess, folder: Path) -> None:
+    """Writes a model of logits as a SavedModel of a fixed batch of 1, which converters take."""
+    shape = (1, *preprocess.shape)
+    signature = keras.InputSpec(shape=shape, dtype="float32", name="image")
+    with silence():
+        logits.export(folder, verbose=False, input_signature=[signature])
+
+
+def calibrated(saved: Path, ranges: Samples, name: str) -> CalibratedGraph:
+    """Returns the graph of a SavedModel with its ranges measured; `name` is for errors."""
+    with silence(), _refusals(name):
+        return CalibratedGraph(saved, ranges)
+
+
+def _made(saved: Path, recipe: Recipe, ranges: Samples | None) -> Graph:
+    """Returns the file as its maker gives it."""
+    if recipe.precision == "int8-full":
+        graph = calibrated(saved, ranges, recipe.stem)
+        with silence():
+            return graph.quantised(recipe.keep_float)
+    maker = {"litert-dynamic": litert.dynamic, "litert-static": litert.static}.get(recipe.precision)
+    with silence(), _refusals(recipe.stem):
+        if maker is None:
+            return Graph(_convert(saved, recipe.precision, ranges))
+        return Graph(maker(_convert(saved, "fp32", None), ranges))
+
+
+@contextlib.contextmanager
+def _refusals(name: str) -> Iterator[None]:
+    """Turns what converters raise into errors that name the file."""
+    try:
+        yield
+    except Exception as error:  # TensorFlow's ConverterError is a plain Exception
+        reason = next((line for line in f"{error}".splitlines() if line.strip()), "no reason")
+        raise ExportError(
+            f"{name} must be a form that its converter can make. "
+            f"Received: {type(error).__name__}: {reason:.300}"
+        ) from error
+
+
 def _convert(saved: Path, precision: str, ranges: Samples | None) -> bytes:
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
-    if precision != "fp32":
+    if precision not in ("fp32", "int8-weights"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "fp16":
         converter.target_spec.supported_types = [tf.float16]
-    if precision == "int8-full":
+    if precision == "int16x8":
         converter.representative_dataset = lambda: ([image[None]] for image in ranges.inputs)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, INT16X8)]
     return converter.convert()
 
 
 def _adapt(graph: Graph, recipe: Recipe) -> None:
     """Gives the plain float32 file the input and the output that the recipe asks for."""
-    if recipe.precision == "int8-dynamic":
+    if recipe.precision in ("int8-dynamic", "litert-dynamic"):
         graph.float_depthwise()
+    if recipe.precision == "int8-weights":
+        graph.integer_weights()
     if recipe.with_preprocessing:
         graph.pixels(recipe.preprocess.scale, recipe.preprocess.offset)
     elif recipe.io != "float32":

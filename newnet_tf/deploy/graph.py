@@ -16,6 +16,8 @@ schema = LazyModule("tensorflow.lite.python.schema_py_generated")
 DTYPES = {"float32": "FLOAT32", "int8": "INT8", "uint8": "UINT8", "int32": "INT32"}
 ALIGNMENT = 16
 UNSIGNED = 128  # what the zero point of uint8 has more than that of int8
+LARGEST = 127  # int8 weights lie between this and its negative
+CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # of filters
 
 
 class Graph:
@@ -35,6 +37,10 @@ class Graph:
 
     def __init__(self, data: bytes):
         self._model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(data), 0))
+        for buffer in self._model.buffers:
+            if buffer.offset:  # litert-quantizer lays large constants behind the tables
+                outside = data[buffer.offset : buffer.offset + buffer.size]
+                buffer.data, buffer.offset, buffer.size = np.frombuffer(outside, np.uint8), 0, 0
         if len(self._model.subgraphs) != 1 or len(self._model.signatureDefs) != 1:
             raise ValueError(
                 "`data` must be a TFLite file of one subgraph and one signature. Received: "
@@ -133,11 +139,34 @@ class Graph:
             image, filters = (self.body.tensors[i] for i in operator.inputs[:2])
             if image.type != self._type("float32") or filters.type != self._type("int8"):
                 continue
-            buffer = self._model.buffers[filters.buffer]
-            integers = np.frombuffer(buffer.data.tobytes(), np.int8).reshape(filters.shape)
-            floats = integers * np.asarray(filters.quantization.scale, np.float32)
-            buffer.data = np.frombuffer(floats.astype("<f4").tobytes(), np.uint8)
+            self.set_constant(operator.inputs[1], self.dequantised(operator.inputs[1]))
             filters.type, filters.quantization = self._type("float32"), None
+
+    def integer_weights(self) -> None:
+        """Stores filters of convolutions and dense layers as int8, each channel in its own steps.
+
+        A DEQUANTIZE behind each gives them back; XNNPACK runs it once, when the file is loaded.
+        Depthwise filters, few and the most harmed by rounding, stay float32.
+        """
+        for operator in list(self.body.operators):
+            kind = self.name_of(operator)
+            axis = CHANNEL_AXIS.get(kind) if kind != "DEPTHWISE_CONV_2D" else None
+            floats = self.constant(operator.inputs[1]) if axis is not None else None
+            if floats is None or floats.dtype != np.float32:
+                continue
+            filters = self.body.tensors[operator.inputs[1]]
+            others = tuple(i for i in range(floats.ndim) if i != axis)
+            largest = np.abs(floats).max(others, keepdims=True)
+            scale = np.maximum(largest, np.finfo(np.float32).tiny * LARGEST) / np.float32(LARGEST)
+            integers = np.round(floats / scale).astype(np.int8)
+            steps = (scale.ravel(), np.zeros(scale.size, np.int64), axis)
+            name = filters.name + b"_int8"
+            stored = self.add_tensor(name, filters.shape, "int8", data=integers.tobytes())
+            self._set_steps(self.body.tensors[stored], *steps)
+            self._model.buffers[filters.buffer].data = None
+            filters.buffer = 0
+            place, given = self.place(operator), int(operator.inputs[1])
+            self.insert(place, "DEQUANTIZE", [stored], given, "DequantizeOptions", version=2)
 
     def rename(self, image: str, scores: str) -> None:
         """Names input and output in the signature, so that a reader of the file knows them."""
@@ -176,6 +205,27 @@ class Graph:
         found = self.body.tensors[tensor].quantization
         return float(found.scale[0]), int(found.zeroPoint[0])
 
+    def constant(self, tensor: int) -> np.ndarray | None:
+        """Values of a constant, float32 or integers; None for a tensor that is computed."""
+        found = self.body.tensors[tensor]
+        data = self._model.buffers[found.buffer].data
+        if data is None or not len(data):
+            return None
+        names = {self._type(dtype): dtype for dtype in DTYPES}
+        return np.frombuffer(data.tobytes(), names[found.type]).reshape(found.shape)
+
+    def set_constant(self, tensor: int, values: np.ndarray) -> None:
+        """Gives a constant other values, of the same type and shape."""
+        buffer = self._model.buffers[self.body.tensors[tensor].buffer]
+        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+
+    def dequantised(self, tensor: int) -> np.ndarray:
+        """Values of a constant of symmetric integers, in float32."""
+        found = self.body.tensors[tensor].quantization
+        shape = np.ones(len(self.body.tensors[tensor].shape), int)
+        shape[found.quantizedDimension] = len(found.scale)
+        return self.constant(tensor) * np.float32(found.scale).reshape(shape)
+
     def add_tensor(self, name, shape, dtype="float32", quantisation=None, data=b"") -> int:
         """Adds a tensor, with a buffer of its own; returns its index."""
         buffer, tensor = schema.BufferT(), schema.TensorT()
@@ -189,11 +239,16 @@ class Graph:
         )
         tensor.buffer = len(self._model.buffers) - 1
         if quantisation:
-            tensor.quantization = schema.QuantizationParametersT()
-            tensor.quantization.scale = np.float32([quantisation[0]])
-            tensor.quantization.zeroPoint = np.int64([quantisation[1]])
+            scale, zero = quantisation
+            self._set_steps(tensor, np.float32([scale]), np.int64([zero]), 0)
         self.body.tensors.append(tensor)
         return len(self.body.tensors) - 1
+
+    @staticmethod
+    def _set_steps(tensor, scale: np.ndarray, zero: np.ndarray, axis: int) -> None:
+        tensor.quantization = schema.QuantizationParametersT()
+        tensor.quantization.scale, tensor.quantization.zeroPoint = scale, zero
+        tensor.quantization.quantizedDimension = axis
 
     def add_like(self, tensor: int, name: str, shape) -> int:
         """Adds an empty tensor of another's type and quantisation; returns its index."""

@@ -85,8 +85,13 @@ def graph_digest(model) -> str:
 
 def versions() -> dict[str, str]:
     """Returns the versions that a conversion depends on."""
+    return versions_of("tensorflow", "tensorflow-cpu", "keras")
+
+
+def versions_of(*packages: str) -> dict[str, str]:
+    """Returns the versions of those packages that are installed."""
     found = {}
-    for package in ("tensorflow", "tensorflow-cpu", "keras"):
+    for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package.removesuffix("-cpu")] = importlib.metadata.version(package)
     return found

@@ -53,6 +53,7 @@ def export_tflite(
     name: str | None = None,
     precisions: Sequence[str] = ("fp32",),
     calibration: Iterable | None = None,
+    keep_float: Sequence[str] = (),
     io: str = "float32",
     with_preprocessing: bool = False,
     output: str = "logits",
@@ -65,8 +66,9 @@ def export_tflite(
     """Writes TFLite files of a model, with their recipes beside them, each verified.
 
     A file is asserted to hold builtin operators only, no TRANSPOSE that the model itself has not,
-    all its weights, to be taken by XNNPACK whole and in one partition, and to answer as the model
-    does. Files appear all together at the end; if one fails, none does.
+    all its weights, to be taken by XNNPACK whole and in one partition (`"int16x8"`, which XNNPACK
+    does not know, excepted), and to answer as the model does. Files appear all together at the end;
+    if one fails, none does.
 
     Args:
         model: Keras model from images to class scores, with its weights; ends in logits or in a
@@ -74,9 +76,11 @@ def export_tflite(
         preprocess: `cards.Preprocess` of its weights.
         out_dir: folder, made if need be.
         name: str, the model's name in file names. Default: `model.name`.
-        precisions: among `"fp32"`, `"fp16"`, `"int8-dynamic"`, `"int8-full"`.
-        calibration: pictures to measure activation ranges on, for `"int8-full"`: see
-            `samples.read`. About 100 of the kind that the network will see.
+        precisions: among `recipes.PRECISIONS`, such as `"fp32"`, `"int8-full"`. Those of
+            litert-quantizer need that package.
+        calibration: pictures to measure activation ranges on, for precisions that are calibrated:
+            see `samples.read`. About 100 of the kind that the network will see.
+        keep_float: names of layers that stay float32, for `"int8-full"`.
         io, with_preprocessing, output: what goes in and comes out, see `Recipe`.
         verify: bool, whether to compare with the model. With False the recipes say `"timing only"`.
         pictures: pictures to verify on, two or more of different things, like `calibration`.
@@ -101,14 +105,19 @@ def export_tflite(
     recipes.check_options(precisions, io, with_preprocessing, output)
     if verify and pictures is None:
         raise ValueError("`pictures` must be given unless `verify=False`. Received: pictures=None")
-    if "int8-full" in precisions and calibration is None:
-        raise ValueError("`calibration` must be given for 'int8-full'. Received: calibration=None")
+    calibrated = recipes.calibrated(precisions)
+    if calibrated and calibration is None:
+        raise ValueError(
+            f"`calibration` must be given for {calibrated[0]!r}. Received: calibration=None"
+        )
+    recipes.check_keep_float(precisions, keep_float)
+    _check_makers(precisions)
     identity.check_side(model, preprocess)
     logits = identity.logits_model(model)
     judge, ranges = None, None
     if verify:
         judge = Judge(logits, samples.read(pictures, preprocess, "pictures"))
-    if "int8-full" in precisions:
+    if calibrated:
         ranges = samples.with_extremes(samples.read(calibration, preprocess, "calibration"))
     plain = Recipe(
         model=name or model.name,
@@ -120,6 +129,7 @@ def export_tflite(
         io=io,
         with_preprocessing=with_preprocessing,
         output=output,
+        keep_float=tuple(keep_float),
         purpose=DEPLOYMENT if verify else TIMING,
     )
     wanted = [_with_precision(plain, p, ranges) for p in dict.fromkeys(precisions)]
@@ -196,7 +206,7 @@ def _check(
     size = runner.file.stat().st_size
     verdict = found or "not verified (timing only)"
     _say(f"{name}: {size / 1e6:.2f} MB{', kept' * reused}, XNNPACK {delegation}; {verdict}")
-    if whole and not delegation.whole:
+    if whole and recipes.PRECISIONS[recipe.precision].delegated and not delegation.whole:
         raise ExportError(
             f"{name} must be taken by XNNPACK whole, in one partition. Received: {delegation}"
         )
@@ -224,11 +234,26 @@ def _check(
     )
 
 
+def _check_makers(precisions: Iterable[str]) -> None:
+    """Raises ValueError where a precision's package is not installed."""
+    for precision in precisions:
+        maker = recipes.PRECISIONS[precision].maker
+        if maker and not identity.versions_of(maker):
+            raise ValueError(
+                f"{precision!r} needs {maker}: `pip install 'newnet_tf[quantizer]'`. "
+                "Received: it is not installed"
+            )
+
+
 def _with_precision(plain: Recipe, precision: str, ranges: samples.Samples | None) -> Recipe:
-    if precision != "int8-full":
-        return dataclasses.replace(plain, precision=precision)
-    measured = Calibration(sources=ranges.names, count=len(ranges.names), sha256=ranges.sha256)
-    return dataclasses.replace(plain, precision=precision, calibration=measured)
+    kind, fields = recipes.PRECISIONS[precision], {"precision": precision}
+    if kind.maker:
+        fields["versions"] = {**plain.versions, **identity.versions_of(kind.maker)}
+    if kind.calibrated:
+        fields["calibration"] = Calibration(
+            sources=ranges.names, count=len(ranges.names), sha256=ranges.sha256
+        )
+    return dataclasses.replace(plain, **fields)
 
 
 def _is_there(folder: Path, recipe: Recipe) -> bool:

@@ -1,0 +1,231 @@
+"""Biases corrected, layers kept float, and the command that says which are worth it."""
+
+import csv
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import small_network
+from PIL import Image
+from small_network import CLASSES, PREPROCESS
+
+from newnet_tf.cards import Preprocess
+from newnet_tf.cli import main
+from newnet_tf.data.preprocess import normalise
+from newnet_tf.deploy import Recipe, Runner, calibrated, convert, samples
+from newnet_tf.deploy.calibrated import CalibratedGraph
+from newnet_tf.deploy.graph import Graph
+from newnet_tf.deploy.sensitivity import Layer, Sensitivity, worst
+from newnet_tf.finetuning import files
+
+NAMES = [f"class_{number}" for number in range(CLASSES)]
+
+
+def seen(pixels) -> np.ndarray:
+    """The class that the network sees in each picture."""
+    scores = small_network.network()(normalise(pixels, PREPROCESS))
+    return keras.ops.convert_to_numpy(scores).argmax(1)
+
+
+@pytest.fixture(scope="module")
+def study():
+    pixels = small_network.pictures()
+    labels = seen(pixels)
+    labels[:2] = (labels[:2] + 1) % CLASSES  # even the float network gets these wrong
+    return Sensitivity(small_network.network(), PREPROCESS, pixels[::2], pixels, labels)
+
+
+@pytest.fixture(scope="module")
+def measured(study):
+    return study.measure(8, lambda text: None)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The network as a Keras file, and pictures in folders of the classes that it sees in them."""
+    folder = tmp_path_factory.mktemp("quantize")
+    files.save(small_network.network(), folder, "small", PREPROCESS, NAMES)
+    pixels = small_network.pictures()
+    for number, (picture, label) in enumerate(zip(pixels, seen(pixels), strict=True)):
+        place = folder / "data" / NAMES[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(place / f"{number:02}.png")
+    (folder / "calibration").mkdir()
+    for number, picture in enumerate(pixels[::3]):
+        Image.fromarray(picture).save(folder / "calibration" / f"{number:02}.png")
+    return folder
+
+
+# Biases.
+
+
+@pytest.mark.parametrize("kind", ["CONV_2D", "grouped", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"])
+def test_what_moves_a_mean_is_what_a_flat_map_shows(kind):
+    random = np.random.default_rng(0)
+    mean = random.normal(size=8).astype(np.float32)
+    flat = np.broadcast_to(mean, (1, 3, 3, 8))
+    shapes = {"CONV_2D": (6, 3, 3, 8), "grouped": (6, 3, 3, 4), "FULLY_CONNECTED": (6, 8)}
+    error = random.normal(size=shapes.get(kind, (1, 3, 3, 16))).astype(np.float32)
+    if kind == "FULLY_CONNECTED":
+        expected = mean @ error.T
+    elif kind == "DEPTHWISE_CONV_2D":
+        expected = keras.ops.depthwise_conv(flat, error.reshape(3, 3, 8, 2))
+    else:
+        expected = keras.ops.conv(flat, error.transpose(1, 2, 3, 0))
+    found = calibrated._moved(kind.replace("grouped", "CONV_2D"), error, mean)
+    np.testing.assert_allclose(found, np.ravel(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_correction_gives_back_the_mean_answer(tmp_path, monkeypatch):
+    """One large weight a channel makes all others coarse; pictures are far from 0 in the mean."""
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(16, 5, strides=4, activation="relu", name="coarse")(image)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, keras.layers.Dense(5)(x))
+    random = np.random.default_rng(0)
+    kernel = random.normal(0, 0.005, (5, 5, 3, 16))
+    kernel[2, 2, 1] = 1.0
+    model.get_layer("coarse").set_weights([kernel, np.zeros(16)])
+    preprocess = Preprocess(size=32, mean=(0.0,) * 3, std=(1.0,) * 3)
+    pixels = random.integers(100, 256, (8, 32, 32, 3), np.uint8)
+    read = samples.read(pixels, preprocess, "pictures")
+    convert.save(model, preprocess, tmp_path / "saved")
+    graph = convert.calibrated(tmp_path / "saved", samples.with_extremes(read), "coarse")
+    expected = keras.ops.convert_to_numpy(model(read.inputs)).mean(0)
+
+    def error():
+        file = tmp_path / "coarse.tflite"
+        with convert.silence():
+            file.write_bytes(graph.quantised().to_bytes())
+        return np.abs(Runner(file)(read.inputs).mean(0) - expected).max()
+
+    corrected = error()
+    monkeypatch.setattr(CalibratedGraph, "_correct_biases", lambda self, graph: None)
+    assert corrected < 0.5 * error()
+
+
+# Layers.
+
+
+def test_layers_have_their_keras_names(study):
+    known = {layer.name for layer in small_network.network().layers}
+    weighty = {layer.name for layer in small_network.network().layers if "conv" in layer.name}
+    assert weighty <= set(study.layers)
+    assert len(set(study.layers) - known) <= 2  # the shortcut's padding, the reshape at the end
+
+
+def test_all_layers_float_are_the_float_network(study):
+    found, won = study.judge(study.layers)
+    assert found.sqnr > 80
+    assert won == 0
+    assert study.loss(study.layers) == 0
+
+
+def test_each_layer_has_its_share(study, measured):
+    assert tuple(layer.name for layer in measured) == study.layers
+    assert sum(layer.share for layer in measured) == pytest.approx(1)
+    assert {layer.found.pictures for layer in measured} == {8}
+    ranked = worst(measured, 3)
+    assert [x.share for x in ranked] == sorted((x.share for x in measured), reverse=True)[:3]
+    assert study.judge([layer.name for layer in ranked])[0].sqnr > study.judge()[0].sqnr + 1
+
+
+def test_the_proposal_stops_at_half_of_the_error(measured):
+    shares = (0.05, 0.3, 0.25, 0.2, 0.2)
+    layers = [dataclasses.replace(measured[0], name=f"{x}", share=x) for x in shares]
+    assert [layer.name for layer in worst(layers)] == ["0.3", "0.25"]
+    assert len(worst([dataclasses.replace(layer, share=0.01) for layer in layers * 3])) == 5
+    assert [Layer, len(worst(layers, 0))] == [Layer, 0]
+
+
+def test_unknown_layers_are_errors(study):
+    with pytest.raises(
+        ValueError, match=r"`keep_float` must be layers among stem_conv.*\['stem'\]"
+    ):
+        study.judge(["stem"])
+
+
+def test_a_recipe_says_what_stays_float():
+    fields = {"model": "m", "preprocess": PREPROCESS, "weights": "0", "graph": "1", "versions": {}}
+    plain = Recipe(precision="int8-full", **fields)
+    kept = dataclasses.replace(plain, keep_float=("stem_conv", "pool"))
+    assert kept.stem == "m.int8-full.float2"
+    assert kept.digest != plain.digest
+    assert Recipe.from_record(json.loads(json.dumps(kept.record()))) == kept
+    older = plain.record()
+    del older["keep_float"]
+    assert Recipe.from_record(older) == plain
+    with pytest.raises(ValueError, match=r"`keep_float` must be empty .* but 'int8-full'"):
+        Recipe(precision="fp32", keep_float=("pool",), **fields)
+
+
+def test_constants_behind_the_tables_are_kept(study):
+    with convert.silence():
+        graph = study._graph.quantised()
+    weights = next(o for o in graph.body.operators if graph.name_of(o) == "CONV_2D").inputs[1]
+    expected = graph.constant(weights)
+    buffer = graph._model.buffers[graph.body.tensors[weights].buffer]
+    buffer.data, buffer.offset, buffer.size = None, 1 << 20, expected.nbytes
+    outside = graph.to_bytes().ljust(1 << 20, b"\0") + expected.tobytes()
+    again = Graph(Graph(outside).to_bytes())
+    np.testing.assert_array_equal(again.constant(weights), expected)
+
+
+def test_the_page_is_fresh():
+    from tools.make_quantisation_page import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python tools/make_quantisation_page.py"
+
+
+# The command.
+
+
+def command(folder, *arguments):
+    given = ("--calibration", folder / "calibration", "-o", folder / "out", *arguments)
+    return main(["quantize", f"{folder / 'small.keras'}", *map(str, given)])
+
+
+def test_the_command_writes_table_drawing_and_file(folder, capsys):
+    assert command(folder, "--sensitivity", "--keep-float", 1, "--pictures", folder / "data") == 0
+    out, err = capsys.readouterr()
+    with (folder / "out" / "small.sensitivity.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    lowest = min(rows, key=lambda row: float(row["SQNR dB"]))
+    assert [row["layer"] for row in rows if row["float"]] == [lowest["layer"]]
+    with Image.open(folder / "out" / "small.sensitivity.png") as drawn:
+        assert drawn.height > 200
+    runner = Runner(folder / "out" / "small.int8-full.float1.tflite")
+    assert runner.recipe.keep_float == (lowest["layer"],)
+    assert runner.delegation().whole
+    assert all(row["layer"] in out for row in rows)
+    assert "small.int8-full.float1.tflite" in out
+    assert "measuring ranges on 8 pictures" in err
+
+
+def test_a_budget_out_of_reach_leaves_no_file(folder, capsys, monkeypatch):
+    monkeypatch.setattr(Sensitivity, "loss", lambda self, keep: 2.0 - len(keep) / 100)
+    monkeypatch.setattr(Sensitivity, "measure", lambda self, *_: fake_layers(self.layers))
+    arguments = ("--pictures", folder / "data", "--budget", 0.5)
+    before = sorted(folder.rglob("*.tflite"))
+    assert command(folder, *arguments) == 1
+    assert "`--budget` must be within reach" in capsys.readouterr().err
+    assert sorted(folder.rglob("*.tflite")) == before
+
+
+def fake_layers(names):
+    return [Layer(name=name, found=None, share=1 / len(names), won=0) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--keep-float", "-1"], "`--keep-float` must not be negative. Received: -1"),
+        (["--budget", "nan"], "`--budget` must not be negative. Received: nan"),
+        (["--budget", "1"], "`--budget` needs --pictures, labelled"),
+    ],
+)
+def test_options_that_mean_nothing_are_errors(arguments, message, folder, capsys):
+    assert command(folder, *arguments) == 1
+    assert message in capsys.readouterr().err

