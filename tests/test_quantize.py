@@ -53,7 +53,7 @@ def folder(tmp_path_factory):
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(place / f"{number:02}.png")
     (folder / "calibration").mkdir()
-    for number, picture in enumerate(pixels[::3]):
+    for number, picture in enumerate(pixels[::2]):
         Image.fromarray(picture).save(folder / "calibration" / f"{number:02}.png")
     return folder
 

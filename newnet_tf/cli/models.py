@@ -113,19 +113,22 @@ def pictures(paths: Sequence[Path]) -> list[Path]:
     return [file for path in paths for file in (list_images(path) if path.is_dir() else [path])]
 
 
-def readable(folder: Path, least: int, option: str, side: int) -> list[Path]:
+def readable(
+    folder: Path, least: int, option: str, side: int, paths: list[Path] | None = None
+) -> list[Path]:
     """Returns the pictures in a folder that can be read; names and counts what is odd about others.
 
     Args:
         folder: path. least: int, fewer than these are an error. option: str, what asked for them.
         side: int, smaller pictures are taken, enlarged, and counted.
+        paths: some of its pictures; default: all.
 
     Raises:
         ValueError: for too few readable pictures, or no such folder.
     """
     from newnet_tf.data.images import read_images
 
-    reader = read_images(pictures([folder]))
+    reader = read_images(paths or pictures([folder]))
     good, small = [], 0
     with no_warnings():
         for position, image in reader:

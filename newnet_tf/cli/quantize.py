@@ -52,9 +52,13 @@ def run_quantize(arguments):
     _check(arguments)
     loaded = models.load(arguments.model, arguments.weights, arguments.like, arguments.classes)
     export.must_be_trained(loaded)
-    side, least = loaded.preprocess.size, export.LEAST_CALIBRATION
-    readable = models.readable(arguments.calibration, least, "--calibration", side)
-    calibration = _drawn(readable, CALIBRATION)
+    calibration = models.readable(
+        arguments.calibration,
+        export.LEAST_CALIBRATION,
+        "--calibration",
+        loaded.preprocess.size,
+        _drawn(models.pictures([arguments.calibration]), CALIBRATION),
+    )
     judges = _judges(arguments, loaded, calibration)
     report, keep, layers = {"model": loaded.name}, [], []
     with models.no_warnings():

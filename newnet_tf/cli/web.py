@@ -110,7 +110,9 @@ def _exported(arguments) -> tuple[list[Path], tuple[str, ...] | None]:
             folder,
             name=loaded.name,
             precisions=precisions,
-            calibration=export.calibration(arguments, side) if recipes.calibrated(precisions) else None,
+            calibration=export.calibration(arguments, side)
+            if recipes.calibrated(precisions)
+            else None,
             pictures=export.pictures(arguments, side),
         )
     if loaded.class_names:
