@@ -176,7 +176,7 @@ def test_constants_behind_the_tables_are_kept(study):
 def test_the_page_is_fresh():
     from tools.make_quantisation_page import PAGE, page
 
-    assert PAGE.read_text(encoding="utf-8") == page(), "run: python tools/make_quantisation_page.py"
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tools.make_quantisation_page"
 
 
 # The command.
@@ -201,7 +201,7 @@ def test_the_command_writes_table_drawing_and_file(folder, capsys):
     assert runner.delegation().whole
     assert all(row["layer"] in out for row in rows)
     assert "small.int8-full.float1.tflite" in out
-    assert "measuring ranges on 8 pictures" in err
+    assert "measuring ranges on 12 pictures" in err
 
 
 def test_a_budget_out_of_reach_leaves_no_file(folder, capsys, monkeypatch):

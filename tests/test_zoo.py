@@ -87,7 +87,7 @@ def test_zoo_page_is_fresh():
 def test_cifar_page_is_fresh():
     from tools.make_cifar_page import PAGE, page
 
-    assert PAGE.read_text(encoding="utf-8") == page(), "run: python tools/make_cifar_page.py"
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tools.make_cifar_page"
 
 
 def test_own_weights_ship_with_the_package(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """Writes `docs/cifar.md` and `docs/cifar.png`: what came of the talk's process on small data.
 
-    python tools/make_cifar_page.py
+    python -m tools.make_cifar_page
 
 Figures are those of `newnet_tf/results/cifar*.csv`; a test checks that the committed page is fresh.
 """

