@@ -15,8 +15,8 @@ test pictures: those with squeeze-and-excitation or swish have no other real wei
 100 seeded pictures calibrate; the others (400 of the samples) judge each file against its Keras model,
 paired picture by picture. Latencies of a network's files are taken in turn, as ratios to fp32. A row
 is written as soon as it is measured, and what is in the table is not measured again (`--fresh` does),
-so that an ended run goes on where it was. A file outside its tolerance, or that cannot be made, is a row with the
-reason.
+so that an ended run goes on where it was. A file outside its tolerance, or that cannot be made, is a
+row with the reason.
 """
 
 import argparse
