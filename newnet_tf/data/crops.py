@@ -180,16 +180,16 @@ def centre_crop(image, preprocess: Preprocess):
     def along(lines, axis):
         return tf.raw_ops.ScaleAndTranslate(
             images=lines,
-            size=(size, 1),
-            scale=tf.stack([scale[axis], 1.0]),
-            translation=tf.stack([translation[axis], 0.0]),
+            size=(1, size),
+            scale=tf.stack([1.0, scale[axis]]),
+            translation=tf.stack([0.0, translation[axis]]),
             kernel_type=KERNELS[preprocess.interpolation],
             antialias=True,
         )
 
     # The other axis is laid into the channels, which the kernel handles several times faster.
-    rows = along(tf.reshape(pixels, (1, shape[0], 1, shape[1] * 3)), 0)
+    rows = along(tf.reshape(pixels, (1, 1, shape[0], shape[1] * 3)), 0)
     rows = tf.transpose(tf.reshape(rows, (size, shape[1], 3)), (1, 0, 2))
-    both = along(tf.reshape(rows, (1, shape[1], 1, size * 3)), 1)
+    both = along(tf.reshape(rows, (1, 1, shape[1], size * 3)), 1)
     levels = tf.clip_by_value(tf.round(both), 0.0, 255.0)
     return tf.transpose(tf.reshape(levels, (size, size, 3)), (1, 0, 2))
