@@ -1,4 +1,4 @@
-"""`newnet data`: a sheet to look at, a benchmark to read, errors that say what to do."""
+"""`newnet data` and `newnet benchmark data`: a sheet, a table, errors that say what to do."""
 
 import csv
 import json
@@ -46,7 +46,7 @@ def test_show_names_what_it_knows(folder, capsys):
 
 def test_benchmark_times_in_turn_and_records(tmp_path, capsys):
     arguments = ["--pictures", "40", "--batch", "16", "--rounds", "2", "--only", "eval", "--json"]
-    assert main(["data", "benchmark", *arguments]) == 0
+    assert main(["benchmark", "data", *arguments]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["pipeline"] for row in rows] == ["full decode", "eval"]
     assert float(rows[0]["ratio"]) == 1
@@ -57,7 +57,7 @@ def test_benchmark_times_in_turn_and_records(tmp_path, capsys):
     )  # fmt: skip
     with throughput.record([measured], tmp_path).open(newline="") as file:
         assert next(csv.DictReader(file))["pipeline"] == "eval"
-    assert main(["data", "benchmark", "--pictures", "16", "--batch", "16", "--only", "none"]) == 1
+    assert main(["benchmark", "data", "--pictures", "16", "--batch", "16", "--only", "none"]) == 1
     assert "'train'" in capsys.readouterr().err
 
 

@@ -114,7 +114,8 @@ def read_batches(
         return picture(image, position), label, name, position, is_good
 
     def refused(handles, names, positions, read):
-        for handle, name in zip(*(c[~np.isin(positions, read)] for c in (handles, names))):
+        missing = ~np.isin(positions, read)
+        for handle, name in zip(handles[missing], names[missing], strict=True):
             if reread(handle, name)[1]:
                 _note(bad, name, f"a picture must be {REFUSED}")
         return np.int64(0)

@@ -1,9 +1,9 @@
-"""Pictures a second: our pipelines, a plain full decode of the same files, and Keras' own loader.
+"""Pictures a second: our pipelines, a plain full decode of the same files, and others' loaders.
 
 JPEGs of ImageNet's usual size (500 x 375, about 110 KB) are made for the occasion. The pipelines take
 turns, one pass each in shuffled order, and a ratio is taken round by round between passes moments
 apart, so that it holds on a busy machine where single figures do not. A pass includes the start of
-its pipeline.
+its pipeline; only timm's processes stay from one to the next.
 """
 
 import io
@@ -27,7 +27,7 @@ TABLE, KEYS = "data", ("pipeline", "batch", "workers")
 WIDTH, HEIGHT, BYTES = 500, 375, 110_000
 DISTINCT, CLASSES, QUALITIES = 128, 8, range(80, 99, 2)
 BASELINE = "full decode"
-PROGRESS_SECONDS = 2.0
+PROGRESS_SECONDS, PASS_SECONDS = 2.0, 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +37,16 @@ class Throughput:
     Args:
         pipeline: str. images_per_second, per_core: float, median over rounds; cores are `workers`.
         ratio: float, median over rounds of its speed by the full decode's of that round.
-        cpu_ms: float, milliseconds of processor time a picture, over all threads, median.
-        batch, workers, pictures, rounds: int. mean_bytes: int, of a file.
+        cpu_ms: float, milliseconds of processor time a picture, over all threads, median; None for
+            a loader that works in other processes.
+        batch, workers, pictures, rounds: int, pictures of a pass. mean_bytes: int, of a file.
     """
 
     pipeline: str
     images_per_second: float
     per_core: float
     ratio: float
-    cpu_ms: float
+    cpu_ms: float | None
     batch: int
     workers: int
     pictures: int
@@ -89,21 +90,23 @@ def measure(
         if unknown:
             raise ValueError(f"`only` must be among {tuple(made)}. Received: {unknown}")
         made = {n: p for n, p in made.items() if not only or n in (*only, BASELINE)}
-        walls, cpus = _times(made, rounds)
+        walls, cpus, counts = _times(made, rounds, batch)
     rows = []
     for name in made:
-        speeds = [pictures / seconds for seconds in walls[name]]
-        ratios = [b / s for s, b in zip(walls[name], walls[BASELINE], strict=True)]
+        speeds = [counts[name] / seconds for seconds in walls[name]]
+        ratios = [s * b / pictures for s, b in zip(speeds, walls[BASELINE], strict=True)]
         rows.append(
             Throughput(
                 pipeline=name,
                 images_per_second=statistics.median(speeds),
                 per_core=statistics.median(speeds) / workers,
                 ratio=statistics.median(ratios),
-                cpu_ms=statistics.median(cpus[name]) / pictures * 1e3,
+                cpu_ms=None
+                if name.startswith("timm")
+                else statistics.median(cpus[name]) / counts[name] * 1e3,
                 batch=batch,
                 workers=workers,
-                pictures=pictures,
+                pictures=counts[name],
                 rounds=rounds,
                 mean_bytes=size,
             )
@@ -117,10 +120,11 @@ def record(rows: Sequence[Throughput], folder: str | os.PathLike | None = None) 
 
 
 def pipelines(folder: Path, batch: int, workers: int) -> dict:
-    """Returns {name: dataset} over the pictures of a folder; one pass is one epoch."""
+    """Returns {name: iterable of batches} over a folder; one pass is one epoch."""
     import tensorflow as tf
 
     from newnet_tf.data.augmentation import Augmentation
+    from newnet_tf.data.loaders import keras_loaders, timm_loaders
     from newnet_tf.data.opened import folder_source
     from newnet_tf.data.pipeline import eval_pipeline, train_pipeline
     from newnet_tf.data.reading import options
@@ -143,39 +147,8 @@ def pipelines(folder: Path, batch: int, workers: int) -> dict:
         "eval": eval_pipeline(source, record, batch=batch, split=ALL, workers=workers),
         "train + RandAugment": train(randaugment=2),
         "train + RandAugment, erasing, CutMix": train(randaugment=2, erasing=0.2, cutmix=1.0),
-        **_keras(folder, batch),
-    }
-
-
-def _keras(folder: Path, batch: int) -> dict:
-    """Keras' loader with its augmentation layers, as its guides have it."""
-    import keras
-    import tensorflow as tf
-
-    def loaded(side, shuffle, layers):
-        pictures = keras.utils.image_dataset_from_directory(
-            folder,
-            image_size=(side, side),
-            crop_to_aspect_ratio=True,
-            interpolation="bicubic" if not shuffle else "bilinear",
-            batch_size=batch,
-            shuffle=shuffle,
-            verbose=False,
-        )
-        steps = keras.Sequential(layers)
-        pictures = pictures.map(
-            lambda x, y: (steps(x, training=shuffle), y), num_parallel_calls=tf.data.AUTOTUNE
-        )
-        return pictures.prefetch(tf.data.AUTOTUNE)
-
-    layers = keras.layers
-    augment = [layers.RandomCrop(224, 224), layers.RandomFlip("horizontal")]
-    normalise = layers.Rescaling(1 / 127.5, -1)
-    randaugment = layers.RandAugment(value_range=(0, 255), num_ops=2, factor=0.9)
-    return {
-        "Keras: train": loaded(256, True, [*augment, normalise]),
-        "Keras: eval": loaded(256, False, [layers.CenterCrop(224, 224), normalise]),
-        "Keras: train + RandAugment": loaded(256, True, [*augment, randaugment, normalise]),
+        **keras_loaders(folder, batch),
+        **timm_loaders(folder, batch, workers),
     }
 
 
@@ -213,16 +186,24 @@ def _jpeg(picture: np.ndarray, quality: int) -> bytes:
     return file.getvalue()
 
 
-def _times(made: Mapping, rounds: int) -> tuple[dict, dict]:
-    """Runs all in turn; returns wall and processor seconds of each, round by round."""
+def _times(made: Mapping, rounds: int, batch: int) -> tuple[dict, dict, dict]:
+    """Runs all in turn; returns wall and processor seconds of each, round by round, and pictures.
+
+    The first round warms up, and sets for what is slow how many pictures are a pass.
+    """
     order, names, shown = random.Random(0), list(made), time.monotonic()
     walls, cpus = ({name: [] for name in made} for _ in range(2))
-    for number in range(rounds + 1):  # the first warms up
+    counts = {}
+    for number in range(rounds + 1):
         order.shuffle(names)
         for name in names:
-            wall, cpu = time.perf_counter(), time.process_time()
+            wall, cpu, count = time.perf_counter(), time.process_time(), 0
             for _ in made[name]:
-                pass
+                count += 1 if name == BASELINE else batch
+                is_long = time.perf_counter() - wall > PASS_SECONDS and name != BASELINE
+                if count == counts.get(name) or (is_long and not number):
+                    break
+            counts[name] = count
             if number:
                 walls[name].append(time.perf_counter() - wall)
                 cpus[name].append(time.process_time() - cpu)
@@ -230,4 +211,4 @@ def _times(made: Mapping, rounds: int) -> tuple[dict, dict]:
                 shown = time.monotonic()
                 text = f"timing {name}: round {number} of {rounds}"
                 print(text, file=sys.stderr, flush=True)
-    return walls, cpus
+    return walls, cpus, counts
