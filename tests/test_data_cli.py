@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 
 import numpy as np
 import pytest
@@ -59,6 +60,37 @@ def test_benchmark_times_in_turn_and_records(tmp_path, capsys):
         assert next(csv.DictReader(file))["pipeline"] == "eval"
     assert main(["benchmark", "data", "--pictures", "16", "--batch", "16", "--only", "none"]) == 1
     assert "'train'" in capsys.readouterr().err
+
+
+def test_other_loaders_take_turns(monkeypatch):
+    """A slow one has as many batches a pass as the first pass had time for."""
+    monkeypatch.setattr(throughput, "PASS_SECONDS", 0.0)
+    read = []
+
+    def slow():
+        for number in range(3):
+            read.append(number)
+            time.sleep(0.03)
+            yield number
+
+    def others(folder, batch, workers):
+        return {"slow": lambda: _Again(slow)}
+
+    rows = throughput.measure(48, 2, 16, only=["slow"], others=others)
+    assert [row.pictures for row in rows] == [48, 16]
+    assert read == [0] * 3
+    assert rows[1].cpu_ms is None
+    assert rows[1].images_per_second <= 16 / 0.03
+
+
+class _Again:
+    """Begins anew with each pass."""
+
+    def __init__(self, begin):
+        self._begin = begin
+
+    def __iter__(self):
+        return self._begin()
 
 
 def test_pictures_are_of_imagenets_size(tmp_path):

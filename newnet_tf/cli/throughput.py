@@ -13,8 +13,8 @@ def add_arguments(parser):
     parser.add_argument("--only", help="names of pipelines, by comma; full decode is always timed")
 
 
-def run(arguments):
-    """Times the pipelines and prints the table."""
+def run(arguments, others=None):
+    """Times the pipelines and prints the table; `others` as in `throughput.measure`."""
     models.start_keras()
     from newnet_tf.data import throughput
 
@@ -26,6 +26,7 @@ def run(arguments):
             arguments.batch,
             arguments.workers,
             only,
+            others,
         )
     if arguments.record:
         models.note(f"wrote {throughput.record(rows)}")

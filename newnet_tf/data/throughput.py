@@ -3,7 +3,7 @@
 JPEGs of ImageNet's usual size (500 x 375, about 110 KB) are made for the occasion. The pipelines take
 turns, one pass each in shuffled order, and a ratio is taken round by round between passes moments
 apart, so that it holds on a busy machine where single figures do not. A pass includes the start of
-its pipeline; only timm's processes stay from one to the next.
+its pipeline.
 """
 
 import io
@@ -13,7 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -60,12 +60,15 @@ def measure(
     batch: int = 64,
     workers: int | None = None,
     only: Sequence[str] | None = None,
+    others: Callable | None = None,
 ) -> list[Throughput]:
     """Times pipelines against each other.
 
     Args:
         pictures: int, files a pass. rounds: int, timed passes of each. batch: int.
         workers: int, threads; default: the cores that this process may use.
+        others: callable (folder, batch, workers) -> further loaders, as `pipelines` returns them, that
+            work in processes of their own.
         only: names of pipelines; default: all of `pipelines`. The full decode is always among them.
 
     Returns:
@@ -85,11 +88,12 @@ def measure(
     pictures -= pictures % batch
     with tempfile.TemporaryDirectory() as folder:
         size = write_pictures(Path(folder), pictures)
-        made = pipelines(Path(folder), batch, workers)
-        unknown = sorted(set(only or ()) - set(made))
+        aside = others(Path(folder), batch, workers) if others else {}
+        known = pipelines(Path(folder), batch, workers) | aside
+        unknown = sorted(set(only or ()) - set(known))
         if unknown:
-            raise ValueError(f"`only` must be among {tuple(made)}. Received: {unknown}")
-        made = {n: p for n, p in made.items() if not only or n in (*only, BASELINE)}
+            raise ValueError(f"`only` must be among {tuple(known)}. Received: {unknown}")
+        made = {n: make() for n, make in known.items() if not only or n in (*only, BASELINE)}
         walls, cpus, counts = _times(made, rounds, batch)
     rows = []
     for name in made:
@@ -102,7 +106,7 @@ def measure(
                 per_core=statistics.median(speeds) / workers,
                 ratio=statistics.median(ratios),
                 cpu_ms=None
-                if name.startswith("timm")
+                if name in aside
                 else statistics.median(cpus[name]) / counts[name] * 1e3,
                 batch=batch,
                 workers=workers,
@@ -120,11 +124,11 @@ def record(rows: Sequence[Throughput], folder: str | os.PathLike | None = None) 
 
 
 def pipelines(folder: Path, batch: int, workers: int) -> dict:
-    """Returns {name: iterable of batches} over a folder; one pass is one epoch."""
+    """Returns {name: callable -> iterable of batches of a folder}; one pass is one epoch."""
     import tensorflow as tf
 
     from newnet_tf.data.augmentation import Augmentation
-    from newnet_tf.data.loaders import keras_loaders, timm_loaders
+    from newnet_tf.data.loaders import keras_loaders
     from newnet_tf.data.opened import folder_source
     from newnet_tf.data.pipeline import eval_pipeline, train_pipeline
     from newnet_tf.data.reading import options
@@ -132,23 +136,26 @@ def pipelines(folder: Path, batch: int, workers: int) -> dict:
 
     source, record = folder_source(folder), Preprocess()
 
+    sizes = {"batch": batch, "split": ALL, "workers": workers}
+
     def decode(path):
         return tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
 
-    def train(**fields):
-        augmentation = Augmentation(**fields)
-        return train_pipeline(source, record, augmentation, batch=batch, split=ALL, workers=workers)
+    def plain():
+        files = tf.data.Dataset.list_files(f"{folder}/*/*.jpg", seed=0)
+        decoded = files.map(decode, num_parallel_calls=workers, deterministic=True)
+        return decoded.prefetch(2).with_options(options(workers))
 
-    files = tf.data.Dataset.list_files(f"{folder}/*/*.jpg", seed=0)
-    plain = files.map(decode, num_parallel_calls=workers, deterministic=True)
+    def train(**fields):
+        return lambda: train_pipeline(source, record, Augmentation(**fields), **sizes)
+
     return {
-        BASELINE: plain.prefetch(2).with_options(options(workers)),
+        BASELINE: plain,
         "train": train(),
-        "eval": eval_pipeline(source, record, batch=batch, split=ALL, workers=workers),
+        "eval": lambda: eval_pipeline(source, record, **sizes),
         "train + RandAugment": train(randaugment=2),
         "train + RandAugment, erasing, CutMix": train(randaugment=2, erasing=0.2, cutmix=1.0),
         **keras_loaders(folder, batch),
-        **timm_loaders(folder, batch, workers),
     }
 
 
