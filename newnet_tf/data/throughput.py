@@ -27,7 +27,7 @@ TABLE, KEYS = "data", ("pipeline", "batch", "workers")
 WIDTH, HEIGHT, BYTES = 500, 375, 110_000
 DISTINCT, CLASSES, QUALITIES = 128, 8, range(80, 99, 2)
 BASELINE = "full decode"
-PROGRESS_SECONDS, PASS_SECONDS = 2.0, 10.0
+PROGRESS_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +196,7 @@ def _jpeg(picture: np.ndarray, quality: int) -> bytes:
 def _times(made: Mapping, rounds: int, batch: int) -> tuple[dict, dict, dict]:
     """Runs all in turn; returns wall and processor seconds of each, round by round, and pictures.
 
-    The first round warms up, and sets for what is slow how many pictures are a pass.
+    The first round warms up.
     """
     order, names, shown = random.Random(0), list(made), time.monotonic()
     walls, cpus = ({name: [] for name in made} for _ in range(2))
@@ -207,9 +207,6 @@ def _times(made: Mapping, rounds: int, batch: int) -> tuple[dict, dict, dict]:
             wall, cpu, count = time.perf_counter(), time.process_time(), 0
             for _ in made[name]:
                 count += 1 if name == BASELINE else batch
-                is_long = time.perf_counter() - wall > PASS_SECONDS and name != BASELINE
-                if count == counts.get(name) or (is_long and not number):
-                    break
             counts[name] = count
             if number:
                 walls[name].append(time.perf_counter() - wall)
