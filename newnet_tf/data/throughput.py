@@ -120,7 +120,8 @@ def measure(
 
 def record(rows: Sequence[Throughput], folder: str | os.PathLike | None = None) -> Path:
     """Merges rows into the table `data`, stamped with machine, versions and date."""
-    return results.record(TABLE, [asdict(row) for row in rows], KEYS, folder)
+    table = [{k: "" if v is None else v for k, v in asdict(row).items()} for row in rows]
+    return results.record(TABLE, table, KEYS, folder)
 
 
 def pipelines(folder: Path, batch: int, workers: int) -> dict:
