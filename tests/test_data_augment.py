@@ -152,7 +152,7 @@ def drawn_by_law(generator):
 
 def test_random_box_follows_torchvisions_law():
     seeds = tf.data.Dataset.range(2000).map(lambda i: tf.stack([tf.constant(3, tf.int64), i]))
-    boxes = seeds.map(lambda s: random_box(375, 500, s, (0.08, 1.0), (3 / 4, 4 / 3)))
+    boxes = seeds.map(lambda s: random_box((375, 500), s, (0.08, 1.0), (3 / 4, 4 / 3)))
     top, left, height, width = np.array(list(boxes.as_numpy_iterator())).T
     assert (top >= 0).all()
     assert (left >= 0).all()
@@ -174,7 +174,7 @@ def test_random_box_follows_torchvisions_law():
 @pytest.mark.parametrize("shape", [(10, 1000), (1000, 10), (1, 1), (2, 3)])
 def test_random_box_of_odd_pictures_lies_inside(shape):
     for seed in range(20):
-        box = random_box(*shape, tf.constant([1, seed], tf.int64), (0.08, 1.0), (3 / 4, 4 / 3))
+        box = random_box(shape, tf.constant([1, seed], tf.int64), (0.08, 1.0), (3 / 4, 4 / 3))
         top, left, height, width = box.numpy()
         assert 0 <= top <= top + height <= shape[0]
         assert 0 <= left <= left + width <= shape[1]

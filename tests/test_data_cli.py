@@ -1,7 +1,8 @@
-"""`newnet data`: a sheet to look at, a benchmark to read, errors that say what to do."""
+"""`newnet data` and `newnet benchmark data`: a sheet, a table, errors that say what to do."""
 
 import csv
 import json
+import time
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_show_names_what_it_knows(folder, capsys):
 
 def test_benchmark_times_in_turn_and_records(tmp_path, capsys):
     arguments = ["--pictures", "40", "--batch", "16", "--rounds", "2", "--only", "eval", "--json"]
-    assert main(["data", "benchmark", *arguments]) == 0
+    assert main(["benchmark", "data", *arguments]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["pipeline"] for row in rows] == ["full decode", "eval"]
     assert float(rows[0]["ratio"]) == 1
@@ -57,8 +58,35 @@ def test_benchmark_times_in_turn_and_records(tmp_path, capsys):
     )  # fmt: skip
     with throughput.record([measured], tmp_path).open(newline="") as file:
         assert next(csv.DictReader(file))["pipeline"] == "eval"
-    assert main(["data", "benchmark", "--pictures", "16", "--batch", "16", "--only", "none"]) == 1
+    assert main(["benchmark", "data", "--pictures", "16", "--batch", "16", "--only", "none"]) == 1
     assert "'train'" in capsys.readouterr().err
+
+
+def test_other_loaders_take_turns():
+    read = []
+
+    def others(folder, batch, workers):
+        assert len(list(folder.rglob("*.jpg"))) == 48
+        return {"other": lambda: _Again(read)}
+
+    rows = throughput.measure(48, 2, 16, only=["other"], others=others)
+    assert [row.pictures for row in rows] == [48, 32]
+    assert read == [0, 1] * 3
+    assert rows[1].cpu_ms is None
+    assert rows[1].images_per_second <= 16 / 0.02
+
+
+class _Again:
+    """Gives two batches a pass, and notes it."""
+
+    def __init__(self, read):
+        self._read = read
+
+    def __iter__(self):
+        for number in range(2):
+            self._read.append(number)
+            time.sleep(0.02)
+            yield number
 
 
 def test_pictures_are_of_imagenets_size(tmp_path):

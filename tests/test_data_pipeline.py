@@ -134,7 +134,7 @@ def test_large_crops_are_decoded_small(photos, fold):
     side = 48 * fold + 8
     data = encode(photos[3].resize((side + 24, side + 16)), "JPEG", quality=95)
     box = tf.constant([8, 16, side, side])
-    found = resized_crop(tf.constant(data), lambda h, w: box, 48).numpy()
+    found = resized_crop(tf.constant(data), lambda shape: box, 48).numpy()
     picture = Image.open(io.BytesIO(data)).crop((16, 8, 16 + side, 8 + side))
     expected = np.asarray(picture.resize((48, 48), Image.Resampling.BILINEAR), np.float32)
     assert found.shape == (48, 48, 3)

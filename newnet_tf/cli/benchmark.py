@@ -1,4 +1,4 @@
-"""`newnet benchmark`: networks side by side on this CPU, in one interleaved run."""
+"""`newnet benchmark`: networks, or data pipelines, side by side on this CPU, in one interleaved run."""
 
 import argparse
 import time
@@ -6,20 +6,22 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from newnet_tf import zoo
-from newnet_tf.cli import models, tables, talk
+from newnet_tf.cli import models, tables, talk, throughput
 from newnet_tf.deploy import recipes
 from newnet_tf.profiling import peers
 
 PEERS = ", ".join(peers.PEERS)
 BASELINE = "keras:EfficientNetB0"
-NOISE_PICTURES = 8
+NOISE_PICTURES, ROUNDS = 8, 50
+DATA = "data"  # instead of networks
 
 
 def arguments_benchmark(parser):
     parser.add_argument(
         "models",
         nargs="*",
-        help=f"networks, patterns ('rexnet_*'), {PEERS}, or .tflite files",
+        help=f"networks, patterns ('rexnet_*'), {PEERS}, or .tflite files; or `{DATA}`: the "
+        "pipelines of pictures beside a plain decode and other loaders",
     )
     parser.add_argument(
         "--table",
@@ -34,7 +36,11 @@ def arguments_benchmark(parser):
         help=f"among {','.join(recipes.PRECISIONS)}; default: fp32, with --table fp32,int8-full",
     )
     parser.add_argument("--threads", help="such as 1,2; default: 1, with --table 1,2")
-    parser.add_argument("--rounds", type=int, default=50, help="timed runs of each; default: 50")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        help=f"timed runs of each; default: {ROUNDS}, of {DATA} {throughput.ROUNDS}",
+    )
     parser.add_argument(
         "--baseline",
         help="model that ratios are taken to, in the same precision; measured too; default: the "
@@ -45,9 +51,11 @@ def arguments_benchmark(parser):
     parser.add_argument(
         "--record",
         action=argparse.BooleanOptionalAction,
-        help="write the table newnet_tf/results/latency.csv; default: with --table only",
+        help=f"write the table newnet_tf/results/latency.csv, of {DATA} data.csv; default: with "
+        "--table only",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
+    throughput.add_arguments(parser.add_argument_group(f"of `newnet benchmark {DATA}`"))
     parser.epilog = (
         "Networks are built with random weights: their files are for timing only. All files of a\n"
         "precision are loaded together and run in turn, so ratios hold where single times do not.\n"
@@ -59,6 +67,9 @@ def arguments_benchmark(parser):
 def run_benchmark(arguments):
     from newnet_tf.profiling import latency
 
+    if arguments.models == [DATA]:
+        return throughput.run(arguments)
+    rounds = arguments.rounds or ROUNDS
     wanted = _tables(arguments.table)
     if not arguments.models and not wanted:
         raise ValueError("`models` or --table must name something to time. Received: neither")
@@ -76,9 +87,9 @@ def run_benchmark(arguments):
         batch = {name: files[name, precision] for name in names if (name, precision) in files}
         base = baseline if baseline in batch else None
         if batch:
-            rows += latency.measure(batch, threads, arguments.rounds, baseline=base)
+            rows += latency.measure(batch, threads, rounds, baseline=base)
     if given:
-        rows += latency.measure({Path(f).stem: f for f in given}, threads, arguments.rounds)
+        rows += latency.measure({Path(f).stem: f for f in given}, threads, rounds)
     if rows and (wanted if arguments.record is None else arguments.record):
         models.note(f"wrote {latency.record(rows)}")
     lines = [line(row) for row in rows]

@@ -1,4 +1,4 @@
-"""`newnet data`: prepare sets, look at augmented pictures, time the pipelines."""
+"""`newnet data`: prepare sets, look at augmented pictures."""
 
 from pathlib import Path
 
@@ -19,13 +19,10 @@ def arguments_data(parser):
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
     _prepare_arguments(actions.add_parser("prepare", help="prepare a set, or say what is missing"))
     _show_arguments(actions.add_parser("show", help="a contact sheet of augmented pictures"))
-    benchmark_arguments(actions.add_parser("benchmark", help="pictures a second, side by side"))
 
 
 def run_data(arguments):
-    return {"prepare": _prepare, "show": _show, "benchmark": run_benchmark}[arguments.action](
-        arguments
-    )
+    return {"prepare": _prepare, "show": _show}[arguments.action](arguments)
 
 
 def _prepare_arguments(parser):
@@ -104,42 +101,3 @@ def _show(arguments):
     print(arguments.output)
     if bad:
         models.note(str(bad))
-
-
-def benchmark_arguments(parser):
-    """Adds the arguments of the benchmark of pipelines."""
-    parser.add_argument("--pictures", type=int, default=2048, help="files a pass; default: 2048")
-    parser.add_argument("--rounds", type=int, default=5, help="timed passes of each; default: 5")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--workers", type=int, help="threads; default: the cores at hand")
-    parser.add_argument("--only", help="names of pipelines, by comma; full decode is always timed")
-    parser.add_argument(
-        "--record", action="store_true", help="write the table newnet_tf/results/data.csv"
-    )
-    parser.add_argument("--json", action="store_true", help="as JSON")
-
-
-def run_benchmark(arguments):
-    """Times the pipelines and prints the table."""
-    models.start_keras()
-    from newnet_tf.data import throughput
-
-    only = arguments.only.split(",") if arguments.only else None
-    with models.no_warnings():
-        rows = throughput.measure(
-            arguments.pictures, arguments.rounds, arguments.batch, arguments.workers, only
-        )
-    if arguments.record:
-        models.note(f"wrote {throughput.record(rows)}")
-    lines = [
-        {
-            "pipeline": row.pipeline,
-            "images/s": f"{row.images_per_second:.0f}",
-            "per core": f"{row.per_core:.0f}",
-            "ratio": f"{row.ratio:.2f}",
-            "CPU ms": f"{row.cpu_ms:.2f}",
-        }
-        for row in rows
-    ]
-    right = ("images/s", "per core", "ratio", "CPU ms")
-    print(tables.to_json(lines) if arguments.json else tables.table(lines, right=right))

@@ -2,7 +2,7 @@
 
 Each equals Pillow's operation of the same name on whole levels, and gives whole levels. They are
 written as arithmetic on whole rows (the three channels laid side by side), which TensorFlow computes
-several times faster than a table look-up or a broadcast over three channels.
+several times faster than a table look-up, a choice by `tf.where` or a broadcast over three channels.
 """
 
 import tensorflow as tf
@@ -36,8 +36,10 @@ def blend(other, image, factor):
 
 
 def grey(image):
-    """Returns Pillow's grey of a picture, shape (height, width, 1), whole levels."""
-    return tf.floor(tf.tensordot(image, tf.constant(GREY)[:, None], 1) + 0.5)
+    """Returns Pillow's grey of a picture in each of its three channels, whole levels."""
+    weights = tf.tile(tf.constant(GREY)[:, None], (1, 3))
+    greys = tf.matmul(tf.reshape(image, (-1, 3)), weights)
+    return tf.reshape(tf.floor(greys + 0.5), tf.shape(image))
 
 
 def brightness(image, factor):
@@ -52,7 +54,7 @@ def contrast(image, factor):
 
 def saturation(image, factor):
     """Moves away from each pixel's grey by `factor`."""
-    return blend(tf.repeat(grey(image), 3, axis=2), image, factor)
+    return blend(grey(image), image, factor)
 
 
 def sharpness(image, factor):
@@ -77,18 +79,20 @@ def posterise(image, bits):
 
 
 def solarise(image, threshold):
-    """Inverts values from `threshold` on."""
-    return tf.where(image < threshold, image, 255.0 - image)
+    """Inverts values from `threshold` (a whole level) on."""
+    is_inverted = tf.clip_by_value(image - (threshold - 1.0), 0.0, 1.0)
+    return image + is_inverted * (255.0 - 2.0 * image)
 
 
 def solarise_add(image, summand):
     """Adds `summand` to values below 128."""
-    return tf.where(image < 128.0, tf.minimum(image + summand, 255.0), image)
+    return tf.minimum(image + summand * tf.clip_by_value(128.0 - image, 0.0, 1.0), 255.0)
 
 
 def auto_contrast(image):
     """Stretches each channel to the whole range."""
-    low, high = tf.reduce_min(image, (0, 1)), tf.reduce_max(image, (0, 1))
+    # One axis after the other, which is faster than both at once.
+    low, high = (reduce(reduce(image, 0), 0) for reduce in (tf.reduce_min, tf.reduce_max))
     is_flat = high <= low
     factor = tf.where(is_flat, 1.0, 255.0 / tf.where(is_flat, 1.0, high - low))
     return whole(by_channel(image, factor, tf.where(is_flat, 0.0, -low * factor)) + 1e-3)
@@ -96,20 +100,17 @@ def auto_contrast(image):
 
 def equalise(image):
     """Spreads each channel's values evenly over the range."""
-    levels = tf.cast(image, tf.int32)
-
-    def table(channel):
-        counts = tf.math.bincount(
-            tf.reshape(levels[..., channel], (-1,)), minlength=256, maxlength=256
-        )
-        last = counts[tf.reduce_max(levels[..., channel])]
-        step = (tf.reduce_sum(counts) - last) // 255
-        before = tf.cumsum(counts, exclusive=True)
-        spread = tf.clip_by_value((before + step // 2) // tf.maximum(step, 1), 0, 255)
-        return tf.where(step > 0, spread, tf.range(256))
-
-    tables = tf.cast(tf.concat([table(channel) for channel in range(3)], 0), tf.float32)
-    return tf.gather(tables, levels + tf.constant((0, 256, 512)))
+    offsets = tf.tile(tf.constant((0, 256, 512)), tf.shape(image)[1:2])
+    rows = tf.reshape(tf.cast(image, tf.int32), (tf.shape(image)[0], -1)) + offsets
+    counts = tf.math.bincount(tf.reshape(rows, (-1,)), minlength=768, maxlength=768)
+    counts = tf.reshape(counts, (3, 256))
+    highest = tf.reduce_max(tf.where(counts > 0, tf.range(256), 0), axis=1)
+    last = tf.gather(counts, highest, batch_dims=1)
+    step = ((tf.reduce_sum(counts, axis=1) - last) // 255)[:, None]
+    before = tf.cumsum(counts, axis=1, exclusive=True)
+    spread = tf.clip_by_value((before + step // 2) // tf.maximum(step, 1), 0, 255)
+    tables = tf.cast(tf.where(step > 0, spread, tf.range(256)), tf.float32)
+    return tf.reshape(tf.gather(tf.reshape(tables, (-1,)), rows), tf.shape(image))
 
 
 def jitter(image, seed, amounts: tuple[float, float, float]):

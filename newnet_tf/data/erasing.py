@@ -21,7 +21,7 @@ def erase(image, seed, probability: float, preprocess: Preprocess, filled: str =
 
     def erased():
         shape = tf.shape(image)
-        box = random_box(shape[0], shape[1], seed, SCALE, RATIO)
+        box = random_box(shape[:2], seed, SCALE, RATIO)
         top, left, height, width = tf.unstack(box)
         around = [[top, shape[0] - top - height], [left, shape[1] - left - width], [0, 0]]
         patch = tf.zeros((height, width, 3))

@@ -6,8 +6,6 @@ A bad picture keeps its place: in training a neighbour of its batch stands in fo
 is left out. See `reading` for how it is met.
 """
 
-import functools
-
 import numpy as np
 import tensorflow as tf
 
@@ -76,14 +74,14 @@ def train_pipeline(
     workers = workers or cores()
     bad = BadPictures(echo=True) if bad is None else bad
 
-    picture = _augmenting(augmentation, preprocess)
+    normalised = _normalising(preprocess)
 
-    def placed(image, position):
-        return picture(image, tf.stack([tf.constant(key, tf.int64), position]))
+    def picture(image, position):
+        seed_of_it = tf.stack([tf.constant(key, tf.int64), position])
+        return normalised(augmented(image, seed_of_it, augmentation, preprocess))
 
     @plainly
     def finish(images, labels, names, positions):
-        images = normalised(images, preprocess)
         targets = mixing.smooth_targets(labels, source.classes, augmentation.smoothing)
         if augmentation.mixes:
             place = tf.stack([tf.constant(key + MIX, tf.int64), positions[0]])
@@ -95,7 +93,7 @@ def train_pipeline(
             tf.ensure_shape(targets, (batch, source.classes)),
         )
 
-    read = read_batches(raw, chosen, placed, preprocess.size, batch, bad, workers, whole=True)
+    read = read_batches(raw, chosen, picture, batch, bad, workers, whole=True)
     ready = read.map(finish, num_parallel_calls=2, deterministic=True)
     return ready.prefetch(PREFETCH).with_options(options(workers))
 
@@ -131,44 +129,24 @@ def eval_pipeline(
     bad = BadPictures(echo=True) if bad is None else bad
     raw = chosen.batches(batch, shards=shards, index=index)
 
+    normalised = _normalising(preprocess)
+
+    def picture(image, position):
+        return normalised(centre_crop(image, preprocess))
+
     @plainly
     def finish(images, labels, called, positions):
-        images = normalised(images, preprocess)
         return (images, labels, called) if names else (images, labels)
 
-    picture = _centring(preprocess)
-
-    def placed(image, position):
-        return picture(image)
-
-    read = read_batches(raw, chosen, placed, preprocess.size, batch, bad, workers)
-    ready = read.map(finish, num_parallel_calls=2, deterministic=True)
-    return ready.prefetch(PREFETCH).with_options(options(workers))
-
-
-@functools.lru_cache(maxsize=16)
-def _augmenting(augmentation: Augmentation, preprocess: Preprocess):
-    """Returns `augmented` as a graph, which is made once and not for every epoch."""
-    return tf.function(
-        lambda image, seed: augmented(image, seed, augmentation, preprocess),
-        autograph=False,
-        reduce_retracing=True,
-    )
-
-
-@functools.lru_cache(maxsize=16)
-def _centring(preprocess: Preprocess):
-    """Returns `centre_crop` as a graph."""
-    return tf.function(
-        lambda image: centre_crop(image, preprocess), autograph=False, reduce_retracing=True
-    )
+    read = read_batches(raw, chosen, picture, batch, bad, workers)
+    return read.map(finish).prefetch(PREFETCH).with_options(options(workers))
 
 
 def augmented(image, seed, augmentation: Augmentation, preprocess: Preprocess):
     """Crops and augments one picture: all that is done before batching.
 
     Args:
-        image: string scalar (encoded) or uint8 (height, width, 3). seed: int64 tensor (2,).
+        image: as in `crops.opened`. seed: int64 tensor (2,).
         augmentation: `Augmentation`. preprocess: `cards.Preprocess`, for size and fill colour.
 
     Returns:
@@ -181,8 +159,8 @@ def augmented(image, seed, augmentation: Augmentation, preprocess: Preprocess):
     size = preprocess.size
     if augmentation.crop == "resized":
 
-        def choose(height, width):
-            return random_box(height, width, at(CROP), augmentation.scale, augmentation.ratio)
+        def choose(shape):
+            return random_box(shape, at(CROP), augmentation.scale, augmentation.ratio)
 
         x = resized_crop(image, choose, size, augmentation.interpolation)
     else:
@@ -194,7 +172,7 @@ def augmented(image, seed, augmentation: Augmentation, preprocess: Preprocess):
         x = tf.cond(is_flipped, lambda: tf.reverse(x, (1,)), lambda: x)
     amounts = (augmentation.brightness, augmentation.contrast, augmentation.saturation)
     if augmentation.randaugment or any(amounts):
-        x = tf.floor(x + 0.5)
+        x = tf.round(x)
     if augmentation.randaugment:
         fill = tuple(float(round(255 * mean)) for mean in preprocess.mean)
         x = randaugment.rand_augment(
@@ -215,12 +193,17 @@ def augmented(image, seed, augmentation: Augmentation, preprocess: Preprocess):
     return tf.ensure_shape(x, (size, size, 3))
 
 
-def normalised(images, preprocess: Preprocess):
-    """Normalises a batch of grey levels, as `preprocess.normalise` does, in rows for speed."""
-    _, height, width, _ = images.shape
-    rows = tf.reshape(images, (-1, height, width * 3))
-    scale, offset = (np.tile(np.float32(v), width) for v in (preprocess.scale, preprocess.offset))
-    return tf.reshape(rows * scale + offset, (-1, height, width, 3))
+def _normalising(preprocess: Preprocess):
+    """Returns a function that normalises one picture's grey levels, as `preprocess.normalise` does.
+
+    It computes with whole pictures of factors, since a broadcast over three channels is slow.
+    """
+    shape = preprocess.shape
+    scale, offset = (
+        tf.constant(np.broadcast_to(np.float32(v), shape))
+        for v in (preprocess.scale, preprocess.offset)
+    )
+    return lambda levels: levels * scale + offset
 
 
 def _padded_crop(x, seed, padding: int):

@@ -6,6 +6,7 @@ looks whole and is not fails in TensorFlow; its place in the order is then found
 named as well.
 """
 
+import functools
 import os
 import sys
 import threading
@@ -14,14 +15,17 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from newnet_tf.data.crops import opened, opened_jpeg
 from newnet_tf.data.images import BadImage, ImageError, read_image
 from newnet_tf.data.sources import Split
 
 plainly = tf.autograph.experimental.do_not_convert  # nothing here is Python to be converted
+AHEAD = 2  # batches that are read at once, so that no thread waits for a batch's last picture
 ENDING = 64  # bytes at the end of a file, among which a whole one has its end mark
 REFUSED = (
     "a file that TensorFlow's decoders read. Received: one that only Pillow reads; save it anew"
 )
+READ = (tf.uint8, tf.bool)
 JPEG_END, PNG_END = (0xFF, 0xD9), (ord("N"), ord("D"))
 
 
@@ -71,125 +75,114 @@ def read_batches(
     raw: tf.data.Dataset,
     split: Split,
     picture: Callable,
-    size: int,
     batch: int,
     bad: BadPictures,
     workers: int,
     whole: bool = False,
 ) -> tf.data.Dataset:
-    """Reads what `Split.batches` lists.
+    """Reads what `Split.batches` lists, `AHEAD` batches at a time, each by itself.
 
     Args:
         raw: dataset of (handles, labels, names, positions). split: `Split` that it came from.
-        picture: callable, (string scalar or uint8 pixels, position) -> float32 (size, size, 3).
-        size, batch: int. bad: `BadPictures`, where the unreadable are noted.
+        picture: callable, (`crops.Opened`, position) -> float32 (size, size, 3).
+        batch: int. bad: `BadPictures`, where the unreadable are noted.
         workers: int, threads.
         whole: bool, whether batches are of `batch` pictures, neighbours standing in for the
-            unreadable; else the unreadable are left out and batches may be smaller.
+            unreadable; else the unreadable are left out and batches may be smaller. A batch of
+            unreadable ones alone is left out.
 
     Returns:
         Dataset of (images, labels, names, positions).
     """
-    listed = raw.unbatch().enumerate()
 
     def reread(handle, name):
         try:
-            return read_image(split.reread(handle), exif=False)
+            return read_image(split.reread(handle), exif=False), True
         except ImageError as error:
             _note(bad, name, str(error))
-            return np.zeros((0, 0, 3), np.uint8)
-
-    def by_pillow(handle, name, position):
-        pixels = tf.numpy_function(reread, (handle, name), tf.uint8)
-        pixels = tf.ensure_shape(pixels, (None, None, 3))
-        nothing = tf.zeros((size, size, 3))
-        is_good = tf.size(pixels) > 0
-        return tf.cond(is_good, lambda: picture(pixels, position), lambda: nothing), is_good
+            return np.zeros((1, 1, 3), np.uint8), False
 
     @plainly
-    def one(place, picked):
-        handle, label, name, position = picked
+    def one(handle, label, name, position):
         data = split.load(handle)
         if data.dtype == tf.uint8:
-            image, is_good = picture(data, position), tf.constant(True)
+            image, is_good = opened(data), tf.constant(True)
         else:
-            image, is_good = tf.cond(
-                looks_whole(data),
-                lambda: (picture(data, position), tf.constant(True)),
-                lambda: by_pillow(handle, name, position),
+            image, is_good = _encoded(
+                data, lambda: tuple(tf.numpy_function(reread, (handle, name), READ))
             )
-        return place, tf.ensure_shape(image, (size, size, 3)), label, name, position, is_good
+        return picture(image, position), label, name, position, is_good
 
-    def missed(place, count):
-        """Names the pictures that TensorFlow refused, from `place` on; -1: all that are left."""
-        with tf.init_scope():
-            for _, (handle, _, name, _) in listed.skip(place).take(count).as_numpy_iterator():
-                if reread(handle, name).size:
-                    _note(bad, name, f"a picture must be {REFUSED}")
+    def refused(handles, names, positions, read):
+        missing = ~np.isin(positions, read)
+        for handle, name in zip(handles[missing], names[missing], strict=True):
+            if reread(handle, name)[1]:
+                _note(bad, name, f"a picture must be {REFUSED}")
         return np.int64(0)
 
     @plainly
-    def look(expected, read):
-        place = read[0]
-        is_end = place < 0
-        gap = tf.where(is_end, tf.constant(-1, tf.int64), place - expected)
-        noted = tf.cond(
-            tf.equal(gap, 0),
-            lambda: tf.constant(0, tf.int64),
-            lambda: tf.numpy_function(missed, (expected, gap), tf.int64),
+    def read_one(handles, labels, names, positions):
+        listed = tf.data.Dataset.from_tensor_slices((handles, labels, names, positions))
+        read = listed.map(one, num_parallel_calls=workers, deterministic=True)
+        read = read.ignore_errors().batch(batch)
+        none = tuple(tf.zeros((0, *part.shape[1:]), part.dtype) for part in read.element_spec)
+        read = read.concatenate(tf.data.Dataset.from_tensors(none)).take(1)
+
+        @plainly
+        def complete(images, labels, called, read, good):
+            named = tf.cond(
+                tf.equal(tf.size(read), tf.size(positions)),
+                lambda: tf.constant(0, tf.int64),
+                lambda: tf.numpy_function(refused, (handles, names, positions, read), tf.int64),
+            )
+            with tf.control_dependencies([named]):
+                columns = (images, labels, called, read)
+                is_full = tf.reduce_all(good) & tf.equal(tf.size(read), tf.size(positions))
+            chosen = functools.partial(_stand_ins, read, good, positions) if whole else (
+                lambda: tf.where(good)[:, 0]
+            )  # fmt: skip
+            return tf.cond(
+                is_full,
+                lambda: columns,
+                lambda: tuple(tf.gather(column, chosen()) for column in columns),
+            )
+
+        return read.map(complete)
+
+    batches = raw.interleave(
+        read_one, cycle_length=AHEAD, block_length=1, num_parallel_calls=AHEAD, deterministic=True
+    )
+    return batches.filter(plainly(lambda *columns: tf.size(columns[1]) > 0))
+
+
+def _encoded(data, by_pillow: Callable):
+    """Opens encoded bytes: (`crops.Opened`, whether they are a picture).
+
+    Args:
+        data: string scalar. by_pillow: callable -> (uint8 pixels, bool), for what does not begin and
+            end as a JPEG or PNG file does.
+    """
+    ending = tf.strings.substr(data, tf.maximum(tf.strings.length(data) - ENDING, 0), ENDING)
+    ending = tf.io.decode_raw(ending, tf.uint8)
+
+    def ends(mark):
+        return tf.reduce_any(tf.equal(ending[:-1], mark[0]) & tf.equal(ending[1:], mark[1]))
+
+    def of_others():
+        is_png = tf.equal(tf.strings.substr(data, 0, 4), b"\x89PNG") & ends(PNG_END)
+        return tf.cond(
+            is_png, lambda: (tf.io.decode_png(data, channels=3), tf.constant(True)), by_pillow
         )
-        with tf.control_dependencies([noted]):
-            copies = tf.where(is_end, tf.constant(0, tf.int64), 1 + gap)
-        return place + 1, (read, copies)
 
-    end = (tf.constant(-1, tf.int64), tf.zeros((size, size, 3)), tf.constant(0), tf.constant(""),
-           tf.constant(0, tf.int64), tf.constant(False))  # fmt: skip
-    read = listed.map(one, num_parallel_calls=workers, deterministic=True).ignore_errors()
-    read = read.concatenate(tf.data.Dataset.from_tensors(end)).scan(tf.constant(0, tf.int64), look)
-    if whole:
-        read = read.flat_map(
-            plainly(lambda x, copies: tf.data.Dataset.from_tensors(x).repeat(copies))
-        )
-    else:
-        read = read.filter(plainly(lambda x, copies: (copies > 0) & x[5]))
-        read = read.map(plainly(lambda x, copies: x))
-    batches = read.batch(batch, num_parallel_calls=1, deterministic=True)
-
-    @plainly
-    def complete(places, images, labels, names, positions, good):
-        columns = (images, labels, names, positions)
-        if not whole:
-            return columns
-        is_full = tf.reduce_all(good) & tf.equal(tf.size(labels), batch)
-        return tf.cond(is_full, lambda: columns, lambda: _stand_in(columns, good, batch))
-
-    if whole:
-        batches = batches.filter(plainly(lambda *columns: tf.reduce_any(columns[-1])))
-    return batches.map(complete, num_parallel_calls=2, deterministic=True)
+    return opened_jpeg(data, tf.io.is_jpeg(data) & ends(JPEG_END), of_others)
 
 
-def looks_whole(data):
-    """Says of encoded bytes whether they begin and end as a JPEG or PNG file does."""
-    length = tf.strings.length(data)
-    first = tf.strings.substr(data, 0, 4)
-    ending = tf.strings.substr(data, tf.maximum(length - ENDING, 0), ENDING)
-    ending = tf.cast(tf.io.decode_raw(ending, tf.uint8), tf.int32)
-    pairs = ending[:-1] * 256 + ending[1:]
-
-    def has(mark):
-        return tf.reduce_any(tf.equal(pairs, mark[0] * 256 + mark[1]))
-
-    is_jpeg = tf.io.is_jpeg(data) & has(JPEG_END)
-    return is_jpeg | (tf.equal(first, b"\x89PNG") & has(PNG_END))
-
-
-def _stand_in(columns, good, batch: int):
-    """Puts the last good picture before it (or the first one) in the place of each bad one."""
+def _stand_ins(read, good, positions):
+    """Returns for each of `positions` the last good picture read up to it, or the first one."""
     places = tf.where(good)[:, 0]
-    slots = tf.minimum(tf.range(batch, dtype=tf.int64), tf.size(good, tf.int64))
-    before = tf.searchsorted(places, slots, side="right") - 1
-    chosen = tf.gather(places, tf.maximum(before, 0))
-    return tuple(tf.gather(column, chosen) for column in columns)
+    positions = positions[: tf.size(positions) * tf.cast(tf.size(places) > 0, tf.int32)]
+    before = tf.searchsorted(tf.gather(read, places), positions, side="right") - 1
+    return tf.gather(places, tf.maximum(before, 0))
 
 
 def _note(bad: BadPictures, name: bytes, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Pictures a second: our pipelines, a plain full decode of the same files, and Keras' own loader.
+"""Pictures a second: our pipelines, a plain full decode of the same files, and others' loaders.
 
 JPEGs of ImageNet's usual size (500 x 375, about 110 KB) are made for the occasion. The pipelines take
 turns, one pass each in shuffled order, and a ratio is taken round by round between passes moments
@@ -13,7 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,15 +37,16 @@ class Throughput:
     Args:
         pipeline: str. images_per_second, per_core: float, median over rounds; cores are `workers`.
         ratio: float, median over rounds of its speed by the full decode's of that round.
-        cpu_ms: float, milliseconds of processor time a picture, over all threads, median.
-        batch, workers, pictures, rounds: int. mean_bytes: int, of a file.
+        cpu_ms: float, milliseconds of processor time a picture, over all threads, median; None for
+            a loader that works in other processes.
+        batch, workers, pictures, rounds: int, pictures of a pass. mean_bytes: int, of a file.
     """
 
     pipeline: str
     images_per_second: float
     per_core: float
     ratio: float
-    cpu_ms: float
+    cpu_ms: float | None
     batch: int
     workers: int
     pictures: int
@@ -59,12 +60,15 @@ def measure(
     batch: int = 64,
     workers: int | None = None,
     only: Sequence[str] | None = None,
+    others: Callable | None = None,
 ) -> list[Throughput]:
     """Times pipelines against each other.
 
     Args:
         pictures: int, files a pass. rounds: int, timed passes of each. batch: int.
         workers: int, threads; default: the cores that this process may use.
+        others: callable (folder, batch, workers) -> further loaders, as `pipelines` returns them, that
+            work in processes of their own.
         only: names of pipelines; default: all of `pipelines`. The full decode is always among them.
 
     Returns:
@@ -84,26 +88,29 @@ def measure(
     pictures -= pictures % batch
     with tempfile.TemporaryDirectory() as folder:
         size = write_pictures(Path(folder), pictures)
-        made = pipelines(Path(folder), batch, workers)
-        unknown = sorted(set(only or ()) - set(made))
+        aside = others(Path(folder), batch, workers) if others else {}
+        known = pipelines(Path(folder), batch, workers) | aside
+        unknown = sorted(set(only or ()) - set(known))
         if unknown:
-            raise ValueError(f"`only` must be among {tuple(made)}. Received: {unknown}")
-        made = {n: p for n, p in made.items() if not only or n in (*only, BASELINE)}
-        walls, cpus = _times(made, rounds)
+            raise ValueError(f"`only` must be among {tuple(known)}. Received: {unknown}")
+        made = {n: make() for n, make in known.items() if not only or n in (*only, BASELINE)}
+        walls, cpus, counts = _times(made, rounds, batch)
     rows = []
     for name in made:
-        speeds = [pictures / seconds for seconds in walls[name]]
-        ratios = [b / s for s, b in zip(walls[name], walls[BASELINE], strict=True)]
+        speeds = [counts[name] / seconds for seconds in walls[name]]
+        ratios = [s * b / pictures for s, b in zip(speeds, walls[BASELINE], strict=True)]
         rows.append(
             Throughput(
                 pipeline=name,
                 images_per_second=statistics.median(speeds),
                 per_core=statistics.median(speeds) / workers,
                 ratio=statistics.median(ratios),
-                cpu_ms=statistics.median(cpus[name]) / pictures * 1e3,
+                cpu_ms=None
+                if name in aside
+                else statistics.median(cpus[name]) / counts[name] * 1e3,
                 batch=batch,
                 workers=workers,
-                pictures=pictures,
+                pictures=counts[name],
                 rounds=rounds,
                 mean_bytes=size,
             )
@@ -113,14 +120,16 @@ def measure(
 
 def record(rows: Sequence[Throughput], folder: str | os.PathLike | None = None) -> Path:
     """Merges rows into the table `data`, stamped with machine, versions and date."""
-    return results.record(TABLE, [asdict(row) for row in rows], KEYS, folder)
+    table = [{k: "" if v is None else v for k, v in asdict(row).items()} for row in rows]
+    return results.record(TABLE, table, KEYS, folder)
 
 
 def pipelines(folder: Path, batch: int, workers: int) -> dict:
-    """Returns {name: dataset} over the pictures of a folder; one pass is one epoch."""
+    """Returns {name: callable -> iterable of batches of a folder}; one pass is one epoch."""
     import tensorflow as tf
 
     from newnet_tf.data.augmentation import Augmentation
+    from newnet_tf.data.loaders import keras_loaders
     from newnet_tf.data.opened import folder_source
     from newnet_tf.data.pipeline import eval_pipeline, train_pipeline
     from newnet_tf.data.reading import options
@@ -128,54 +137,26 @@ def pipelines(folder: Path, batch: int, workers: int) -> dict:
 
     source, record = folder_source(folder), Preprocess()
 
+    sizes = {"batch": batch, "split": ALL, "workers": workers}
+
     def decode(path):
         return tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
 
-    def train(**fields):
-        augmentation = Augmentation(**fields)
-        return train_pipeline(source, record, augmentation, batch=batch, split=ALL, workers=workers)
+    def plain():
+        files = tf.data.Dataset.list_files(f"{folder}/*/*.jpg", seed=0)
+        decoded = files.map(decode, num_parallel_calls=workers, deterministic=True)
+        return decoded.prefetch(2).with_options(options(workers))
 
-    files = tf.data.Dataset.list_files(f"{folder}/*/*.jpg", seed=0)
-    plain = files.map(decode, num_parallel_calls=workers, deterministic=True)
+    def train(**fields):
+        return lambda: train_pipeline(source, record, Augmentation(**fields), **sizes)
+
     return {
-        BASELINE: plain.prefetch(2).with_options(options(workers)),
+        BASELINE: plain,
         "train": train(),
-        "eval": eval_pipeline(source, record, batch=batch, split=ALL, workers=workers),
+        "eval": lambda: eval_pipeline(source, record, **sizes),
         "train + RandAugment": train(randaugment=2),
         "train + RandAugment, erasing, CutMix": train(randaugment=2, erasing=0.2, cutmix=1.0),
-        **_keras(folder, batch),
-    }
-
-
-def _keras(folder: Path, batch: int) -> dict:
-    """Keras' loader with its augmentation layers, as its guides have it."""
-    import keras
-    import tensorflow as tf
-
-    def loaded(side, shuffle, layers):
-        pictures = keras.utils.image_dataset_from_directory(
-            folder,
-            image_size=(side, side),
-            crop_to_aspect_ratio=True,
-            interpolation="bicubic" if not shuffle else "bilinear",
-            batch_size=batch,
-            shuffle=shuffle,
-            verbose=False,
-        )
-        steps = keras.Sequential(layers)
-        pictures = pictures.map(
-            lambda x, y: (steps(x, training=shuffle), y), num_parallel_calls=tf.data.AUTOTUNE
-        )
-        return pictures.prefetch(tf.data.AUTOTUNE)
-
-    layers = keras.layers
-    augment = [layers.RandomCrop(224, 224), layers.RandomFlip("horizontal")]
-    normalise = layers.Rescaling(1 / 127.5, -1)
-    randaugment = layers.RandAugment(value_range=(0, 255), num_ops=2, factor=0.9)
-    return {
-        "Keras: train": loaded(256, True, [*augment, normalise]),
-        "Keras: eval": loaded(256, False, [layers.CenterCrop(224, 224), normalise]),
-        "Keras: train + RandAugment": loaded(256, True, [*augment, randaugment, normalise]),
+        **keras_loaders(folder, batch),
     }
 
 
@@ -213,16 +194,21 @@ def _jpeg(picture: np.ndarray, quality: int) -> bytes:
     return file.getvalue()
 
 
-def _times(made: Mapping, rounds: int) -> tuple[dict, dict]:
-    """Runs all in turn; returns wall and processor seconds of each, round by round."""
+def _times(made: Mapping, rounds: int, batch: int) -> tuple[dict, dict, dict]:
+    """Runs all in turn; returns wall and processor seconds of each, round by round, and pictures.
+
+    The first round warms up.
+    """
     order, names, shown = random.Random(0), list(made), time.monotonic()
     walls, cpus = ({name: [] for name in made} for _ in range(2))
-    for number in range(rounds + 1):  # the first warms up
+    counts = {}
+    for number in range(rounds + 1):
         order.shuffle(names)
         for name in names:
-            wall, cpu = time.perf_counter(), time.process_time()
+            wall, cpu, count = time.perf_counter(), time.process_time(), 0
             for _ in made[name]:
-                pass
+                count += 1 if name == BASELINE else batch
+            counts[name] = count
             if number:
                 walls[name].append(time.perf_counter() - wall)
                 cpus[name].append(time.process_time() - cpu)
@@ -230,4 +216,4 @@ def _times(made: Mapping, rounds: int) -> tuple[dict, dict]:
                 shown = time.monotonic()
                 text = f"timing {name}: round {number} of {rounds}"
                 print(text, file=sys.stderr, flush=True)
-    return walls, cpus
+    return walls, cpus, counts
