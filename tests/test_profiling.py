@@ -130,7 +130,9 @@ def test_a_row_for_every_file_and_number_of_threads(files):
         assert 0 < row.min_ms <= row.median_ms
         assert row.spread_ms >= 0
         assert row.ratio > 0
-        assert (row.rounds, row.partitions, row.outside) == (3, 1, 0)
+        assert row.rounds == 3
+        if row.precision != "int16x8":  # which XNNPACK has no kernels for
+            assert (row.partitions, row.outside) == (1, 0)
         assert row.size_mb == pytest.approx(files[row.precision].stat().st_size / 1e6)
         assert (row.weights, row.baseline) == ("real", "fp32")
     assert rows[0].ratio == 1

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from newnet_tf.cli import main
 from newnet_tf.data.images import read_image
-from newnet_tf.deploy import PRECISIONS, Runner
+from newnet_tf.deploy import COMMON, Runner
 from newnet_tf.web import EngineError, build, engine
 from tools import browser
 from tools.check_web import (
@@ -61,7 +61,7 @@ def exported(tmp_path_factory):
 @pytest.fixture(scope="module")
 def folder(exported, tmp_path_factory, pictures):
     """A site of the small network."""
-    files = [exported / f"small.{precision}.tflite" for precision in reversed(PRECISIONS)]
+    files = [exported / f"small.{precision}.tflite" for precision in reversed(COMMON)]
     names = [f"kind {number}" for number in range(small_network.CLASSES)]
     made = tmp_path_factory.mktemp("web") / "site"
     return build(files, made, names, example=pictures["chelsea.png"]).folder

@@ -22,7 +22,7 @@ import numpy as np
 
 from newnet_tf import results
 from newnet_tf.cli import models
-from newnet_tf.deploy import PRECISIONS, Runner, export_tflite, identity, samples
+from newnet_tf.deploy import COMMON, Runner, export_tflite, identity, samples
 from newnet_tf.deploy.saved_model import OUTPUT, export_saved_model
 from tools import check_tflite_runtime
 
@@ -52,7 +52,7 @@ def measure(name: str, folder: Path, old: Path) -> list[dict]:
     logits = identity.logits_model(loaded.model)
     with models.no_warnings():
         files = export_tflite(
-            *(loaded.model, loaded.preprocess, folder, name, list(PRECISIONS)),
+            *(loaded.model, loaded.preprocess, folder, name, COMMON),
             calibration=models.crops_at_hand(),
             pictures=pictures,
         )

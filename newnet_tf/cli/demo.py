@@ -73,7 +73,7 @@ def _export(loaded: models.Loaded, folder: Path, fresh: bool):
         loaded.preprocess,
         folder,
         name=loaded.name,
-        precisions=tuple(recipes.PRECISIONS),
+        precisions=recipes.COMMON,
         calibration=models.crops_at_hand(),
         pictures=models.pictures_at_hand(),
         fresh=fresh,

@@ -8,6 +8,7 @@ from newnet_tf.lazy import exports
 
 PUBLIC = {
     "BundleError": "newnet_tf.deploy.bundle_check",
+    "COMMON": "newnet_tf.deploy.recipes",
     "ExportError": "newnet_tf.deploy.tflite",
     "ExportResult": "newnet_tf.deploy.tflite",
     "ModelFileError": "newnet_tf.deploy.runtime",

@@ -125,6 +125,7 @@ PRECISIONS = {
         maker="litert-quantizer",
     ),
 }
+COMMON = ("fp32", "fp16", "int8-dynamic", "int8-full")  # that any runtime takes, and XNNPACK whole
 
 
 @dataclass(frozen=True, kw_only=True)
