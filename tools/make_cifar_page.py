@@ -11,6 +11,7 @@ from pathlib import Path
 from newnet_tf import results
 from newnet_tf.cli import labels, plots
 from tools.make_zoo_page import markdown
+from tools.train_cifar import COMPARED
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE, DRAWING = DOCS / "cifar.md", DOCS / "cifar.png"
@@ -70,6 +71,9 @@ def _found(short: list[dict]) -> str:
         f"Another seed moves MobileNetV2 by {chance:.2f} points. CutMix moves NewNetSmall by "
         f"{mixed:+.2f} points: in {short[0]['epochs']} epochs there is little yet to regularise."
     )
+    missing = [name for name in COMPARED if name not in tops]
+    if missing:
+        said += f" Planned and not run to the end yet: {', '.join(missing)}."
     return textwrap.fill(said, 104) + "\n"
 
 
