@@ -68,7 +68,7 @@ def run_quantize(arguments):
             keep = _kept(arguments, study, layers, report)
             if arguments.sensitivity:
                 _write(arguments.output_dir, loaded.name, layers, study, keep, report)
-        is_file = bool(arguments.keep_float is not None or arguments.budget is not None)
+        is_file = arguments.keep_float is not None or arguments.budget is not None
         if is_file or not arguments.sensitivity:
             report["files"] = [_export(arguments, loaded, calibration, judges, keep)]
     if arguments.json:

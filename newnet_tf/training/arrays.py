@@ -12,6 +12,7 @@ import numpy as np
 
 from newnet_tf.cards import Preprocess
 from newnet_tf.data.augmentation import NONE, Augmentation
+from newnet_tf.data.preprocess import normalise
 from newnet_tf.training.recipes import Recipe
 
 AHEAD = 8  # batches made before they are asked for
@@ -120,7 +121,7 @@ class Arrays:
         pictures, labels = self._parts["test"]
         for first in range(0, self.tests, self.test_batch):
             part = slice(first, first + self.test_batch)
-            yield normalised(pictures[part], self.preprocess), labels[part]
+            yield normalise(pictures[part], self.preprocess), labels[part]
 
 
 def augmented(
@@ -151,15 +152,10 @@ def augmented(
     pictures = np.where(flipped[:, None, None, None], pictures[:, :, ::-1], pictures)
     smoothing = np.float32(augmentation.smoothing)
     targets = np.eye(classes, dtype=np.float32)[labels] * (1 - smoothing) + smoothing / classes
-    images = normalised(pictures, preprocess)
+    images = normalise(pictures, preprocess)
     if augmentation.mixes:
         images, targets = mixed(images, targets, augmentation, random)
     return images, targets
-
-
-def normalised(pictures: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    """Returns uint8 pictures as float32, in the network's colours."""
-    return pictures * np.float32(preprocess.scale) + np.float32(preprocess.offset)
 
 
 def mixed(
