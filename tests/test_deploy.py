@@ -27,7 +27,7 @@ from newnet_tf.deploy import (
     export_saved_model,
     export_tflite,
     identity,
-    recipes,
+    precisions,
     verify_tflite,
 )
 from newnet_tf.deploy.convert import silence
@@ -135,7 +135,7 @@ def test_pixels_in_and_probabilities_out(tmp_path, pixels):
 @pytest.fixture
 def strict(monkeypatch):
     """A tolerance that no file meets."""
-    never = recipes.Tolerance(cosine=1.1, difference=0, flips=0)
+    never = precisions.Tolerance(cosine=1.1, difference=0, flips=0)
     hard = dataclasses.replace(PRECISIONS["fp32"], tolerance=never)
     monkeypatch.setitem(PRECISIONS, "fp32", hard)
 

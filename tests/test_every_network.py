@@ -3,6 +3,7 @@
 The other networks are marked slow: `make test-all` runs them and writes `results/proof.csv`.
 """
 
+import functools
 import math
 import subprocess
 import sys
@@ -32,6 +33,7 @@ TWELVE = (
     "squeezenet1_1",  # no batch norm
 )
 LARGEST_EXPORTED = 30e6  # parameters
+PRECISIONS = ("fp32", "int8-full")
 GROWTH = 64  # pixels
 LEFT_OUT = {"condensenet74": "GATHER"}  # operators that XNNPACK has not, which no twin can replace
 NAMES = [
@@ -66,6 +68,20 @@ def loader():
         yield process
         process.stdin.close()
         process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A function from a network to its files, made of one graph; those of the last one are kept."""
+    folder = tmp_path_factory.mktemp("exported")
+
+    @functools.lru_cache(maxsize=1)
+    def files(name):
+        for old in folder.iterdir():
+            old.unlink()
+        return untrained_files([name], PRECISIONS, folder, fresh=True)
+
+    return files
 
 
 def shape(name, side=64):
@@ -147,9 +163,9 @@ def test_loads_where_newnet_tf_is_not(name, loader, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "answer.npy"), model(images), atol=1e-6)
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @every_network
-@pytest.mark.parametrize("precision", ["fp32", "int8-full"])
-def test_exports_whole(name, precision, tmp_path):
+def test_exports_whole(name, precision, exported):
     """Builtin operators only, and all of them in one piece of XNNPACK's."""
     from newnet_tf.deploy import Runner
 
@@ -157,7 +173,7 @@ def test_exports_whole(name, precision, tmp_path):
     if params > LARGEST_EXPORTED:
         pytest.skip(f"{params / 1e6:.0f}M parameters; up to 30M are for phones")
     try:
-        (file,) = untrained_files([name], [precision], tmp_path, fresh=True).values()
+        file = exported(name)[name, precision]
     except ExportError as error:
         pytest.fail(f"{error}")
     found = Runner(file).delegation()

@@ -15,6 +15,7 @@ from newnet_tf.weights.checkpoint import Checkpoint
 from newnet_tf.zoo import resolve
 
 GOLDEN = Path(__file__).parent / "golden"
+HEAVY = 62e6  # parameters; such are compared by `make test-all`
 FILES = sorted(path for path in GOLDEN.glob("*.npz") if path.stem != "preprocess")
 
 
@@ -59,16 +60,20 @@ def filled(path):
 
 
 def by_family():
-    """Every golden file; all but the smallest of each family are slow (`make test-all`)."""
-    smallest = {}
+    """Every golden file; all but the smallest of each family, and what is heavy, are slow."""
+    smallest, heavy = {}, set()
     for path in FILES:
-        family = resolve(path.stem.partition(".")[0])[0].family.module
-        size = parity.Golden.read(path).macs
-        smallest[family] = min(smallest.get(family, (size, path)), (size, path))
+        family, golden = (
+            resolve(path.stem.partition(".")[0])[0].family.module,
+            parity.Golden.read(path),
+        )
+        smallest[family] = min(smallest.get(family, (golden.macs, path)), (golden.macs, path))
+        heavy |= {path} if golden.params > HEAVY else set()
     quick = {path for _, path in smallest.values()}
     for path in FILES:
         other_kind = "." in path.stem or path.stem[:6] in ("newnet", "gluon_")
-        marks = () if path in quick or other_kind else pytest.mark.slow
+        is_quick = (path in quick or other_kind) and path not in heavy
+        marks = () if is_quick else pytest.mark.slow
         yield pytest.param(path, id=path.stem, marks=marks)
 
 

@@ -16,6 +16,7 @@ from newnet_tf.weights import parity
 from newnet_tf.zoo import resolve
 
 GOLDEN = Path(__file__).parent / "golden"
+HEAVY = 62e6  # parameters
 # Trainable parameters and multiply-adds (conv + linear, batch 1, native size) of the new model and
 # its successors, as the talk's table was reconstructed and as the authors print them.
 DESIGNED = {
@@ -39,11 +40,30 @@ def reference(name):
     return parity.Golden.read(GOLDEN / f"{name}.npz")
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_parameters_macs_and_config(name):
+def cases():
+    """All networks; the round trip of a configuration, and what is heavy, in `make test-all` alone.
+
+    The cheapest network of each family makes the round trip always.
+    """
+    cheapest = {}
+    for name in sorted(ALL, key=lambda name: reference(name).macs):
+        cheapest.setdefault(resolve(name)[0].family.module, name)
+    for name in ALL:
+        is_heavy = reference(name).params > HEAVY
+        there_and_back = name in cheapest.values() and not is_heavy
+        marks = pytest.mark.slow if is_heavy else ()
+        yield pytest.param(name, there_and_back, id=name, marks=marks)
+        if not there_and_back:
+            yield pytest.param(name, True, id=f"{name}-config", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("name", "there_and_back"), list(cases()))
+def test_parameters_macs_and_config(name, there_and_back):
     model = newnet_tf.create(name, weights=None)
     measured, golden = cost(model), reference(name)
     assert (measured.params, measured.macs) == (golden.params, golden.macs)
+    if not there_and_back:
+        return
     again = keras.Model.from_config(model.get_config())
     assert [x.name for x in again.layers if x.weights] == [
         x.name for x in model.layers if x.weights

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from newnet_tf.deploy.recipes import PRECISIONS
+from newnet_tf.deploy.precisions import PRECISIONS
 from newnet_tf.deploy.runtime import Runner
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -36,6 +36,7 @@ from newnet_tf.cards import Preprocess
 from newnet_tf.data.archives import archive_arrays
 from newnet_tf.data.folder import labelled_files
 from newnet_tf.deploy import ExportError, Runner, export_tflite, recipes
+from newnet_tf.deploy.precisions import PRECISIONS
 from newnet_tf.deploy.verify import compare
 from newnet_tf.profiling import latency
 from tools import train_cifar
@@ -241,7 +242,7 @@ def main():
     parser.add_argument("--runs", default="runs/cifar", help="what tools/train_cifar.py wrote")
     for name in ("mobilenet", "squeezenet", "peer", "only"):
         parser.add_argument(f"--{name}")
-    parser.add_argument("--precision", default=",".join(recipes.PRECISIONS))
+    parser.add_argument("--precision", default=",".join(PRECISIONS))
     parser.add_argument("--rounds", type=int, default=40, help="timed runs of each file")
     parser.add_argument("--files", default="build/quantisation", help="where the files are kept")
     parser.add_argument("--fresh", action="store_true", help="measure anew what is in the table")

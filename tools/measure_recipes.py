@@ -18,7 +18,7 @@ import numpy as np
 
 from newnet_tf import results, zoo
 from newnet_tf.cli import benchmark
-from newnet_tf.deploy import ExportError, ModelFileError, Runner, recipes
+from newnet_tf.deploy import PRECISIONS, ExportError, ModelFileError, Runner
 from newnet_tf.deploy.graph import Graph
 from newnet_tf.profiling import latency
 
@@ -37,7 +37,7 @@ def representatives() -> dict[str, str]:
 
 def wanted() -> list[str]:
     """Names of all recipes: the precisions, and full int8 with integers in and out."""
-    return [*recipes.PRECISIONS, *(f"int8-full.{io}" for io in INTEGERS)]
+    return [*PRECISIONS, *(f"int8-full.{io}" for io in INTEGERS)]
 
 
 def outcome(file: Path) -> dict:

@@ -8,6 +8,7 @@ from pathlib import Path
 from newnet_tf import zoo
 from newnet_tf.cli import models, tables, talk, throughput
 from newnet_tf.deploy import recipes
+from newnet_tf.deploy.precisions import PRECISIONS
 from newnet_tf.profiling import peers
 
 PEERS = ", ".join(peers.PEERS)
@@ -33,7 +34,7 @@ def arguments_benchmark(parser):
     )
     parser.add_argument(
         "--precision",
-        help=f"among {','.join(recipes.PRECISIONS)}; default: fp32, with --table fp32,int8-full",
+        help=f"among {','.join(PRECISIONS)}; default: fp32, with --table fp32,int8-full",
     )
     parser.add_argument("--threads", help="such as 1,2; default: 1, with --table 1,2")
     parser.add_argument(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from newnet_tf import zoo
 from newnet_tf.cli import benchmark, models, pages, predictors, tables
-from newnet_tf.deploy import recipes
+from newnet_tf.deploy.precisions import COMMON
 
 TRAINED = "efficientnet_lite0"
 UNTRAINED = ("newnet_small", "rexnet_100", "rexnet_lite_100")
@@ -73,7 +73,7 @@ def _export(loaded: models.Loaded, folder: Path, fresh: bool):
         loaded.preprocess,
         folder,
         name=loaded.name,
-        precisions=recipes.COMMON,
+        precisions=COMMON,
         calibration=models.crops_at_hand(),
         pictures=models.pictures_at_hand(),
         fresh=fresh,

@@ -7,6 +7,7 @@ from newnet_tf import weights as checkpoints, zoo
 from newnet_tf.cli import finetune_files, finetune_stages, models, pages, tables
 from newnet_tf.cli.finetune_stages import ALL_LAYERS, FROZEN, Run
 from newnet_tf.deploy import recipes
+from newnet_tf.deploy.precisions import PRECISIONS
 
 
 def arguments_finetune(parser):
@@ -36,7 +37,7 @@ def arguments_finetune(parser):
                         help="training pictures that only say whether the second stage came out "
                         "worse than the first, which is kept then; default: 0.1")  # fmt: skip
     parser.add_argument("--export", default="", metavar="fp32,int8-full",
-                        help=f"TFLite files to end with: {', '.join(recipes.PRECISIONS)}")  # fmt: skip
+                        help=f"TFLite files to end with: {', '.join(PRECISIONS)}")  # fmt: skip
     parser.add_argument(
         "--record", action="store_true", help="write the table newnet_tf/results/accuracy.csv"
     )

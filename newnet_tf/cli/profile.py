@@ -6,6 +6,7 @@ from pathlib import Path
 
 from newnet_tf.cli import benchmark, models, tables
 from newnet_tf.deploy import recipes
+from newnet_tf.deploy.precisions import PRECISIONS
 from newnet_tf.profiling.operators import Total
 
 NUMBERS = ("count", "kernels", "ms", "share", "MMACs", "GMAC/s")
@@ -18,7 +19,7 @@ def arguments_profile(parser):
         "models", nargs="+", help=f"networks, {benchmark.PEERS}, or .tflite files", metavar="MODEL"
     )
     parser.add_argument(
-        "--precision", default="fp32", help=f"among {','.join(recipes.PRECISIONS)}; default: fp32"
+        "--precision", default="fp32", help=f"among {','.join(PRECISIONS)}; default: fp32"
     )
     parser.add_argument("--threads", type=int, default=1, help="default: 1")
     parser.add_argument("--rounds", type=int, default=50, help="timed runs of each; default: 50")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from newnet_tf.cli import export, models
 from newnet_tf.deploy import recipes
+from newnet_tf.deploy.precisions import PRECISIONS, calibrated
 
 PORT = 8000
 
@@ -19,7 +20,7 @@ def arguments_web(parser):
     parser.add_argument(
         "--precision",
         default="int8-full,fp32",
-        help=f"among {','.join(recipes.PRECISIONS)}; the page opens with the first; "
+        help=f"among {','.join(PRECISIONS)}; the page opens with the first; "
         "default: int8-full,fp32",
     )
     models.add_weights_arguments(parser)
@@ -110,9 +111,7 @@ def _exported(arguments) -> tuple[list[Path], tuple[str, ...] | None]:
             folder,
             name=loaded.name,
             precisions=precisions,
-            calibration=export.calibration(arguments, side)
-            if recipes.calibrated(precisions)
-            else None,
+            calibration=export.calibration(arguments, side) if calibrated(precisions) else None,
             pictures=export.pictures(arguments, side),
         )
     if loaded.class_names:

@@ -8,11 +8,11 @@ from newnet_tf.lazy import exports
 
 PUBLIC = {
     "BundleError": "newnet_tf.deploy.bundle_check",
-    "COMMON": "newnet_tf.deploy.recipes",
+    "COMMON": "newnet_tf.deploy.precisions",
     "ExportError": "newnet_tf.deploy.tflite",
     "ExportResult": "newnet_tf.deploy.tflite",
     "ModelFileError": "newnet_tf.deploy.runtime",
-    "PRECISIONS": "newnet_tf.deploy.recipes",
+    "PRECISIONS": "newnet_tf.deploy.precisions",
     "Provenance": "newnet_tf.deploy.bundle",
     "Recipe": "newnet_tf.deploy.recipes",
     "Runner": "newnet_tf.deploy.runtime",

@@ -1,9 +1,10 @@
-"""A float graph whose ranges were measured, quantised whole or but for some layers, biases corrected.
+"""A float graph whose ranges were measured, quantised whole or but for some layers.
 
-Rounding weights to 8 bits moves the mean of a channel's sums, all over the picture the same way. By
-what it moves is known: the weights' error times the mean input, which calibration pictures give. It
-is taken off the bias (bias correction, Nagel et al., "Data-Free Quantization Through Weight
-Equalization and Bias Correction", ICCV 2019; here with means measured on pictures).
+What integers lose is made good in three places. Ranges are narrowed where clipping costs less than
+coarse steps (`clipping`). Filters are rounded so that their sums move least (`rounding`). And biases
+are corrected: rounding still moves the mean of a channel's sums, all over the picture the same way, by
+the weights' error times the mean input, which is taken off the bias (Nagel et al., "Data-Free
+Quantization Through Weight Equalization and Bias Correction", ICCV 2019; here with measured means).
 """
 
 import functools
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from newnet_tf.deploy import clipping, rounding
 from newnet_tf.deploy.graph import CHANNEL_AXIS, Graph
-from newnet_tf.deploy.runtime import interpreter_class
+from newnet_tf.deploy.observed import Inputs, Observed, observe
+from newnet_tf.deploy.recipes import BEST
 from newnet_tf.deploy.samples import Samples
 from newnet_tf.lazy import LazyModule
 from newnet_tf.profiling.operators import layer_names
@@ -23,7 +26,8 @@ tf = LazyModule("tensorflow")
 converting = LazyModule("tensorflow.lite.python.convert")
 
 ALIAS = re.compile(rb"operator_\d+_")
-MEASURED = 64  # pictures that means are measured on
+CORRECTIONS = ("rounding", "biases")
+POOLS = ("MEAN", "AVERAGE_POOL_2D")
 
 
 class CalibratedGraph:
@@ -59,13 +63,23 @@ class CalibratedGraph:
             zip(self._named, layer_names([name.decode() for name in names]), strict=True)
         )
         self.layers = tuple(dict.fromkeys(self._layer_of.values()))
-        self._data = self._graph.to_bytes()
+        self._tail = self._behind_filters()
+        self._ranged: dict[str, bytes] = {}
 
-    def quantised(self, keep_float: Collection[str] = ()) -> Graph:
+    def quantised(
+        self,
+        keep_float: Collection[str] = (),
+        ranges: str = BEST,
+        corrections: Collection[str] = CORRECTIONS,
+        integer_output: bool = False,
+    ) -> Graph:
         """Returns the int8 graph, float32 in and out.
 
         Args:
             keep_float: names of layers that stay float32, among `layers`.
+            ranges: one of `recipes.RANGES`. corrections: some of `CORRECTIONS`.
+            integer_output: bool, whether the last operator, too, must give integers. Otherwise
+                pools behind the last filters, which need no integers to be fast, are float32.
         """
         unknown = [name for name in keep_float if name not in self.layers]
         if unknown:
@@ -73,55 +87,95 @@ class CalibratedGraph:
                 f"`keep_float` must be layers among {', '.join(self.layers)}. Received: {unknown}"
             )
         left = [alias.decode() for alias, name in self._layer_of.items() if name in keep_float]
-        graph = Graph(converting.mlir_quantize(self._data, denylisted_nodes=left or None))
-        self._correct_biases(graph)
+        if not integer_output:
+            left += self._pools_behind_filters()
+        data = self._with_ranges(ranges)
+        graph = Graph(converting.mlir_quantize(data, denylisted_nodes=left or None))
+        self._correct(graph, corrections)
         for tensor in graph.body.tensors:
             tensor.name = ALIAS.sub(lambda found: self._named[found[0]], tensor.name)
         return graph
 
-    def _correct_biases(self, graph: Graph) -> None:
-        """Takes off each bias what rounding the weights adds to the mean of its channel."""
+    @functools.cached_property
+    def _observed(self) -> Observed:
+        return observe(self._graph, self._images)
+
+    def _with_ranges(self, method: str) -> bytes:
+        """The float file with the ranges that a method chooses.
+
+        The input keeps all of its range, and so do the last filters' sums and what lies behind: logits
+        that are cut off say nothing of the surest answers.
+        """
+        if method in self._ranged:
+            return self._ranged[method]
+        whole = {*self._tail, *(int(tensor) for tensor in self._graph.body.inputs)}
+        for tensor, counts in self._observed.counts.items():
+            ends = self._observed.ends[tensor]
+            is_whole = tensor in whole or not counts.any()
+            found = ends if is_whole else clipping.METHODS[method](counts, *ends)
+            quantisation = self._graph.body.tensors[tensor].quantization
+            quantisation.min, quantisation.max = (np.float32([end]) for end in found)
+        self._ranged[method] = self._graph.to_bytes()
+        return self._ranged[method]
+
+    def _behind_filters(self) -> list[int]:
+        """The output and the maps before it, the last first, down to the last filters' sums."""
+        made = {int(o.outputs[0]): o for o in self._graph.body.operators}
+        found = [int(self._graph.body.outputs[0])]
+        while (operator := made.get(found[-1])) and self._graph.name_of(
+            operator
+        ) not in CHANNEL_AXIS:
+            found.append(int(operator.inputs[0]))
+        return found
+
+    def _pools_behind_filters(self) -> list[str]:
+        """Names of the operators behind the last filters, if a pool is among them."""
+        tail = [o for o in self._graph.body.operators if int(o.outputs[0]) in self._tail[:-1]]
+        if not {self._graph.name_of(operator) for operator in tail} & set(POOLS):
+            return []
+        return [self._graph.body.tensors[o.outputs[0]].name.decode() for o in tail]
+
+    def _correct(self, graph: Graph, corrections: Collection[str]) -> None:
+        """Rounds the filters anew, and takes off each bias what rounding adds to its channel."""
         body = self._graph.body
         source = {body.tensors[o.outputs[0]].name: o for o in body.operators}
         for operator in graph.body.operators:
             kind = graph.name_of(operator)
             float_self = source.get(graph.body.tensors[operator.outputs[0]].name)
-            if kind not in CHANNEL_AXIS or float_self is None or len(operator.inputs) < 3:
+            if kind not in CHANNEL_AXIS or float_self is None:
                 continue
             steps = graph.constant(operator.inputs[1])
             exact = self._graph.constant(float_self.inputs[1])
-            bias = graph.constant(operator.inputs[2])
-            if steps is None or exact is None or bias is None or steps.dtype != np.int8:
+            if steps is None or exact is None or steps.dtype != np.int8:
                 continue
-            error = graph.dequantised(operator.inputs[1]) - exact
-            moved = _moved(kind, error, self._means[int(float_self.inputs[0])])
-            scale = np.asarray(graph.body.tensors[operator.inputs[2]].quantization.scale)
-            graph.set_constant(
-                operator.inputs[2], bias - np.round(moved / scale).astype(bias.dtype)
-            )
+            seen = self._observed.inputs[int(float_self.outputs[0])]
+            if "rounding" in corrections:
+                scale = graph.body.tensors[operator.inputs[1]].quantization.scale
+                graph.set_constant(operator.inputs[1], _rounded(kind, exact, scale, seen, steps))
+            bias = graph.constant(operator.inputs[2]) if len(operator.inputs) > 2 else None
+            if "biases" in corrections and bias is not None:
+                error = graph.dequantised(operator.inputs[1]) - exact
+                moved = _moved(kind, error, seen.mean)
+                scale = np.asarray(graph.body.tensors[operator.inputs[2]].quantization.scale)
+                graph.set_constant(
+                    operator.inputs[2], bias - np.round(moved / scale).astype(bias.dtype)
+                )
 
-    @functools.cached_property
-    def _means(self) -> dict[int, np.ndarray]:
-        """Mean over pictures and places, by channel, of the inputs of operators with weights."""
-        _, make = interpreter_class()
-        interpreter = make(model_content=self._data, experimental_preserve_all_tensors=True)
-        interpreter.allocate_tensors()
-        wanted = {}
-        for operator in self._graph.body.operators:
-            kind = self._graph.name_of(operator)
-            if kind in CHANNEL_AXIS:
-                tensor, filters = operator.inputs[:2]
-                source = filters if kind == "FULLY_CONNECTED" else tensor
-                wanted[int(tensor)] = int(self._graph.body.tensors[source].shape[-1])
-        image = interpreter.get_input_details()[0]["index"]
-        sums, pictures = dict.fromkeys(wanted, 0.0), self._images[:MEASURED]
-        for picture in pictures:
-            interpreter.set_tensor(image, picture[None])
-            interpreter.invoke()
-            for tensor, channels in wanted.items():
-                found = interpreter.get_tensor(tensor).reshape(-1, channels)
-                sums[tensor] += found.mean(0, dtype=np.float64)
-        return {tensor: total / len(pictures) for tensor, total in sums.items()}
+
+def _rounded(kind: str, exact: np.ndarray, scale, seen: Inputs, nearest: np.ndarray) -> np.ndarray:
+    """Filters in whole steps, by what they see; `nearest` where that was not measured."""
+    covariance = seen.covariance
+    if covariance is None or not np.isfinite(covariance).all():
+        return nearest
+    scale = np.broadcast_to(np.asarray(scale, np.float64), exact.shape[CHANNEL_AXIS[kind]])
+    if kind == "DEPTHWISE_CONV_2D":  # (1, height, width, channels by multiplier)
+        by_channel = exact.reshape(-1, len(covariance), exact.shape[3] // len(covariance))
+        filters = by_channel.transpose(1, 2, 0)
+        steps = rounding.rounded(filters, scale.reshape(filters.shape[:2]), covariance)
+        return steps.transpose(2, 0, 1).reshape(exact.shape)
+    filters = exact.reshape(len(covariance), -1, covariance.shape[2])
+    steps = rounding.rounded(filters, scale.reshape(filters.shape[:2]), covariance)
+    return steps.reshape(exact.shape)
 
 
 def _moved(kind: str, error: np.ndarray, mean: np.ndarray) -> np.ndarray:

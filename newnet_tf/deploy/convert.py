@@ -10,7 +10,8 @@ from newnet_tf.cards import Preprocess
 from newnet_tf.deploy import litert
 from newnet_tf.deploy.calibrated import CalibratedGraph
 from newnet_tf.deploy.graph import Graph
-from newnet_tf.deploy.recipes import PIXELS, PRECISIONS, Recipe
+from newnet_tf.deploy.precisions import PRECISIONS
+from newnet_tf.deploy.recipes import PIXELS, Recipe
 from newnet_tf.deploy.runtime import quiet
 from newnet_tf.deploy.samples import Samples
 from newnet_tf.deploy.whole import make_whole
@@ -83,7 +84,8 @@ def _made(saved: Path, recipe: Recipe, ranges: Samples | None) -> Graph:
     if recipe.precision == "int8-full":
         graph = calibrated(saved, ranges, recipe.stem)
         with silence():
-            return graph.quantised(recipe.keep_float)
+            integer_output = recipe.io != "float32"
+            return graph.quantised(recipe.keep_float, recipe.ranges, integer_output=integer_output)
     maker = {"litert-dynamic": litert.dynamic, "litert-static": litert.static}.get(recipe.precision)
     with silence(), _refusals(recipe.stem):
         if maker is None:

@@ -13,6 +13,7 @@ from newnet_tf.data.preprocess import tf_function
 from newnet_tf.deploy import identity, recipes, samples, tflite, verify
 from newnet_tf.deploy.apart import RunnerApart
 from newnet_tf.deploy.onnx import OnnxRunner
+from newnet_tf.deploy.precisions import PRECISIONS
 from newnet_tf.deploy.runtime import ModelFileError
 from newnet_tf.deploy.saved_model import EXTRA, OUTPUT
 from newnet_tf.deploy.verify import Verification
@@ -22,7 +23,7 @@ tf = LazyModule("tensorflow")
 
 TFLITE, ONNX, KERAS, SAVED_MODEL = ".tflite", ".onnx", ".keras", "a SavedModel's folder"
 KINDS = (TFLITE, ONNX, KERAS, SAVED_MODEL)
-EXACT = recipes.PRECISIONS["fp32"].tolerance
+EXACT = PRECISIONS["fp32"].tolerance
 
 
 def kind_of(file: str | os.PathLike) -> str:

@@ -1,131 +1,30 @@
-"""Recipes: what determines a TFLite file, and how far its outputs may lie from the model's.
+"""Recipes: what determines a TFLite file.
 
 A recipe is saved as JSON beside its file. Its digest covers everything that the file's bytes depend
 on, so that a file whose recipe has the wanted digest need not be made again. Standard library only.
-
-How the tolerances were chosen. EfficientNet-Lite 0, 1, 2 and MobileNetV1 x0.75 with their ImageNet
-weights, on 150 ImageNet pictures and on subsets of 4 to 50, calibrated on 100 others. The worst figures
-of correct files, as 1 - cosine / largest difference in spreads / share of changed best classes:
-
-    fp32 1e-11 / 2e-5 / 0     fp16 3e-5 / 0.06 / 0
-    int8-dynamic 0.014 / 1.1 / 0.08     int8-full 0.022 / 2.4 / 0.12 (both: MobileNetV1)
-
-The mildest figures of faulty int8-full files on the two networks tried, as 1 - cosine: mirrored
-pictures 0.038 and 0.053, pixels in 0-1 0.10 and 0.058, another network's mean and std 0.085 and 0.062,
-swapped channels 0.12 and 0.10; in float32, another batch-norm epsilon 0.027. Each bound lies between.
-Faults milder than int8's own error, such as (x - 127.5) / 127.5 for (x - 127) / 128, only fp32 shows.
-
-For the other precisions, and for int8-full since its biases are corrected, `quantisation.csv` holds the
-worst figures of 400 seeded choices of 4 to 50 out of 400 pictures (`worst_cosine`, `worst_difference`;
-tools/measure_quantisation.py). The bounds of litert-* and int16x8, whose depthwise filters are rounded
-and biases are not corrected, lie between those of MobileNetV1 and the faults above.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from newnet_tf.cards import Preprocess
+from newnet_tf.deploy.precisions import PRECISIONS, Tolerance
 
-FORMAT = 2  # raise it when an unchanged recipe begins to give another file
+FORMAT = 3  # raise it when an unchanged recipe begins to give another file
 IO = ("float32", "int8", "uint8")
 OUTPUTS = ("logits", "probabilities")
 DEPLOYMENT, TIMING = "deployment", "timing only"
+RANGES = (
+    "least-squares",
+    "min-max",
+    "percentile",
+    "entropy",
+)  # ways to choose them, see `clipping`
+BEST, UNCLIPPED = RANGES[:2]
 PIXELS = "pixels"  # in file names and signatures: the input is uint8 in 0-255
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tolerance:
-    """How far a file's outputs may lie from the model's, over the pictures of a verification.
-
-    Args:
-        cosine: float, the least cosine between the two sets of outputs, each less the model's mean
-            over pictures.
-        difference: float, the most that a logit may differ, in units of the spread: the standard
-            deviation of the model's logits over pictures.
-        flips: float, the share of pictures whose best class may change; one always may if not 0.
-    """
-
-    cosine: float
-    difference: float
-    flips: float
-
-    def allowed_flips(self, pictures: int) -> int:
-        """Returns how many of so many pictures may change their best class."""
-        return max(1, int(self.flips * pictures)) if self.flips else 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Precision:
-    """A named way to store and compute.
-
-    Args:
-        summary: str, what is quantised. weight_bytes: int, bytes of a weight.
-        tolerance: `Tolerance`.
-        calibrated: bool, whether activation ranges are measured on calibration pictures.
-        delegated: bool, whether XNNPACK takes it.
-        maker: str, the package beside TensorFlow that makes it, "" for none.
-    """
-
-    summary: str
-    weight_bytes: int
-    tolerance: Tolerance
-    calibrated: bool = False
-    delegated: bool = True
-    maker: str = ""
-
-
-PRECISIONS = {
-    "fp32": Precision(
-        summary="float32 throughout",
-        weight_bytes=4,
-        tolerance=Tolerance(cosine=0.99999, difference=0.001, flips=0),
-    ),
-    "fp16": Precision(
-        summary="float16 weights, computed in float32",
-        weight_bytes=2,
-        tolerance=Tolerance(cosine=0.9995, difference=0.2, flips=0.02),
-    ),
-    "int8-dynamic": Precision(
-        summary="int8 weights, activations quantised while running; depthwise filters float32",
-        weight_bytes=1,
-        tolerance=Tolerance(cosine=0.98, difference=2.0, flips=0.15),
-    ),
-    "int8-weights": Precision(
-        summary="int8 weights, float32 once the file is loaded; depthwise filters float32",
-        weight_bytes=1,
-        tolerance=Tolerance(cosine=0.98, difference=2.0, flips=0.15),
-    ),
-    "int8-full": Precision(
-        summary="int8 weights and activations, ranges measured on calibration pictures",
-        weight_bytes=1,
-        tolerance=Tolerance(cosine=0.97, difference=3.0, flips=0.2),
-        calibrated=True,
-    ),
-    "int16x8": Precision(
-        summary="int8 weights, int16 activations; for accelerators, slow on a CPU",
-        weight_bytes=1,
-        tolerance=Tolerance(cosine=0.97, difference=3.0, flips=0.2),
-        calibrated=True,
-        delegated=False,
-    ),
-    "litert-dynamic": Precision(
-        summary="litert-quantizer's int8-dynamic",
-        weight_bytes=1,
-        tolerance=Tolerance(cosine=0.97, difference=3.0, flips=0.2),
-        maker="litert-quantizer",
-    ),
-    "litert-static": Precision(
-        summary="litert-quantizer's int8-full, ranges from least to largest",
-        weight_bytes=1,
-        tolerance=Tolerance(cosine=0.965, difference=3.0, flips=0.2),
-        calibrated=True,
-        maker="litert-quantizer",
-    ),
-}
-COMMON = ("fp32", "fp16", "int8-dynamic", "int8-full")  # that any runtime takes, and XNNPACK whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +55,7 @@ class Recipe:
             steps of 1/256 would be too coarse to verify).
         calibration: `Calibration`, for a precision that is calibrated only.
         keep_float: tuple of str, layers that stay float32, with `"int8-full"` only.
+        ranges: how the ranges of maps are chosen, one of `RANGES`, with `"int8-full"` only.
         purpose: `"deployment"`, or `"timing only"` for a file that nobody verified.
     """
 
@@ -170,11 +70,13 @@ class Recipe:
     output: str = "logits"
     calibration: Calibration | None = None
     keep_float: tuple[str, ...] = ()
+    ranges: str | None = None
     purpose: str = DEPLOYMENT
 
     def __post_init__(self):
         check_options([self.precision], self.io, self.with_preprocessing, self.output)
         check_keep_float([self.precision], self.keep_float)
+        check_ranges([self.precision], self.ranges)
 
     @property
     def tolerance(self) -> Tolerance:
@@ -186,6 +88,7 @@ class Recipe:
         """What the file is, e.g. `"fp32"`, `"int8-full.float2"`, `"fp16.pixels.probabilities"`."""
         parts = [self.precision]
         parts += [f"float{len(self.keep_float)}"] if self.keep_float else []
+        parts += [self.ranges] if self.ranges not in (None, BEST) else []
         parts += [self.io] if self.io != "float32" else []
         parts += [PIXELS] if self.with_preprocessing else []
         parts += [self.output] if self.output != "logits" else []
@@ -223,7 +126,8 @@ class Recipe:
             ValueError: for a record that lacks a field or holds a value unknown to this version.
         """
         try:
-            record = {"keep_float": (), **record}  # files of format 1 have none
+            before = UNCLIPPED if record["precision"] == "int8-full" else None
+            record = {"keep_float": (), "ranges": before, **record}  # files of format 1 and 2
             fields = {name: record[name] for name in cls.__dataclass_fields__}
             fields["keep_float"] = tuple(fields["keep_float"])
             preprocess = dict(fields["preprocess"])
@@ -242,11 +146,6 @@ class Recipe:
 
     def _fields(self) -> dict:
         return json.loads(json.dumps(asdict(self)))
-
-
-def calibrated(precisions: Iterable[str]) -> tuple[str, ...]:
-    """Returns those of some precisions that need calibration pictures."""
-    return tuple(name for name in precisions if PRECISIONS[name].calibrated)
 
 
 def check_options(precisions, io, with_preprocessing, output) -> None:
@@ -287,6 +186,17 @@ def check_keep_float(precisions, keep_float) -> None:
         raise ValueError(
             "`keep_float` must be empty for every precision but 'int8-full'. "
             f"Received: keep_float={tuple(keep_float)}, precisions={tuple(precisions)}"
+        )
+
+
+def check_ranges(precisions, ranges) -> None:
+    """Raises ValueError unless the ranges of files of these precisions may be chosen so."""
+    if ranges is not None and ranges not in RANGES:
+        raise ValueError(f"`ranges` must be among {RANGES}. Received: ranges={ranges!r}")
+    if ranges is not None and set(precisions) != {"int8-full"}:
+        raise ValueError(
+            "`ranges` must be None for every precision but 'int8-full'. "
+            f"Received: ranges={ranges!r}, precisions={tuple(precisions)}"
         )
 
 

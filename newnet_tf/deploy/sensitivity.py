@@ -15,7 +15,7 @@ import numpy as np
 
 from newnet_tf.cards import Preprocess
 from newnet_tf.deploy import convert, identity, samples
-from newnet_tf.deploy.recipes import PRECISIONS
+from newnet_tf.deploy.precisions import PRECISIONS
 from newnet_tf.deploy.runtime import Runner
 from newnet_tf.deploy.verify import Verification, compare, judgeable
 from newnet_tf.deploy.whole import make_whole

@@ -21,7 +21,8 @@ import numpy as np
 from newnet_tf.cards import Preprocess
 from newnet_tf.deploy import convert, identity, recipes, samples, verify as verification
 from newnet_tf.deploy.convert import ExportError
-from newnet_tf.deploy.recipes import DEPLOYMENT, TIMING, Calibration, Recipe
+from newnet_tf.deploy.precisions import PRECISIONS
+from newnet_tf.deploy.recipes import BEST, DEPLOYMENT, TIMING, Calibration, Recipe
 from newnet_tf.deploy.runtime import Delegation, Runner
 from newnet_tf.deploy.verify import Verification
 from newnet_tf.lazy import keras
@@ -54,6 +55,7 @@ def export_tflite(
     precisions: Sequence[str] = ("fp32",),
     calibration: Iterable | None = None,
     keep_float: Sequence[str] = (),
+    ranges: str = BEST,
     io: str = "float32",
     with_preprocessing: bool = False,
     output: str = "logits",
@@ -76,11 +78,12 @@ def export_tflite(
         preprocess: `cards.Preprocess` of its weights.
         out_dir: folder, made if need be.
         name: str, the model's name in file names. Default: `model.name`.
-        precisions: among `recipes.PRECISIONS`, such as `"fp32"`, `"int8-full"`. Those of
+        precisions: among `PRECISIONS`, such as `"fp32"`, `"int8-full"`. Those of
             litert-quantizer need that package.
         calibration: pictures to measure activation ranges on, for precisions that are calibrated:
             see `samples.read`. About 100 of the kind that the network will see.
         keep_float: names of layers that stay float32, for `"int8-full"`.
+        ranges: how ranges of maps are chosen for `"int8-full"`, one of `recipes.RANGES`.
         io, with_preprocessing, output: what goes in and comes out, see `Recipe`.
         verify: bool, whether to compare with the model. With False the recipes say `"timing only"`.
         pictures: pictures to verify on, two or more of different things, like `calibration`.
@@ -105,20 +108,21 @@ def export_tflite(
     recipes.check_options(precisions, io, with_preprocessing, output)
     if verify and pictures is None:
         raise ValueError("`pictures` must be given unless `verify=False`. Received: pictures=None")
-    calibrated = recipes.calibrated(precisions)
+    calibrated = [name for name in precisions if PRECISIONS[name].calibrated]
     if calibrated and calibration is None:
         raise ValueError(
             f"`calibration` must be given for {calibrated[0]!r}. Received: calibration=None"
         )
     recipes.check_keep_float(precisions, keep_float)
+    recipes.check_ranges(["int8-full"], ranges)
     _check_makers(precisions)
     identity.check_side(model, preprocess)
     logits = identity.logits_model(model)
-    judge, ranges = None, None
+    judge, measured = None, None
     if verify:
         judge = Judge(logits, samples.read(pictures, preprocess, "pictures"))
     if calibrated:
-        ranges = samples.with_extremes(samples.read(calibration, preprocess, "calibration"))
+        measured = samples.with_extremes(samples.read(calibration, preprocess, "calibration"))
     plain = Recipe(
         model=name or model.name,
         precision=precisions[0],
@@ -132,11 +136,11 @@ def export_tflite(
         keep_float=tuple(keep_float),
         purpose=DEPLOYMENT if verify else TIMING,
     )
-    wanted = [_with_precision(plain, p, ranges) for p in dict.fromkeys(precisions)]
+    wanted = [_with_precision(plain, p, ranges, measured) for p in dict.fromkeys(precisions)]
     with _staging(Path(out_dir)) as staging:
         there = [r for r in wanted if not fresh and _is_there(staging.parent, r)]
         missing = [r for r in wanted if r not in there]
-        convert.write(logits, missing, ranges, staging, _say)
+        convert.write(logits, missing, measured, staging, _say)
         results = []
         for recipe in wanted:
             results.append(_check(recipe, staging, judge, threads, recipe in there, whole))
@@ -206,7 +210,7 @@ def _check(
     size = runner.file.stat().st_size
     verdict = found or "not verified (timing only)"
     _say(f"{name}: {size / 1e6:.2f} MB{', kept' * reused}, XNNPACK {delegation}; {verdict}")
-    if whole and recipes.PRECISIONS[recipe.precision].delegated and not delegation.whole:
+    if whole and PRECISIONS[recipe.precision].delegated and not delegation.whole:
         raise ExportError(
             f"{name} must be taken by XNNPACK whole, in one partition. Received: {delegation}"
         )
@@ -237,7 +241,7 @@ def _check(
 def _check_makers(precisions: Iterable[str]) -> None:
     """Raises ValueError where a precision's package is not installed."""
     for precision in precisions:
-        maker = recipes.PRECISIONS[precision].maker
+        maker = PRECISIONS[precision].maker
         if maker and not identity.versions_of(maker):
             raise ValueError(
                 f"{precision!r} needs {maker}: `pip install 'newnet_tf[quantizer]'`. "
@@ -245,14 +249,17 @@ def _check_makers(precisions: Iterable[str]) -> None:
             )
 
 
-def _with_precision(plain: Recipe, precision: str, ranges: samples.Samples | None) -> Recipe:
-    kind, fields = recipes.PRECISIONS[precision], {"precision": precision}
+def _with_precision(
+    plain: Recipe, precision: str, ranges: str, measured: samples.Samples | None
+) -> Recipe:
+    kind, fields = PRECISIONS[precision], {"precision": precision}
     if kind.maker:
         fields["versions"] = {**plain.versions, **identity.versions_of(kind.maker)}
     if kind.calibrated:
         fields["calibration"] = Calibration(
-            sources=ranges.names, count=len(ranges.names), sha256=ranges.sha256
+            sources=measured.names, count=len(measured.names), sha256=measured.sha256
         )
+    fields["ranges"] = ranges if precision == "int8-full" else None
     return dataclasses.replace(plain, **fields)
 
 

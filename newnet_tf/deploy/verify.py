@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from newnet_tf.deploy.recipes import Recipe, Tolerance
+from newnet_tf.deploy.precisions import Tolerance
+from newnet_tf.deploy.recipes import Recipe
 from newnet_tf.deploy.runtime import Runner
 
 # Untrained networks of every family here at 32, 64 and 224 pixels, and keras.applications' MobileNets,
