@@ -32,13 +32,13 @@ def noise(side=32):
     return np.random.RandomState(0).uniform(-2, 2, (2, side, side, 3)).astype("float32")
 
 
-def built(act, gate="sigmoid", name=None):
-    """A network with `act` in stem, block and squeeze-and-excitation, ReLU behind the depthwise."""
+def built(act, name=None):
+    """A network with `act` in stem, block and squeeze-and-excitation; its gate is of several layers."""
     keras.utils.set_random_seed(0)
     style = blocks.TORCH
     image = keras.Input((32, 32, 3), name="image")
     x = blocks.conv_bn_act(image, 8, 3, 2, act=act, style=style, name="stem")
-    squeeze = blocks.Squeeze(4, act=act, gate=gate)
+    squeeze = blocks.Squeeze(4, act=act, gate="hard_sigmoid")
     options = {"act": act, "depthwise_act": "linear", "squeeze": squeeze, "style": style}
     x = blocks.inverted_residual(x, 8, partial=True, **options, name="block0")
     x = blocks.classifier(blocks.feature(x, 2), 5)
@@ -47,7 +47,7 @@ def built(act, gate="sigmoid", name=None):
 
 @pytest.fixture(scope="module")
 def swish():
-    """A network with SiLU whose answers vary, and what it is called as a file."""
+    """A network with SiLU whose answers vary."""
     return replace_activation(small_network.network(), "relu6", "silu")
 
 
@@ -66,23 +66,22 @@ def folder(swish, tmp_path_factory):
 
 
 @pytest.mark.parametrize("new", NEW)
-@pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid"])
-def test_it_is_the_network_that_is_built_with_the_other(gate, new):
-    model = built("silu", gate, "net")
-    made, expected = replace_activation(model, "silu", new), built(new, gate)
+def test_it_is_the_network_that_is_built_with_the_other(new):
+    model = built("silu", "net")
+    made, expected = replace_activation(model, "silu", new), built(new)
     expected.set_weights(model.get_weights())
     assert identity.graph_digest(made) == identity.graph_digest(expected)
     assert identity.weights_digest(made) == identity.weights_digest(model)
     assert made.name == f"net-{new}"
     np.testing.assert_allclose(made(noise()), expected(noise()), atol=1e-6)
     assert not np.allclose(made(noise()), model(noise()), atol=1e-6)
-    assert set(layer.name for layer in model.layers) <= {layer.name for layer in made.layers}
+    assert {layer.name for layer in model.layers} <= {layer.name for layer in made.layers}
     assert newnet_tf.features(made, [2]).output_shape == (None, 16, 16, 8)
 
 
 @pytest.mark.parametrize("new", NEW)
 def test_there_and_back(new):
-    model = built("silu", "hard_sigmoid", "net")
+    model = built("silu", "net")
     made = replace_activation(model, "silu", new)
     assert set(activations_of(made).values()) == {new}  # the parts of hard ones are none
     back = replace_activation(made, new, "silu")
@@ -115,7 +114,7 @@ def test_checkpoints_fit_either(tmp_path):
 
 
 def test_loads_where_newnet_tf_is_not(tmp_path):
-    made = replace_activation(built("silu", "hard_sigmoid"), "silu", "hard_swish")
+    made = replace_activation(built("silu"), "silu", "hard_swish")
     made.save(tmp_path / "model.keras")
     np.save(tmp_path / "images.npy", noise())
     subprocess.run([sys.executable, "-c", LOADER], cwd=tmp_path, check=True, timeout=120)
@@ -133,7 +132,7 @@ def test_loads_where_newnet_tf_is_not(tmp_path):
 )
 def test_what_cannot_be_replaced_is_said(old, new, words):
     with pytest.raises(ValueError, match=words):
-        replace_activation(built("silu", name="net"), old, new)
+        replace_activation(built("silu", "net"), old, new)
 
 
 def test_names_tell_the_activation():
@@ -212,7 +211,7 @@ def test_finetune_names_its_files(tmp_path, capsys):
     newnet_tf.weights.save(model, tmp_path / "own.safetensors")
     command = ["finetune", "--model", "rexnet_100", "--data", str(tmp_path / "data")]
     command += ["--weights", str(tmp_path / "own.safetensors"), "--size", str(SIZE)]
-    command += ["--epochs", "1", "--aside", "0", "-o", str(tmp_path / "run")]
+    command += ["--epochs", "1", "--set", "batch=8", "--aside", "0", "-o", str(tmp_path / "run")]
     assert main([*command, "--activation", "hard_swish"]) == 0
     assert "rexnet_100-hard_swish on data" in capsys.readouterr().out
     made = keras.models.load_model(tmp_path / "run" / "rexnet_100-hard_swish.keras", compile=False)
