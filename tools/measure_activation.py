@@ -30,8 +30,8 @@ from newnet_tf.training.network import built, compiled
 from tools import measure_quantisation
 
 TABLE, KEYS = "activation", ("model", "activation")
-TRAINED, OWN, OTHERS = "efficientnet_b0", "silu", ("hard_swish", "relu6", "relu")
-PRECISION = "int8-full"
+TRAINED, OWN, OTHERS = "efficientnet_b0", "silu", ("hard_swish", "relu6")
+PRECISIONS = ("fp32", "int8-full")
 SETTINGS = {"lr": 0.01, "epochs": 1, "warmup": 0.0}
 
 
@@ -80,7 +80,7 @@ def measure_accuracy(kind: str, judged: measure_quantisation.Judged, data, argum
         judged.record,
         arguments.files,
         f"{TRAINED}-{kind}",
-        precisions=[PRECISION],
+        precisions=PRECISIONS[1:],
         calibration=judged.calibration,
         verify=False,  # judged below, on more pictures, and whatever comes out
         whole=False,
@@ -96,12 +96,12 @@ def measure_accuracy(kind: str, judged: measure_quantisation.Judged, data, argum
 def measure_latency(name: str, arguments) -> None:
     """Writes the rows of one network at its own size."""
     rows = {kind: {"model": name, "activation": kind} for kind in (OWN, *OTHERS)}
-    for precision in ("fp32", PRECISION):
-        files = {}
-        for kind in rows:
-            called = name if kind == OWN else activations.renamed(name, kind)
-            made = benchmark.untrained_files([called], [precision], Path(arguments.files), False)
-            files[kind] = made[called, precision]
+    called = {kind: name if kind == OWN else activations.renamed(name, kind) for kind in rows}
+    made = benchmark.untrained_files(
+        list(called.values()), PRECISIONS, Path(arguments.files, "time"), fresh=False
+    )
+    for precision in PRECISIONS:
+        files = {kind: made[other, precision] for kind, other in called.items()}
         found = latency.measure(files, rounds=arguments.rounds, warmup=5, baseline=OWN)
         for kind, timed in zip(files, found, strict=True):
             part = precision.partition("-")[0]
