@@ -5,9 +5,11 @@
 
 `--cifar` takes the EfficientNet-B0 that `tools/train_cifar.py` trained (in `--runs`), judges it on all
 test pictures with SiLU and right after each swap, trains each the same way for one epoch of seeded
-training pictures at a tenth of the rate that it was trained at, judges again, and judges the int8-full
-file of each against its own float self on 1,000 seeded test pictures, as
-`tools/measure_quantisation.py` does. A run is `newnet train`'s: an ended one goes on where it was.
+training pictures at a tenth of the rate that it was trained at, judges again, and judges int8-full
+files of each against its own float self on 1,000 seeded test pictures, as
+`tools/measure_quantisation.py` does: three files, each calibrated on 100 other training pictures, for
+a single picture that drives a network's maps far out widens the ranges for all. A run is `newnet
+train`'s: an ended one goes on where it was.
 
 `--time` times networks at their own size, with random weights, all activations side by side in one
 run on one thread; a ratio is to the file with SiLU of the same precision.
@@ -17,6 +19,7 @@ import argparse
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from newnet_tf import activations, evaluation, results
 from newnet_tf.cli import benchmark
@@ -29,9 +32,10 @@ from newnet_tf.training.loop import LAST, SUMMARY
 from newnet_tf.training.network import built, compiled
 from tools import measure_quantisation
 
-TABLE, KEYS = "activation", ("model", "activation")
-TRAINED, OWN, OTHERS = "efficientnet_b0", "silu", ("hard_swish", "relu6")
+TABLE, KEYS = "activation", ("model", "activation", "calibration")
+TRAINED, OWN, OTHERS = "efficientnet_b0", "silu", ("hard_swish", "relu6", "relu")
 PRECISIONS = ("fp32", "int8-full")
+DRAWS = 3  # of calibration pictures
 SETTINGS = {"lr": 0.01, "epochs": 1, "warmup": 0.0}
 
 
@@ -50,52 +54,51 @@ def record(row: dict) -> None:
 
 
 def measure_accuracy(kind: str, judged: measure_quantisation.Judged, data, arguments) -> None:
-    """Writes the row of one activation: after the swap, after training on, and in 8 bits."""
+    """Writes the rows of one activation: after the swap, after training on, and in 8 bits."""
     names, splits = data
     recipe = overridden(named_recipe("cifar"), SETTINGS)
     model = built(lambda _: swapped(judged.build(), kind), recipe)
     limit = arguments.pictures
     given = ("cifar10", len(names), splits["train"], splits["test"], judged.record, recipe)
     arrays = Arrays(*given, limit=limit, test_batch=500)
-    row = {"model": judged.name, "activation": kind}
+    row = {"model": judged.name, "activation": kind, "calibration": ""}
     folder = Path(arguments.files, f"{TRAINED}-{kind}")
     if not (folder / SUMMARY).exists():
         found = judge(compiled(model, recipe, arrays.steps), arrays.test())
         record(row | {"swapped_top1": f"{100 - found.error:.2f}"})
     outcome = train(model, arrays, recipe, folder, resume=True, every=10**6)
-    record(
-        row
-        | {
-            "top1": f"{100 - outcome.history[-1]['test_error']:.2f}",
-            "tests": arrays.tests,
-            "pictures": limit,
-            "lr": recipe.lr,
-        }
-    )
+    top1 = 100 - outcome.history[-1]["test_error"]
+    facts = {"data": f"cifar10, {arrays.tests} test pictures", "pictures": limit, "lr": recipe.lr}
+    record(row | {"top1": f"{top1:.2f}", **facts})
     model = keras.models.load_model(folder / LAST, compile=False)
     exact = measure_quantisation.Kept(model.predict_on_batch)
     reference = evaluation.evaluate(exact, judged.paths, judged.labels, judged.record)
-    [made] = export_tflite(
-        model,
-        judged.record,
-        arguments.files,
-        f"{TRAINED}-{kind}",
-        precisions=PRECISIONS[1:],
-        calibration=judged.calibration,
-        verify=False,  # judged below, on more pictures, and whatever comes out
-        whole=False,
-    )
-    found = measure_quantisation.Kept(Runner(made.file))
-    result = evaluation.evaluate(found, judged.paths, judged.labels, judged.record)
-    row |= {"int8_data": judged.data, "float_top1": f"{reference.accuracy():.2f}"}
-    row |= measure_quantisation.figures(reference, result)
-    row["int8_top1"] = row.pop("top1")  # the run's own stays
-    record(row | measure_quantisation.distance(exact.scores, found.scores, made.recipe.tolerance))
+    pictures = splits["train"][0]
+    for seed in range(DRAWS):
+        drawn = np.random.RandomState(seed).permutation(len(pictures))
+        [made] = export_tflite(
+            model,
+            judged.record,
+            arguments.files,
+            f"{TRAINED}-{kind}",
+            precisions=PRECISIONS[1:],
+            calibration=pictures[drawn[: measure_quantisation.CALIBRATION]],
+            verify=False,  # judged below, on more pictures, and whatever comes out
+            whole=False,
+        )
+        found = measure_quantisation.Kept(Runner(made.file))
+        result = evaluation.evaluate(found, judged.paths, judged.labels, judged.record)
+        row |= {"calibration": f"seed {seed}", "data": judged.data}
+        row |= {"float_top1": f"{reference.accuracy():.2f}"}
+        row |= measure_quantisation.figures(reference, result)
+        tolerance = made.recipe.tolerance
+        record(row | measure_quantisation.distance(exact.scores, found.scores, tolerance))
 
 
 def measure_latency(name: str, arguments) -> None:
     """Writes the rows of one network at its own size."""
-    rows = {kind: {"model": name, "activation": kind} for kind in (OWN, *OTHERS)}
+    blank = {"model": name, "calibration": ""}
+    rows = {kind: blank | {"activation": kind} for kind in (OWN, *OTHERS)}
     called = {kind: name if kind == OWN else activations.renamed(name, kind) for kind in rows}
     made = benchmark.untrained_files(
         list(called.values()), PRECISIONS, Path(arguments.files, "time"), fresh=False
