@@ -1,7 +1,7 @@
 """newnet_tf: light-weight vision models for Keras 3 and for phones.
 
-`create`, `list_models`, `card`, `preprocess` and `features` are loaded at first use: importing the
-package does not import TensorFlow.
+`create`, `list_models`, `card`, `preprocess`, `features` and `replace_activation` are loaded at first
+use: importing the package does not import TensorFlow.
 """
 
 import importlib
@@ -14,6 +14,7 @@ PUBLIC = {
     "features": "newnet_tf.feature_maps",
     "list_models": "newnet_tf.zoo",
     "preprocess": "newnet_tf.zoo",
+    "replace_activation": "newnet_tf.activations",
 }
 ROOMS = ("applications", "data", "deploy", "evaluation", "profiling", "weights")
 

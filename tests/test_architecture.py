@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "newnet_tf"
-MODEL_CODE = ("blocks", "pools", "feature_maps", "stages", "cells", "variants", "applications")
+MODEL_CODE = (
+    "blocks",
+    "pools",
+    "activations",
+    "feature_maps",
+    "stages",
+    "cells",
+    "variants",
+    "applications",
+)
 ORDER = ("results", "lazy", "cards", *MODEL_CODE, "zoo", "cli")
 SIDE_ROOMS = (
     *("weights", "data", "deploy", "profiling", "web"),

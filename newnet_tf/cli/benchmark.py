@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from newnet_tf import zoo
+from newnet_tf import activations, zoo
 from newnet_tf.cli import models, tables, talk, throughput
 from newnet_tf.deploy import recipes
 from newnet_tf.deploy.precisions import PRECISIONS
@@ -21,7 +21,8 @@ def arguments_benchmark(parser):
     parser.add_argument(
         "models",
         nargs="*",
-        help=f"networks, patterns ('rexnet_*'), {PEERS}, or .tflite files; or `{DATA}`: the "
+        help=f"networks, also as NAME-ACTIVATION (in place of SiLU), patterns ('rexnet_*'), {PEERS}, "
+        f"or .tflite files; or `{DATA}`: the "
         "pipelines of pictures beside a plain decode and other loaders",
     )
     parser.add_argument(
@@ -144,8 +145,11 @@ def untrained_files(
             model, record = peers.peer(name)
         else:
             keras.utils.set_random_seed(0)
-            variant, _ = zoo.resolve(name)
+            own, replaced = activations.parted(name)
+            variant, _ = zoo.resolve(own)
             model, record = variant.build(classifier_activation=None), variant.card.preprocess
+            if replaced:
+                model = activations.replace_activation(model, models.REPLACED, replaced)
         settle(model, record)
         results = export_tflite(
             model,
@@ -211,6 +215,6 @@ def _names(patterns: Iterable[str]) -> list[str]:
             if name.startswith("keras:") and name not in peers.PEERS:
                 raise ValueError(f"a peer must be among {PEERS}. Received: {name!r}")
             if not name.startswith("keras:"):
-                zoo.resolve(name)
+                zoo.resolve(activations.parted(name)[0])
         found |= dict.fromkeys(matched)
     return list(found)

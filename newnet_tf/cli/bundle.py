@@ -42,7 +42,7 @@ def run_bundle(arguments):
     if arguments.check:
         print(f"{check_bundle(arguments.check, arguments.digest)}\n{arguments.check}: whole")
         return
-    loaded = models.load(arguments.model, arguments.weights, arguments.like, arguments.classes)
+    loaded = models.load_asked(arguments)
     export.must_be_trained(loaded)
     side = loaded.preprocess.size
     options = export.file_options(arguments, side)

@@ -46,7 +46,9 @@ def run_evaluate(arguments):
     )
     split = source.split(arguments.split)
     called = next(name for name, found in source.splits.items() if found is split)
-    predictor = predictors.load(arguments.model, arguments.weights, arguments.like)
+    predictor = predictors.load(
+        arguments.model, arguments.weights, arguments.like, arguments.activation
+    )
     index = class_index(source.class_names, predictor)
     with models.no_warnings():
         result = judged(predictor, split, index, arguments.limit, arguments.batch)
@@ -57,7 +59,7 @@ def run_evaluate(arguments):
     if arguments.json:
         print(tables.to_json(_summary(arguments, predictor, source, called, result, rows)))
     else:
-        print(f"{arguments.model} on {source.name}, {called}: {result}")
+        print(f"{models.titled(arguments)} on {source.name}, {called}: {result}")
         if arguments.per_class:
             print(f"\n{tables.table(rows, right=('n', 'top-1', 'low', 'high'))}")
         elif len(rows) > 1:
@@ -151,7 +153,7 @@ def _summary(arguments, predictor, source, called, result, rows) -> dict:
         for k in result.top
     }
     return {
-        "model": arguments.model,
+        "model": models.titled(arguments),
         "network": predictor.network,
         "precision": predictor.precision,
         "data": source.name,

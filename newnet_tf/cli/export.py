@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from newnet_tf import activations
 from newnet_tf.cli import models, tables
 from newnet_tf.deploy import precisions as known, recipes
 from newnet_tf.finetuning import files
@@ -56,7 +57,7 @@ def add_file_arguments(parser, precision: str) -> None:
 
 
 def run_export(arguments):
-    loaded = models.load(arguments.model, arguments.weights, arguments.like, arguments.classes)
+    loaded = models.load_asked(arguments)
     with models.no_warnings():
         export = {"tflite": _tflite, "saved_model": _saved_model, "onnx": _onnx}[arguments.to]
         rows = export(arguments, loaded)
@@ -207,7 +208,8 @@ def run_verify(arguments):
                 f"{file} does not say what it was made from: give --model. Received: no --model"
             )
         if name not in loaded:
-            loaded[name] = models.load(name, arguments.weights, arguments.like, arguments.classes)
+            own, replaced = activations.parted(name)
+            loaded[name] = models.load_asked(arguments, own, replaced)
         network = loaded[name]
         shown = pictures(arguments, network.preprocess.size)
         with models.no_warnings():

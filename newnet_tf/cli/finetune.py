@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from newnet_tf import weights as checkpoints, zoo
+from newnet_tf import activations, weights as checkpoints, zoo
 from newnet_tf.cli import finetune_files, finetune_stages, models, pages, tables
 from newnet_tf.cli.finetune_stages import ALL_LAYERS, FROZEN, Run
 from newnet_tf.deploy import recipes
@@ -31,8 +31,9 @@ def arguments_finetune(parser):
                         help="change the recipe of the second stage, e.g. lr=0.01")  # fmt: skip
     parser.add_argument("--backbone", type=float, default=0.25, metavar="SHARE",
                         help="pretrained layers' share of the rate; default: 0.25")  # fmt: skip
-    parser.add_argument("--norms", choices=("frozen", "trained"), default="frozen",
-                        help="batch norm; default: frozen, as in inference")  # fmt: skip
+    parser.add_argument("--norms", choices=("frozen", "trained"),
+                        help="batch norm; default: frozen, as in inference, but trained with "
+                        "--activation, which changes what it normalises")  # fmt: skip
     parser.add_argument("--aside", type=float, default=0.1, metavar="SHARE",
                         help="training pictures that only say whether the second stage came out "
                         "worse than the first, which is kept then; default: 0.1")  # fmt: skip
@@ -61,8 +62,9 @@ def run_finetune(arguments):
         finetune_stages.frozen_stage(run)
         if not arguments.frozen_only:
             is_own = any("lr=" in text for text in arguments.set)
+            norms = arguments.norms or ("trained" if arguments.activation else "frozen")
             finetune_stages.second_stage(
-                run, recipe, arguments.backbone, arguments.norms, arguments.aside, not is_own
+                run, recipe, arguments.backbone, norms, arguments.aside, not is_own
             )
         finetune_files.write_split(run)
         finetune_files.write_results(run)
@@ -109,9 +111,11 @@ def _open(arguments) -> Run:
     if arguments.size:
         record = dataclasses.replace(record, size=arguments.size)
     model = variant.build(weights=chosen, classes=source.classes, input_shape=record.shape)
-    folder = arguments.output_dir or Path("runs") / f"{source.name}-{variant.card.name}"
+    if arguments.activation:
+        model = activations.replace_activation(model, models.REPLACED, arguments.activation)
+    folder = arguments.output_dir or Path("runs") / f"{source.name}-{model.name}"
     return Run(
-        network=variant.card.name,
+        network=model.name,
         tag=Path(chosen).name if is_file else chosen,
         model=model,
         source=source,

@@ -1,13 +1,14 @@
 """What several commands ask for: a model by name or file, pictures by file or folder."""
 
 import contextlib
+import dataclasses
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from newnet_tf import weights as checkpoints, zoo
+from newnet_tf import activations, weights as checkpoints, zoo
 from newnet_tf.cards import Preprocess
 from newnet_tf.data.labels import imagenet_names
 from newnet_tf.finetuning import files
@@ -24,6 +25,7 @@ AT_HAND = (
     "retina.jpg",
 )
 CROPS = 64
+REPLACED = "silu"  # what `--activation` stands in place of
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,60 @@ def add_weights_arguments(parser) -> None:
     parser.add_argument(
         "--like", metavar="NAME", help="whose preprocessing a .keras or .tflite file of yours wants"
     )
+    add_activation_argument(parser)
 
 
-def load(name: str, weights: str | None, like: str | None, classes: int | None = None) -> Loaded:
-    """Returns the model that `name` means: a network of the zoo, or a `.keras` file."""
+def add_activation_argument(parser) -> None:
+    """Adds what puts another activation in place of SiLU."""
+    kinds = [kind for kind in activations.KINDS if kind != REPLACED]
+    parser.add_argument(
+        "--activation",
+        choices=kinds,
+        help="in place of SiLU, for hardware without it; files are then called MODEL-ACTIVATION",
+    )
+
+
+def load(
+    name: str,
+    weights: str | None,
+    like: str | None,
+    classes: int | None = None,
+    activation: str | None = None,
+) -> Loaded:
+    """Returns the model that `name` means: a network of the zoo, or a `.keras` file.
+
+    Args:
+        name, weights, like, classes: as the arguments of commands.
+        activation: str or None, among `activations.KINDS`, takes the place of SiLU.
+    """
+    loaded = _load(name, weights, like, classes)
+    if activation is None:
+        return loaded
+    model = activations.replace_activation(loaded.model, REPLACED, activation)
+    if loaded.is_trained and not (weights and checkpoints.is_file(weights)):
+        note(f"{loaded.name} learnt with {REPLACED}, not {activation}: `newnet finetune "
+             f"--activation {activation}` gives weights that fit")  # fmt: skip
+    name = activations.renamed(loaded.name, activation)
+    return dataclasses.replace(loaded, model=model, name=name)
+
+
+def load_asked(arguments, name: str | None = None, activation: str | None = None) -> Loaded:
+    """Returns the model that the arguments of a command mean.
+
+    Args:
+        arguments: of a command, those of `add_weights_arguments` among them, and `classes`.
+        name, activation: str, where the command does not give them.
+    """
+    return load(
+        name or arguments.model,
+        arguments.weights,
+        arguments.like,
+        arguments.classes,
+        arguments.activation or activation,
+    )
+
+
+def _load(name: str, weights: str | None, like: str | None, classes: int | None) -> Loaded:
     keras = start_keras()
     if not name.endswith(".keras"):
         variant, tag = zoo.resolve(name)
@@ -74,9 +126,23 @@ def load(name: str, weights: str | None, like: str | None, classes: int | None =
     except (ValueError, OSError, KeyError, TypeError) as error:
         raise ValueError(f"{name} must be a model that Keras saved. Received: {error}") from error
     record = zoo.preprocess_record(like) if like else files.preprocess_beside(name)
-    record = record or zoo.preprocess_record(model.name)
+    record = record or zoo.preprocess_record(activations.parted(model.name)[0])
     names = class_names(model.output_shape[-1], files.labels_beside(name))
     return Loaded(model, Path(name).stem, record, names, True)
+
+
+def no_activation(activation: str | None, file: str) -> None:
+    """Raises ValueError where `--activation` is given with a file that is no Keras model any more."""
+    if activation:
+        raise ValueError(
+            "`--activation` must come with a network of the zoo or a .keras file; in others nothing "
+            f"can be replaced. Received: {file}"
+        )
+
+
+def titled(arguments) -> str:
+    """Returns what is said of the model that a command was given: its name, and a new activation."""
+    return f"{arguments.model}{f' with {arguments.activation}' if arguments.activation else ''}"
 
 
 def class_names(classes: int, own: Sequence[str] | None) -> tuple[str, ...] | None:

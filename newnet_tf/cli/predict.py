@@ -22,7 +22,9 @@ def run_predict(arguments):
     from newnet_tf.data.labels import decode_predictions
 
     paths = models.pictures(arguments.images)
-    predictor = predictors.load(arguments.model, arguments.weights, arguments.like)
+    predictor = predictors.load(
+        arguments.model, arguments.weights, arguments.like, arguments.activation
+    )
     numbered = [f"class {i}" for i in range(predictor.classes)]
     names = None if predictor.is_imagenet else predictor.class_names or numbered
     reader, answers = read_images(paths), []
@@ -33,7 +35,9 @@ def run_predict(arguments):
             answers.append({"image": str(paths[position]), "classes": _classes(best)})
     bad = [{"image": b.path, "reason": b.reason} for b in reader.bad]
     if arguments.json:
-        print(tables.to_json({"model": arguments.model, "answers": answers, "skipped": bad}))
+        print(
+            tables.to_json({"model": models.titled(arguments), "answers": answers, "skipped": bad})
+        )
     else:
         print("\n".join(line for answer in answers for line in _lines(answer)))
     for picture in bad:

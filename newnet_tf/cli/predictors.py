@@ -49,25 +49,29 @@ class Predictor:
         return powers / powers.sum()
 
 
-def load(name: str, weights: str | None, like: str | None) -> Predictor:
+def load(
+    name: str, weights: str | None, like: str | None, activation: str | None = None
+) -> Predictor:
     """Returns what `name` means: a network of the zoo, a file or a SavedModel's folder.
 
     Raises:
         ValueError: for what is not there, or lacks weights or preprocessing.
     """
     if name.endswith((".tflite", ".onnx")):
+        models.no_activation(activation, name)
         return _file(name, like)
     if Path(name).is_dir():
+        models.no_activation(activation, name)
         return _saved_model(Path(name), like)
-    return _keras(name, weights, like)
+    return _keras(name, weights, like, activation)
 
 
-def _keras(name: str, weights: str | None, like: str | None) -> Predictor:
+def _keras(name: str, weights: str | None, like: str | None, activation: str | None) -> Predictor:
     import numpy as np
 
     from newnet_tf.data.preprocess import apply
 
-    loaded = models.load(name, weights, like)
+    loaded = models.load(name, weights, like, activation=activation)
     if not loaded.is_trained:
         raise ValueError(f"{loaded.name} has no public weights; pass a checkpoint file with "
                          "--weights. Received: no weights")  # fmt: skip

@@ -50,7 +50,7 @@ class Judges:
 
 def run_quantize(arguments):
     _check(arguments)
-    loaded = models.load(arguments.model, arguments.weights, arguments.like, arguments.classes)
+    loaded = models.load_asked(arguments)
     export.must_be_trained(loaded)
     calibration = models.readable(
         arguments.calibration,

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from newnet_tf import activations
 from newnet_tf.cli import models, tables, train
 from newnet_tf.training import journal, overrides, space, trials
 
@@ -55,11 +56,12 @@ def run_study(arguments):
 
     source = open_source(arguments.data, data_dir=arguments.data_dir)
     record = train.preprocessing(arguments)
+    called = activations.renamed(arguments.model, arguments.activation)
     found = study.run_study(
         lambda _: train.network(arguments, record, source.classes),
         lambda made: Pictures(source, record, made, arguments.limit),
         recipe,
-        arguments.output or Path("studies") / f"{arguments.model}.{arguments.recipe}",
+        arguments.output or Path("studies") / f"{called}.{arguments.recipe}",
         over,
         trials=arguments.trials,
         sampler=arguments.sampler,

@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from newnet_tf import zoo
+from newnet_tf import activations, zoo
 from newnet_tf.cli import models, tables
 from newnet_tf.training import cluster, named, overrides, strategy as strategies
 from newnet_tf.training.alone import Alone
@@ -53,6 +53,7 @@ def add_run_arguments(parser) -> None:
     parser.add_argument("--epochs", type=int, help="the same as --set epochs=...")
     parser.add_argument("--seed", type=int, help="of first weights, order, augmentation")
     parser.add_argument("--weights", help="tag or checkpoint file to begin from; default: none")
+    models.add_activation_argument(parser)
     parser.add_argument(
         "--size", type=int, help="side of the pictures; default: the network's usual one"
     )
@@ -212,7 +213,10 @@ def network(arguments, record, classes: int):
         input_shape=(side, side, record.channels),
         classifier_activation=None,
     )
-    return for_small_pictures(model) if arguments.small else model
+    model = for_small_pictures(model) if arguments.small else model
+    if arguments.activation:
+        model = activations.replace_activation(model, models.REPLACED, arguments.activation)
+    return model
 
 
 def _chosen(arguments):

@@ -64,6 +64,7 @@ def _build(arguments) -> None:
     from newnet_tf.data.labels import imagenet_names
 
     if all(name.endswith(".tflite") for name in arguments.model):
+        models.no_activation(arguments.activation, arguments.model[0])
         files, names = arguments.model, _names(arguments.model[0])
     else:
         files, names = _exported(arguments)
@@ -100,7 +101,7 @@ def _exported(arguments) -> tuple[list[Path], tuple[str, ...] | None]:
     precisions = arguments.precision.split(",")
     recipes.check_options(precisions, "float32", False, "logits")
     name = arguments.model[0]
-    loaded = models.load(name, arguments.weights, arguments.like, arguments.classes)
+    loaded = models.load_asked(arguments, name)
     export.must_be_trained(loaded)
     side = loaded.preprocess.size
     folder = arguments.output_dir.with_name(f"{arguments.output_dir.name}.export")
