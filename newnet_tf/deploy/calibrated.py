@@ -38,6 +38,7 @@ class CalibratedGraph:
 
     Attributes:
         layers: tuple of str, the layers whose operators can be quantised, in order.
+        left_out: list of str, pictures that the network blows up on; nothing is measured on them.
 
     Example:
         >>> graph = CalibratedGraph(saved, ranges)
@@ -45,7 +46,7 @@ class CalibratedGraph:
     """
 
     def __init__(self, saved: Path, ranges: Samples):
-        self._images = ranges.inputs
+        self._images, self._names = ranges.inputs, ranges.names
         converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([image[None]] for image in self._images)
@@ -95,6 +96,10 @@ class CalibratedGraph:
         for tensor in graph.body.tensors:
             tensor.name = ALIAS.sub(lambda found: self._named[found[0]], tensor.name)
         return graph
+
+    @property
+    def left_out(self) -> list[str]:
+        return [self._names[number] for number in self._observed.left_out]
 
     @functools.cached_property
     def _observed(self) -> Observed:

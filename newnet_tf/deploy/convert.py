@@ -57,7 +57,7 @@ def write(
     save(logits, recipes[0].preprocess, saved)
     for recipe in recipes:
         say(f"{recipe.stem}.tflite: converting")
-        graph = _made(saved, recipe, ranges)
+        graph = _made(saved, recipe, ranges, say)
         make_whole(graph)
         _adapt(graph, recipe)
         data = graph.to_bytes()
@@ -79,10 +79,14 @@ def calibrated(saved: Path, ranges: Samples, name: str) -> CalibratedGraph:
         return CalibratedGraph(saved, ranges)
 
 
-def _made(saved: Path, recipe: Recipe, ranges: Samples | None) -> Graph:
+def _made(saved: Path, recipe: Recipe, ranges: Samples | None, say: Callable) -> Graph:
     """Returns the file as its maker gives it."""
     if recipe.precision == "int8-full":
         graph = calibrated(saved, ranges, recipe.stem)
+        with silence():
+            left_out = graph.left_out
+        if left_out:
+            say(f"{recipe.stem}: ranges without pictures that blow it up: {', '.join(left_out)}")
         with silence():
             integer_output = recipe.io != "float32"
             return graph.quantised(recipe.keep_float, recipe.ranges, integer_output=integer_output)

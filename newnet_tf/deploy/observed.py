@@ -12,6 +12,8 @@ from newnet_tf.lazy import LazyModule
 
 schema = LazyModule("tensorflow.lite.python.schema_py_generated")
 
+RUNAWAY = 10.0  # times a map's usual largest magnitude
+RUNAWAY_MAPS, RUNAWAY_PICTURES = 0.1, 0.05  # shares of the maps it takes, of the pictures at most
 MEASURED = 64  # pictures that inputs of filters are measured on, and places of each
 COUNTED = 50_000  # values of a map and picture that are counted, at most
 
@@ -50,15 +52,22 @@ class Observed:
         counts: {tensor: integers (`BINS`,)}, values of a map in equal bins over its full range.
         ends: {tensor: (low, high)}, that range, with zero in it.
         inputs: {operator's output tensor: `Inputs`}, for operators with filters.
+        left_out: tuple of int, places of pictures that none of this is measured on.
     """
 
     counts: dict[int, np.ndarray]
     ends: dict[int, tuple[float, float]]
     inputs: dict[int, Inputs]
+    left_out: tuple[int, ...]
 
 
 def observe(graph: Graph, images: np.ndarray) -> Observed:
     """Runs a float graph whose tensors have ranges on pictures.
+
+    Some networks, briefly trained ones with squeeze-and-excitation above all, blow up on a picture in
+    hundreds: their maps grow to hundreds of times of what is usual. One such picture would make the
+    steps of int8 too coarse for all others. It is left out: where a tenth of a network's maps
+    exceed ten times their median over pictures; unless more than one picture in twenty is so.
 
     Args:
         graph: what the converter made of calibration. images: float array (n, h, w, channels).
@@ -67,27 +76,53 @@ def observe(graph: Graph, images: np.ndarray) -> Observed:
     interpreter = make(model_content=graph.to_bytes(), experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()
     image = interpreter.get_input_details()[0]["index"]
-    ends = {}
-    for number, tensor in enumerate(graph.body.tensors):
-        found = tensor.quantization
-        if found is not None and found.min is not None and len(found.min):
-            ends[number] = (min(float(found.min[0]), 0.0), max(float(found.max[0]), 0.0))
-    ends = {number: (low, high) for number, (low, high) in ends.items() if low < high}
-    counts = {number: np.zeros(BINS, np.int64) for number in ends}
+
+    def run(picture):
+        interpreter.set_tensor(image, picture[None])
+        interpreter.invoke()
+
+    ranged = [
+        number
+        for number, tensor in enumerate(graph.body.tensors)
+        if (found := tensor.quantization) and found.min is not None and len(found.min)
+    ]
+    ends = np.zeros((len(images), len(ranged), 2))
+    for number, picture in enumerate(images):
+        run(picture)
+        maps = (interpreter.get_tensor(tensor) for tensor in ranged)
+        ends[number] = [(min(map_.min(), 0), max(map_.max(), 0)) for map_ in maps]
+    left_out = runaways(np.abs(ends).max(2))
+    kept = np.setdiff1d(np.arange(len(images)), left_out)
+    lows, highs = ends[kept, :, 0].min(0), ends[kept, :, 1].max(0)
+    whole = {
+        tensor: (float(low), float(high))
+        for tensor, low, high in zip(ranged, lows, highs, strict=True)
+        if low < high
+    }
+    counts = {tensor: np.zeros(BINS, np.int64) for tensor in whole}
     filtered = [o for o in graph.body.operators if graph.name_of(o) in CHANNEL_AXIS]
     inputs = {int(operator.outputs[0]): Inputs() for operator in filtered}
     random = np.random.default_rng(0)
-    for number, picture in enumerate(images):
-        interpreter.set_tensor(image, picture[None])
-        interpreter.invoke()
-        for tensor, (low, high) in ends.items():
-            values = _some(interpreter.get_tensor(tensor))
-            counts[tensor] += np.histogram(values, BINS, (low, high))[0]
+    for number, picture in enumerate(images[kept]):
+        run(picture)
+        for tensor, both in whole.items():
+            counts[tensor] += np.histogram(_some(interpreter.get_tensor(tensor)), BINS, both)[0]
         if number < MEASURED:
             for operator in filtered:
                 map_ = interpreter.get_tensor(int(operator.inputs[0]))
                 _add(inputs[int(operator.outputs[0])], graph, operator, map_, random)
-    return Observed(counts, ends, inputs)
+    return Observed(counts, whole, inputs, left_out)
+
+
+def runaways(largest: np.ndarray) -> tuple[int, ...]:
+    """Returns which pictures a network blows up on, see `observe`.
+
+    Args:
+        largest: float array (pictures, maps), the largest magnitude.
+    """
+    usual = np.maximum(np.median(largest, axis=0), np.finfo(np.float32).tiny)
+    beyond = (largest > RUNAWAY * usual).mean(1) > RUNAWAY_MAPS
+    return tuple(np.flatnonzero(beyond).tolist()) if beyond.mean() <= RUNAWAY_PICTURES else ()
 
 
 def _some(values: np.ndarray) -> np.ndarray:
