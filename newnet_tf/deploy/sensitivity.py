@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from newnet_tf.cards import Preprocess
-from newnet_tf.deploy import convert, identity, samples
+from newnet_tf.deploy import convert, identity, recipes, samples
+from newnet_tf.deploy.calibrated import CORRECTIONS
 from newnet_tf.deploy.precisions import PRECISIONS
+from newnet_tf.deploy.recipes import BEST
 from newnet_tf.deploy.runtime import Runner
 from newnet_tf.deploy.verify import Verification, compare, judgeable
 from newnet_tf.deploy.whole import make_whole
@@ -50,9 +52,11 @@ class Sensitivity:
         model: Keras model as `export_tflite` takes it. preprocess: `cards.Preprocess`.
         calibration: pictures to measure ranges on, see `samples.read`.
         pictures: pictures to judge by. labels: a class for each, None where they are not known.
+        ranges: how ranges of maps are chosen, one of `recipes.RANGES`.
 
     Attributes:
         layers: tuple of str, those that can be quantised, in order.
+        left_out: list of str, calibration pictures that the network blows up on.
 
     Raises:
         UnjudgeableError: where the model's own outputs do not vary from picture to picture.
@@ -71,10 +75,12 @@ class Sensitivity:
         calibration: Iterable,
         pictures: Iterable,
         labels: Collection[int] | None = None,
+        ranges: str = BEST,
     ):
+        recipes.check_ranges(["int8-full"], ranges)
         identity.check_side(model, preprocess)
         logits = identity.logits_model(model)
-        ranges = samples.with_extremes(samples.read(calibration, preprocess, "calibration"))
+        measured = samples.with_extremes(samples.read(calibration, preprocess, "calibration"))
         self._inputs = samples.read(pictures, preprocess, "pictures").inputs
         self._labels = None if labels is None else np.asarray(labels)
         parts = range(0, len(self._inputs), BATCH)
@@ -86,8 +92,10 @@ class Sensitivity:
         with tempfile.TemporaryDirectory(prefix="newnet-") as folder:
             saved = Path(folder) / "saved_model"
             convert.save(logits, preprocess, saved)
-            self._graph = convert.calibrated(saved, ranges, model.name)
-        self.layers = self._graph.layers
+            self._graph = convert.calibrated(saved, measured, model.name)
+        self.layers, self._ranges = self._graph.layers, ranges
+        with convert.silence():
+            self.left_out = self._graph.left_out
 
     @property
     def pictures(self) -> int:
@@ -108,7 +116,8 @@ class Sensitivity:
         begun = said = time.monotonic()
         found = []
         for number, name in enumerate(self.layers, 1):
-            found.append(self._judge([other for other in self.layers if other != name], chosen))
+            others = [other for other in self.layers if other != name]
+            found.append(self._judge(others, chosen, self._ranges, CORRECTIONS))
             if time.monotonic() - said > PROGRESS_SECONDS:
                 said = time.monotonic()
                 left = (said - begun) / number * (len(self.layers) - number)
@@ -119,24 +128,32 @@ class Sensitivity:
             for name, (each, won), error in zip(self.layers, found, errors, strict=True)
         ]
 
-    def judge(self, keep_float: Collection[str] = ()) -> tuple[Verification, int | None]:
+    def judge(
+        self,
+        keep_float: Collection[str] = (),
+        ranges: str | None = None,
+        corrections: Collection[str] = CORRECTIONS,
+    ) -> tuple[Verification, int | None]:
         """Compares a file with the float network on all pictures.
 
         Args:
             keep_float: names of layers that stay float32.
+            ranges: how ranges of maps are chosen. Default: as the study was told.
+            corrections: some of `calibrated.CORRECTIONS`.
 
         Returns:
             A `Verification`, and pictures newly right less those newly wrong, None without labels.
         """
-        return self._judge(keep_float, np.arange(self.pictures))
+        chosen = np.arange(self.pictures)
+        return self._judge(keep_float, chosen, ranges or self._ranges, corrections)
 
     def loss(self, keep_float: Collection[str] = ()) -> float:
         """Returns the points of top-1 that a file loses on all pictures; labels must be given."""
         return -100 * self.judge(keep_float)[1] / self.pictures
 
-    def _judge(self, keep_float, chosen: np.ndarray) -> tuple[Verification, int | None]:
+    def _judge(self, keep_float, chosen, ranges, corrections) -> tuple[Verification, int | None]:
         with convert.silence():
-            graph = self._graph.quantised(keep_float)
+            graph = self._graph.quantised(keep_float, ranges, corrections)
         make_whole(graph)
         graph.rename("image", "logits")
         with tempfile.TemporaryDirectory(prefix="newnet-") as folder:
