@@ -184,7 +184,10 @@ def test_a_bundle_changed_as_a_whole_is_refused_by_the_printed_digest(made, fold
 @pytest.mark.parametrize("name", LISTED)
 def test_a_changed_file_is_refused(folder, name):
     data = bytearray((folder / name).read_bytes())
-    data[len(data) // 2] ^= 1
+    place = len(data) // 2  # a letter, in the record: the last digits of a number may mean nothing
+    while name == "model.json" and not chr(data[place]).isalpha():
+        place += 1
+    data[place] ^= 1
     (folder / name).write_bytes(data)
     with pytest.raises(BundleError, match=r"model\.json must" if name == "model.json" else name):
         check_bundle(folder)

@@ -14,9 +14,10 @@ from small_network import CLASSES, PREPROCESS
 from newnet_tf.cards import Preprocess
 from newnet_tf.cli import main
 from newnet_tf.data.preprocess import normalise
-from newnet_tf.deploy import Recipe, Runner, calibrated, convert, samples
-from newnet_tf.deploy.calibrated import CalibratedGraph
+from newnet_tf.deploy import Recipe, Runner, calibrated, convert, observed, samples
+from newnet_tf.deploy.calibrated import CORRECTIONS
 from newnet_tf.deploy.graph import Graph
+from newnet_tf.deploy.recipes import RANGES
 from newnet_tf.deploy.sensitivity import Layer, Sensitivity, worst
 from newnet_tf.finetuning import files
 
@@ -78,7 +79,7 @@ def test_what_moves_a_mean_is_what_a_flat_map_shows(kind):
     np.testing.assert_allclose(found, np.ravel(expected), rtol=1e-4, atol=1e-5)
 
 
-def test_correction_gives_back_the_mean_answer(tmp_path, monkeypatch):
+def test_correction_gives_back_the_mean_answer(tmp_path):
     """One large weight a channel makes all others coarse; pictures are far from 0 in the mean."""
     image = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(16, 5, strides=4, activation="relu", name="coarse")(image)
@@ -95,15 +96,13 @@ def test_correction_gives_back_the_mean_answer(tmp_path, monkeypatch):
     graph = convert.calibrated(tmp_path / "saved", samples.with_extremes(read), "coarse")
     expected = keras.ops.convert_to_numpy(model(read.inputs)).mean(0)
 
-    def error():
+    def error(corrections):
         file = tmp_path / "coarse.tflite"
         with convert.silence():
-            file.write_bytes(graph.quantised().to_bytes())
+            file.write_bytes(graph.quantised(corrections=corrections).to_bytes())
         return np.abs(Runner(file)(read.inputs).mean(0) - expected).max()
 
-    corrected = error()
-    monkeypatch.setattr(CalibratedGraph, "_correct_biases", lambda self, graph: None)
-    assert corrected < 0.5 * error()
+    assert error(["biases"]) < 0.5 * error([])
 
 
 # Layers.
@@ -147,6 +146,37 @@ def test_unknown_layers_are_errors(study):
         study.judge(["stem"])
 
 
+def test_corrections_bring_the_file_nearer_to_the_network(study):
+    nearest = study.judge(corrections=())[0].sqnr
+    each = [study.judge(corrections=[correction])[0].sqnr for correction in CORRECTIONS]
+    assert study.judge()[0].sqnr > nearest + 0.3
+    assert max(each) > nearest
+
+
+def test_a_picture_that_blows_the_network_up_is_not_measured_on(study, monkeypatch):
+    monkeypatch.setattr(observed, "runaways", lambda largest: (1,))
+    graph = study._graph
+    expected = graph.left_out
+    assert expected == []
+    with convert.silence():
+        found = observed.observe(graph._graph, graph._images)
+        monkeypatch.undo()
+        again = observed.observe(graph._graph, np.delete(graph._images, 1, axis=0))
+    assert found.left_out == (1,)
+    assert found.ends == again.ends
+    for tensor, counts in again.counts.items():
+        np.testing.assert_array_equal(found.counts[tensor], counts)
+
+
+def test_the_output_keeps_its_whole_range(study):
+    graph = study._graph
+    output = int(graph._graph.body.outputs[0])
+    for ranges in RANGES:
+        graph._with_ranges(ranges)
+        kept = graph._graph.body.tensors[output].quantization
+        assert (kept.min[0], kept.max[0]) == pytest.approx(graph._observed.ends[output])
+
+
 def test_a_recipe_says_what_stays_float():
     fields = {"model": "m", "preprocess": PREPROCESS, "weights": "0", "graph": "1", "versions": {}}
     plain = Recipe(precision="int8-full", **fields)
@@ -155,10 +185,14 @@ def test_a_recipe_says_what_stays_float():
     assert kept.digest != plain.digest
     assert Recipe.from_record(json.loads(json.dumps(kept.record()))) == kept
     older = plain.record()
-    del older["keep_float"]
-    assert Recipe.from_record(older) == plain
+    del older["keep_float"], older["ranges"]
+    assert Recipe.from_record(older) == dataclasses.replace(plain, ranges="min-max")
     with pytest.raises(ValueError, match=r"`keep_float` must be empty .* but 'int8-full'"):
         Recipe(precision="fp32", keep_float=("pool",), **fields)
+    with pytest.raises(ValueError, match=r"`ranges` must be None .* but 'int8-full'"):
+        Recipe(precision="fp16", ranges="entropy", **fields)
+    with pytest.raises(ValueError, match=r"`ranges` must be among \('least-squares'.*'widest'"):
+        Recipe(precision="int8-full", ranges="widest", **fields)
 
 
 def test_constants_behind_the_tables_are_kept(study):

@@ -58,6 +58,8 @@ def recipe(**fields):
         ({}, "m.fp32"),
         ({"model": "keras:MobileNet"}, "keras_MobileNet.fp32"),
         ({"precision": "int8-full", "io": "uint8"}, "m.int8-full.uint8"),
+        ({"precision": "int8-full", "ranges": "least-squares"}, "m.int8-full"),
+        ({"precision": "int8-full", "ranges": "entropy"}, "m.int8-full.entropy"),
         ({"with_preprocessing": True, "output": "probabilities"}, "m.fp32.pixels.probabilities"),
     ],
 )
@@ -87,6 +89,8 @@ def test_the_digest_covers_what_the_bytes_depend_on():
         {"with_preprocessing": True},
         {"output": "probabilities"},
         {"calibration": calibrated("3")},
+        {"precision": "int8-full", "ranges": "entropy"},
+        {"precision": "int8-full", "ranges": "min-max"},
     ]
     digests = {dataclasses.replace(plain, **change).digest for change in changes}
     assert len(digests | {plain.digest}) == len(changes) + 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from newnet_tf.cli import evaluate, export, models, tables
+from newnet_tf.deploy import recipes
 
 CALIBRATION, JUDGED = 100, 100  # pictures, at most
 PRECISION = "int8-full"
@@ -30,6 +31,8 @@ def arguments_quantize(parser):
                         help="the N layers that cost most stay float32")  # fmt: skip
     chosen.add_argument("--budget", type=float, metavar="POINTS",
                         help="as few stay float32 as let top-1 lose at most so much")  # fmt: skip
+    parser.add_argument("--ranges", choices=recipes.RANGES, default=recipes.BEST,
+                        help="how ranges of maps are chosen; default: %(default)s")  # fmt: skip
     models.add_weights_arguments(parser)
     parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
     parser.add_argument("-o", "--output-dir", type=Path, default=Path("build/quantize"))
@@ -63,7 +66,7 @@ def run_quantize(arguments):
     report, keep, layers = {"model": loaded.name}, [], []
     with models.no_warnings():
         if arguments.sensitivity or arguments.keep_float or arguments.budget is not None:
-            study = _study(loaded, calibration, judges)
+            study = _study(loaded, calibration, judges, arguments.ranges)
             layers = study.measure(min(JUDGED, study.pictures), models.note)
             keep = _kept(arguments, study, layers, report)
             if arguments.sensitivity:
@@ -130,11 +133,17 @@ class _Classes:
         return self.class_names == imagenet_names()
 
 
-def _study(loaded: models.Loaded, calibration, judges: Judges):
+def _study(loaded: models.Loaded, calibration, judges: Judges, ranges: str):
     from newnet_tf.deploy.sensitivity import Sensitivity
 
     models.note(f"{loaded.name}: measuring ranges on {len(calibration)} pictures")
-    return Sensitivity(loaded.model, loaded.preprocess, calibration, judges.paths, judges.labels)
+    study = Sensitivity(
+        loaded.model, loaded.preprocess, calibration, judges.paths, judges.labels, ranges
+    )
+    if study.left_out:
+        names = ", ".join(study.left_out)
+        models.note(f"{loaded.name}: ranges without pictures that blow it up: {names}")
+    return study
 
 
 def _kept(arguments, study, layers, report: dict) -> list[str]:
@@ -238,6 +247,7 @@ def _export(arguments, loaded: models.Loaded, calibration, judges: Judges, keep)
         precisions=[PRECISION],
         calibration=calibration,
         keep_float=keep,
+        ranges=arguments.ranges,
         pictures=_drawn(judges.paths, JUDGED),
     )
     if loaded.class_names:

@@ -1,0 +1,158 @@
+"""What int8 files are made of: ranges, whole steps of filters, and which pictures tell of them."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from newnet_tf.deploy import clipping, observed, rounding
+from newnet_tf.deploy.observed import runaways
+from newnet_tf.deploy.recipes import BEST, RANGES, UNCLIPPED
+
+schema = observed.schema
+
+
+def histogram(values):
+    low, high = min(values.min(), 0), max(values.max(), 0)
+    return np.histogram(values, clipping.BINS, (low, high))[0], float(low), float(high)
+
+
+def error(values, low, high):
+    """Mean squared error of values in 256 steps between two ends."""
+    step = (high - low) / 255
+    return np.square(np.clip(np.round(values / step) * step, low, high) - values).mean()
+
+
+@pytest.fixture(params=["signed", "positive", "negative"])
+def values(request):
+    """Many values near zero and a few far off."""
+    random = np.random.default_rng(0)
+    found = np.append(random.normal(0, 1, 100_000), [40.0, -30.0])
+    signs = {"signed": found, "positive": np.abs(found), "negative": -np.abs(found)}
+    return signs[request.param]
+
+
+def test_least_squares_has_the_least_error(values):
+    counts, low, high = histogram(values)
+    found = error(values, *clipping.least_squares(counts, low, high))
+    others = [error(values, *clipping.METHODS[name](counts, low, high)) for name in RANGES[1:]]
+    tried = [error(values, low * share, high * share) for share in clipping.SHRINKS]
+    assert found < 0.95 * error(values, low, high)
+    assert found <= 1.001 * min(*others, *tried)
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_range_lies_within_the_whole_and_holds_zero(name, values):
+    counts, low, high = histogram(values)
+    ends = clipping.METHODS[name](counts, low, high)
+    assert low <= ends[0] <= 0 <= ends[1] <= high
+    assert ends[0] < ends[1]
+    assert (ends == (low, high)) == (name == UNCLIPPED)
+
+
+def test_percentile_leaves_out_that_share(values):
+    counts, low, high = histogram(values)
+    first, last = clipping.percentile(counts, low, high)
+    outside = (values < first).sum() + (values > last).sum()
+    assert 1 <= outside <= 4
+
+
+def test_evenly_spread_values_are_not_clipped():
+    counts = np.full(clipping.BINS, 10)
+    for name in (BEST, UNCLIPPED, "entropy"):
+        assert clipping.METHODS[name](counts, -1.0, 1.0) == (-1.0, 1.0)
+
+
+@pytest.fixture
+def filters():
+    """Filters of two groups, their steps, and inputs that vary together."""
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(2, 500, 8)) @ random.normal(size=(2, 8, 150))
+    inputs += 0.3 * random.normal(size=inputs.shape)
+    exact = random.normal(size=(2, 5, 150))
+    steps = np.abs(exact).max(2) / rounding.LARGEST * 4
+    return exact, steps, inputs
+
+
+def moved(exact, steps, whole, inputs):
+    """Mean squared change of the sums, less what a bias takes off."""
+    sums = (whole * steps[..., None] - exact) @ inputs.transpose(0, 2, 1)
+    return np.square(sums - sums.mean(2, keepdims=True)).mean()
+
+
+def covariance(inputs):
+    return np.stack([np.cov(group, rowvar=False, bias=True) for group in inputs])
+
+
+def test_sums_move_less_than_by_rounding_to_nearest(filters):
+    exact, steps, inputs = filters
+    whole = rounding.rounded(exact, steps, covariance(inputs))
+    nearest = np.round(exact / steps[..., None])
+    assert whole.dtype == np.int8
+    assert np.abs(whole - nearest).max() < 10
+    ratio = moved(exact, steps, whole, inputs) / moved(exact, steps, nearest, inputs)
+    assert ratio < 0.5
+
+
+def test_blocks_are_only_a_way_to_compute(filters, monkeypatch):
+    exact, steps, inputs = filters
+    found = rounding.rounded(exact, steps, covariance(inputs))
+    monkeypatch.setattr(rounding, "BLOCK", 1000)
+    np.testing.assert_array_equal(rounding.rounded(exact, steps, covariance(inputs)), found)
+
+
+def test_independent_inputs_are_rounded_to_nearest(filters):
+    exact, steps, _ = filters
+    variances = np.diag(np.linspace(1, 9, 150))[None].repeat(2, 0)
+    found = rounding.rounded(exact, steps, variances)
+    np.testing.assert_array_equal(found, np.round(exact / steps[..., None]))
+
+
+def test_dead_inputs_are_no_trouble(filters):
+    exact, steps, inputs = filters
+    inputs[:, :, :3] = 7
+    whole = rounding.rounded(exact, steps, covariance(inputs))
+    nearest = np.round(exact[:, :, :3] / steps[..., None])
+    np.testing.assert_array_equal(whole[:, :, :3], np.clip(nearest, -127, 127))
+    still = rounding.rounded(exact, steps, np.zeros((2, 150, 150)))
+    np.testing.assert_array_equal(still, np.round(exact / steps[..., None]))
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (1, 2)])
+def test_windows_are_what_a_filter_covers(padding, stride, dilation, monkeypatch):
+    map_ = np.random.default_rng(0).normal(size=(11, 8, 3)).astype("float32")
+    options = SimpleNamespace(
+        padding=getattr(schema.Padding, padding),
+        strideH=stride,
+        strideW=stride,
+        dilationHFactor=dilation,
+        dilationWFactor=dilation,
+    )
+    monkeypatch.setattr(observed, "MEASURED", 1000)
+    found = observed._windows(map_, options, (3, 2), SimpleNamespace(permutation=np.arange))
+    expected = tf.image.extract_patches(
+        map_[None], [1, 3, 2, 1], [1, stride, stride, 1], [1, dilation, dilation, 1], padding
+    ).numpy()
+    np.testing.assert_array_equal(found, expected.reshape(-1, 6, 3))
+
+
+def test_values_of_all_channels_are_counted(monkeypatch):
+    monkeypatch.setattr(observed, "COUNTED", 100)
+    map_ = np.broadcast_to(np.arange(12), (1, 20, 20, 12))
+    some = observed._some(map_)
+    assert len(some) <= 100
+    assert np.bincount(some, minlength=12).min() >= 5
+
+
+def test_a_picture_that_blows_a_network_up_is_left_out():
+    largest = np.random.default_rng(0).uniform(1, 3, (100, 50))
+    assert runaways(largest) == ()
+    one_map = largest.copy()
+    one_map[:, 0] = [*[1e-3] * 60, *[5] * 40]
+    assert runaways(one_map) == ()
+    largest[[7, 30], :10] *= 100
+    assert runaways(largest) == (7, 30)
+    largest[40:50, :10] *= 100
+    assert runaways(largest) == ()
