@@ -33,6 +33,7 @@ from PIL import Image
 import newnet_tf
 from newnet_tf import evaluation, results
 from newnet_tf.cards import Preprocess
+from newnet_tf.cli.benchmark import untrained_files
 from newnet_tf.data.archives import archive_arrays
 from newnet_tf.data.folder import labelled_files
 from newnet_tf.deploy import ExportError, Runner, export_tflite, recipes
@@ -45,7 +46,8 @@ CALIBRATION, JUDGING, BASELINE = 100, 1000, "fp32"
 SUBSETS, CHOICES = (4, 10, 25, 50), 100  # sizes that a verification may have, and how many of each
 USUAL = 0.99  # share of the pictures that `sqnr_usual_db` is of: those least in error
 TABLE, KEYS = "quantisation", ("model", "precision", "data")
-PEER, PEER_LIKE = "peer_mobilenet_v2_100", "tf_mobilenet_v1_075"
+PEER, PEER_LIKE = "peer_mobilenet_v2_100", "tf_mobilenet_v1_075"  # the latter's preprocessing
+PEER_SELF, PEER_KIND = "mobilenet_v2_100", "int8-full"
 
 
 class Kept:
@@ -239,18 +241,24 @@ def distance(reference: np.ndarray, outputs: np.ndarray, tolerance) -> dict:
 
 
 def measure_peer(arguments) -> None:
-    """Writes the row of another project's file, which has no float self here to be compared with."""
+    """Writes the row of another project's file; its time is set beside our files of its network."""
     _, paths, labels = split(arguments.samples)
     record = newnet_tf.card(PEER_LIKE).preprocess
     runner = Runner(arguments.peer, threads=2)
     result = evaluation.evaluate(lambda x: runner(x)[:, -1000:], paths, labels, record)
+    ours = untrained_files([PEER_SELF], [BASELINE, PEER_KIND], Path(arguments.files), fresh=False)
+    files = {kind: ours[PEER_SELF, kind] for kind in (BASELINE, PEER_KIND)} | {PEER: runner.file}
+    times = latency.measure(files, rounds=arguments.rounds, warmup=3, baseline=BASELINE)
+    ratios = [time.ratio for time in times]
     row = {
         "model": PEER,
-        "precision": "int8-full",
+        "precision": PEER_KIND,
+        "ratio": f"{ratios[2]:.2f}",
         "data": f"{Path(arguments.samples).name}, {len(paths)} not calibrated on",
         "top1": f"{result.accuracy():.2f}",
         "size_mb": f"{runner.file.stat().st_size / 1e6:.2f}",
-        "note": "another project's file, calibrated by them; its float network is not at hand",
+        "note": "another project's file, calibrated by them; its float network is not at hand. Time "
+        f"to that of our fp32 file of {PEER_SELF}, whose {PEER_KIND} file takes {ratios[1]:.2f}",
     }
     print(row, flush=True)
     results.record(TABLE, [row], KEYS)

@@ -86,7 +86,7 @@ PRECISIONS = {
         tolerance=Tolerance(cosine=0.98, difference=2.0, flips=0.15),
     ),
     "int8-full": Precision(
-        summary="int8 weights and activations, ranges measured on calibration pictures",
+        summary="int8 weights and activations; ranges, roundings and biases by calibration pictures",
         weight_bytes=1,
         tolerance=Tolerance(cosine=0.97, difference=3.0, flips=0.2),
         calibrated=True,
