@@ -11,6 +11,9 @@ import zipfile
 import numpy as np
 import pytest
 import small_network
+import tree_sitter
+import tree_sitter_kotlin
+import tree_sitter_swift
 
 from newnet_tf.cli import main
 from newnet_tf.data.preprocess import normalise
@@ -241,6 +244,10 @@ def test_the_command_checks(made, folder, capsys):
 
 # The generated code.
 
+LANGUAGES = {
+    tree_sitter_kotlin.language(): snippets.KOTLIN,
+    tree_sitter_swift.language(): snippets.SWIFT,
+}
 STEPS = {"scale": 0.025, "zero_point": 3}
 KINDS = {
     "floats": {"takes": "normalised", "dtype": "float32", "quantisation": None},
@@ -311,6 +318,27 @@ def test_nothing_is_left_to_fill_in(kind, made):
             assert calls == (2 if scores == "logits" else 1)
             assert "small.int8-full.tflite" in texts[name]
             assert ("0.01712" in texts[name]) == (kind != "pixels")
+
+
+def errors(language, text):
+    """Lines of a program that a parser of its language does not take."""
+    tree = tree_sitter.Parser(tree_sitter.Language(language)).parse(text.encode())
+    found, left = [], [tree.root_node]
+    while left:
+        node = left.pop()
+        left += node.children
+        if node.is_error or node.is_missing:
+            found.append(node.start_point.row + 1)
+    return found
+
+
+@pytest.mark.parametrize("scores", ["logits", "probabilities"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_kotlin_and_the_swift_code_parse(kind, scores, made):
+    texts = snippets.generate(record_of(kind, made, scores))
+    for language, name in LANGUAGES.items():
+        assert errors(language, texts[name]) == [], name
+        assert errors(language, texts[name].replace("{", "", 1)), name
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ here")
