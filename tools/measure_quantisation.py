@@ -136,15 +136,13 @@ def with_cifar(arguments) -> Iterator[Judged]:
         for number, path in zip(chosen, paths, strict=True):
             Image.fromarray(pictures[number]).save(path)
         parts[part] = paths, labels[chosen].tolist()
-    for planned in train_cifar.PLAN:
-        weights = Path(arguments.runs, planned.name, train_cifar.HALVED)
-        is_wanted = arguments.only in (None, planned.model) and "." not in planned.name
-        if weights.exists() and is_wanted:
-            build = functools.partial(
-                train_cifar.network, planned.model, len(names), weights=weights
-            )
+    plans = {planned.name: planned.model for planned in train_cifar.PLAN}
+    for weights in sorted(Path(arguments.runs).glob(f"*/{train_cifar.HALVED}")):
+        name = plans.get(weights.parent.name, weights.parent.name)
+        if name in newnet_tf.list_models() and arguments.only in (None, name):
+            build = functools.partial(train_cifar.network, name, len(names), weights=weights)
             yield Judged(
-                f"{planned.model} (CIFAR-10)",
+                f"{name} (CIFAR-10)",
                 lambda build=build: build()[0],
                 build()[1],
                 parts["train"][0],

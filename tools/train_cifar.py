@@ -226,6 +226,10 @@ def main():
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/cifar"))
     parser.add_argument("--only", choices=list(plans), action="append", metavar="RUN")
+    parser.add_argument(
+        "--also", action="append", choices=newnet_tf.list_models(), metavar="NETWORK",
+        help="instead of the plan, a network that is not in it; for tools.measure_quantisation",
+    )  # fmt: skip
     parser.add_argument("--set", action="append", default=[], help="as in `newnet train`")
     parser.add_argument("--long", type=int, default=10, help="epochs of the long run; default: 10")
     parser.add_argument("--short", type=int, default=3, help="epochs of all others; default: 3")
@@ -239,6 +243,8 @@ def main():
     parser.add_argument("--ship", action="store_true", help="write the package's weights file")
     arguments = parser.parse_args()
     chosen = [plans[name] for name in arguments.only or plans]
+    if arguments.also:
+        chosen = [Planned(name, name) for name in arguments.also]
     if arguments.studied:
         record_study(arguments.studied)
     elif arguments.ship:
