@@ -2,11 +2,13 @@
 
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from newnet_tf.deploy import clipping, observed, rounding
+from newnet_tf.cards import Preprocess
+from newnet_tf.deploy import Runner, clipping, convert, observed, rounding, samples
 from newnet_tf.deploy.observed import runaways
 from newnet_tf.deploy.recipes import BEST, RANGES, UNCLIPPED
 
@@ -156,3 +158,23 @@ def test_a_picture_that_blows_a_network_up_is_left_out():
     assert runaways(largest) == (7, 30)
     largest[40:50, :10] *= 100
     assert runaways(largest) == ()
+
+
+def test_a_pool_behind_the_last_filters_stays_float(tmp_path):
+    """SqueezeNet's way to end: it costs no time in float32, and rounds no logit."""
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="first")(image)
+    x = keras.layers.Conv2D(5, 1, name="last")(x)
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D(name="pool")(x))
+    preprocess = Preprocess(size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    convert.save(model, preprocess, tmp_path / "saved")
+    ranges = samples.with_extremes(samples.read(pixels, preprocess, "pictures"))
+    graph = convert.calibrated(tmp_path / "saved", ranges, "small")
+    assert graph.layers == ("first", "last")
+    with convert.silence():
+        made = {whole: graph.quantised(integer_output=whole) for whole in (True, False)}
+    assert made[True].operators[-1] == "DEQUANTIZE"
+    assert made[False].operators[-2:] == ["DEQUANTIZE", "MEAN"]
+    (tmp_path / "small.tflite").write_bytes(made[False].to_bytes())
+    assert Runner(tmp_path / "small.tflite").delegation().whole

@@ -63,9 +63,12 @@ class CalibratedGraph:
         self._layer_of = dict(
             zip(self._named, layer_names([name.decode() for name in names]), strict=True)
         )
-        self.layers = tuple(dict.fromkeys(self._layer_of.values()))
         self._tail = self._behind_filters()
+        self._pools = self._pools_behind_filters()
+        quantised = [name for alias, name in self._layer_of.items() if alias not in self._pools]
+        self.layers = tuple(dict.fromkeys(quantised))
         self._ranged: dict[str, bytes] = {}
+        self._steps: dict[tuple[int, bytes], np.ndarray] = {}  # filters of an operator, by scales
 
     def quantised(
         self,
@@ -87,10 +90,9 @@ class CalibratedGraph:
             raise ValueError(
                 f"`keep_float` must be layers among {', '.join(self.layers)}. Received: {unknown}"
             )
-        left = [alias.decode() for alias, name in self._layer_of.items() if name in keep_float]
-        if not integer_output:
-            left += self._pools_behind_filters()
-        data = self._with_ranges(ranges)
+        left = [alias for alias, name in self._layer_of.items() if name in keep_float]
+        left += [] if integer_output else self._pools
+        data, left = self._with_ranges(ranges), [alias.decode() for alias in left]
         graph = Graph(converting.mlir_quantize(data, denylisted_nodes=left or None))
         self._correct(graph, corrections)
         for tensor in graph.body.tensors:
@@ -113,10 +115,11 @@ class CalibratedGraph:
         """
         if method in self._ranged:
             return self._ranged[method]
-        whole = {*self._tail, *(int(tensor) for tensor in self._graph.body.inputs)}
         for tensor, counts in self._observed.counts.items():
+            if tensor in self._graph.body.inputs:
+                continue
             ends = self._observed.ends[tensor]
-            is_whole = tensor in whole or not counts.any()
+            is_whole = tensor in self._tail or not counts.any()
             found = ends if is_whole else clipping.METHODS[method](counts, *ends)
             quantisation = self._graph.body.tensors[tensor].quantization
             quantisation.min, quantisation.max = (np.float32([end]) for end in found)
@@ -133,12 +136,12 @@ class CalibratedGraph:
             found.append(int(operator.inputs[0]))
         return found
 
-    def _pools_behind_filters(self) -> list[str]:
+    def _pools_behind_filters(self) -> list[bytes]:
         """Names of the operators behind the last filters, if a pool is among them."""
         tail = [o for o in self._graph.body.operators if int(o.outputs[0]) in self._tail[:-1]]
         if not {self._graph.name_of(operator) for operator in tail} & set(POOLS):
             return []
-        return [self._graph.body.tensors[o.outputs[0]].name.decode() for o in tail]
+        return [self._graph.body.tensors[o.outputs[0]].name for o in tail]
 
     def _correct(self, graph: Graph, corrections: Collection[str]) -> None:
         """Rounds the filters anew, and takes off each bias what rounding adds to its channel."""
@@ -155,8 +158,11 @@ class CalibratedGraph:
                 continue
             seen = self._observed.inputs[int(float_self.outputs[0])]
             if "rounding" in corrections:
-                scale = graph.body.tensors[operator.inputs[1]].quantization.scale
-                graph.set_constant(operator.inputs[1], _rounded(kind, exact, scale, seen, steps))
+                scale = np.asarray(graph.body.tensors[operator.inputs[1]].quantization.scale)
+                key = int(float_self.outputs[0]), scale.tobytes()
+                if key not in self._steps:
+                    self._steps[key] = _rounded(kind, exact, scale, seen, steps)
+                graph.set_constant(operator.inputs[1], self._steps[key])
             bias = graph.constant(operator.inputs[2]) if len(operator.inputs) > 2 else None
             if "biases" in corrections and bias is not None:
                 error = graph.dequantised(operator.inputs[1]) - exact
