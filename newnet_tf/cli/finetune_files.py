@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from newnet_tf.cli import evaluate, pages, predictors
-from newnet_tf.deploy import recipes
+from newnet_tf.deploy.precisions import calibrated
 
 CALIBRATION, VERIFIED = 100, 100
 
@@ -48,7 +48,7 @@ def export(run, precisions: Sequence[str]) -> None:
     from newnet_tf.evaluation import compare
 
     index, own = range(run.source.classes), run.final.result()
-    needed = recipes.calibrated(precisions)
+    needed = calibrated(precisions)
     for result in export_tflite(
         run.model,
         run.preprocess,
