@@ -19,7 +19,6 @@ import numpy as np
 from newnet_tf import results, zoo
 from newnet_tf.cli import benchmark
 from newnet_tf.deploy import PRECISIONS, ExportError, ModelFileError, Runner
-from newnet_tf.deploy.graph import Graph
 from newnet_tf.profiling import latency
 
 TABLE, KEYS = "recipes", ("family", "recipe")
@@ -58,15 +57,8 @@ def tried(name: str, precision: str, folder: Path) -> dict:
     """Makes one file and says what came of it; a refusal is a result."""
     kind, _, io = precision.partition(".")
     try:
-        files = benchmark.untrained_files([name], [kind], folder, fresh=False)
-        file = files[name, kind]
-        if io:
-            graph = Graph(file.read_bytes())
-            graph.integer_input(io)
-            graph.integer_output(io)
-            file = folder / f"{io}.tflite"
-            file.write_bytes(graph.to_bytes())
-        return outcome(file)
+        files = benchmark.untrained_files([name], [kind], folder, fresh=False, io=io or "float32")
+        return outcome(files[name, kind])
     except (ExportError, ModelFileError, ValueError) as error:
         return {"result": f"{error}".replace("\n", " ")}
 

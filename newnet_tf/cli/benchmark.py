@@ -121,9 +121,13 @@ def line(row) -> dict:
 
 
 def untrained_files(
-    names: Sequence[str], precisions: Sequence[str], folder: Path, fresh: bool
+    names: Sequence[str], precisions: Sequence[str], folder: Path, fresh: bool, io: str = "float32"
 ) -> dict[tuple[str, str], Path]:
     """Exports networks with seeded random weights; files of an unchanged recipe are kept.
+
+    Args:
+        names: networks. precisions, io: as `export_tflite` takes them. folder: where files go.
+        fresh: bool, whether to make anew what is there.
 
     Returns:
         {(name, precision): file}; the recipes say "timing only". A file that XNNPACK takes in part
@@ -158,6 +162,7 @@ def untrained_files(
             name=name,
             precisions=precisions,
             calibration=list(noise),
+            io=io,
             verify=False,
             fresh=fresh,
             whole=False,
