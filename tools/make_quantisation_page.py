@@ -33,16 +33,20 @@ ratio to fp32 on one thread, files run in turn. The pictures are mostly training
 tells, not the level. EfficientNet-Lite2's largest difference is one picture whose logit in float32,
 14.7, lies beyond those of calibration, 11.2 at most, where integers end.
 """
-TRAINED = """## Networks with squeeze-and-excitation or swish
+TRAINED = r"""## Networks with squeeze-and-excitation or swish
 
+    python tools/train_cifar.py --data TARBALL -o runs/cifar --also rexnet_100 \
+        --also mobilenet_v3_small --short 4 --limit 20000 \
+        --set batch=256,lr=0.1,weight_decay=5e-4,dtype=float32
     python -m tools.measure_quantisation --cifar TARBALL --runs runs/cifar --precision fp32,int8-full
 
 No ImageNet weights of these are at hand, so they are judged with those of [cifar.md](cifar.md), on
-1,000 seeded test pictures, against their float selves: EfficientNet-B0 has swish and
-squeeze-and-excitation, MnasNet-A1 and NewNetSmall squeeze-and-excitation. *SQNR of 99 %* leaves out
-the 1 % of pictures with the largest error: EfficientNet-B0, trained for 8 epochs, blows up on a few of
-the 1,000 pictures, in float32 as well, and their logits, up to eight times the usual, are most of its
-error. A note says where an export judged by these pictures would be refused.
+1,000 seeded test pictures, against their float selves: EfficientNet-B0 and ReXNet have swish and
+squeeze-and-excitation, MobileNetV3 hard swish and squeeze-and-excitation, MnasNet-A1 and NewNetSmall
+squeeze-and-excitation. ReXNet and MobileNetV3 were trained for four epochs of 20,000 pictures only.
+*SQNR of 99 %* leaves out the 1 % of pictures with the largest error: EfficientNet-B0, trained for 8
+epochs, blows up on a few of the 1,000 pictures, in float32 as well, and their logits, up to eight times
+the usual, are most of its error. A note says where an export judged by these pictures would be refused.
 """
 RANGES = """## Ranges and corrections
 
