@@ -14,6 +14,7 @@ from newnet_tf.cli import talk
 from newnet_tf.profiling.cost import cost
 from newnet_tf.weights import parity
 from newnet_tf.zoo import resolve
+from tools.measure_recipes import representatives
 
 GOLDEN = Path(__file__).parent / "golden"
 HEAVY = 62e6  # parameters
@@ -45,12 +46,10 @@ def cases():
 
     The cheapest network of each family makes the round trip always.
     """
-    cheapest = {}
-    for name in sorted(ALL, key=lambda name: reference(name).macs):
-        cheapest.setdefault(resolve(name)[0].family.module, name)
+    cheapest = representatives().values()
     for name in ALL:
         is_heavy = reference(name).params > HEAVY
-        there_and_back = name in cheapest.values() and not is_heavy
+        there_and_back = name in cheapest and not is_heavy
         marks = pytest.mark.slow if is_heavy else ()
         yield pytest.param(name, there_and_back, id=name, marks=marks)
         if not there_and_back:

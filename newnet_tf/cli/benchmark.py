@@ -151,9 +151,8 @@ def untrained_files(
             keras.utils.set_random_seed(0)
             own, replaced = activations.parted(name)
             variant, _ = zoo.resolve(own)
-            model, record = variant.build(classifier_activation=None), variant.card.preprocess
-            if replaced:
-                model = activations.replace_activation(model, models.REPLACED, replaced)
+            model = models.with_activation(variant.build(classifier_activation=None), replaced)
+            record = variant.card.preprocess
         settle(model, record)
         results = export_tflite(
             model,

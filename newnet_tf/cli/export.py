@@ -4,7 +4,8 @@ from pathlib import Path
 
 from newnet_tf import activations
 from newnet_tf.cli import models, tables
-from newnet_tf.deploy import precisions as known, recipes
+from newnet_tf.deploy import recipes
+from newnet_tf.deploy.precisions import PRECISIONS, calibrated
 from newnet_tf.finetuning import files
 
 LEAST_CALIBRATION, LEAST_PICTURES = 10, 2
@@ -34,7 +35,7 @@ def add_file_arguments(parser, precision: str) -> None:
     parser.add_argument(
         "--precision",
         default=precision,
-        help=f"one or more of {','.join(known.PRECISIONS)}, by commas; default: {precision}",
+        help=f"one or more of {','.join(PRECISIONS)}, by commas; default: {precision}",
     )
     parser.add_argument(
         "--calibration",
@@ -135,7 +136,7 @@ def file_options(arguments, side: int) -> dict:
     recipes.check_options(precisions, arguments.io, arguments.with_preprocessing, arguments.output)
     return {
         "precisions": precisions,
-        "calibration": calibration(arguments, side) if known.calibrated(precisions) else None,
+        "calibration": calibration(arguments, side) if calibrated(precisions) else None,
         "io": arguments.io,
         "with_preprocessing": arguments.with_preprocessing,
         "output": arguments.output,

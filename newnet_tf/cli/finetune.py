@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from newnet_tf import activations, weights as checkpoints, zoo
+from newnet_tf import weights as checkpoints, zoo
 from newnet_tf.cli import finetune_files, finetune_stages, models, pages, tables
 from newnet_tf.cli.finetune_stages import ALL_LAYERS, FROZEN, Run
 from newnet_tf.deploy import recipes
@@ -111,8 +111,7 @@ def _open(arguments) -> Run:
     if arguments.size:
         record = dataclasses.replace(record, size=arguments.size)
     model = variant.build(weights=chosen, classes=source.classes, input_shape=record.shape)
-    if arguments.activation:
-        model = activations.replace_activation(model, models.REPLACED, arguments.activation)
+    model = models.with_activation(model, arguments.activation)
     folder = arguments.output_dir or Path("runs") / f"{source.name}-{model.name}"
     return Run(
         network=model.name,

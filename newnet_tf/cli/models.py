@@ -76,12 +76,19 @@ def load(
     loaded = _load(name, weights, like, classes)
     if activation is None:
         return loaded
-    model = activations.replace_activation(loaded.model, REPLACED, activation)
+    model = with_activation(loaded.model, activation)
     if loaded.is_trained and not (weights and checkpoints.is_file(weights)):
         note(f"{loaded.name} learnt with {REPLACED}, not {activation}: `newnet finetune "
              f"--activation {activation}` gives weights that fit")  # fmt: skip
     name = activations.renamed(loaded.name, activation)
     return dataclasses.replace(loaded, model=model, name=name)
+
+
+def with_activation(model, activation: str | None):
+    """Returns a Keras model with another activation in place of SiLU; None: the model itself."""
+    if activation is None:
+        return model
+    return activations.replace_activation(model, REPLACED, activation)
 
 
 def load_asked(arguments, name: str | None = None, activation: str | None = None) -> Loaded:

@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from newnet_tf import activations, zoo
+from newnet_tf import zoo
 from newnet_tf.cli import models, tables
 from newnet_tf.training import cluster, named, overrides, strategy as strategies
 from newnet_tf.training.alone import Alone
@@ -214,9 +214,7 @@ def network(arguments, record, classes: int):
         classifier_activation=None,
     )
     model = for_small_pictures(model) if arguments.small else model
-    if arguments.activation:
-        model = activations.replace_activation(model, models.REPLACED, arguments.activation)
-    return model
+    return models.with_activation(model, arguments.activation)
 
 
 def _chosen(arguments):

@@ -179,14 +179,14 @@ def _rounded(kind: str, exact: np.ndarray, scale, seen: Inputs, nearest: np.ndar
     if covariance is None or not np.isfinite(covariance).all():
         return nearest
     scale = np.broadcast_to(np.asarray(scale, np.float64), exact.shape[CHANNEL_AXIS[kind]])
-    if kind == "DEPTHWISE_CONV_2D":  # (1, height, width, channels by multiplier)
+    is_depthwise = kind == "DEPTHWISE_CONV_2D"  # (1, height, width, channels by multiplier)
+    if is_depthwise:
         by_channel = exact.reshape(-1, len(covariance), exact.shape[3] // len(covariance))
         filters = by_channel.transpose(1, 2, 0)
-        steps = rounding.rounded(filters, scale.reshape(filters.shape[:2]), covariance)
-        return steps.transpose(2, 0, 1).reshape(exact.shape)
-    filters = exact.reshape(len(covariance), -1, covariance.shape[2])
+    else:
+        filters = exact.reshape(len(covariance), -1, covariance.shape[2])
     steps = rounding.rounded(filters, scale.reshape(filters.shape[:2]), covariance)
-    return steps.reshape(exact.shape)
+    return (steps.transpose(2, 0, 1) if is_depthwise else steps).reshape(exact.shape)
 
 
 def _moved(kind: str, error: np.ndarray, mean: np.ndarray) -> np.ndarray:

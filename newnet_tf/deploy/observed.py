@@ -1,6 +1,6 @@
 """What calibration pictures show of a float graph: how its maps are spread, and what filters see."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class Inputs:
     """Inputs of the filters of one operator.
 
     Args:
-        windows: int, how many were seen.
+        windows, pictures: int, how many were seen.
         mean: float array, by channel, over all places of the map.
         total: float array (groups, inputs), products: float array (groups, inputs, inputs), sums
             over the windows; None where a filter has too many inputs.
@@ -33,7 +33,7 @@ class Inputs:
     pictures: int = 0
     mean: np.ndarray | float = 0.0
     total: np.ndarray | float = 0.0
-    products: np.ndarray | float | None = field(default=0.0)
+    products: np.ndarray | float | None = 0.0
 
     @property
     def covariance(self) -> np.ndarray | None:

@@ -21,7 +21,7 @@ import numpy as np
 from newnet_tf.cards import Preprocess
 from newnet_tf.deploy import convert, identity, recipes, samples, verify as verification
 from newnet_tf.deploy.convert import ExportError
-from newnet_tf.deploy.precisions import PRECISIONS
+from newnet_tf.deploy.precisions import PRECISIONS, calibrated
 from newnet_tf.deploy.recipes import BEST, DEPLOYMENT, TIMING, Calibration, Recipe
 from newnet_tf.deploy.runtime import Delegation, Runner
 from newnet_tf.deploy.verify import Verification
@@ -108,10 +108,10 @@ def export_tflite(
     recipes.check_options(precisions, io, with_preprocessing, output)
     if verify and pictures is None:
         raise ValueError("`pictures` must be given unless `verify=False`. Received: pictures=None")
-    calibrated = [name for name in precisions if PRECISIONS[name].calibrated]
-    if calibrated and calibration is None:
+    needed = calibrated(precisions)
+    if needed and calibration is None:
         raise ValueError(
-            f"`calibration` must be given for {calibrated[0]!r}. Received: calibration=None"
+            f"`calibration` must be given for {needed[0]!r}. Received: calibration=None"
         )
     recipes.check_keep_float(precisions, keep_float)
     recipes.check_ranges(["int8-full"], ranges)
@@ -121,7 +121,7 @@ def export_tflite(
     judge, measured = None, None
     if verify:
         judge = Judge(logits, samples.read(pictures, preprocess, "pictures"))
-    if calibrated:
+    if needed:
         measured = samples.with_extremes(samples.read(calibration, preprocess, "calibration"))
     plain = Recipe(
         model=name or model.name,
