@@ -30,8 +30,7 @@ FIGURES = """## What they cost, with real weights
 against Keras on the same pictures, with the 95 % interval of paired proportions; *lost, won* are
 pictures newly wrong and newly right; *agrees* is the share with the same best class; *time* is the
 ratio to fp32 on one thread, files run in turn. The pictures are mostly training pictures: the change
-tells, not the level. EfficientNet-Lite2's largest difference is one picture whose logit in float32,
-14.7, lies beyond those of calibration, 11.2 at most, where integers end.
+tells, not the level.
 """
 TRAINED = r"""## Networks with squeeze-and-excitation or swish
 
@@ -55,8 +54,9 @@ RANGES = """## Ranges and corrections
 
 SQNR of the logits in dB / agreement in % with the float network / change of top-1 in points, each
 network calibrated once. The first column is what `int8-full` does: ranges by least squares, filters
-rounded by what they see, biases corrected. SQNR tells most surely which is better; with 400 pictures
-one is a quarter of a point.
+rounded by what they see, biases corrected. The last also evens out the channels of maps where that
+changes no answer (`tools/equalisation.py`), which gains too little to be done. SQNR tells most surely
+which is better; with 400 pictures one is a quarter of a point.
 """
 MATRIX = """## Which families take which recipe
 

@@ -4,49 +4,59 @@
     python -m tools.measure_ranges --cifar TARBALL --runs runs/cifar
 
 Networks, weights and pictures are those of `tools.measure_quantisation`. Each network is calibrated
-once and quantised in every way; SQNR and agreement are those of the logits with the float network's on
-all pictures that were not calibrated on. A network that is in the table is not measured again.
+once and quantised in every way, and once more with its channels equalised; SQNR and agreement are those
+of the logits with the float network's on all pictures that were not calibrated on. A network that is in
+the table is not measured again (`--fresh` does).
 """
 
 import argparse
+from unittest import mock
 
 import keras
 
 from newnet_tf import results
-from newnet_tf.deploy import recipes
+from newnet_tf.deploy import convert, recipes
 from newnet_tf.deploy.calibrated import CORRECTIONS
 from newnet_tf.deploy.sensitivity import Sensitivity
 from tools import measure_quantisation as quantisation
+from tools.equalisation import EqualisedGraph
 
 TABLE, KEYS = "ranges", ("model", "ranges", "corrections")
-NOTHING = "none"
+NOTHING, EQUALISED = "none", "equalisation"
 WAYS = [
     *((ranges, CORRECTIONS) for ranges in recipes.RANGES),
     *((recipes.BEST, (correction,)) for correction in CORRECTIONS),
     (recipes.UNCLIPPED, ()),
+    (recipes.BEST, (EQUALISED, *CORRECTIONS)),
 ]
 
 
 def measure(judged: quantisation.Judged) -> None:
     """Writes the rows of one network."""
-    study = Sensitivity(
-        judged.build(), judged.record, judged.calibration, judged.paths, judged.labels
-    )
-    for ranges, corrections in WAYS:
-        found, won = study.judge(ranges=ranges, corrections=corrections)
-        row = {
-            "model": judged.name,
-            "ranges": ranges,
-            "corrections": "+".join(corrections) or NOTHING,
-            "data": judged.data,
-            "sqnr_db": f"{found.sqnr:.2f}",
-            "agreement": f"{100 * found.agreed / found.pictures:.2f}",
-            "difference": f"{100 * won / found.pictures:+.2f}",
-            "largest": f"{found.difference:.2f}",
-            "left_out": len(study.left_out),
-        }
-        print(row, flush=True)
-        results.record(TABLE, [row], KEYS)
+    for kind in (convert.CalibratedGraph, EqualisedGraph):
+        with mock.patch.object(convert, "CalibratedGraph", kind):
+            study = Sensitivity(
+                judged.build(), judged.record, judged.calibration, judged.paths, judged.labels
+            )
+        for ranges, corrections in WAYS:
+            if (EQUALISED in corrections) != (kind is EqualisedGraph):
+                continue
+            known = [name for name in corrections if name != EQUALISED]
+            found, won = study.judge(ranges=ranges, corrections=known)
+            row = {
+                "model": judged.name,
+                "ranges": ranges,
+                "corrections": "+".join(corrections) or NOTHING,
+                "data": judged.data,
+                "sqnr_db": f"{found.sqnr:.2f}",
+                "agreement": f"{100 * found.agreed / found.pictures:.2f}",
+                "difference": f"{100 * won / found.pictures:+.2f}",
+                "largest": f"{found.difference:.2f}",
+                "left_out": len(study.left_out),
+            }
+            print(row, flush=True)
+            results.record(TABLE, [row], KEYS)
+        keras.backend.clear_session(free_memory=True)
 
 
 def main():
@@ -54,12 +64,12 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     quantisation.add_networks(parser)
+    parser.add_argument("--fresh", action="store_true", help="measure anew what is in the table")
     arguments = parser.parse_args()
-    known = {row["model"] for row in results.read(TABLE)}
+    known = set() if arguments.fresh else {row["model"] for row in results.read(TABLE)}
     for judged in quantisation.networks(arguments):
         if judged.name not in known:
             measure(judged)
-            keras.backend.clear_session(free_memory=True)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ converting = LazyModule("tensorflow.lite.python.convert")
 ALIAS = re.compile(rb"operator_\d+_")
 CORRECTIONS = ("rounding", "biases")
 POOLS = ("MEAN", "AVERAGE_POOL_2D")
+HEADROOM = 1.25  # of the logits' range over what calibration saw
 
 
 class CalibratedGraph:
@@ -110,8 +111,9 @@ class CalibratedGraph:
     def _with_ranges(self, method: str) -> bytes:
         """The float file with the ranges that a method chooses.
 
-        The input keeps all of its range, and so do the last filters' sums and what lies behind: logits
-        that are cut off say nothing of the surest answers.
+        The input keeps all of its range. The last filters' sums and what lies behind get more than
+        they had: logits that are cut off say nothing of the surest answers, and calibration sees few
+        of those.
         """
         if method in self._ranged:
             return self._ranged[method]
@@ -119,8 +121,10 @@ class CalibratedGraph:
             if tensor in self._graph.body.inputs:
                 continue
             ends = self._observed.ends[tensor]
-            is_whole = tensor in self._tail or not counts.any()
-            found = ends if is_whole else clipping.METHODS[method](counts, *ends)
+            if tensor in self._tail:
+                found = [HEADROOM * end for end in ends]
+            else:
+                found = clipping.METHODS[method](counts, *ends) if counts.any() else ends
             quantisation = self._graph.body.tensors[tensor].quantization
             quantisation.min, quantisation.max = (np.float32([end]) for end in found)
         self._ranged[method] = self._graph.to_bytes()

@@ -13,7 +13,7 @@ from pathlib import Path
 from newnet_tf.cards import Preprocess
 from newnet_tf.deploy.precisions import PRECISIONS, Tolerance
 
-FORMAT = 3  # raise it when an unchanged recipe begins to give another file
+FORMAT = 4  # raise it when an unchanged recipe begins to give another file
 IO = ("float32", "int8", "uint8")
 OUTPUTS = ("logits", "probabilities")
 DEPLOYMENT, TIMING = "deployment", "timing only"
@@ -127,7 +127,7 @@ class Recipe:
         """
         try:
             before = UNCLIPPED if record["precision"] == "int8-full" else None
-            record = {"keep_float": (), "ranges": before, **record}  # files of format 1 and 2
+            record = {"keep_float": (), "ranges": before, **record}  # files of formats 1 and 2
             fields = {name: record[name] for name in cls.__dataclass_fields__}
             fields["keep_float"] = tuple(fields["keep_float"])
             preprocess = dict(fields["preprocess"])
