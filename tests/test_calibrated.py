@@ -11,6 +11,7 @@ from newnet_tf.cards import Preprocess
 from newnet_tf.deploy import Runner, clipping, convert, observed, rounding, samples
 from newnet_tf.deploy.observed import runaways
 from newnet_tf.deploy.recipes import BEST, RANGES, UNCLIPPED
+from tools import equalisation
 
 schema = observed.schema
 
@@ -160,17 +161,27 @@ def test_a_picture_that_blows_a_network_up_is_left_out():
     assert runaways(largest) == ()
 
 
-def test_a_pool_behind_the_last_filters_stays_float(tmp_path):
+PREPROCESS = Preprocess(size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+@pytest.fixture
+def ranges():
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    return samples.with_extremes(samples.read(pixels, PREPROCESS, "pictures"))
+
+
+def calibrated(inputs, outputs, ranges, folder):
+    convert.save(keras.Model(inputs, outputs), PREPROCESS, folder / "saved")
+    return convert.calibrated(folder / "saved", ranges, "small")
+
+
+def test_a_pool_behind_the_last_filters_stays_float(ranges, tmp_path):
     """SqueezeNet's way to end: it costs no time in float32, and rounds no logit."""
     image = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="first")(image)
     x = keras.layers.Conv2D(5, 1, name="last")(x)
-    model = keras.Model(image, keras.layers.GlobalAveragePooling2D(name="pool")(x))
-    preprocess = Preprocess(size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
-    convert.save(model, preprocess, tmp_path / "saved")
-    ranges = samples.with_extremes(samples.read(pixels, preprocess, "pictures"))
-    graph = convert.calibrated(tmp_path / "saved", ranges, "small")
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    graph = calibrated(image, pooled, ranges, tmp_path)
     assert graph.layers == ("first", "last")
     with convert.silence():
         made = {whole: graph.quantised(integer_output=whole) for whole in (True, False)}
@@ -178,3 +189,52 @@ def test_a_pool_behind_the_last_filters_stays_float(tmp_path):
     assert made[False].operators[-2:] == ["DEQUANTIZE", "MEAN"]
     (tmp_path / "small.tflite").write_bytes(made[False].to_bytes())
     assert Runner(tmp_path / "small.tflite").delegation().whole
+
+
+@pytest.mark.parametrize("method", RANGES)
+def test_logits_may_exceed_what_calibration_saw(method, ranges, tmp_path):
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(4, 5, strides=4, activation="relu", name="first")(image)
+    x = keras.layers.Dense(6, name="logits")(keras.layers.Flatten()(x))
+    graph = calibrated(image, x, ranges, tmp_path)
+    with convert.silence():
+        made = graph.quantised(ranges=method)
+    seen = keras.Model(image, x).predict(ranges.inputs, verbose=0)
+    scale, zero = made.quantisation(made.body.operators[-1].inputs[0])
+    ends = (-128 - zero) * scale, (127 - zero) * scale
+    assert ends[0] == pytest.approx(1.25 * seen.min(), abs=2 * scale)
+    assert ends[1] == pytest.approx(1.25 * seen.max(), abs=2 * scale)
+
+
+def test_equalising_channels_changes_no_answer(ranges, tmp_path):
+    """All ways that channels go: depthwise, through a pool, side by side, and where they must not."""
+    image = keras.Input((32, 32, 3))
+    layers = keras.layers
+    x = layers.Conv2D(8, 3, strides=2, activation="relu", name="uneven")(image)
+    x = layers.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(x)
+    x = layers.Conv2D(6, 1, activation="relu6", name="bounded")(layers.MaxPooling2D(2)(x))
+    both = [layers.Conv2D(n, 1, activation="relu", name=f"to_{n}")(x) for n in (4, 5)]
+    x = layers.Conv2D(7, 2, name="reads_both")(layers.Concatenate()(both))
+    x = layers.Dense(5, name="logits")(layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(image, x)
+    filters, bias = model.get_layer("uneven").get_weights()
+    model.get_layer("uneven").set_weights([filters * np.geomspace(0.01, 10, 8), bias])
+    graph = calibrated(image, x, ranges, tmp_path)._graph
+    files = [tmp_path / name for name in ("before.tflite", "after.tflite")]
+    files[0].write_bytes(graph.to_bytes())
+    with convert.silence():
+        assert equalisation.equalise(graph, ranges.inputs) == 4
+    files[1].write_bytes(graph.to_bytes())
+    before, after = (Runner(file)(ranges.inputs) for file in files)
+    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-5)
+    spreads = [np.ptp(np.log(sizes)) for sizes in (uneven_sizes(f, ranges) for f in files)]
+    assert spreads[1] < 0.6 * spreads[0]
+
+
+def uneven_sizes(file, ranges):
+    """Largest values of the channels of the first map."""
+    graph = convert.Graph(file.read_bytes())
+    first = next(o for o in graph.body.operators if graph.name_of(o) == "CONV_2D")
+    tensor = int(first.outputs[0])
+    with convert.silence():
+        return equalisation._largest(graph, [tensor], ranges.inputs)[tensor]

@@ -67,7 +67,7 @@ def run_quantize(arguments):
     with models.no_warnings():
         if arguments.sensitivity or arguments.keep_float or arguments.budget is not None:
             study = _study(loaded, calibration, judges, arguments.ranges)
-            layers = study.measure(min(JUDGED, study.pictures), models.note)
+            layers = study.measure(min(JUDGED, study.pictures))
             keep = _kept(arguments, study, layers, report)
             if arguments.sensitivity:
                 _write(arguments.output_dir, loaded.name, layers, study, keep, report)
@@ -137,13 +137,8 @@ def _study(loaded: models.Loaded, calibration, judges: Judges, ranges: str):
     from newnet_tf.deploy.sensitivity import Sensitivity
 
     models.note(f"{loaded.name}: measuring ranges on {len(calibration)} pictures")
-    study = Sensitivity(
-        loaded.model, loaded.preprocess, calibration, judges.paths, judges.labels, ranges
-    )
-    if study.left_out:
-        names = ", ".join(study.left_out)
-        models.note(f"{loaded.name}: ranges without pictures that blow it up: {names}")
-    return study
+    judged = judges.paths, judges.labels
+    return Sensitivity(loaded.model, loaded.preprocess, calibration, *judged, ranges, models.note)
 
 
 def _kept(arguments, study, layers, report: dict) -> list[str]:

@@ -73,20 +73,28 @@ def save(logits, preprocess: Preprocess, folder: Path) -> None:
         logits.export(folder, verbose=False, input_signature=[signature])
 
 
-def calibrated(saved: Path, ranges: Samples, name: str) -> CalibratedGraph:
-    """Returns the graph of a SavedModel with its ranges measured; `name` is for errors."""
+def calibrated(
+    saved: Path, ranges: Samples, name: str, say: Callable[[str], None] = print
+) -> CalibratedGraph:
+    """Returns the graph of a SavedModel with its ranges measured.
+
+    Args:
+        saved: path of the SavedModel. ranges: calibration pictures.
+        name: str, what the file is called in errors and in what is said.
+        say: callable that shows a line, here of pictures that the network blows up on.
+    """
     with silence(), _refusals(name):
-        return CalibratedGraph(saved, ranges)
+        graph = CalibratedGraph(saved, ranges)
+        left_out = graph.left_out
+    if left_out:
+        say(f"{name}: ranges without pictures that blow it up: {', '.join(left_out)}")
+    return graph
 
 
 def _made(saved: Path, recipe: Recipe, ranges: Samples | None, say: Callable) -> Graph:
     """Returns the file as its maker gives it."""
     if recipe.precision == "int8-full":
-        graph = calibrated(saved, ranges, recipe.stem)
-        with silence():
-            left_out = graph.left_out
-        if left_out:
-            say(f"{recipe.stem}: ranges without pictures that blow it up: {', '.join(left_out)}")
+        graph = calibrated(saved, ranges, recipe.stem, say)
         with silence():
             integer_output = recipe.io != "float32"
             return graph.quantised(recipe.keep_float, recipe.ranges, integer_output=integer_output)

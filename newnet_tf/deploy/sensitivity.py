@@ -53,6 +53,7 @@ class Sensitivity:
         calibration: pictures to measure ranges on, see `samples.read`.
         pictures: pictures to judge by. labels: a class for each, None where they are not known.
         ranges: how ranges of maps are chosen, one of `recipes.RANGES`.
+        say: callable that shows a line of progress.
 
     Attributes:
         layers: tuple of str, those that can be quantised, in order.
@@ -76,6 +77,7 @@ class Sensitivity:
         pictures: Iterable,
         labels: Collection[int] | None = None,
         ranges: str = BEST,
+        say: Callable[[str], None] = print,
     ):
         recipes.check_ranges(["int8-full"], ranges)
         identity.check_side(model, preprocess)
@@ -92,22 +94,20 @@ class Sensitivity:
         with tempfile.TemporaryDirectory(prefix="newnet-") as folder:
             saved = Path(folder) / "saved_model"
             convert.save(logits, preprocess, saved)
-            self._graph = convert.calibrated(saved, measured, model.name)
-        self.layers, self._ranges = self._graph.layers, ranges
-        with convert.silence():
-            self.left_out = self._graph.left_out
+            self._graph = convert.calibrated(saved, measured, model.name, say)
+        self.layers, self.left_out = self._graph.layers, self._graph.left_out
+        self._ranges, self._say = ranges, say
 
     @property
     def pictures(self) -> int:
         """Number of pictures to judge by."""
         return len(self._inputs)
 
-    def measure(self, limit: int | None = None, say: Callable[[str], None] = print) -> list[Layer]:
+    def measure(self, limit: int | None = None) -> list[Layer]:
         """Quantises each layer alone.
 
         Args:
             limit: int, how many of the pictures, evenly chosen, judge. Default: all.
-            say: callable that shows a line of progress.
 
         Returns:
             A `Layer` for each of `layers`, in order.
@@ -121,7 +121,7 @@ class Sensitivity:
             if time.monotonic() - said > PROGRESS_SECONDS:
                 said = time.monotonic()
                 left = (said - begun) / number * (len(self.layers) - number)
-                say(f"{name}: {number} of {len(self.layers)} layers, {left:.0f} s left")
+                self._say(f"{name}: {number} of {len(self.layers)} layers, {left:.0f} s left")
         errors = np.array([10 ** (-each.sqnr / 10) for each, _ in found])
         return [
             Layer(name=name, found=each, share=float(error / errors.sum()), won=won)
