@@ -17,7 +17,7 @@ fresh: $(VENV)/.installed-demo
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-all: $(VENV)/.installed-dev lint
+test-all: $(VENV)/.installed-dev $(VENV)/.installed-kotlin lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or not slow" --resume build/test-all.jsonl --proof
 
 lint: $(VENV)/.installed-dev

