@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from newnet_tf.cards import Preprocess
 from newnet_tf.deploy import Runner, clipping, convert, observed, rounding, samples
+from newnet_tf.deploy.calibrated import CORRECTIONS
 from newnet_tf.deploy.observed import runaways
 from newnet_tf.deploy.recipes import BEST, RANGES, UNCLIPPED
 from tools import equalisation
@@ -238,3 +239,22 @@ def uneven_sizes(file, ranges):
     tensor = int(first.outputs[0])
     with convert.silence():
         return equalisation._largest(graph, [tensor], ranges.inputs)[tensor]
+
+
+def test_files_of_16_bits_are_corrected_too(ranges, tmp_path):
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(24, 5, strides=4, activation="relu", name="first")(image)
+    x = keras.layers.DepthwiseConv2D(3, activation="relu6", name="second")(x)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(16, 1, name="third")(x))
+    model = keras.Model(image, keras.layers.Dense(5, name="logits")(x))
+    graph = calibrated(image, model.output, ranges, tmp_path)
+    with convert.silence():
+        plain = convert.Graph(convert._convert(tmp_path / "saved", "int16x8", ranges))
+    expected = model.predict(ranges.inputs, verbose=0)
+    file, errors = tmp_path / "small.tflite", []
+    for kinds in ((), CORRECTIONS):
+        graph.correct(plain, kinds)
+        file.write_bytes(plain.to_bytes())
+        errors.append(np.square(Runner(file)(ranges.inputs) - expected).mean())
+    assert errors[1] < 0.7 * errors[0]

@@ -95,9 +95,9 @@ class CalibratedGraph:
         left += [] if integer_output else self._pools
         data, left = self._with_ranges(ranges), [alias.decode() for alias in left]
         graph = Graph(converting.mlir_quantize(data, denylisted_nodes=left or None))
-        self._correct(graph, corrections)
         for tensor in graph.body.tensors:
             tensor.name = ALIAS.sub(lambda found: self._named[found[0]], tensor.name)
+        self.correct(graph, corrections)
         return graph
 
     @property
@@ -147,10 +147,15 @@ class CalibratedGraph:
             return []
         return [self._graph.body.tensors[o.outputs[0]].name for o in tail]
 
-    def _correct(self, graph: Graph, corrections: Collection[str]) -> None:
-        """Rounds the filters anew, and takes off each bias what rounding adds to its channel."""
+    def correct(self, graph: Graph, corrections: Collection[str] = CORRECTIONS) -> None:
+        """Rounds the filters anew, and takes off each bias what rounding adds to its channel.
+
+        Args:
+            graph: what a converter made of the same network: int8 filters, maps of any integers.
+            corrections: some of `CORRECTIONS`.
+        """
         body = self._graph.body
-        source = {body.tensors[o.outputs[0]].name: o for o in body.operators}
+        source = {self._named[body.tensors[o.outputs[0]].name]: o for o in body.operators}
         for operator in graph.body.operators:
             kind = graph.name_of(operator)
             float_self = source.get(graph.body.tensors[operator.outputs[0]].name)

@@ -100,9 +100,12 @@ def _made(saved: Path, recipe: Recipe, ranges: Samples | None, say: Callable) ->
             return graph.quantised(recipe.keep_float, recipe.ranges, integer_output=integer_output)
     maker = {"litert-dynamic": litert.dynamic, "litert-static": litert.static}.get(recipe.precision)
     with silence(), _refusals(recipe.stem):
-        if maker is None:
-            return Graph(_convert(saved, recipe.precision, ranges))
-        return Graph(maker(_convert(saved, "fp32", None), ranges))
+        if maker is not None:
+            return Graph(maker(_convert(saved, "fp32", None), ranges))
+        graph = Graph(_convert(saved, recipe.precision, ranges))
+    if recipe.precision == "int16x8":
+        calibrated(saved, ranges, recipe.stem, say).correct(graph)
+    return graph
 
 
 @contextlib.contextmanager

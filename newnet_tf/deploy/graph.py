@@ -13,7 +13,13 @@ from newnet_tf.lazy import LazyModule
 flatbuffers = LazyModule("flatbuffers")
 schema = LazyModule("tensorflow.lite.python.schema_py_generated")
 
-DTYPES = {"float32": "FLOAT32", "int8": "INT8", "uint8": "UINT8", "int32": "INT32"}
+DTYPES = {
+    "float32": "FLOAT32",
+    "int8": "INT8",
+    "uint8": "UINT8",
+    "int32": "INT32",
+    "int64": "INT64",
+}
 ALIGNMENT = 16
 UNSIGNED = 128  # what the zero point of uint8 has more than that of int8
 LARGEST = 127  # int8 weights lie between this and its negative

@@ -92,7 +92,7 @@ PRECISIONS = {
         calibrated=True,
     ),
     "int16x8": Precision(
-        summary="int8 weights, int16 activations; for accelerators, slow on a CPU",
+        summary="int8 weights corrected as int8-full's, int16 activations; slow but on accelerators",
         weight_bytes=1,
         tolerance=Tolerance(cosine=0.97, difference=3.0, flips=0.2),
         calibrated=True,
