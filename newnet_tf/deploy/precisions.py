@@ -6,7 +6,7 @@ others. The worst figures of correct files, as 1 - cosine / largest difference i
 changed best classes:
 
     fp32 1e-11 / 2e-5 / 0     fp16 3e-5 / 0.06 / 0
-    int8-dynamic 0.014 / 1.1 / 0.08     int8-full 0.022 / 2.4 / 0.12 (both: MobileNetV1)
+    int8-dynamic 0.021 / 1.0 / 0.08     int8-full 0.022 / 2.4 / 0.12 (both: MobileNetV1)
 
 The mildest figures of faulty int8-full files on the two networks tried, as 1 - cosine: mirrored
 pictures 0.038 and 0.053, pixels in 0-1 0.10 and 0.058, another network's mean and std 0.085 and 0.062,
@@ -15,8 +15,8 @@ Faults milder than int8's own error, such as (x - 127.5) / 127.5 for (x - 127) /
 
 For the other precisions, and for int8-full since its biases are corrected, `quantisation.csv` holds the
 worst figures of 400 seeded choices of 4 to 50 out of 400 pictures (`worst_cosine`, `worst_difference`;
-tools/measure_quantisation.py). The bounds of litert-* and int16x8, whose depthwise filters are rounded
-and biases are not corrected, lie between those of MobileNetV1 and the faults above.
+tools/measure_quantisation.py). The bounds of int8-weights and litert-*, whose biases are not corrected,
+lie between those of MobileNetV1 and the faults above; that of int16x8, at most 0.0012 off, well below.
 """
 
 from collections.abc import Iterable
@@ -78,12 +78,12 @@ PRECISIONS = {
     "int8-dynamic": Precision(
         summary="int8 weights, activations quantised while running; depthwise filters float32",
         weight_bytes=1,
-        tolerance=Tolerance(cosine=0.98, difference=2.0, flips=0.15),
+        tolerance=Tolerance(cosine=0.97, difference=2.0, flips=0.15),
     ),
     "int8-weights": Precision(
         summary="int8 weights, float32 once the file is loaded; depthwise filters float32",
         weight_bytes=1,
-        tolerance=Tolerance(cosine=0.98, difference=2.0, flips=0.15),
+        tolerance=Tolerance(cosine=0.97, difference=2.0, flips=0.15),
     ),
     "int8-full": Precision(
         summary="int8 weights and activations; ranges, roundings and biases by calibration pictures",
@@ -94,7 +94,7 @@ PRECISIONS = {
     "int16x8": Precision(
         summary="int8 weights corrected as int8-full's, int16 activations; slow but on accelerators",
         weight_bytes=1,
-        tolerance=Tolerance(cosine=0.97, difference=3.0, flips=0.2),
+        tolerance=Tolerance(cosine=0.99, difference=3.0, flips=0.1),
         calibrated=True,
         delegated=False,
     ),
