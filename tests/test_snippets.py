@@ -209,14 +209,12 @@ def test_the_kotlin_code_compiles_and_answers_as_python_does(kind, is_grey, made
     whole = np.pad(pixels, [(border - 3,) * 2, (border,) * 2, (0, 0)], constant_values=9)
     (tmp_path / "pixels.bin").write_bytes(whole.tobytes())
     scores = np.random.default_rng(0).normal(0, 2, len(NAMES)).astype("float32")
-    step, zero = STEPS["scale"], STEPS["zero_point"]
+    given, step, zero = scores, STEPS["scale"], STEPS["zero_point"]
     if kind in ("int8", "uint8"):
         bounds = np.iinfo(kind)
-        integers = np.clip(np.round(scores / step) + zero, bounds.min, bounds.max).astype(kind)
-        scores = (integers.astype("float32") - zero) * np.float32(step)
-        (tmp_path / "output.bin").write_bytes(integers.tobytes())
-    else:
-        (tmp_path / "output.bin").write_bytes(scores.tobytes())
+        given = np.clip(np.round(scores / step) + zero, bounds.min, bounds.max).astype(kind)
+        scores = (given.astype("float32") - zero) * np.float32(step)
+    (tmp_path / "output.bin").write_bytes(given.tobytes())
     build(tmp_path)
     probabilities, *best = run(tmp_path, str(whole.shape[1]), str(whole.shape[0]))
     grey = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]

@@ -18,8 +18,7 @@ import numpy as np
 
 from newnet_tf.deploy.calibrated import CalibratedGraph
 from newnet_tf.deploy.graph import CHANNEL_AXIS, Graph
-from newnet_tf.deploy.observed import Observed
-from newnet_tf.deploy.runtime import interpreter_class
+from newnet_tf.deploy.observed import Observed, watched
 from newnet_tf.lazy import LazyModule
 
 schema = LazyModule("tensorflow.lite.python.schema_py_generated")
@@ -78,14 +77,10 @@ def _scale(graph: Graph, tensor: int, factors: np.ndarray, axis: int) -> None:
 
 def _largest(graph: Graph, tensors: list[int], images: np.ndarray) -> dict[int, np.ndarray]:
     """The largest magnitude of each channel of some maps, in the mean over pictures."""
-    _, make = interpreter_class()
-    interpreter = make(model_content=graph.to_bytes(), experimental_preserve_all_tensors=True)
-    interpreter.allocate_tensors()
-    image = interpreter.get_input_details()[0]["index"]
+    interpreter, run = watched(graph)
     sums = dict.fromkeys(tensors, 0.0)
     for picture in images:
-        interpreter.set_tensor(image, picture[None])
-        interpreter.invoke()
+        run(picture)
         for tensor in tensors:
             map_ = np.abs(interpreter.get_tensor(tensor))
             sums[tensor] = sums[tensor] + map_.reshape(-1, map_.shape[-1]).max(0)

@@ -137,8 +137,15 @@ def _study(loaded: models.Loaded, calibration, judges: Judges, ranges: str):
     from newnet_tf.deploy.sensitivity import Sensitivity
 
     models.note(f"{loaded.name}: measuring ranges on {len(calibration)} pictures")
-    judged = judges.paths, judges.labels
-    return Sensitivity(loaded.model, loaded.preprocess, calibration, *judged, ranges, models.note)
+    return Sensitivity(
+        loaded.model,
+        loaded.preprocess,
+        calibration,
+        judges.paths,
+        judges.labels,
+        ranges=ranges,
+        say=models.note,
+    )
 
 
 def _kept(arguments, study, layers, report: dict) -> list[str]:

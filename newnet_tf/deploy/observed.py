@@ -1,5 +1,6 @@
 """What calibration pictures show of a float graph: how its maps are spread, and what filters see."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,15 +73,7 @@ def observe(graph: Graph, images: np.ndarray) -> Observed:
     Args:
         graph: what the converter made of calibration. images: float array (n, h, w, channels).
     """
-    _, make = interpreter_class()
-    interpreter = make(model_content=graph.to_bytes(), experimental_preserve_all_tensors=True)
-    interpreter.allocate_tensors()
-    image = interpreter.get_input_details()[0]["index"]
-
-    def run(picture):
-        interpreter.set_tensor(image, picture[None])
-        interpreter.invoke()
-
+    interpreter, run = watched(graph)
     ranged = [
         number
         for number, tensor in enumerate(graph.body.tensors)
@@ -112,6 +105,20 @@ def observe(graph: Graph, images: np.ndarray) -> Observed:
                 map_ = interpreter.get_tensor(int(operator.inputs[0]))
                 _add(inputs[int(operator.outputs[0])], graph, operator, map_, random)
     return Observed(counts, whole, inputs, left_out)
+
+
+def watched(graph: Graph) -> tuple[object, Callable[[np.ndarray], None]]:
+    """Returns an interpreter that keeps all maps, and a function that shows it a picture."""
+    _, make = interpreter_class()
+    interpreter = make(model_content=graph.to_bytes(), experimental_preserve_all_tensors=True)
+    interpreter.allocate_tensors()
+    image = interpreter.get_input_details()[0]["index"]
+
+    def run(picture):
+        interpreter.set_tensor(image, picture[None])
+        interpreter.invoke()
+
+    return interpreter, run
 
 
 def runaways(largest: np.ndarray) -> tuple[int, ...]:
