@@ -27,6 +27,7 @@ from newnet_tf.deploy import (
     export_saved_model,
     export_tflite,
     identity,
+    int8_filters,
     precisions,
     verify_tflite,
 )
@@ -73,7 +74,8 @@ def test_each_precision_with_its_recipe(exported, pixels):
         makers = {kind.maker} if kind.maker else set()
         assert set(record["versions"]) == {"tensorflow", "keras"} | makers
         calibration = result.recipe.calibration
-        assert calibration.count == len(pixels) + 1 if kind.calibrated else calibration is None
+        takes = precisions.takes_pictures(precision)
+        assert calibration.count == len(pixels) + 1 if takes else calibration is None
     sizes = {precision: result.file.stat().st_size for precision, result in exported.items()}
     assert sizes["fp32"] > 1.5 * sizes["fp16"] > 1.5 * sizes["int8-full"] / 1.2
 
@@ -167,7 +169,7 @@ def test_an_earlier_file_survives_a_failed_export(tmp_path, pixels, exported, st
 
 def test_a_graph_that_xnnpack_takes_in_pieces_fails(tmp_path, pixels, monkeypatch):
     """The converter's own dynamic files are such: their depthwise filters are integers."""
-    monkeypatch.setattr(Graph, "float_depthwise", lambda graph: None)
+    monkeypatch.setitem(int8_filters.DYNAMIC, "DEPTHWISE_CONV_2D", 6)
     with pytest.raises(ExportError, match=r"taken by XNNPACK whole.*outside: \d DEPTHWISE_CONV_2D"):
         export_tflite(
             wide_network(), PREPROCESS, tmp_path, precisions=["int8-dynamic"], verify=False

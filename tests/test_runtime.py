@@ -10,8 +10,8 @@ import pytest
 import small_network
 
 from newnet_tf.data.preprocess import normalise
-from newnet_tf.deploy import runtime
-from newnet_tf.deploy.graph import Graph
+from newnet_tf.deploy import ends, int8_filters, runtime
+from newnet_tf.deploy.graph import CHANNEL_AXIS, Graph
 from newnet_tf.deploy.runtime import ModelFileError, Runner
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,8 +34,8 @@ def edited(exported, tmp_path):
 
     def edit(precision, *changes):
         graph = Graph(exported[precision].file.read_bytes())
-        for method, *arguments in changes:
-            getattr(graph, method)(*arguments)
+        for change, *arguments in changes:
+            change(graph, *arguments)
         file = tmp_path / "edited.tflite"
         file.write_bytes(graph.to_bytes())
         return Runner(file)
@@ -69,7 +69,7 @@ def test_both_interpreters_agree_bit_for_bit(exported, inputs, precision):
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
 def test_integers_in_and_out_are_the_network_s_own_steps(exported, edited, inputs, dtype):
-    runner = edited("int8-full", ("integer_input", dtype), ("integer_output", dtype))
+    runner = edited("int8-full", (ends.integer_input, dtype), (ends.integer_output, dtype))
     assert runner.dtype == np.dtype(dtype)
     assert runner.delegation().whole
     np.testing.assert_allclose(
@@ -82,7 +82,7 @@ def test_integers_in_and_out_are_the_network_s_own_steps(exported, edited, input
 def test_pixels_in_equal_floats_in(exported, edited, precision, record):
     pixels = small_network.pictures()
     runner = edited(
-        precision, ("pixels", record.scale, record.offset), ("rename", "pixels", "logits")
+        precision, (ends.pixels, record.scale, record.offset), (Graph.rename, "pixels", "logits")
     )
     assert runner.takes_pixels
     assert runner.delegation().whole
@@ -93,21 +93,41 @@ def test_pixels_in_equal_floats_in(exported, edited, precision, record):
     assert np.abs(runner(pixels) - plain).max() < bound * spread
 
 
-def test_integer_weights_are_given_back_and_depthwise_filters_float(exported):
-    graph = Graph(exported["int8-weights"].file.read_bytes())
-    made = {o.outputs[0]: o for o in graph.body.operators if graph.name_of(o) == "DEQUANTIZE"}
+@pytest.mark.parametrize("given_back", [False, True])
+def test_filters_are_integers_but_small_and_depthwise_ones(exported, inputs, tmp_path, given_back):
     plain = Graph(exported["fp32"].file.read_bytes())
-    for kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-        pairs = [[o for o in g.body.operators if g.name_of(o) == kind] for g in (graph, plain)]
-        for operator, same in zip(*pairs, strict=True):
-            exact = plain.constant(same.inputs[1])
-            if kind == "DEPTHWISE_CONV_2D":
-                np.testing.assert_array_equal(graph.constant(operator.inputs[1]), exact)
-                continue
-            stored = made[operator.inputs[1]].inputs[0]
-            steps = np.abs(exact).max((1, 2, 3), keepdims=True) / 127
-            assert graph.constant(stored).dtype == np.int8
-            assert (np.abs(graph.dequantised(stored) - exact) <= 0.501 * steps).all()
+    graph = Graph(exported["fp32"].file.read_bytes())
+    int8_filters.store(graph)
+    if given_back:
+        int8_filters.give_back(graph)
+    stored = {o.outputs[0]: o.inputs[0] for o in graph.body.operators if is_dequantize(graph, o)}
+    versions, stayed = set(), 0
+    for operator, same in zip(*map(filtered, (graph, plain)), strict=True):
+        exact = plain.constant(same.inputs[1])
+        found = stored.get(operator.inputs[1], operator.inputs[1])
+        if graph.name_of(same) == "DEPTHWISE_CONV_2D" or exact.size < 1024:
+            np.testing.assert_array_equal(graph.constant(found), exact)
+            stayed += 1
+            continue
+        versions.add(graph.version_of(operator))
+        steps = np.abs(exact).max((1, 2, 3), keepdims=True) / 127
+        assert graph.constant(found).dtype == np.int8
+        assert (np.abs(graph.dequantised(found) - exact) <= 0.501 * steps).all()
+    assert versions == {1 if given_back else 5}
+    assert stayed > 2
+    file = tmp_path / "integers.tflite"
+    file.write_bytes(graph.to_bytes())
+    assert Runner(file).delegation().whole
+    exact = Runner(exported["fp32"].file)(inputs)
+    assert np.abs(Runner(file)(inputs) - exact).max() < 0.3 * exact.std(0).mean()
+
+
+def filtered(graph):
+    return [o for o in graph.body.operators if graph.name_of(o) in CHANNEL_AXIS]
+
+
+def is_dequantize(graph, operator):
+    return graph.name_of(operator) == "DEQUANTIZE"
 
 
 def test_a_whole_numbered_zero_point_costs_no_operator(exported):
@@ -115,14 +135,14 @@ def test_a_whole_numbered_zero_point_costs_no_operator(exported):
     for record in (small_network.WHOLE, small_network.PREPROCESS):
         graph = Graph(exported["fp32"].file.read_bytes())
         before = len(graph.operators)
-        graph.pixels(record.scale, record.offset)
+        ends.pixels(graph, record.scale, record.offset)
         sizes.append(graph.operators[: len(graph.operators) - before])
     assert sizes == [["DEQUANTIZE"], ["DEQUANTIZE", "MUL", "ADD"]]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8-full"])
 def test_probabilities_are_the_softmax_of_the_logits(exported, edited, inputs, precision):
-    runner = edited(precision, ("softmax",), ("rename", "image", "probabilities"))
+    runner = edited(precision, (ends.softmax,), (Graph.rename, "image", "probabilities"))
     assert runner.output == "probabilities"
     assert runner.delegation().whole
     powers = np.exp(Runner(exported[precision].file)(inputs))
@@ -134,9 +154,9 @@ def test_probabilities_are_the_softmax_of_the_logits(exported, edited, inputs, p
 def test_float_files_refuse_integer_ends(exported, dtype):
     graph = Graph(exported["fp32"].file.read_bytes())
     with pytest.raises(ValueError, match=r"must begin with QUANTIZE.*Received: CONV_2D"):
-        graph.integer_input(dtype)
+        ends.integer_input(graph, dtype)
     with pytest.raises(ValueError, match=r"must end in DEQUANTIZE.*Received: RESHAPE"):
-        graph.integer_output(dtype)
+        ends.integer_output(graph, dtype)
 
 
 def test_constants_stay_aligned(exported):
@@ -164,7 +184,9 @@ def test_inputs_of_another_kind_are_errors(exported, bad, message):
 
 def test_a_file_that_takes_pixels_refuses_floats(edited, inputs):
     record = small_network.PREPROCESS
-    runner = edited("fp32", ("pixels", record.scale, record.offset), ("rename", "pixels", "logits"))
+    runner = edited(
+        "fp32", (ends.pixels, record.scale, record.offset), (Graph.rename, "pixels", "logits")
+    )
     with pytest.raises(ValueError, match=r"uint8 pixels in 0-255. Received: dtype=float32"):
         runner(inputs)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from newnet_tf import activations, zoo
 from newnet_tf.cli import models, tables, talk, throughput
 from newnet_tf.deploy import recipes
-from newnet_tf.deploy.precisions import PRECISIONS
+from newnet_tf.deploy.precisions import PRECISIONS, calibrated
 from newnet_tf.profiling import peers
 
 PEERS = ", ".join(peers.PEERS)
@@ -160,7 +160,7 @@ def untrained_files(
             folder,
             name=name,
             precisions=precisions,
-            calibration=list(noise),
+            calibration=list(noise) if calibrated(precisions) else None,
             io=io,
             verify=False,
             fresh=fresh,

@@ -41,7 +41,8 @@ def add_file_arguments(parser, precision: str) -> None:
         "--calibration",
         type=Path,
         metavar="DIR",
-        help=f"pictures to measure ranges on, about 100, at least {LEAST_CALIBRATION}",
+        help=f"pictures to measure on, about 100, at least {LEAST_CALIBRATION}; int8-dynamic and "
+        "int8-weights, which need none, lose less with them",
     )
     parser.add_argument(
         "--pictures", type=Path, metavar="DIR", help="pictures to verify on; default: some at hand"
@@ -136,7 +137,7 @@ def file_options(arguments, side: int) -> dict:
     recipes.check_options(precisions, arguments.io, arguments.with_preprocessing, arguments.output)
     return {
         "precisions": precisions,
-        "calibration": calibration(arguments, side) if calibrated(precisions) else None,
+        "calibration": calibration(arguments, precisions, side),
         "io": arguments.io,
         "with_preprocessing": arguments.with_preprocessing,
         "output": arguments.output,
@@ -164,10 +165,12 @@ def row(result) -> dict:
     }
 
 
-def calibration(arguments, side: int):
-    """Returns the pictures to calibrate on: those in --calibration, else crops of some at hand."""
+def calibration(arguments, precisions, side: int):
+    """Returns the pictures to calibrate on: those given, else crops where some are needed."""
     if arguments.calibration:
         return models.readable(arguments.calibration, LEAST_CALIBRATION, "--calibration", side)
+    if not calibrated(precisions):
+        return None
     models.note(
         f"calibrating on {models.CROPS} crops of scikit-image's pictures; for a file to ship, "
         "give about 100 pictures of your own with --calibration"

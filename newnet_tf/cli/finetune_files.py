@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from newnet_tf.cli import evaluate, pages, predictors
-from newnet_tf.deploy.precisions import calibrated
+from newnet_tf.deploy.precisions import takes_pictures
 
 CALIBRATION, VERIFIED = 100, 100
 
@@ -48,14 +48,14 @@ def export(run, precisions: Sequence[str]) -> None:
     from newnet_tf.evaluation import compare
 
     index, own = range(run.source.classes), run.final.result()
-    needed = calibrated(precisions)
+    takes = any(map(takes_pictures, precisions))
     for result in export_tflite(
         run.model,
         run.preprocess,
         run.folder,
         name=run.network,
         precisions=precisions,
-        calibration=_readable(run, run.train, CALIBRATION) if needed else None,
+        calibration=_readable(run, run.train, CALIBRATION) if takes else None,
         pictures=_readable(run, run.test, VERIFIED),
     ):
         predictor = predictors.load(str(result.file), None, None)

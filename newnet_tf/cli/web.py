@@ -5,7 +5,7 @@ from pathlib import Path
 
 from newnet_tf.cli import export, models
 from newnet_tf.deploy import recipes
-from newnet_tf.deploy.precisions import PRECISIONS, calibrated
+from newnet_tf.deploy.precisions import PRECISIONS
 
 PORT = 8000
 
@@ -26,7 +26,7 @@ def arguments_web(parser):
     models.add_weights_arguments(parser)
     parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
     parser.add_argument(
-        "--calibration", type=Path, metavar="DIR", help="pictures for int8-full, about 100"
+        "--calibration", type=Path, metavar="DIR", help="pictures for int8 files, about 100"
     )
     parser.add_argument(
         "--pictures", type=Path, metavar="DIR", help="pictures to verify on; default: some at hand"
@@ -112,7 +112,7 @@ def _exported(arguments) -> tuple[list[Path], tuple[str, ...] | None]:
             folder,
             name=loaded.name,
             precisions=precisions,
-            calibration=export.calibration(arguments, side) if calibrated(precisions) else None,
+            calibration=export.calibration(arguments, precisions, side),
             pictures=export.pictures(arguments, side),
         )
     if loaded.class_names:

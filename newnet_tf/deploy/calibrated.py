@@ -7,6 +7,7 @@ the weights' error times the mean input, which is taken off the bias (Nagel et a
 Quantization Through Weight Equalization and Bias Correction", ICCV 2019; here with measured means).
 """
 
+import collections
 import functools
 import re
 from collections.abc import Collection
@@ -151,35 +152,41 @@ class CalibratedGraph:
         """Rounds the filters anew, and takes off each bias what rounding adds to its channel.
 
         Args:
-            graph: what a converter made of the same network: int8 filters, maps of any integers.
+            graph: the same network with int8 filters and maps of any type.
             corrections: some of `CORRECTIONS`.
         """
         body = self._graph.body
         source = {self._named[body.tensors[o.outputs[0]].name]: o for o in body.operators}
+        readers = collections.Counter(i for o in graph.body.operators for i in o.inputs)
         for operator in graph.body.operators:
             kind = graph.name_of(operator)
             float_self = source.get(graph.body.tensors[operator.outputs[0]].name)
             if kind not in CHANNEL_AXIS or float_self is None:
                 continue
-            steps = graph.constant(operator.inputs[1])
-            exact = self._graph.constant(float_self.inputs[1])
+            filters = int(operator.inputs[1])
+            steps, exact = graph.constant(filters), self._graph.constant(float_self.inputs[1])
             if steps is None or exact is None or steps.dtype != np.int8:
                 continue
             seen = self._observed.inputs[int(float_self.outputs[0])]
-            if "rounding" in corrections:
-                scale = np.asarray(graph.body.tensors[operator.inputs[1]].quantization.scale)
+            if "rounding" in corrections and readers[filters] == 1:
+                scale = np.asarray(graph.body.tensors[filters].quantization.scale)
                 key = int(float_self.outputs[0]), scale.tobytes()
                 if key not in self._steps:
                     self._steps[key] = _rounded(kind, exact, scale, seen, steps)
-                graph.set_constant(operator.inputs[1], self._steps[key])
-            bias = graph.constant(operator.inputs[2]) if len(operator.inputs) > 2 else None
-            if "biases" in corrections and bias is not None:
-                error = graph.dequantised(operator.inputs[1]) - exact
-                moved = _moved(kind, error, seen.mean)
-                scale = np.asarray(graph.body.tensors[operator.inputs[2]].quantization.scale)
-                graph.set_constant(
-                    operator.inputs[2], bias - np.round(moved / scale).astype(bias.dtype)
-                )
+                graph.set_constant(filters, self._steps[key])
+            if "biases" in corrections and len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+                if readers[operator.inputs[2]] > 1:  # equal ones are stored once
+                    operator.inputs[2] = graph.add_copy(operator.inputs[2])
+                error = graph.dequantised(filters) - exact
+                _shift(graph, operator.inputs[2], -_moved(kind, error, seen.mean))
+
+
+def _shift(graph: Graph, bias: int, by: np.ndarray) -> None:
+    """Adds to a bias, float32 or whole steps."""
+    values = graph.constant(bias)
+    if values.dtype != np.float32:
+        by = np.round(by / np.asarray(graph.body.tensors[bias].quantization.scale))
+    graph.set_constant(bias, values + by.astype(values.dtype))
 
 
 def _rounded(kind: str, exact: np.ndarray, scale, seen: Inputs, nearest: np.ndarray) -> np.ndarray:

@@ -1,13 +1,14 @@
 """Conversion proper: a Keras model of logits to TFLite bytes, and what those must look like."""
 
 import contextlib
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from newnet_tf.cards import Preprocess
-from newnet_tf.deploy import litert
+from newnet_tf.deploy import ends, int8_filters, litert
 from newnet_tf.deploy.calibrated import CalibratedGraph
 from newnet_tf.deploy.graph import Graph
 from newnet_tf.deploy.precisions import PRECISIONS
@@ -52,14 +53,15 @@ def write(
         return
     weights = sum(math.prod(w.shape) for w in logits.weights if len(w.shape) > 1)
     swaps = sum(isinstance(layer, keras.layers.Permute) for layer in logits.layers)
-    saved = folder / "saved_model"
     say(f"{recipes[0].model}: exporting the graph")
+    saved = folder / "saved_model"
     save(logits, recipes[0].preprocess, saved)
+    source = Source(saved, ranges, recipes[0].model, say)
     for recipe in recipes:
         say(f"{recipe.stem}.tflite: converting")
-        graph = _made(saved, recipe, ranges, say)
+        graph = source.graph(recipe)
         make_whole(graph)
-        _adapt(graph, recipe)
+        _add_ends(graph, recipe)
         data = graph.to_bytes()
         _check(graph, data, recipe, weights, swaps)
         (folder / f"{recipe.stem}.tflite").write_bytes(data)
@@ -73,39 +75,74 @@ def save(logits, preprocess: Preprocess, folder: Path) -> None:
         logits.export(folder, verbose=False, input_signature=[signature])
 
 
-def calibrated(
-    saved: Path, ranges: Samples, name: str, say: Callable[[str], None] = print
-) -> CalibratedGraph:
-    """Returns the graph of a SavedModel with its ranges measured.
+class Source:
+    """A SavedModel and pictures, from which the graph of any recipe is made.
 
     Args:
-        saved: path of the SavedModel. ranges: calibration pictures.
-        name: str, what the file is called in errors and in what is said.
+        saved: path of the SavedModel, of a fixed batch of 1.
+        ranges: calibration pictures, None where no recipe needs them.
+        name: str, what the network is called in what is said.
         say: callable that shows a line, here of pictures that the network blows up on.
     """
-    with silence(), _refusals(name):
-        graph = CalibratedGraph(saved, ranges)
-        left_out = graph.left_out
-    if left_out:
-        say(f"{name}: ranges without pictures that blow it up: {', '.join(left_out)}")
-    return graph
 
+    def __init__(self, saved: Path, ranges: Samples | None, name: str, say: Callable = print):
+        self._saved, self._ranges, self._name, self._say = saved, ranges, name, say
 
-def _made(saved: Path, recipe: Recipe, ranges: Samples | None, say: Callable) -> Graph:
-    """Returns the file as its maker gives it."""
-    if recipe.precision == "int8-full":
-        graph = calibrated(saved, ranges, recipe.stem, say)
+    @functools.cached_property
+    def calibrated(self) -> CalibratedGraph:
+        """The float graph with its ranges measured."""
+        with silence(), _refusals(self._name):
+            graph = CalibratedGraph(self._saved, self._ranges)
+            left_out = graph.left_out
+        if left_out:
+            pictures = ", ".join(left_out)
+            self._say(f"{self._name}: ranges without pictures that blow it up: {pictures}")
+        return graph
+
+    def graph(self, recipe: Recipe) -> Graph:
+        """Returns the graph of a recipe, plain: float32 in, float32 logits out."""
+        precision, measured = recipe.precision, self.calibrated if recipe.is_corrected else None
         with silence():
-            integer_output = recipe.io != "float32"
-            return graph.quantised(recipe.keep_float, recipe.ranges, integer_output=integer_output)
-    maker = {"litert-dynamic": litert.dynamic, "litert-static": litert.static}.get(recipe.precision)
-    with silence(), _refusals(recipe.stem):
-        if maker is not None:
-            return Graph(maker(_convert(saved, "fp32", None), ranges))
-        graph = Graph(_convert(saved, recipe.precision, ranges))
-    if recipe.precision == "int16x8":
-        calibrated(saved, ranges, recipe.stem, say).correct(graph)
-    return graph
+            if precision == "int8-full":
+                integer_output = recipe.io != "float32"
+                return measured.quantised(
+                    recipe.keep_float, recipe.ranges, integer_output=integer_output
+                )
+            with _refusals(recipe.stem):
+                graph = Graph(self._made(precision))
+            if precision == "litert-dynamic":
+                int8_filters.depthwise_to_floats(graph)
+            if precision in ("int8-dynamic", "int8-weights"):
+                int8_filters.store(graph)
+            if measured:
+                measured.correct(graph)
+            if precision == "int8-weights":
+                int8_filters.give_back(graph)
+        return graph
+
+    def _made(self, precision: str) -> bytes:
+        """Returns the file that a precision begins with."""
+        if precision in ("fp16", "int16x8"):
+            return self.converted(precision)
+        if precision == "litert-static":
+            return litert.static(self._floats, self._ranges)
+        return litert.dynamic(self._floats) if precision == "litert-dynamic" else self._floats
+
+    def converted(self, precision: str) -> bytes:
+        """Returns what TensorFlow's converter makes of `"fp32"`, `"fp16"` or `"int16x8"`."""
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(self._saved))
+        if precision != "fp32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "fp16":
+            converter.target_spec.supported_types = [tf.float16]
+        if precision == "int16x8":
+            converter.representative_dataset = lambda: ([x[None]] for x in self._ranges.inputs)
+            converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, INT16X8)]
+        return converter.convert()
+
+    @functools.cached_property
+    def _floats(self) -> bytes:
+        return self.converted("fp32")
 
 
 @contextlib.contextmanager
@@ -121,32 +158,16 @@ def _refusals(name: str) -> Iterator[None]:
         ) from error
 
 
-def _convert(saved: Path, precision: str, ranges: Samples | None) -> bytes:
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
-    if precision not in ("fp32", "int8-weights"):
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "fp16":
-        converter.target_spec.supported_types = [tf.float16]
-    if precision == "int16x8":
-        converter.representative_dataset = lambda: ([image[None]] for image in ranges.inputs)
-        converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, INT16X8)]
-    return converter.convert()
-
-
-def _adapt(graph: Graph, recipe: Recipe) -> None:
-    """Gives the plain float32 file the input and the output that the recipe asks for."""
-    if recipe.precision in ("int8-dynamic", "litert-dynamic"):
-        graph.float_depthwise()
-    if recipe.precision == "int8-weights":
-        graph.integer_weights()
+def _add_ends(graph: Graph, recipe: Recipe) -> None:
+    """Gives the plain graph the input and the output that the recipe asks for."""
     if recipe.with_preprocessing:
-        graph.pixels(recipe.preprocess.scale, recipe.preprocess.offset)
+        ends.pixels(graph, recipe.preprocess.scale, recipe.preprocess.offset)
     elif recipe.io != "float32":
-        graph.integer_input(recipe.io)
+        ends.integer_input(graph, recipe.io)
     if recipe.output == "probabilities":
-        graph.softmax()
+        ends.softmax(graph)
     if recipe.io != "float32":
-        graph.integer_output(recipe.io)
+        ends.integer_output(graph, recipe.io)
     graph.rename(PIXELS if recipe.with_preprocessing else "image", recipe.output)
 
 

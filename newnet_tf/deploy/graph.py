@@ -1,10 +1,4 @@
-"""Edits of a converted TFLite file: what goes in, what comes out, and which weights are integers.
-
-The converter writes one plain form, float32 in and float32 logits out. Whatever else a recipe asks
-for (pixels or integers in, probabilities or integers out) is a few operators before and behind it,
-chosen so that XNNPACK takes them into the same partition as the network. So the network inside is
-the same in every file of one precision, and so are its figures.
-"""
+"""A TFLite file in memory: its operators, tensors and constants, to be read and changed."""
 
 import numpy as np
 
@@ -21,7 +15,7 @@ DTYPES = {
     "int64": "INT64",
 }
 ALIGNMENT = 16
-UNSIGNED = 128  # what the zero point of uint8 has more than that of int8
+PLACEHOLDER = 127  # what the old one-byte code of a newer operator holds
 LARGEST = 127  # int8 weights lie between this and its negative
 CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # of filters
 
@@ -37,7 +31,7 @@ class Graph:
 
     Example:
         >>> graph = Graph(data)
-        >>> graph.softmax()
+        >>> ends.softmax(graph)
         >>> path.write_bytes(graph.to_bytes())
     """
 
@@ -74,105 +68,13 @@ class Graph:
         builder.Finish(self._model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())
 
-    def pixels(self, scale, offset) -> None:
-        """Makes the input uint8 pixels in 0-255 and normalises them as `pixel * scale + offset`.
+    def set_input(self, tensor: int) -> None:
+        """Makes a tensor the graph's and the signature's only input."""
+        self.body.inputs[0] = self._signature.inputs[0].tensorIndex = tensor
 
-        Where that is one factor and a whole-numbered zero point for all channels, the input
-        tensor's own quantisation says it all; otherwise a MUL and an ADD in float32 follow. Either
-        way the network sees what it would have seen of normalised floats.
-        """
-        image = self.body.inputs[0]
-        zero = -np.divide(offset, scale)
-        if np.ptp(scale) == 0 and np.ptp(zero) < 1e-6 and abs(zero[0] - round(zero[0])) < 1e-6:
-            self._dequantise_input(scale[0], round(zero[0]))
-            return
-        shape = self.body.tensors[image].shape
-        raw, scaled = (self.add_tensor(name, shape) for name in ("image_0_255", "image_scaled"))
-        factor, summand = (self._row(v, shape[2]) for v in (scale, offset))
-        self.insert(0, "ADD", [scaled, summand], image, "AddOptions")
-        self.insert(0, "MUL", [raw, factor], scaled, "MulOptions")
-        self._expose(self.body.inputs, self._signature.inputs, raw)
-        self._dequantise_input(1.0, 0)
-
-    def integer_input(self, dtype: str) -> None:
-        """Makes the input `dtype`, `"int8"` or `"uint8"`, by the network's own quantisation."""
-        first = self.body.operators[0]
-        quantised = first.outputs[0]
-        if self.name_of(first) != "QUANTIZE":
-            raise ValueError(
-                "the file must begin with QUANTIZE, as full-int8 files do. Received: "
-                f"{self.name_of(first)}"
-            )
-        if dtype == "int8":
-            del self.body.operators[0]
-            self._expose(self.body.inputs, self._signature.inputs, quantised)
-        else:
-            scale, zero = self.quantisation(quantised)
-            self._dequantise_input(scale, zero + UNSIGNED)
-
-    def softmax(self) -> None:
-        """Makes the output probabilities, computed in float32."""
-        logits = self.body.outputs[0]
-        probabilities = self.add_tensor("probabilities", self.body.tensors[logits].shape)
-        options = self._append("SOFTMAX", logits, probabilities, "SoftmaxOptions")
-        options.beta = 1.0
-
-    def integer_output(self, dtype: str) -> None:
-        """Makes the output `dtype`, `"int8"` or `"uint8"`, by the network's own quantisation."""
-        last = self.body.operators[-1]
-        if self.name_of(last) != "DEQUANTIZE":
-            raise ValueError(
-                "the file must end in DEQUANTIZE, as full-int8 files do. Received: "
-                f"{self.name_of(last)}"
-            )
-        quantised = last.inputs[0]
-        if dtype == "int8":
-            del self.body.operators[-1]
-            self._expose(self.body.outputs, self._signature.outputs, quantised)
-            return
-        scale, zero = self.quantisation(quantised)
-        shape = self.body.tensors[quantised].shape
-        integers = self.add_tensor("logits_uint8", shape, dtype, (scale, zero + UNSIGNED))
-        self._append("QUANTIZE", self.body.outputs[0], integers, "QuantizeOptions")
-
-    def float_depthwise(self) -> None:
-        """Turns integer filters of depthwise convolutions on float maps back into float32.
-
-        XNNPACK has no such mixed depthwise kernel: each would end a partition. They are few weights.
-        """
-        depthwise = [o for o in self.body.operators if self.name_of(o) == "DEPTHWISE_CONV_2D"]
-        for operator in depthwise:
-            image, filters = (self.body.tensors[i] for i in operator.inputs[:2])
-            if image.type != self._type("float32") or filters.type != self._type("int8"):
-                continue
-            self.set_constant(operator.inputs[1], self.dequantised(operator.inputs[1]))
-            filters.type, filters.quantization = self._type("float32"), None
-
-    def integer_weights(self) -> None:
-        """Stores filters of convolutions and dense layers as int8, each channel in its own steps.
-
-        A DEQUANTIZE behind each gives them back; XNNPACK runs it once, when the file is loaded.
-        Depthwise filters, few and the most harmed by rounding, stay float32.
-        """
-        for operator in list(self.body.operators):
-            kind = self.name_of(operator)
-            axis = CHANNEL_AXIS.get(kind) if kind != "DEPTHWISE_CONV_2D" else None
-            floats = self.constant(operator.inputs[1]) if axis is not None else None
-            if floats is None or floats.dtype != np.float32:
-                continue
-            filters = self.body.tensors[operator.inputs[1]]
-            others = tuple(i for i in range(floats.ndim) if i != axis)
-            largest = np.abs(floats).max(others, keepdims=True)
-            scale = np.maximum(largest, np.finfo(np.float32).tiny * LARGEST) / np.float32(LARGEST)
-            integers = np.round(floats / scale).astype(np.int8)
-            steps = (scale.ravel(), np.zeros(scale.size, np.int64), axis)
-            name = filters.name + b"_int8"
-            stored = self.add_tensor(name, filters.shape, "int8", data=integers.tobytes())
-            self._set_steps(self.body.tensors[stored], *steps)
-            self._model.buffers[filters.buffer].data = None
-            filters.buffer = 0
-            place, given = self.place(operator), int(operator.inputs[1])
-            self.insert(place, "DEQUANTIZE", [stored], given, "DequantizeOptions", version=2)
+    def set_output(self, tensor: int) -> None:
+        """Makes a tensor the graph's and the signature's only output."""
+        self.body.outputs[0] = self._signature.outputs[0].tensorIndex = tensor
 
     def rename(self, image: str, scores: str) -> None:
         """Names input and output in the signature, so that a reader of the file knows them."""
@@ -199,6 +101,23 @@ class Graph:
         """Version of an operator's kind, which newer types of tensors raise."""
         return self._model.operatorCodes[operator.opcodeIndex].version
 
+    def set_version(self, operator, version: int) -> None:
+        """Gives an operator another version of its kind."""
+        operator.opcodeIndex = self._code(self.name_of(operator), version)
+
+    def _code(self, name: str, version: int) -> int:
+        """Index of a builtin operator's kind and version, which is added if the file lacks it."""
+        number = getattr(schema.BuiltinOperator, name)
+        codes = self._model.operatorCodes
+        for index, code in enumerate(codes):
+            if (code.builtinCode, code.version) == (number, version):
+                return index
+        code = schema.OperatorCodeT()
+        code.builtinCode, code.version = number, version
+        code.deprecatedBuiltinCode = min(number, PLACEHOLDER)
+        codes.append(code)
+        return len(codes) - 1
+
     def place(self, operator) -> int:
         """Place of an operator in the order of execution."""
         return next(i for i, other in enumerate(self.body.operators) if other is operator)
@@ -220,10 +139,31 @@ class Graph:
         names = {self._type(dtype): dtype for dtype in DTYPES}
         return np.frombuffer(data.tobytes(), names[found.type]).reshape(found.shape)
 
-    def set_constant(self, tensor: int, values: np.ndarray) -> None:
-        """Gives a constant other values, of the same type and shape."""
-        buffer = self._model.buffers[self.body.tensors[tensor].buffer]
-        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    def set_constant(self, tensor: int, values: np.ndarray, steps=None) -> None:
+        """Gives a constant other values of the same shape, and their type; no other tensor changes.
+
+        Args:
+            tensor: int. values: float32 or integer array.
+            steps: (scales, zero point, axis) of integers. Default: those that it has, none for floats
+                in place of integers.
+        """
+        found, given = self.body.tensors[tensor], schema.BufferT()
+        before, kind = found.buffer, self._type(values.dtype.name)
+        given.data = np.frombuffer(values.tobytes(), np.uint8)
+        self._model.buffers.append(given)
+        found.buffer = len(self._model.buffers) - 1
+        if all(other.buffer != before for other in self.body.tensors):
+            self._model.buffers[before].data = None
+        if steps is not None:
+            scales, zero, axis = steps
+            self._set_steps(found, scales, np.full(scales.size, zero, np.int64), axis)
+        elif kind != found.type:
+            found.quantization = None
+        found.type = kind
+
+    def is_integer(self, tensor: int) -> bool:
+        """Whether a tensor, constant or computed, is of int8."""
+        return self.body.tensors[tensor].type == self._type("int8")
 
     def dequantised(self, tensor: int) -> np.ndarray:
         """Values of a constant of symmetric integers, in float32."""
@@ -264,43 +204,21 @@ class Graph:
         self.body.tensors[added].quantization = model.quantization
         return added
 
-    def _row(self, values, width: int) -> int:
-        """Adds a constant by channel, repeated for every pixel of a row: so XNNPACK is fast."""
-        row = np.tile(np.asarray(values, "<f4"), (width, 1))
-        return self.add_tensor("by_channel", row.shape, data=row.tobytes())
+    def add_copy(self, tensor: int) -> int:
+        """Adds a constant of its own with another's values; returns its index."""
+        found = self.body.tensors[tensor]
+        added = self.add_like(tensor, found.name, found.shape)
+        self.set_constant(added, self.constant(tensor))
+        return added
 
     def insert(
         self, place: int, name: str, inputs: list[int], output: int, options: str, version=1
     ):
         """Adds an operator at `place` in the order of execution; returns its options."""
-        number = getattr(schema.BuiltinOperator, name)
-        code = schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = number
-        code.version = version
-        self._model.operatorCodes.append(code)
         operator = schema.OperatorT()
-        operator.opcodeIndex = len(self._model.operatorCodes) - 1
+        operator.opcodeIndex = self._code(name, version)
         operator.inputs, operator.outputs = np.int32(inputs), np.int32([output])
         operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
         operator.builtinOptions = getattr(schema, f"{options}T")()
         self.body.operators.insert(place, operator)
         return operator.builtinOptions
-
-    def _append(self, name: str, before: int, output: int, options: str):
-        made = self.insert(len(self.body.operators), name, [before], output, options)
-        self._expose(self.body.outputs, self._signature.outputs, output)
-        return made
-
-    def _dequantise_input(self, scale: float, zero: int) -> None:
-        """Puts a uint8 input, and a DEQUANTIZE behind it, before the present float32 one."""
-        floats = self.body.inputs[0]
-        name, shape = self.body.tensors[floats].name, self.body.tensors[floats].shape
-        integers = self.add_tensor(name, shape, "uint8", (scale, zero))
-        self.body.tensors[floats].name = b"image_float32"
-        self.insert(0, "DEQUANTIZE", [integers], floats, "DequantizeOptions")
-        self._expose(self.body.inputs, self._signature.inputs, integers)
-
-    @staticmethod
-    def _expose(ends, signature, tensor: int) -> None:
-        """Makes `tensor` the graph's and the signature's only input or output."""
-        ends[0] = signature[0].tensorIndex = tensor

@@ -17,12 +17,8 @@ ALL = "*"
 BITS = 8
 
 
-def dynamic(data: bytes, ranges: Samples | None = None) -> bytes:
-    """Returns a file with int8 weights whose activations are quantised while running.
-
-    Args:
-        data: bytes, a float32 TFLite file. ranges: not used.
-    """
+def dynamic(data: bytes) -> bytes:
+    """Returns a float32 TFLite file with int8 weights, its activations quantised while running."""
     manager = managers.RecipeManager()
     manager.add_dynamic_config(regex=".*", operation_name=ALL, num_bits=BITS)
     return _quantised(data, manager, None)

@@ -51,7 +51,9 @@ class Precision:
     Args:
         summary: str, what is quantised. weight_bytes: int, bytes of a weight.
         tolerance: `Tolerance`.
-        calibrated: bool, whether activation ranges are measured on calibration pictures.
+        calibrated: bool, whether it needs calibration pictures, to measure activation ranges on.
+        corrected: bool, whether filters are rounded, and biases corrected, by calibration pictures;
+            without `calibrated`, only where such are given.
         delegated: bool, whether XNNPACK takes it.
         maker: str, the package beside TensorFlow that makes it, "" for none.
     """
@@ -60,6 +62,7 @@ class Precision:
     weight_bytes: int
     tolerance: Tolerance
     calibrated: bool = False
+    corrected: bool = False
     delegated: bool = True
     maker: str = ""
 
@@ -79,23 +82,27 @@ PRECISIONS = {
         summary="int8 weights, activations quantised while running; depthwise filters float32",
         weight_bytes=1,
         tolerance=Tolerance(cosine=0.97, difference=2.0, flips=0.15),
+        corrected=True,
     ),
     "int8-weights": Precision(
         summary="int8 weights, float32 once the file is loaded; depthwise filters float32",
         weight_bytes=1,
         tolerance=Tolerance(cosine=0.97, difference=2.0, flips=0.15),
+        corrected=True,
     ),
     "int8-full": Precision(
         summary="int8 weights and activations; ranges, roundings and biases by calibration pictures",
         weight_bytes=1,
         tolerance=Tolerance(cosine=0.97, difference=3.0, flips=0.2),
         calibrated=True,
+        corrected=True,
     ),
     "int16x8": Precision(
         summary="int8 weights corrected as int8-full's, int16 activations; slow but on accelerators",
         weight_bytes=1,
         tolerance=Tolerance(cosine=0.99, difference=3.0, flips=0.1),
         calibrated=True,
+        corrected=True,
         delegated=False,
     ),
     "litert-dynamic": Precision(
@@ -118,3 +125,8 @@ COMMON = ("fp32", "fp16", "int8-dynamic", "int8-full")  # that any runtime takes
 def calibrated(precisions: Iterable[str]) -> tuple[str, ...]:
     """Returns those of some precisions that need calibration pictures."""
     return tuple(name for name in precisions if PRECISIONS[name].calibrated)
+
+
+def takes_pictures(precision: str) -> bool:
+    """Returns whether calibration pictures, if given, make a difference to a precision's file."""
+    return PRECISIONS[precision].calibrated or PRECISIONS[precision].corrected

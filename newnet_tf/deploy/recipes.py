@@ -13,7 +13,7 @@ from pathlib import Path
 from newnet_tf.cards import Preprocess
 from newnet_tf.deploy.precisions import PRECISIONS, Tolerance
 
-FORMAT = 4  # raise it when an unchanged recipe begins to give another file
+FORMAT = 5  # raise it when an unchanged recipe begins to give another file
 IO = ("float32", "int8", "uint8")
 OUTPUTS = ("logits", "probabilities")
 DEPLOYMENT, TIMING = "deployment", "timing only"
@@ -29,7 +29,7 @@ PIXELS = "pixels"  # in file names and signatures: the input is uint8 in 0-255
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """The pictures that activation ranges were measured on: names, number, sha256 over pixels."""
+    """The pictures that maps were measured on: their names, their number, sha256 over pixels."""
 
     sources: tuple[str, ...]
     count: int
@@ -53,7 +53,7 @@ class Recipe:
         output: `"logits"` (default; a softmax at the model's end is left out) or
             `"probabilities"` (a float32 softmax is in the file; not with an integer `io`, whose
             steps of 1/256 would be too coarse to verify).
-        calibration: `Calibration`, for a precision that is calibrated only.
+        calibration: `Calibration`, for a precision that is calibrated or may be corrected only.
         keep_float: tuple of str, layers that stay float32, with `"int8-full"` only.
         ranges: how the ranges of maps are chosen, one of `RANGES`, with `"int8-full"` only.
         purpose: `"deployment"`, or `"timing only"` for a file that nobody verified.
@@ -82,6 +82,11 @@ class Recipe:
     def tolerance(self) -> Tolerance:
         """How far the file's outputs may lie from the model's."""
         return PRECISIONS[self.precision].tolerance
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether filters are rounded, and biases corrected, by what calibration pictures show."""
+        return PRECISIONS[self.precision].corrected and self.calibration is not None
 
     @property
     def kind(self) -> str:

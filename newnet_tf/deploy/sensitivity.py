@@ -94,7 +94,7 @@ class Sensitivity:
         with tempfile.TemporaryDirectory(prefix="newnet-") as folder:
             saved = Path(folder) / "saved_model"
             convert.save(logits, preprocess, saved)
-            self._graph = convert.calibrated(saved, measured, model.name, say)
+            self._graph = convert.Source(saved, measured, model.name, say).calibrated
         self.layers, self.left_out = self._graph.layers, self._graph.left_out
         self._ranges, self._say = ranges, say
 

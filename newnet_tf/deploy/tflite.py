@@ -21,7 +21,7 @@ import numpy as np
 from newnet_tf.cards import Preprocess
 from newnet_tf.deploy import convert, identity, recipes, samples, verify as verification
 from newnet_tf.deploy.convert import ExportError
-from newnet_tf.deploy.precisions import PRECISIONS, calibrated
+from newnet_tf.deploy.precisions import PRECISIONS, calibrated, takes_pictures
 from newnet_tf.deploy.recipes import BEST, DEPLOYMENT, TIMING, Calibration, Recipe
 from newnet_tf.deploy.runtime import Delegation, Runner
 from newnet_tf.deploy.verify import Verification
@@ -80,8 +80,9 @@ def export_tflite(
         name: str, the model's name in file names. Default: `model.name`.
         precisions: among `PRECISIONS`, such as `"fp32"`, `"int8-full"`. Those of
             litert-quantizer need that package.
-        calibration: pictures to measure activation ranges on, for precisions that are calibrated:
-            see `samples.read`. About 100 of the kind that the network will see.
+        calibration: pictures to measure on, see `samples.read`: about 100 of the kind that the
+            network will see. `"int8-full"`, `"int16x8"` and `"litert-static"` need them;
+            `"int8-dynamic"` and `"int8-weights"` answer closer to the model with them.
         keep_float: names of layers that stay float32, for `"int8-full"`.
         ranges: how ranges of maps are chosen for `"int8-full"`, one of `recipes.RANGES`.
         io, with_preprocessing, output: what goes in and comes out, see `Recipe`.
@@ -121,7 +122,7 @@ def export_tflite(
     judge, measured = None, None
     if verify:
         judge = Judge(logits, samples.read(pictures, preprocess, "pictures"))
-    if needed:
+    if calibration is not None and any(map(takes_pictures, precisions)):
         measured = samples.with_extremes(samples.read(calibration, preprocess, "calibration"))
     plain = Recipe(
         model=name or model.name,
@@ -252,10 +253,10 @@ def _check_makers(precisions: Iterable[str]) -> None:
 def _with_precision(
     plain: Recipe, precision: str, ranges: str, measured: samples.Samples | None
 ) -> Recipe:
-    kind, fields = PRECISIONS[precision], {"precision": precision}
-    if kind.maker:
-        fields["versions"] = {**plain.versions, **identity.versions_of(kind.maker)}
-    if kind.calibrated:
+    maker, fields = PRECISIONS[precision].maker, {"precision": precision}
+    if maker:
+        fields["versions"] = {**plain.versions, **identity.versions_of(maker)}
+    if measured and takes_pictures(precision):
         fields["calibration"] = Calibration(
             sources=measured.names, count=len(measured.names), sha256=measured.sha256
         )
