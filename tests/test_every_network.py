@@ -1,6 +1,7 @@
 """What every network of the zoo does for a user; twelve that span the kinds of block run always.
 
-The other networks are marked slow: `make test-all` runs them and writes `results/proof.csv`.
+Half of them are saved and exported always, which takes longest. The other networks are marked slow:
+`make test-all` runs them and writes `results/proof.csv`.
 """
 
 import functools
@@ -32,15 +33,18 @@ TWELVE = (
     "shufflenet_v2_050",  # split channels
     "squeezenet1_1",  # no batch norm
 )
+SIX = (
+    "mobilenet_v3_small",
+    "newnet_small",
+    "pelee",
+    "rexnet_100",
+    "shufflenet_v1_100",
+    "squeezenet1_1",
+)
 LARGEST_EXPORTED = 30e6  # parameters
 PRECISIONS = ("fp32", "int8-full")
 GROWTH = 64  # pixels
 LEFT_OUT = {"condensenet74": "GATHER"}  # operators that XNNPACK has not, which no twin can replace
-NAMES = [
-    pytest.param(name, marks=() if name in TWELVE else pytest.mark.slow, id=name)
-    for name in newnet_tf.list_models()
-]
-every_network = pytest.mark.parametrize("name", NAMES)
 LOADER = """
 import sys, keras, numpy as np
 for line in sys.stdin:
@@ -50,6 +54,13 @@ for line in sys.stdin:
     assert "newnet_tf" not in sys.modules
     print("done", flush=True)
 """
+
+
+def every_network(always):
+    """Gives a test every network, those not among `always` marked slow."""
+    slow = {name: () if name in always else pytest.mark.slow for name in newnet_tf.list_models()}
+    names = [pytest.param(name, marks=marks, id=name) for name, marks in slow.items()]
+    return pytest.mark.parametrize("name", names)
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +106,7 @@ def noise(*shape):
     return np.random.RandomState(0).uniform(-2, 2, shape).astype("float32")
 
 
-@every_network
+@every_network(TWELVE)
 def test_takes_sides_down_to_its_minimum(name):
     variant, _ = resolve(name)
     least, channels = variant.family.minimum, len(variant.card.preprocess.mean)
@@ -109,7 +120,7 @@ def test_takes_sides_down_to_its_minimum(name):
         newnet_tf.create(name, weights=None, input_shape=(least, least - 1, channels))
 
 
-@every_network
+@every_network(TWELVE)
 def test_gives_its_features_and_maps(name):
     """A picture larger by GROWTH has maps larger by GROWTH / stride, whatever the padding."""
     variant, _ = resolve(name)
@@ -134,7 +145,7 @@ def test_gives_its_features_and_maps(name):
         assert pooled.output.shape == (None, model.output.shape[-1])
 
 
-@every_network
+@every_network(TWELVE)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_trains(name, policy):
     before = keras.config.dtype_policy()
@@ -151,7 +162,7 @@ def test_trains(name, policy):
     assert not np.array_equal(first, model.trainable_weights[0].numpy())
 
 
-@every_network
+@every_network(SIX)
 def test_loads_where_newnet_tf_is_not(name, loader, tmp_path):
     model = newnet_tf.create(name, weights=None, input_shape=shape(name), classes=5)
     images = noise(2, *shape(name))
@@ -164,7 +175,7 @@ def test_loads_where_newnet_tf_is_not(name, loader, tmp_path):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@every_network
+@every_network(SIX)
 def test_exports_whole(name, precision, exported):
     """Builtin operators only, and all of them in one piece of XNNPACK's."""
     from newnet_tf.deploy import Runner
