@@ -29,8 +29,9 @@ FIGURES = """## What they cost, with real weights
 100 seeded pictures calibrate; the other 400 judge each file against its Keras model. *Change* is top-1
 against Keras on the same pictures, with the 95 % interval of paired proportions; *lost, won* are
 pictures newly wrong and newly right; *agrees* is the share with the same best class; *time* is the
-ratio to fp32 on one thread, files run in turn. The pictures are mostly training pictures: the change
-tells, not the level.
+ratio to fp32 on one thread, files run in turn. `no pictures` is what `int8-dynamic` and `int8-weights`
+are without calibration pictures, which round their filters and correct their biases as `int8-full`'s.
+The pictures are mostly training pictures: the change tells, not the level.
 """
 TRAINED = r"""## Networks with squeeze-and-excitation or swish
 

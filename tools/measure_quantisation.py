@@ -15,8 +15,9 @@ test pictures: those with squeeze-and-excitation or swish have no other real wei
 100 seeded pictures calibrate; the others (400 of the samples) judge each file against its Keras model,
 paired picture by picture. Latencies of a network's files are taken in turn, as ratios to fp32. A row
 is written as soon as it is measured, and what is in the table is not measured again (`--fresh` does),
-so that an ended run goes on where it was. A file outside its tolerance, or that cannot be made, is a
-row with the reason.
+so that an ended run goes on where it was. `int8-dynamic` and `int8-weights` are made twice, with the
+calibration pictures and without (`, no pictures`). A file outside its tolerance, or that cannot be
+made, is a row with the reason.
 """
 
 import argparse
@@ -46,6 +47,7 @@ CALIBRATION, JUDGING, BASELINE = 100, 1000, "fp32"
 SUBSETS, CHOICES = (4, 10, 25, 50), 100  # sizes that a verification may have, and how many of each
 USUAL = 0.99  # share of the pictures that `sqnr_usual_db` is of: those least in error
 TABLE, KEYS = "quantisation", ("model", "precision", "data")
+WITHOUT = ", no pictures"  # of precisions that calibration pictures only make better
 PEER, PEER_LIKE = "peer_mobilenet_v2_100", "tf_mobilenet_v1_075"  # the latter's preprocessing
 PEER_SELF, PEER_KIND = "mobilenet_v2_100", "int8-full"
 
@@ -167,14 +169,15 @@ def measure(judged: Judged, wanted: list[str], arguments) -> None:
         reference = evaluation.evaluate(exact, judged.paths, judged.labels, record)
     for precision in dict.fromkeys([BASELINE, *wanted]):
         row = {"model": name, "precision": precision, "data": data}
+        without = precision.endswith(WITHOUT)
         try:
             [made] = export_tflite(
                 model,
                 record,
-                arguments.files,
+                Path(arguments.files, "without" if without else ""),
                 name.replace(" ", "_"),
-                precisions=[precision],
-                calibration=judged.calibration,
+                precisions=[precision.removesuffix(WITHOUT)],
+                calibration=None if without else judged.calibration,
                 verify=False,  # judged below, on more pictures, and whatever comes out
                 whole=False,
             )
@@ -275,6 +278,8 @@ def main():
     arguments = parser.parse_args()
     wanted = arguments.precision.split(",")
     recipes.check_options(wanted, "float32", False, "logits")
+    may = [p for p in wanted if PRECISIONS[p].corrected and not PRECISIONS[p].calibrated]
+    wanted += [precision + WITHOUT for precision in may]
     if arguments.peer:
         measure_peer(arguments)
     for judged in networks(arguments):
