@@ -5,8 +5,7 @@ with their ImageNet weights, on 150 ImageNet pictures and on subsets of 4 to 50,
 others. The worst figures of correct files, as 1 - cosine / largest difference in spreads / share of
 changed best classes:
 
-    fp32 1e-11 / 2e-5 / 0     fp16 3e-5 / 0.06 / 0
-    int8-dynamic 0.021 / 1.0 / 0.08     int8-full 0.022 / 2.4 / 0.12 (both: MobileNetV1)
+    fp32 1e-11 / 2e-5 / 0     fp16 3e-5 / 0.06 / 0     int8-full 0.022 / 2.4 / 0.12 (MobileNetV1)
 
 The mildest figures of faulty int8-full files on the two networks tried, as 1 - cosine: mirrored
 pictures 0.038 and 0.053, pixels in 0-1 0.10 and 0.058, another network's mean and std 0.085 and 0.062,
@@ -15,8 +14,9 @@ Faults milder than int8's own error, such as (x - 127.5) / 127.5 for (x - 127) /
 
 For the other precisions, and for int8-full since its biases are corrected, `quantisation.csv` holds the
 worst figures of 400 seeded choices of 4 to 50 out of 400 pictures (`worst_cosine`, `worst_difference`;
-tools/measure_quantisation.py). The bounds of int8-weights and litert-*, whose biases are not corrected,
-lie between those of MobileNetV1 and the faults above; that of int16x8, at most 0.0012 off, well below.
+tools/measure_quantisation.py). The bounds of litert-*, and of int8-dynamic and int8-weights without
+calibration pictures, whose biases are not corrected, lie between those of MobileNetV1 and the faults
+above; that of int16x8, at most 0.0012 off, well below.
 """
 
 from collections.abc import Iterable
