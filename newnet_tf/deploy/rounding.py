@@ -34,7 +34,8 @@ def rounded(filters: np.ndarray, steps: np.ndarray, covariance: np.ndarray) -> n
     sorted_ = covariance[groups[..., None], order[:, :, None], order[:, None, :]]
     damping = DAMPING * variance.mean(1) + np.finfo(np.float32).tiny
     sorted_ = sorted_ + damping[:, None, None] * np.eye(filters.shape[2])
-    spread = np.linalg.cholesky(np.linalg.inv(sorted_)).transpose(0, 2, 1)
+    # The inverse of R R' is S' S, S the inverse of R; both are upper triangular.
+    spread = _inverse(np.linalg.cholesky(sorted_[:, ::-1, ::-1])[:, ::-1, ::-1])
     whole = np.zeros(left.shape, np.int8)
     for start in range(0, filters.shape[2], BLOCK):
         part = slice(start, start + BLOCK)
@@ -42,6 +43,20 @@ def rounded(filters: np.ndarray, steps: np.ndarray, covariance: np.ndarray) -> n
         left[:, :, part.stop :] -= losses @ spread[:, part, part.stop :]
     back = np.argsort(order, axis=1)
     return whole.transpose(0, 2, 1)[groups, back].transpose(0, 2, 1)
+
+
+def _inverse(upper: np.ndarray) -> np.ndarray:
+    """Inverse of upper triangular matrices, by halves: a third of the work of any others'."""
+    half = upper.shape[-1] // 2
+    if half < BLOCK // 2:
+        return np.linalg.inv(upper)
+    found = np.zeros_like(upper)
+    first, last = slice(half), slice(half, None)
+    for part in (first, last):
+        found[:, part, part] = _inverse(upper[:, part, part])
+    between = found[:, first, first] @ upper[:, first, last]
+    found[:, first, last] = -between @ found[:, last, last]
+    return found
 
 
 def _round_block(left, steps, spread, whole) -> np.ndarray:
