@@ -98,8 +98,7 @@ def test_filters_are_integers_but_small_and_depthwise_ones(exported, inputs, tmp
     plain = Graph(exported["fp32"].file.read_bytes())
     graph = Graph(exported["fp32"].file.read_bytes())
     int8_filters.store(graph)
-    if given_back:
-        int8_filters.give_back(graph)
+    (int8_filters.give_back if given_back else int8_filters.run_on_integers)(graph)
     stored = {o.outputs[0]: o.inputs[0] for o in graph.body.operators if is_dequantize(graph, o)}
     versions, stayed = set(), 0
     for operator, same in zip(*map(filtered, (graph, plain)), strict=True):

@@ -116,6 +116,8 @@ class Source:
                 int8_filters.store(graph)
             if measured:
                 measured.correct(graph)
+            if precision == "int8-dynamic":
+                int8_filters.run_on_integers(graph)
             if precision == "int8-weights":
                 int8_filters.give_back(graph)
         return graph

@@ -82,11 +82,8 @@ class Graph:
 
     def attach(self, name: str, data: bytes) -> None:
         """Adds data that no operator reads, under a name, in place of what had that name."""
-        buffer = schema.BufferT()
-        buffer.data = np.frombuffer(data, np.uint8)
-        self._model.buffers.append(buffer)
         entry = schema.MetadataT()
-        entry.name, entry.buffer = name, len(self._model.buffers) - 1
+        entry.name, entry.buffer = name, self._add_buffer(data)
         others = [m for m in self._model.metadata or [] if m.name != name.encode()]
         self._model.metadata = [*others, entry]
 
@@ -95,7 +92,7 @@ class Graph:
         code = self._model.operatorCodes[operator.opcodeIndex]
         if code.customCode:
             return f"CUSTOM {code.customCode.decode()}"
-        return self._names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        return self._names[self._number(code)]
 
     def version_of(self, operator) -> int:
         """Version of an operator's kind, which newer types of tensors raise."""
@@ -110,13 +107,18 @@ class Graph:
         number = getattr(schema.BuiltinOperator, name)
         codes = self._model.operatorCodes
         for index, code in enumerate(codes):
-            if (code.builtinCode, code.version) == (number, version):
+            if (self._number(code), code.version) == (number, version):
                 return index
         code = schema.OperatorCodeT()
         code.builtinCode, code.version = number, version
         code.deprecatedBuiltinCode = min(number, PLACEHOLDER)
         codes.append(code)
         return len(codes) - 1
+
+    @staticmethod
+    def _number(code) -> int:
+        """Number of a builtin kind; files of old converters have it in the one-byte field alone."""
+        return max(code.builtinCode, code.deprecatedBuiltinCode)
 
     def place(self, operator) -> int:
         """Place of an operator in the order of execution."""
@@ -147,11 +149,8 @@ class Graph:
             steps: (scales, zero point, axis) of integers. Default: those that it has, none for floats
                 in place of integers.
         """
-        found, given = self.body.tensors[tensor], schema.BufferT()
-        before, kind = found.buffer, self._type(values.dtype.name)
-        given.data = np.frombuffer(values.tobytes(), np.uint8)
-        self._model.buffers.append(given)
-        found.buffer = len(self._model.buffers) - 1
+        found, kind = self.body.tensors[tensor], self._type(values.dtype.name)
+        before, found.buffer = found.buffer, self._add_buffer(values.tobytes())
         if all(other.buffer != before for other in self.body.tensors):
             self._model.buffers[before].data = None
         if steps is not None:
@@ -174,16 +173,13 @@ class Graph:
 
     def add_tensor(self, name, shape, dtype="float32", quantisation=None, data=b"") -> int:
         """Adds a tensor, with a buffer of its own; returns its index."""
-        buffer, tensor = schema.BufferT(), schema.TensorT()
-        if data:
-            buffer.data = np.frombuffer(data, np.uint8)
-        self._model.buffers.append(buffer)
+        tensor = schema.TensorT()
         tensor.name, tensor.shape, tensor.type = (
             name,
             np.asarray(shape, np.int32),
             self._type(dtype),
         )
-        tensor.buffer = len(self._model.buffers) - 1
+        tensor.buffer = self._add_buffer(data)
         if quantisation:
             scale, zero = quantisation
             self._set_steps(tensor, np.float32([scale]), np.int64([zero]), 0)
@@ -195,6 +191,14 @@ class Graph:
         tensor.quantization = schema.QuantizationParametersT()
         tensor.quantization.scale, tensor.quantization.zeroPoint = scale, zero
         tensor.quantization.quantizedDimension = axis
+
+    def _add_buffer(self, data: bytes) -> int:
+        """Adds a buffer, of a computed tensor without data; returns its index."""
+        buffer = schema.BufferT()
+        if data:
+            buffer.data = np.frombuffer(data, np.uint8)
+        self._model.buffers.append(buffer)
+        return len(self._model.buffers) - 1
 
     def add_like(self, tensor: int, name: str, shape) -> int:
         """Adds an empty tensor of another's type and quantisation; returns its index."""

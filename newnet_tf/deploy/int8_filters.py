@@ -10,51 +10,52 @@ import numpy as np
 
 from newnet_tf.deploy.graph import CHANNEL_AXIS, LARGEST, Graph
 
-DYNAMIC = {
-    "CONV_2D": 5,
-    "FULLY_CONNECTED": 12,
-}  # version of the operator that takes int8 by channel
+DYNAMIC = {"CONV_2D": 5, "FULLY_CONNECTED": 12}  # least versions that take int8 by channel
 SMALL = 1024  # weights; filters of fewer stay float32, as the converter leaves them
 
 
 def store(graph: Graph) -> None:
-    """Stores filters as int8; their operators quantise their inputs while running."""
+    """Stores filters as int8; `run_on_integers` or `give_back` makes that a graph that can run."""
     for operator in graph.body.operators:
         kind = graph.name_of(operator)
         floats = graph.constant(operator.inputs[1]) if kind in DYNAMIC else None
-        if floats is not None and floats.dtype == np.float32 and floats.size >= SMALL:
-            axis = CHANNEL_AXIS[kind]
-            others = tuple(i for i in range(floats.ndim) if i != axis)
-            largest = np.abs(floats).max(others, keepdims=True)
-            scale = np.maximum(largest, np.finfo(np.float32).tiny * LARGEST) / np.float32(LARGEST)
-            steps = np.round(floats / scale).astype(np.int8)
-            graph.set_constant(operator.inputs[1], steps, (scale.ravel(), 0, axis))
-    for operator in graph.body.operators:
+        if floats is None or floats.dtype != np.float32 or floats.size < SMALL:
+            continue
+        axis = CHANNEL_AXIS[kind]
+        others = tuple(i for i in range(floats.ndim) if i != axis)
+        largest = np.abs(floats).max(others, keepdims=True)
+        scale = np.maximum(largest, np.finfo(np.float32).tiny * LARGEST) / np.float32(LARGEST)
+        steps = np.round(floats / scale).astype(np.int8)
+        graph.set_constant(operator.inputs[1], steps, (scale.ravel(), 0, axis))
+
+
+def run_on_integers(graph: Graph) -> None:
+    """Lets operators with int8 filters quantise their inputs while running."""
+    for operator in _with_int8(graph):
         kind = graph.name_of(operator)
-        if kind in DYNAMIC and graph.is_integer(operator.inputs[1]):
-            graph.set_version(operator, DYNAMIC[kind])
-            if kind == "FULLY_CONNECTED":
-                operator.builtinOptions.asymmetricQuantizeInputs = True
+        graph.set_version(operator, max(graph.version_of(operator), DYNAMIC[kind]))
+        if kind == "FULLY_CONNECTED":
+            operator.builtinOptions.asymmetricQuantizeInputs = True
 
 
 def give_back(graph: Graph) -> None:
-    """Puts a DEQUANTIZE behind each int8 filter: its operators compute with floats again."""
+    """Puts a DEQUANTIZE behind each int8 filter: its operators compute with floats."""
     floats = {}
-    for operator in list(graph.body.operators):
-        kind = graph.name_of(operator)
-        if kind not in DYNAMIC or not graph.is_integer(operator.inputs[1]):
-            continue
+    for operator in _with_int8(graph):
         stored = int(operator.inputs[1])
         if stored not in floats:
             filters = graph.body.tensors[stored]
             name, filters.name = filters.name, filters.name + b"_int8"
-            floats[stored] = graph.add_tensor(name, filters.shape)
+            given = floats[stored] = graph.add_tensor(name, filters.shape)
             place = graph.place(operator)
-            graph.insert(
-                place, "DEQUANTIZE", [stored], floats[stored], "DequantizeOptions", version=2
-            )
-        graph.set_version(operator, 1)
+            graph.insert(place, "DEQUANTIZE", [stored], given, "DequantizeOptions", version=2)
         operator.inputs[1] = floats[stored]
+
+
+def _with_int8(graph: Graph) -> list:
+    """Operators whose filters are stored as int8."""
+    kinds = (o for o in graph.body.operators if graph.name_of(o) in DYNAMIC)
+    return [operator for operator in kinds if graph.is_integer(operator.inputs[1])]
 
 
 def depthwise_to_floats(graph: Graph) -> None:
