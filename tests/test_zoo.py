@@ -17,7 +17,7 @@ from newnet_tf.zoo import resolve
 from tools.measure_recipes import representatives
 
 GOLDEN = Path(__file__).parent / "golden"
-HEAVY = 30e6  # parameters
+HEAVY = 62e6  # parameters
 # Trainable parameters and multiply-adds (conv + linear, batch 1, native size) of the new model and
 # its successors, as the talk's table was reconstructed and as the authors print them.
 DESIGNED = {
