@@ -12,6 +12,13 @@ pytest_plugins = ["resume"]
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_runtest_setup(item):
+    """Draws the same weights in every run, before any fixture makes a network."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """Returns a function from a relative path to real data, skipping where the folder is absent."""

@@ -82,8 +82,7 @@ def test_correction_gives_back_the_mean_answer(tmp_path):
     """One large weight a channel makes all others coarse; pictures are far from 0 in the mean."""
     image = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(16, 5, strides=4, activation="relu", name="coarse")(image)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    model = keras.Model(image, keras.layers.Dense(5)(x))
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
     random = np.random.default_rng(0)
     kernel = random.normal(0, 0.005, (5, 5, 3, 16))
     kernel[2, 2, 1] = 1.0
@@ -101,7 +100,7 @@ def test_correction_gives_back_the_mean_answer(tmp_path):
             file.write_bytes(graph.quantised(corrections=corrections).to_bytes())
         return np.abs(Runner(file)(read.inputs).mean(0) - expected).max()
 
-    assert error(["biases"]) < 0.5 * error([])
+    assert error(["biases"]) < 0.05 * error([])
 
 
 # Layers.
