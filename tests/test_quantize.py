@@ -229,6 +229,21 @@ def test_the_command_writes_table_drawing_and_file(folder, capsys):
     assert "measuring ranges on 12 pictures" in err
 
 
+def test_named_layers_stay_float_without_a_study(folder, capsys, monkeypatch):
+    monkeypatch.setattr(Sensitivity, "measure", None)
+    assert command(folder, "--keep-float", "stem_conv,pool") == 0
+    file = folder / "out" / "small.int8-full.float2.tflite"
+    assert Runner(file).recipe.keep_float == ("stem_conv", "pool")
+    graph = Graph(file.read_bytes())
+    types = [graph.constant(o.inputs[1]).dtype for o in graph.body.operators if len(o.inputs) > 2]
+    assert types[0] == np.float32
+    assert set(types[1:]) == {np.dtype(np.int8)}
+    before = file.read_bytes()
+    assert command(folder, "--keep-float", "stem_conv,stem") == 1
+    assert "must be layers among stem_conv" in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
 def test_a_budget_out_of_reach_leaves_no_file(folder, capsys, monkeypatch):
     monkeypatch.setattr(Sensitivity, "loss", lambda self, keep: 2.0 - len(keep) / 100)
     monkeypatch.setattr(Sensitivity, "measure", lambda self, *_: fake_layers(self.layers))

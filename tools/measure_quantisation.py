@@ -16,8 +16,9 @@ test pictures: those with squeeze-and-excitation or swish have no other real wei
 paired picture by picture. Latencies of a network's files are taken in turn, as ratios to fp32. A row
 is written as soon as it is measured, and what is in the table is not measured again (`--fresh` does),
 so that an ended run goes on where it was. `int8-dynamic` and `int8-weights` are made twice, with the
-calibration pictures and without (`, no pictures`). A file outside its tolerance, or that cannot be
-made, is a row with the reason.
+calibration pictures and without (`, no pictures`), `int8-full` once more with its first filters in
+float32 (`, first layer float`). A file outside its tolerance, or that cannot be made, is a row with the
+reason.
 """
 
 import argparse
@@ -47,7 +48,8 @@ CALIBRATION, JUDGING, BASELINE = 100, 1000, "fp32"
 SUBSETS, CHOICES = (4, 10, 25, 50), 100  # sizes that a verification may have, and how many of each
 USUAL = 0.99  # share of the pictures that `sqnr_usual_db` is of: those least in error
 TABLE, KEYS = "quantisation", ("model", "precision", "data")
-WITHOUT = ", no pictures"  # of precisions that calibration pictures only make better
+WITHOUT = "no pictures"  # of precisions that calibration pictures only make better
+FIRST = "first layer float"  # of int8-full
 PEER, PEER_LIKE = "peer_mobilenet_v2_100", "tf_mobilenet_v1_075"  # the latter's preprocessing
 PEER_SELF, PEER_KIND = "mobilenet_v2_100", "int8-full"
 
@@ -169,15 +171,16 @@ def measure(judged: Judged, wanted: list[str], arguments) -> None:
         reference = evaluation.evaluate(exact, judged.paths, judged.labels, record)
     for precision in dict.fromkeys([BASELINE, *wanted]):
         row = {"model": name, "precision": precision, "data": data}
-        without = precision.endswith(WITHOUT)
+        kind, _, variant = precision.partition(", ")
         try:
             [made] = export_tflite(
                 model,
                 record,
-                Path(arguments.files, "without" if without else ""),
+                Path(arguments.files, "without" if variant == WITHOUT else ""),
                 name.replace(" ", "_"),
-                precisions=[precision.removesuffix(WITHOUT)],
-                calibration=None if without else judged.calibration,
+                precisions=[kind],
+                calibration=None if variant == WITHOUT else judged.calibration,
+                keep_float=first_layers(model) if variant == FIRST else (),
                 verify=False,  # judged below, on more pictures, and whatever comes out
                 whole=False,
             )
@@ -204,6 +207,12 @@ def measure(judged: Judged, wanted: list[str], arguments) -> None:
             }
             results.record(TABLE, [row], KEYS)
             print(f"{name} {found.precision}: {found.ratio:.2f} of fp32's time", flush=True)
+
+
+def first_layers(model) -> list[str]:
+    """Names of the first layer with filters, and of the padding before it."""
+    first = next(i for i, layer in enumerate(model.layers) if hasattr(layer, "kernel"))
+    return [layer.name for layer in model.layers[1 : first + 1]]
 
 
 def figures(reference: evaluation.Result, result: evaluation.Result) -> dict:
@@ -278,8 +287,9 @@ def main():
     arguments = parser.parse_args()
     wanted = arguments.precision.split(",")
     recipes.check_options(wanted, "float32", False, "logits")
+    variants = [f"{p}, {FIRST}" for p in wanted if p == "int8-full"]
     may = [p for p in wanted if PRECISIONS[p].corrected and not PRECISIONS[p].calibrated]
-    wanted += [precision + WITHOUT for precision in may]
+    wanted += variants + [f"{precision}, {WITHOUT}" for precision in may]
     if arguments.peer:
         measure_peer(arguments)
     for judged in networks(arguments):

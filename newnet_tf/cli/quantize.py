@@ -27,8 +27,8 @@ def arguments_quantize(parser):
     parser.add_argument("--sensitivity", action="store_true",
                         help="what each layer costs, as CSV and PNG, and a proposal")  # fmt: skip
     chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--keep-float", type=int, metavar="N",
-                        help="the N layers that cost most stay float32")  # fmt: skip
+    chosen.add_argument("--keep-float", type=_number_or_names, metavar="N|LAYER[,LAYER]",
+                        help="the N layers that cost most, or those named, stay float32")  # fmt: skip
     chosen.add_argument("--budget", type=float, metavar="POINTS",
                         help="as few stay float32 as let top-1 lose at most so much")  # fmt: skip
     parser.add_argument("--ranges", choices=recipes.RANGES, default=recipes.BEST,
@@ -41,6 +41,13 @@ def arguments_quantize(parser):
         "With --sensitivity alone no TFLite file is written. A layer's SQNR is that of the network's\n"
         "logits where this layer alone is int8. Pictures that were calibrated on do not judge."
     )
+
+
+def _number_or_names(text: str) -> int | list[str]:
+    try:
+        return int(text)
+    except ValueError:
+        return text.split(",")
 
 
 @dataclass(frozen=True)
@@ -63,12 +70,14 @@ def run_quantize(arguments):
         _drawn(models.pictures([arguments.calibration]), CALIBRATION),
     )
     judges = _judges(arguments, loaded, calibration)
-    report, keep, layers = {"model": loaded.name}, [], []
+    is_named = isinstance(arguments.keep_float, list)
+    report, keep, layers = {"model": loaded.name}, arguments.keep_float if is_named else [], []
+    is_ranked = arguments.budget is not None or bool(arguments.keep_float and not is_named)
     with models.no_warnings():
-        if arguments.sensitivity or arguments.keep_float or arguments.budget is not None:
+        if arguments.sensitivity or is_ranked:
             study = _study(loaded, calibration, judges, arguments.ranges)
             layers = study.measure(min(JUDGED, study.pictures))
-            keep = _kept(arguments, study, layers, report)
+            keep = keep or _kept(arguments, study, layers, report)
             if arguments.sensitivity:
                 _write(arguments.output_dir, loaded.name, layers, study, keep, report)
         is_file = arguments.keep_float is not None or arguments.budget is not None
@@ -86,7 +95,7 @@ def run_quantize(arguments):
 
 
 def _check(arguments) -> None:
-    if arguments.keep_float is not None and arguments.keep_float < 0:
+    if isinstance(arguments.keep_float, int) and arguments.keep_float < 0:
         raise ValueError(f"`--keep-float` must not be negative. Received: {arguments.keep_float}")
     if arguments.budget is not None and not arguments.budget >= 0:
         raise ValueError(f"`--budget` must not be negative. Received: {arguments.budget}")
@@ -196,7 +205,7 @@ def _proposal(study, layers, keep: list[str]) -> str:
     before, after = study.judge()[0], study.judge(keep)[0]
     share = sum(layer.share for layer in layers if layer.name in keep)
     return (
-        f"Proposal: --keep-float {len(keep)} ({', '.join(keep)}), which make {share:.0%} of the error. "
+        f"Proposal: --keep-float {','.join(keep)}, which make {share:.0%} of the error. "
         f"Measured on {study.pictures} pictures: SQNR {before.sqnr:.1f} dB with all in int8, "
         f"{after.sqnr:.1f} dB so; top-1 agreement with float {before.agreed} and {after.agreed}."
     )
