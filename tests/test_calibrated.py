@@ -210,6 +210,26 @@ def test_logits_may_exceed_what_calibration_saw(method, ranges, tmp_path):
     assert ends[1] == pytest.approx(1.25 * seen.max(), abs=2 * scale)
 
 
+@pytest.mark.parametrize(("precision", "times"), [("int8-full", 1.2), ("int16x8", 1.9)])
+def test_logits_beyond_those_of_calibration_are_not_cut_off(precision, times, tmp_path):
+    """Calibrated on red, green and blue, asked for yellow: only the logits are out of range."""
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(3, 1, activation="relu", name="colours")(image)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, keras.layers.Dense(4, use_bias=False, name="logits")(x))
+    weights = np.float32([1, -1, 0.5, -0.5])
+    model.set_weights([np.eye(3)[None, None], np.zeros(3), np.tile(weights, (3, 1))])
+    pixels = np.tile(255 * np.eye(3, dtype=np.uint8)[:, None, None], (1, 32, 32, 1))
+    plain = Preprocess(size=32, mean=(0.0,) * 3, std=(1.0,) * 3)
+    made = source(model, samples.read(pixels, plain, "pictures"), tmp_path)
+    recipe = SimpleNamespace(precision=precision, is_corrected=True, stem="small", io="float32")
+    recipe.keep_float, recipe.ranges = (), BEST
+    (tmp_path / "small.tflite").write_bytes(made.graph(recipe).to_bytes())
+    asked = np.float32([1, times - 1, 0]) * np.ones((1, 32, 32, 3), np.float32)
+    found = Runner(tmp_path / "small.tflite")(asked)[0]
+    np.testing.assert_allclose(found, times * weights, atol=0.03)
+
+
 def test_equalising_channels_changes_no_answer(ranges, tmp_path):
     """All ways that channels go: depthwise, through a pool, side by side, and where they must not."""
     image = keras.Input((32, 32, 3))

@@ -30,6 +30,7 @@ ALIAS = re.compile(rb"operator_\d+_")
 CORRECTIONS = ("rounding", "biases")
 POOLS = ("MEAN", "AVERAGE_POOL_2D")
 HEADROOM = 1.25  # of the logits' range over what calibration saw
+HEADROOM_16 = 2.0  # with 16 bits, whose steps are fine enough
 
 
 class CalibratedGraph:
@@ -65,7 +66,7 @@ class CalibratedGraph:
         self._layer_of = dict(
             zip(self._named, layer_names([name.decode() for name in names]), strict=True)
         )
-        self._tail = self._behind_filters()
+        self._tail = self._graph.behind_filters()
         self._pools = self._pools_behind_filters()
         quantised = [name for alias, name in self._layer_of.items() if alias not in self._pools]
         self.layers = tuple(dict.fromkeys(quantised))
@@ -131,16 +132,6 @@ class CalibratedGraph:
         self._ranged[method] = self._graph.to_bytes()
         return self._ranged[method]
 
-    def _behind_filters(self) -> list[int]:
-        """The output and the maps before it, the last first, down to the last filters' sums."""
-        made = {int(o.outputs[0]): o for o in self._graph.body.operators}
-        found = [int(self._graph.body.outputs[0])]
-        while (operator := made.get(found[-1])) and self._graph.name_of(
-            operator
-        ) not in CHANNEL_AXIS:
-            found.append(int(operator.inputs[0]))
-        return found
-
     def _pools_behind_filters(self) -> list[bytes]:
         """Names of the operators behind the last filters, if a pool is among them."""
         tail = [o for o in self._graph.body.operators if int(o.outputs[0]) in self._tail[:-1]]
@@ -179,6 +170,14 @@ class CalibratedGraph:
                     operator.inputs[2] = graph.add_copy(operator.inputs[2])
                 error = graph.dequantised(filters) - exact
                 _shift(graph, operator.inputs[2], -_moved(kind, error, seen.mean))
+
+
+def widen_logits(graph: Graph) -> None:
+    """Gives the int16 maps behind the last filters more range, as `_with_ranges` does int8 ones."""
+    for tensor in graph.behind_filters():
+        if graph.is_integer(tensor, "int16"):
+            steps = graph.body.tensors[tensor].quantization
+            steps.scale = steps.scale * np.float32(HEADROOM_16)
 
 
 def _shift(graph: Graph, bias: int, by: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from newnet_tf.cards import Preprocess
 from newnet_tf.deploy import ends, int8_filters, litert
-from newnet_tf.deploy.calibrated import CalibratedGraph
+from newnet_tf.deploy.calibrated import CalibratedGraph, widen_logits
 from newnet_tf.deploy.graph import Graph
 from newnet_tf.deploy.precisions import PRECISIONS
 from newnet_tf.deploy.recipes import PIXELS, Recipe
@@ -116,6 +116,8 @@ class Source:
                 int8_filters.store(graph)
             if measured:
                 measured.correct(graph)
+            if precision == "int16x8":
+                widen_logits(graph)
             if precision == "int8-dynamic":
                 int8_filters.run_on_integers(graph)
             if precision == "int8-weights":

@@ -11,6 +11,7 @@ DTYPES = {
     "float32": "FLOAT32",
     "int8": "INT8",
     "uint8": "UINT8",
+    "int16": "INT16",
     "int32": "INT32",
     "int64": "INT64",
 }
@@ -124,6 +125,14 @@ class Graph:
         """Place of an operator in the order of execution."""
         return next(i for i, other in enumerate(self.body.operators) if other is operator)
 
+    def behind_filters(self) -> list[int]:
+        """The output and the maps before it, the last first, down to the last filters' sums."""
+        made = {int(o.outputs[0]): o for o in self.body.operators}
+        found = [int(self.body.outputs[0])]
+        while (operator := made.get(found[-1])) and self.name_of(operator) not in CHANNEL_AXIS:
+            found.append(int(operator.inputs[0]))
+        return found
+
     def _type(self, dtype: str) -> int:
         return getattr(schema.TensorType, DTYPES[dtype])
 
@@ -160,9 +169,9 @@ class Graph:
             found.quantization = None
         found.type = kind
 
-    def is_integer(self, tensor: int) -> bool:
-        """Whether a tensor, constant or computed, is of int8."""
-        return self.body.tensors[tensor].type == self._type("int8")
+    def is_integer(self, tensor: int, dtype: str = "int8") -> bool:
+        """Whether a tensor, constant or computed, is of an integer type."""
+        return self.body.tensors[tensor].type == self._type(dtype)
 
     def dequantised(self, tensor: int) -> np.ndarray:
         """Values of a constant of symmetric integers, in float32."""
