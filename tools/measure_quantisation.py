@@ -197,16 +197,17 @@ def measure(judged: Judged, wanted: list[str], arguments) -> None:
         rows[precision] = row
         print(row, flush=True)
         results.record(TABLE, [row], KEYS)
-    for found in latency.measure(files, rounds=arguments.rounds, warmup=3, baseline=BASELINE):
-        if found.precision in rows:
-            row = rows[found.precision] | {
+    times = latency.measure(files, rounds=arguments.rounds, warmup=3, baseline=BASELINE)
+    for precision, found in zip(files, times, strict=True):
+        if precision in rows:
+            row = rows[precision] | {
                 "size_mb": f"{found.size_mb:.2f}",
                 "ratio": f"{found.ratio:.2f}",
                 "partitions": found.partitions,
                 "outside": found.outside,
             }
             results.record(TABLE, [row], KEYS)
-            print(f"{name} {found.precision}: {found.ratio:.2f} of fp32's time", flush=True)
+            print(f"{name} {precision}: {found.ratio:.2f} of fp32's time", flush=True)
 
 
 def first_layers(model) -> list[str]:
