@@ -48,8 +48,8 @@ CALIBRATION, JUDGING, BASELINE = 100, 1000, "fp32"
 SUBSETS, CHOICES = (4, 10, 25, 50), 100  # sizes that a verification may have, and how many of each
 USUAL = 0.99  # share of the pictures that `sqnr_usual_db` is of: those least in error
 TABLE, KEYS = "quantisation", ("model", "precision", "data")
-WITHOUT = "no pictures"  # of precisions that calibration pictures only make better
-FIRST = "first layer float"  # of int8-full
+WITHOUT, FIRST = "no pictures", "first layer float"  # other ways to make a precision
+OTHER_WAY = {"int8-dynamic": WITHOUT, "int8-weights": WITHOUT, "int8-full": FIRST}
 PEER, PEER_LIKE = "peer_mobilenet_v2_100", "tf_mobilenet_v1_075"  # the latter's preprocessing
 PEER_SELF, PEER_KIND = "mobilenet_v2_100", "int8-full"
 
@@ -288,9 +288,7 @@ def main():
     arguments = parser.parse_args()
     wanted = arguments.precision.split(",")
     recipes.check_options(wanted, "float32", False, "logits")
-    variants = [f"{p}, {FIRST}" for p in wanted if p == "int8-full"]
-    may = [p for p in wanted if PRECISIONS[p].corrected and not PRECISIONS[p].calibrated]
-    wanted += variants + [f"{precision}, {WITHOUT}" for precision in may]
+    wanted += [f"{kind}, {OTHER_WAY[kind]}" for kind in wanted if kind in OTHER_WAY]
     if arguments.peer:
         measure_peer(arguments)
     for judged in networks(arguments):
