@@ -32,7 +32,7 @@ pictures newly wrong and newly right; *agrees* is the share with the same best c
 ratio to fp32 on one thread, files run in turn. `no pictures` is what `int8-dynamic` and `int8-weights`
 are without calibration pictures, which round their filters and correct their biases as `int8-full`'s;
 `first layer float` is `int8-full` whose first filters, which see three channels only, stay float32
-(`newnet quantize --keep-float LAYER`): quicker on the machine that measured, hardly closer.
+(`newnet quantize --keep-float LAYER`): quicker on the machine that measured, but no closer.
 The pictures are mostly training pictures: the change tells, not the level.
 """
 TRAINED = r"""## Networks with squeeze-and-excitation or swish

@@ -180,7 +180,7 @@ def measure(judged: Judged, wanted: list[str], arguments) -> None:
                 name.replace(" ", "_"),
                 precisions=[kind],
                 calibration=None if variant == WITHOUT else judged.calibration,
-                keep_float=first_layers(model) if variant == FIRST else (),
+                keep_float=(first_layer(model),) if variant == FIRST else (),
                 verify=False,  # judged below, on more pictures, and whatever comes out
                 whole=False,
             )
@@ -210,10 +210,9 @@ def measure(judged: Judged, wanted: list[str], arguments) -> None:
             print(f"{name} {precision}: {found.ratio:.2f} of fp32's time", flush=True)
 
 
-def first_layers(model) -> list[str]:
-    """Names of the first layer with filters, and of the padding before it."""
-    first = next(i for i, layer in enumerate(model.layers) if hasattr(layer, "kernel"))
-    return [layer.name for layer in model.layers[1 : first + 1]]
+def first_layer(model) -> str:
+    """Name of the first layer with filters."""
+    return next(layer.name for layer in model.layers if hasattr(layer, "kernel"))
 
 
 def figures(reference: evaluation.Result, result: evaluation.Result) -> dict:
