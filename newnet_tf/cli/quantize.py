@@ -70,14 +70,14 @@ def run_quantize(arguments):
         _drawn(models.pictures([arguments.calibration]), CALIBRATION),
     )
     judges = _judges(arguments, loaded, calibration)
-    is_named = isinstance(arguments.keep_float, list)
-    report, keep, layers = {"model": loaded.name}, arguments.keep_float if is_named else [], []
-    is_ranked = arguments.budget is not None or bool(arguments.keep_float and not is_named)
+    named = arguments.keep_float if isinstance(arguments.keep_float, list) else []
+    report, keep, layers = {"model": loaded.name}, named, []
+    is_chosen = arguments.keep_float or arguments.budget is not None
     with models.no_warnings():
-        if arguments.sensitivity or is_ranked:
+        if arguments.sensitivity or (is_chosen and not named):
             study = _study(loaded, calibration, judges, arguments.ranges)
             layers = study.measure(min(JUDGED, study.pictures))
-            keep = keep or _kept(arguments, study, layers, report)
+            keep = named or _kept(arguments, study, layers, report)
             if arguments.sensitivity:
                 _write(arguments.output_dir, loaded.name, layers, study, keep, report)
         is_file = arguments.keep_float is not None or arguments.budget is not None
