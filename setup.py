@@ -27,7 +27,7 @@ setup(
     package_data={
         "newnet_tf": [
             *("results/*.csv", "data/*.csv", "applications/*.pyi", "py.typed"),
-            *("deploy/templates/*", "web/static/*", "weights/shipped/*.safetensors"),
+            *("deploy/bundle/templates/*", "web/static/*", "weights/shipped/*.safetensors"),
         ]
     },
     install_requires=[

@@ -9,12 +9,12 @@ import importlib
 __version__ = "0.1.0"
 
 PUBLIC = {
-    "card": "newnet_tf.zoo",
-    "create": "newnet_tf.zoo",
-    "features": "newnet_tf.feature_maps",
-    "list_models": "newnet_tf.zoo",
-    "preprocess": "newnet_tf.zoo",
-    "replace_activation": "newnet_tf.activations",
+    "card": "newnet_tf.models.registry",
+    "create": "newnet_tf.models.registry",
+    "features": "newnet_tf.models.features",
+    "list_models": "newnet_tf.models.registry",
+    "preprocess": "newnet_tf.models.registry",
+    "replace_activation": "newnet_tf.models.activations",
 }
 ROOMS = ("applications", "data", "deploy", "evaluation", "profiling", "weights")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from newnet_tf.weights import checkpoint
-from newnet_tf.weights.checkpoint import Checkpoint
+from newnet_tf.weights import reader
+from newnet_tf.weights.reader import Checkpoint
 
 TORCH = {
     "kernel": "weight",
@@ -32,8 +32,8 @@ def paint(model, seed):
 
 def assert_same(ours, theirs, but=()):
     """Compares the weights that `ours` has with those of `theirs`, layers in `but` excepted."""
-    theirs = checkpoint.tensors_of(theirs)
-    for key, value in checkpoint.tensors_of(ours).items():
+    theirs = reader.tensors_of(theirs)
+    for key, value in reader.tensors_of(ours).items():
         if key.split("/")[0] not in but:
             np.testing.assert_array_equal(value, theirs[key], err_msg=key)
 

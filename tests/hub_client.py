@@ -8,7 +8,7 @@ import hashlib
 import json
 import sys
 
-from newnet_tf import cards
+from newnet_tf.models import config
 from newnet_tf.weights import CheckpointError, Target, fetch
 
 REPO = "timm/tiny.test_in1k"
@@ -24,18 +24,18 @@ def build(classes):
 
 def target():
     """What its checkpoint must fit."""
-    naming = cards.Naming(name="timm", layers={"classifier": "conv"})
-    return Target(cards.Card(name="tiny", title="Tiny"), (naming,), ("classifier",), build)
+    naming = config.Naming(name="timm", layers={"classifier": "conv"})
+    return Target(config.Card(name="tiny", title="Tiny"), (naming,), ("classifier",), build)
 
 
 def weights(*sources):
     """A card's weights with these sources."""
-    return cards.Weights(
+    return config.Weights(
         tag="test_in1k",
         sources=sources,
         licence="MIT",
         origin="nobody",
-        preprocess=cards.Preprocess(),
+        preprocess=config.Preprocess(),
         classes=4,
     )
 
@@ -50,20 +50,20 @@ def digest(tensors):
 
 def obtain(**arguments):
     """Fetches the tiny weights."""
-    from newnet_tf.weights import checkpoint
+    from newnet_tf.weights import reader
 
     try:
-        path = fetch.obtain(target(), weights(cards.Hub(repo=REPO, **arguments)))
+        path = fetch.obtain(target(), weights(config.Hub(repo=REPO, **arguments)))
     except CheckpointError as error:
         return {"error": f"{error}"}
-    kept = checkpoint.read(path)
+    kept = reader.read(path)
     return {"file": path.name, "digest": digest(kept.tensors), **kept.metadata}
 
 
 def rexnet():
     """Builds a public network with its weights."""
     from newnet_tf.applications import ReXNet100
-    from newnet_tf.weights.checkpoint import tensors_of
+    from newnet_tf.weights.reader import tensors_of
 
     model = ReXNet100(weights="imagenet")
     return {"digest": digest(tensors_of(model)), "torch": "torch" in sys.modules}

@@ -11,17 +11,17 @@ import keras
 import numpy as np
 from PIL import Image
 
-from newnet_tf import blocks
-from newnet_tf.cards import Preprocess
 from newnet_tf.data.preprocess import normalise
-from newnet_tf.deploy import PRECISIONS, export_tflite, identity
+from newnet_tf.deploy import PRECISIONS, export_tflite, fingerprint
+from newnet_tf.models import blocks
+from newnet_tf.models.config import Preprocess
 
 SIZE, CLASSES = 64, 10
 PREPROCESS = Preprocess(size=SIZE, crop=1.0)
 MADE = [
     name
     for name, kind in PRECISIONS.items()
-    if not kind.maker or identity.versions_of(kind.maker)  # an extra
+    if not kind.maker or fingerprint.versions_of(kind.maker)  # an extra
 ]
 WHOLE = Preprocess(size=SIZE, crop=1.0, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 

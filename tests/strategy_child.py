@@ -20,7 +20,7 @@ CLASSES = 3
 
 
 def recipe(name: str):
-    from newnet_tf.data.augmentation import Augmentation
+    from newnet_tf.data.augment.config import Augmentation
 
     calm = {"augmentation": Augmentation(crop="padded", flip=0.5), "lr": 0.01}  # not mixed
     fields = {
@@ -50,8 +50,8 @@ def do_run(name: str, folder: Path, output: Path, strategy=None) -> None:
     """Trains the tiny network by a recipe of the above and writes losses and weights."""
     import keras
 
-    from newnet_tf.training import loop
-    from newnet_tf.training.alone import Alone
+    from newnet_tf.training import trainer
+    from newnet_tf.training.distributed.single_process import Alone
 
     made, share = recipe(name), shared(strategy)
     keras.config.set_dtype_policy(made.dtype)
@@ -64,7 +64,7 @@ def do_run(name: str, folder: Path, output: Path, strategy=None) -> None:
     def make_step(trained):
         if name == "half":  # else one device's gradients overflow where the halves of two do not
             trained.optimizer.dynamic_scale.assign(1024.0)
-        step = (strategy.make_step if strategy else loop.single_step)(trained)
+        step = (strategy.make_step if strategy else trainer.single_step)(trained)
 
         def told(images, targets):
             found = step(images, targets)
@@ -75,7 +75,7 @@ def do_run(name: str, folder: Path, output: Path, strategy=None) -> None:
 
         return told
 
-    outcome = loop.train(
+    outcome = trainer.train(
         model,
         data,
         made,
@@ -106,11 +106,11 @@ def raised(function, *arguments, **options) -> str:
 
 def differences(name: str, folder: Path, output: Path, strategy) -> None:
     """Workers with other settings, or a folder that is taken, are refused by all of them."""
-    from newnet_tf.training import loop
+    from newnet_tf.training import trainer
 
     def start(made, output):
         data = tiny_run.pictures(folder, made, **shared(strategy))
-        loop.train(model, data, made, output, strategy=strategy)
+        trainer.train(model, data, made, output, strategy=strategy)
 
     with strategy.scope():
         model = tiny_run.network()
@@ -126,14 +126,14 @@ def devices(name: str, folder: Path, output: Path, strategy) -> None:
     import keras
     import tensorflow as tf
 
-    from newnet_tf.training import loop, network
+    from newnet_tf.training import compilation, trainer
 
     with strategy.scope():
         image = keras.Input((2,))
         hidden = keras.layers.Dropout(0.5)(keras.layers.Dense(50, name="first")(image))
         model = keras.Model(image, keras.layers.Dense(CLASSES, name="last")(hidden))
         made = tiny_run.recipe(dtype="mixed_float16", warmup=0)
-        trained = network.compiled(model, made, steps=9)
+        trained = compilation.compiled(model, made, steps=9)
     strategy.spread(trained, {})
     draw = tf.function(lambda: model.layers[2](tf.ones((1, 50)), training=True))
     masks = tf.function(lambda: strategy.inner.run(draw))()
@@ -150,11 +150,11 @@ def devices(name: str, folder: Path, output: Path, strategy) -> None:
     assert (model.get_weights()[-2] != before[1][-2]).any()
     made = tiny_run.recipe()
     outside, data = tiny_run.network(), tiny_run.pictures(folder, made)
-    said = raised(loop.train, outside, data, made, output / name, strategy=strategy)
+    said = raised(trainer.train, outside, data, made, output / name, strategy=strategy)
     assert "built in the strategy's scope" in said, said
     made = tiny_run.recipe(batch=7)
     data = tiny_run.pictures(folder, made)
-    said = raised(loop.train, outside, data, made, output / name, strategy=strategy)
+    said = raised(trainer.train, outside, data, made, output / name, strategy=strategy)
     assert "multiple of the devices (2: 1 workers with 2 devices each)" in said, said
 
 
@@ -162,7 +162,7 @@ def opened(kind: str):
     """Returns the strategy that the child was started for."""
     import tensorflow as tf
 
-    from newnet_tf.training import strategy
+    from newnet_tf.training.distributed import strategy
 
     tf.config.experimental.enable_op_determinism()
     if kind != "mirrored":

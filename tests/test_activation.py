@@ -13,11 +13,11 @@ from PIL import Image
 from small_network import CLASSES, PREPROCESS, SIZE
 
 import newnet_tf
-from newnet_tf import activations, blocks
-from newnet_tf.activations import KINDS, activations_of, replace_activation
 from newnet_tf.cli import benchmark, main, train
-from newnet_tf.deploy import identity, recipes
-from newnet_tf.finetuning import files
+from newnet_tf.data import sidecar
+from newnet_tf.deploy import export_config, fingerprint
+from newnet_tf.models import activations, blocks
+from newnet_tf.models.activations import KINDS, activations_of, replace_activation
 
 NEW = [kind for kind in KINDS if kind != "silu"]
 LOADER = """
@@ -55,7 +55,7 @@ def swish():
 def folder(swish, tmp_path_factory):
     """It as `swish.keras`, pictures, and its fp32 file with ReLU6 by the command."""
     folder = tmp_path_factory.mktemp("activation")
-    files.save(swish, folder, "swish", PREPROCESS, [f"class_{i}" for i in range(CLASSES)])
+    sidecar.save(swish, folder, "swish", PREPROCESS, [f"class_{i}" for i in range(CLASSES)])
     (folder / "pictures").mkdir()
     for number, picture in enumerate(small_network.pictures()):
         Image.fromarray(picture).save(folder / "pictures" / f"{number:02}.png")
@@ -70,8 +70,8 @@ def test_it_is_the_network_that_is_built_with_the_other(new):
     model = built("silu", "net")
     made, expected = replace_activation(model, "silu", new), built(new)
     expected.set_weights(model.get_weights())
-    assert identity.graph_digest(made) == identity.graph_digest(expected)
-    assert identity.weights_digest(made) == identity.weights_digest(model)
+    assert fingerprint.graph_digest(made) == fingerprint.graph_digest(expected)
+    assert fingerprint.weights_digest(made) == fingerprint.weights_digest(model)
     assert made.name == f"net-{new}"
     np.testing.assert_allclose(made(noise()), expected(noise()), atol=1e-6)
     assert not np.allclose(made(noise()), model(noise()), atol=1e-6)
@@ -86,15 +86,15 @@ def test_there_and_back(new):
     assert set(activations_of(made).values()) == {new}  # the parts of hard ones are none
     back = replace_activation(made, new, "silu")
     assert (back.name, activations_of(back)) == ("net-silu", activations_of(model))
-    assert identity.graph_digest(back) == identity.graph_digest(model)
+    assert fingerprint.graph_digest(back) == fingerprint.graph_digest(model)
 
 
 def test_variables_are_its_own():
     model = built("silu")
     made = replace_activation(model, "silu", "relu6")
-    before = identity.weights_digest(model)
+    before = fingerprint.weights_digest(model)
     made.set_weights([value + 1 for value in made.get_weights()])
-    assert identity.weights_digest(model) == before != identity.weights_digest(made)
+    assert fingerprint.weights_digest(model) == before != fingerprint.weights_digest(made)
 
 
 def test_checkpoints_fit_either(tmp_path):
@@ -103,7 +103,7 @@ def test_checkpoints_fit_either(tmp_path):
     made = newnet_tf.replace_activation(model, "silu", "hard_swish")
     newnet_tf.weights.save(made, tmp_path / "made.safetensors")
     again = newnet_tf.create("rexnet_100", weights=tmp_path / "made.safetensors", **options)
-    assert identity.weights_digest(again) == identity.weights_digest(model)
+    assert fingerprint.weights_digest(again) == fingerprint.weights_digest(model)
     found = list(activations_of(made).values())
     assert {kind: found.count(kind) for kind in KINDS} == {
         "silu": 0,
@@ -147,11 +147,11 @@ def test_names_tell_the_activation():
 
 
 def test_export_is_judged_against_the_network_with_the_other(folder, swish):
-    recipe = recipes.read(folder / "swish-relu6.fp32.tflite")
-    logits = identity.logits_model(small_network.network())
+    recipe = export_config.read(folder / "swish-relu6.fp32.tflite")
+    logits = fingerprint.logits_model(small_network.network())
     assert recipe["model"] == "swish-relu6"
-    assert recipe["graph"] == identity.graph_digest(logits)
-    assert recipe["graph"] != identity.graph_digest(identity.logits_model(swish))
+    assert recipe["graph"] == fingerprint.graph_digest(logits)
+    assert recipe["graph"] != fingerprint.graph_digest(fingerprint.logits_model(swish))
     assert recipe["verification"]["agreed"] == len(small_network.pictures())
     assert (folder / "swish-relu6.labels.txt").is_file()
 

@@ -13,10 +13,12 @@ import small_network
 
 from newnet_tf.cli import main
 from newnet_tf.data.preprocess import normalise
-from newnet_tf.deploy import Provenance, Runner, bundle, metadata
-from newnet_tf.deploy.bundle import make_bundle
-from newnet_tf.deploy.bundle_check import BundleError, check_bundle
-from newnet_tf.deploy.graph import Graph
+from newnet_tf.deploy import Provenance, Runner
+from newnet_tf.deploy.bundle import build
+from newnet_tf.deploy.bundle.build import make_bundle
+from newnet_tf.deploy.bundle.check import BundleError, check_bundle
+from newnet_tf.deploy.flatbuffer import metadata
+from newnet_tf.deploy.flatbuffer.graph import Graph
 
 NAMES = [f"thing {number}" for number in range(small_network.CLASSES)]
 LISTED = (
@@ -40,9 +42,9 @@ def made(tmp_path_factory, plain):
         plain[result.recipe.precision] = result.file.read_bytes()
         return embedded(result, *arguments)
 
-    embedded = bundle._embed
+    embedded = build._embed
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bundle, "_embed", embed)
+        patch.setattr(build, "_embed", embed)
         return _made(tmp_path_factory.mktemp("made") / "small.zip")
 
 
@@ -85,7 +87,7 @@ def test_a_bundle_is_whole_and_named(made, folder):
 
 
 def test_the_archive_is_the_same_every_time(made, folder):
-    assert bundle._zipped(folder, "small") == made.path.read_bytes()
+    assert build._zipped(folder, "small") == made.path.read_bytes()
 
 
 def test_metadata_is_inside_and_changes_no_answer(folder, plain, tmp_path):
@@ -133,10 +135,10 @@ def restated(folder, change):
     change(stored)
     np.savez_compressed(folder / "answers.npz", **stored)
     record = json.loads((folder / "model.json").read_text())
-    record["sha256"]["answers.npz"] = bundle._sha256(folder / "answers.npz")
+    record["sha256"]["answers.npz"] = build._sha256(folder / "answers.npz")
     del record["digest"]
     text = json.dumps(record, sort_keys=True).encode()
-    record["digest"] = bundle.hashlib.sha256(text).hexdigest()
+    record["digest"] = build.hashlib.sha256(text).hexdigest()
     (folder / "model.json").write_text(json.dumps(record))
 
 

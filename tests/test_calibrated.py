@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from newnet_tf.cards import Preprocess
-from newnet_tf.deploy import Runner, clipping, convert, int8_filters, observed, rounding, samples
-from newnet_tf.deploy.observed import runaways
-from newnet_tf.deploy.recipes import BEST, RANGES, UNCLIPPED
+from newnet_tf.deploy import Runner, converter, image_batch
+from newnet_tf.deploy.export_config import BEST, RANGES, UNCLIPPED
+from newnet_tf.deploy.quantization import gptq, observers, range_estimators, weight_only
+from newnet_tf.deploy.quantization.observers import runaways
+from newnet_tf.models.config import Preprocess
 from tools import equalisation
 
-schema = observed.schema
+schema = observers.schema
 
 
 def histogram(values):
     low, high = min(values.min(), 0), max(values.max(), 0)
-    return np.histogram(values, clipping.BINS, (low, high))[0], float(low), float(high)
+    return np.histogram(values, range_estimators.BINS, (low, high))[0], float(low), float(high)
 
 
 def error(values, low, high):
@@ -38,9 +39,11 @@ def values(request):
 
 def test_least_squares_has_the_least_error(values):
     counts, low, high = histogram(values)
-    found = error(values, *clipping.least_squares(counts, low, high))
-    others = [error(values, *clipping.METHODS[name](counts, low, high)) for name in RANGES[1:]]
-    tried = [error(values, low * share, high * share) for share in clipping.SHRINKS]
+    found = error(values, *range_estimators.least_squares(counts, low, high))
+    others = [
+        error(values, *range_estimators.METHODS[name](counts, low, high)) for name in RANGES[1:]
+    ]
+    tried = [error(values, low * share, high * share) for share in range_estimators.SHRINKS]
     assert found < 0.95 * error(values, low, high)
     assert found <= 1.001 * min(*others, *tried)
 
@@ -48,7 +51,7 @@ def test_least_squares_has_the_least_error(values):
 @pytest.mark.parametrize("name", RANGES)
 def test_a_range_lies_within_the_whole_and_holds_zero(name, values):
     counts, low, high = histogram(values)
-    ends = clipping.METHODS[name](counts, low, high)
+    ends = range_estimators.METHODS[name](counts, low, high)
     assert low <= ends[0] <= 0 <= ends[1] <= high
     assert ends[0] < ends[1]
     assert (ends == (low, high)) == (name == UNCLIPPED)
@@ -56,15 +59,15 @@ def test_a_range_lies_within_the_whole_and_holds_zero(name, values):
 
 def test_percentile_leaves_out_that_share(values):
     counts, low, high = histogram(values)
-    first, last = clipping.percentile(counts, low, high)
+    first, last = range_estimators.percentile(counts, low, high)
     outside = (values < first).sum() + (values > last).sum()
     assert 1 <= outside <= 4
 
 
 def test_evenly_spread_values_are_not_clipped():
-    counts = np.full(clipping.BINS, 10)
+    counts = np.full(range_estimators.BINS, 10)
     for name in (BEST, UNCLIPPED, "entropy"):
-        assert clipping.METHODS[name](counts, -1.0, 1.0) == (-1.0, 1.0)
+        assert range_estimators.METHODS[name](counts, -1.0, 1.0) == (-1.0, 1.0)
 
 
 @pytest.fixture
@@ -74,7 +77,7 @@ def filters():
     inputs = random.normal(size=(2, 500, 8)) @ random.normal(size=(2, 8, 150))
     inputs += 0.3 * random.normal(size=inputs.shape)
     exact = random.normal(size=(2, 5, 150))
-    steps = np.abs(exact).max(2) / rounding.LARGEST * 4
+    steps = np.abs(exact).max(2) / gptq.LARGEST * 4
     return exact, steps, inputs
 
 
@@ -90,7 +93,7 @@ def covariance(inputs):
 
 def test_sums_move_less_than_by_rounding_to_nearest(filters):
     exact, steps, inputs = filters
-    whole = rounding.rounded(exact, steps, covariance(inputs))
+    whole = gptq.rounded(exact, steps, covariance(inputs))
     nearest = np.round(exact / steps[..., None])
     assert whole.dtype == np.int8
     assert np.abs(whole - nearest).max() < 10
@@ -100,25 +103,25 @@ def test_sums_move_less_than_by_rounding_to_nearest(filters):
 
 def test_blocks_are_only_a_way_to_compute(filters, monkeypatch):
     exact, steps, inputs = filters
-    found = rounding.rounded(exact, steps, covariance(inputs))
-    monkeypatch.setattr(rounding, "BLOCK", 1000)
-    np.testing.assert_array_equal(rounding.rounded(exact, steps, covariance(inputs)), found)
+    found = gptq.rounded(exact, steps, covariance(inputs))
+    monkeypatch.setattr(gptq, "BLOCK", 1000)
+    np.testing.assert_array_equal(gptq.rounded(exact, steps, covariance(inputs)), found)
 
 
 def test_independent_inputs_are_rounded_to_nearest(filters):
     exact, steps, _ = filters
     variances = np.diag(np.linspace(1, 9, 150))[None].repeat(2, 0)
-    found = rounding.rounded(exact, steps, variances)
+    found = gptq.rounded(exact, steps, variances)
     np.testing.assert_array_equal(found, np.round(exact / steps[..., None]))
 
 
 def test_dead_inputs_are_no_trouble(filters):
     exact, steps, inputs = filters
     inputs[:, :, :3] = 7
-    whole = rounding.rounded(exact, steps, covariance(inputs))
+    whole = gptq.rounded(exact, steps, covariance(inputs))
     nearest = np.round(exact[:, :, :3] / steps[..., None])
     np.testing.assert_array_equal(whole[:, :, :3], np.clip(nearest, -127, 127))
-    still = rounding.rounded(exact, steps, np.zeros((2, 150, 150)))
+    still = gptq.rounded(exact, steps, np.zeros((2, 150, 150)))
     np.testing.assert_array_equal(still, np.round(exact / steps[..., None]))
 
 
@@ -133,8 +136,8 @@ def test_windows_are_what_a_filter_covers(padding, stride, dilation, monkeypatch
         dilationHFactor=dilation,
         dilationWFactor=dilation,
     )
-    monkeypatch.setattr(observed, "MEASURED", 1000)
-    found = observed._windows(map_, options, (3, 2), SimpleNamespace(permutation=np.arange))
+    monkeypatch.setattr(observers, "MEASURED", 1000)
+    found = observers._windows(map_, options, (3, 2), SimpleNamespace(permutation=np.arange))
     expected = tf.image.extract_patches(
         map_[None], [1, 3, 2, 1], [1, stride, stride, 1], [1, dilation, dilation, 1], padding
     ).numpy()
@@ -142,9 +145,9 @@ def test_windows_are_what_a_filter_covers(padding, stride, dilation, monkeypatch
 
 
 def test_values_of_all_channels_are_counted(monkeypatch):
-    monkeypatch.setattr(observed, "COUNTED", 100)
+    monkeypatch.setattr(observers, "COUNTED", 100)
     map_ = np.broadcast_to(np.arange(12), (1, 20, 20, 12))
-    some = observed._some(map_)
+    some = observers._some(map_)
     assert len(some) <= 100
     assert np.bincount(some, minlength=12).min() >= 5
 
@@ -167,12 +170,12 @@ PREPROCESS = Preprocess(size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
 @pytest.fixture
 def ranges():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
-    return samples.with_extremes(samples.read(pixels, PREPROCESS, "pictures"))
+    return image_batch.with_extremes(image_batch.read(pixels, PREPROCESS, "pictures"))
 
 
 def source(model, ranges, folder):
-    convert.save(model, PREPROCESS, folder / "saved")
-    return convert.Source(folder / "saved", ranges, "small")
+    converter.save(model, PREPROCESS, folder / "saved")
+    return converter.Source(folder / "saved", ranges, "small")
 
 
 def calibrated(inputs, outputs, ranges, folder):
@@ -187,7 +190,7 @@ def test_a_pool_behind_the_last_filters_stays_float(ranges, tmp_path):
     pooled = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     graph = calibrated(image, pooled, ranges, tmp_path)
     assert graph.layers == ("first", "last")
-    with convert.silence():
+    with converter.silence():
         made = {whole: graph.quantised(integer_output=whole) for whole in (True, False)}
     assert made[True].operators[-1] == "DEQUANTIZE"
     assert made[False].operators[-2:] == ["DEQUANTIZE", "MEAN"]
@@ -201,7 +204,7 @@ def test_logits_may_exceed_what_calibration_saw(method, ranges, tmp_path):
     x = keras.layers.Conv2D(4, 5, strides=4, activation="relu", name="first")(image)
     x = keras.layers.Dense(6, name="logits")(keras.layers.Flatten()(x))
     graph = calibrated(image, x, ranges, tmp_path)
-    with convert.silence():
+    with converter.silence():
         made = graph.quantised(ranges=method)
     seen = keras.Model(image, x).predict(ranges.inputs, verbose=0)
     scale, zero = made.quantisation(made.body.operators[-1].inputs[0])
@@ -221,7 +224,7 @@ def test_logits_beyond_those_of_calibration_are_not_cut_off(precision, times, tm
     model.set_weights([np.eye(3)[None, None], np.zeros(3), np.tile(weights, (3, 1))])
     pixels = np.tile(255 * np.eye(3, dtype=np.uint8)[:, None, None], (1, 32, 32, 1))
     plain = Preprocess(size=32, mean=(0.0,) * 3, std=(1.0,) * 3)
-    made = source(model, samples.read(pixels, plain, "pictures"), tmp_path)
+    made = source(model, image_batch.read(pixels, plain, "pictures"), tmp_path)
     recipe = SimpleNamespace(precision=precision, is_corrected=True, stem="small", io="float32")
     recipe.keep_float, recipe.ranges = (), BEST
     (tmp_path / "small.tflite").write_bytes(made.graph(recipe).to_bytes())
@@ -246,7 +249,7 @@ def test_equalising_channels_changes_no_answer(ranges, tmp_path):
     graph = calibrated(image, x, ranges, tmp_path)._graph
     files = [tmp_path / name for name in ("before.tflite", "after.tflite")]
     files[0].write_bytes(graph.to_bytes())
-    with convert.silence():
+    with converter.silence():
         assert equalisation.equalise(graph, ranges.inputs) == 4
     files[1].write_bytes(graph.to_bytes())
     before, after = (Runner(file)(ranges.inputs) for file in files)
@@ -257,10 +260,10 @@ def test_equalising_channels_changes_no_answer(ranges, tmp_path):
 
 def uneven_sizes(file, ranges):
     """Largest values of the channels of the first map."""
-    graph = convert.Graph(file.read_bytes())
+    graph = converter.Graph(file.read_bytes())
     first = next(o for o in graph.body.operators if graph.name_of(o) == "CONV_2D")
     tensor = int(first.outputs[0])
-    with convert.silence():
+    with converter.silence():
         return equalisation._largest(graph, [tensor], ranges.inputs)[tensor]
 
 
@@ -292,11 +295,11 @@ def test_files_of_more_than_8_bits_are_corrected_too(precision, ranges, tmp_path
 def test_equal_biases_are_corrected_apart(ranges, tmp_path):
     """The converter stores equal constants once."""
     made = source(uneven_network(), ranges, tmp_path)
-    with convert.silence():
-        graph = convert.Graph(made.converted("fp32"))
+    with converter.silence():
+        graph = converter.Graph(made.converted("fp32"))
     twins = [o for o in graph.body.operators if b"third" in graph.body.tensors[o.outputs[0]].name]
     assert twins[0].inputs[2] == twins[1].inputs[2]
-    int8_filters.store(graph)
+    weight_only.store(graph)
     made.calibrated.correct(graph)
     first, second = (graph.constant(twin.inputs[2]) for twin in twins)
     assert np.abs(first).min() > 0
@@ -305,16 +308,19 @@ def test_equal_biases_are_corrected_apart(ranges, tmp_path):
 
 def test_dynamic_filters_are_the_converter_s(ranges, tmp_path):
     made = source(uneven_network(), ranges, tmp_path)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "saved"))
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    with convert.silence():
-        ours, theirs = convert.Graph(made.converted("fp32")), convert.Graph(converter.convert())
-    int8_filters.store(ours)
-    int8_filters.run_on_integers(ours)
+    tflite_converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "saved"))
+    tflite_converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    with converter.silence():
+        ours, theirs = (
+            converter.Graph(made.converted("fp32")),
+            converter.Graph(tflite_converter.convert()),
+        )
+    weight_only.store(ours)
+    weight_only.run_on_integers(ours)
     assert ours.operators == theirs.operators
     compared = 0
     for operator, other in zip(ours.body.operators, theirs.body.operators, strict=True):
-        if ours.name_of(operator) in int8_filters.DYNAMIC and ours.is_integer(operator.inputs[1]):
+        if ours.name_of(operator) in weight_only.DYNAMIC and ours.is_integer(operator.inputs[1]):
             steps = [g.constant(o.inputs[1]) for g, o in ((ours, operator), (theirs, other))]
             assert np.abs(steps[0].astype(int) - steps[1]).max() <= 1  # ties
             assert (steps[0] == steps[1]).mean() > 0.999

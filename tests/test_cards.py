@@ -6,7 +6,7 @@ import pytest
 
 import newnet_tf
 from newnet_tf import results
-from newnet_tf.cards import Card, Hub, Naming, Package, Preprocess, Weights
+from newnet_tf.models.config import Card, Hub, Naming, Package, Preprocess, Weights
 
 
 def test_preprocess_arithmetic():

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from newnet_tf import blocks
+from newnet_tf.models import blocks
 
 
 @pytest.mark.parametrize("groups", [2, 3])

@@ -18,7 +18,7 @@ import safetensors.numpy
 import torch_files
 
 from newnet_tf import weights
-from newnet_tf.weights import CheckpointError, checkpoint, hdf5
+from newnet_tf.weights import CheckpointError, hdf5, reader
 
 ARRAYS = {
     "conv.weight": np.arange(24, dtype="f4").reshape(2, 3, 2, 2) / 7,
@@ -53,7 +53,7 @@ FORMATS = ("a.pth", "a.pt", "a.npz", "a.safetensors", "a.weights.h5", "a.keras")
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_gives_the_same_numbers(tmp_path, name):
-    found = checkpoint.read(write(tmp_path / name))
+    found = reader.read(write(tmp_path / name))
     keras = name.endswith((".h5", ".keras"))
     assert found.kind == weights.suffix(name)
     assert len(found.tensors) == len(ARRAYS)
@@ -68,7 +68,7 @@ def test_every_format_gives_the_same_numbers(tmp_path, name):
 def test_values_that_are_not_finite_are_named_and_counted(tmp_path, name, bad):
     arrays = {"good": np.ones(3, "f4"), "spoilt": np.array([bad, 1, bad, 2], "f4")}
     with pytest.raises(CheckpointError, match="2 of the 4 values of its tensor 'spoilt"):
-        checkpoint.read(write(tmp_path / name, arrays))
+        reader.read(write(tmp_path / name, arrays))
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -78,10 +78,10 @@ def test_damage_is_an_error_that_names_the_file(tmp_path, name):
     for data in (b"", b"\0", b"garbage" * 40, whole[:20], whole[: len(whole) // 2], whole[:-9]):
         path.write_bytes(data)
         with pytest.raises(CheckpointError, match=f"'damaged_{name}' must be .*Received: .*{name}"):
-            checkpoint.read(path)
+            reader.read(path)
     path.write_bytes(b"")
     with pytest.raises(CheckpointError, match="it is empty"):
-        checkpoint.read(path)
+        reader.read(path)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -95,20 +95,20 @@ def test_no_damage_ends_in_another_error(tmp_path, name):
             data[place] = random.integers(256)
         path.write_bytes(data)
         with contextlib.suppress(CheckpointError):
-            found = checkpoint.read(path)
+            found = reader.read(path)
             assert all(np.isfinite(t).all() for t in found.tensors.values())
 
 
 def test_npz_of_objects_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", a=np.array([{"x": 1}], object))
     with pytest.raises(CheckpointError, match="holds object, not numbers"):
-        checkpoint.read(tmp_path / "a.npz")
+        reader.read(tmp_path / "a.npz")
 
 
 def test_npz_keeps_order_and_refuses_absurd_shapes(tmp_path):
     array = np.asfortranarray(np.arange(6, dtype="f4").reshape(2, 3))
     np.savez(tmp_path / "a.npz", a=array)
-    np.testing.assert_array_equal(checkpoint.read(tmp_path / "a.npz").tensors["a"], array)
+    np.testing.assert_array_equal(reader.read(tmp_path / "a.npz").tensors["a"], array)
     with zipfile.ZipFile(tmp_path / "a.npz") as file:
         data = file.read("a.npy")
     for shape, found in (
@@ -118,7 +118,7 @@ def test_npz_keeps_order_and_refuses_absurd_shapes(tmp_path):
         with zipfile.ZipFile(tmp_path / "b.npz", "w") as file:
             file.writestr("a.npy", data.replace(b"(2, 3), }".ljust(20), (shape + b", }").ljust(20)))
         with pytest.raises(CheckpointError, match=re.escape(found)):
-            checkpoint.read(tmp_path / "b.npz")
+            reader.read(tmp_path / "b.npz")
 
 
 def safetensors_file(path, header, data=b"\0" * 8):
@@ -145,14 +145,14 @@ def safetensors_file(path, header, data=b"\0" * 8):
 def test_safetensors_that_contradict_themselves_are_refused(tmp_path, header):
     path = safetensors_file(tmp_path / "a.safetensors", header)
     with pytest.raises(CheckpointError, match=r"'a.safetensors' must be a"):
-        checkpoint.read(path)
+        reader.read(path)
 
 
 def test_safetensors_narrow_types_and_metadata(tmp_path):
     arrays = {"a": np.array([1.5, 2], ml_dtypes.bfloat16), "b": np.array([0.5], "f2")}
     path = tmp_path / "a.safetensors"
     path.write_bytes(safetensors.numpy.save(arrays, metadata={"licence": "MIT"}))
-    found = checkpoint.read(path)
+    found = reader.read(path)
     assert {t.dtype for t in found.tensors.values()} == {np.dtype("f4")}
     np.testing.assert_array_equal(found.tensors["a"], [1.5, 2])
     assert found.metadata == {"licence": "MIT"}
@@ -165,13 +165,13 @@ def test_hdf5_links_and_external_data_give_nothing_away(tmp_path):
     with h5py.File(path, "a") as file:
         file["layers/soft"] = h5py.SoftLink("/layers/conv2d_0")
         file["layers/far"] = h5py.ExternalLink(f"{secret}", "/x")
-    assert len(checkpoint.read(path).tensors) == 2
+    assert len(reader.read(path).tensors) == 2
     with h5py.File(path, "a") as file:
         shape = {"shape": (16,), "dtype": "f4"}
         file["layers"].create_dataset("x/vars/0", external=[(f"{secret}", 0, 64)], **shape)
         file["layers/x/vars"].attrs["name"] = "x"
     with pytest.raises(CheckpointError, match="'layers/x/vars/0' points to another file"):
-        checkpoint.read(path)
+        reader.read(path)
     layout = h5py.VirtualLayout((16,), "f4")
     layout[:] = h5py.VirtualSource(f"{secret}", "x", (16,))
     with h5py.File(path, "a") as file:
@@ -179,7 +179,7 @@ def test_hdf5_links_and_external_data_give_nothing_away(tmp_path):
         file["layers"].create_virtual_dataset("y/vars/0", layout)
         file["layers/y/vars"].attrs["name"] = "y"
     with pytest.raises(CheckpointError, match="'layers/y/vars/0' points to another file"):
-        checkpoint.read(path)
+        reader.read(path)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_hdf5_that_is_absurd_strange_or_nameless_is_refused(tmp_path, dataset, n
         if name:
             file["layers/x/vars"].attrs["name"] = name
     with pytest.raises(CheckpointError, match=found):
-        checkpoint.read(tmp_path / "a.weights.h5")
+        reader.read(tmp_path / "a.weights.h5")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_file_that_crashes_or_stops_the_hdf5_library(tmp_path, monkeypatch, pr
     monkeypatch.setattr(hdf5, "COMMAND", (sys.executable, "-c", program))
     monkeypatch.setattr(hdf5, "PATIENCE", 1)
     with pytest.raises(CheckpointError, match=f"'a.weights.h5' must be an HDF5 file.*{found}"):
-        checkpoint.read(write(tmp_path / "a.weights.h5"))
+        reader.read(write(tmp_path / "a.weights.h5"))
 
 
 def test_hdf5_before_keras_3(tmp_path):
@@ -216,7 +216,7 @@ def test_hdf5_before_keras_3(tmp_path):
         file["conv/conv/depthwise_kernel:0"] = np.ones((3, 3, 2, 1), "f4")
         file["model_weights/bn/bn/gamma"] = np.ones(2, "f4")
         file["optimizer_weights/adam/iteration"] = 3
-    found = checkpoint.read(path)
+    found = reader.read(path)
     assert set(found.tensors) == {"conv/depthwise_kernel", "bn/gamma"}
     assert found.skipped == ("optimizer_weights/adam/iteration",)
 
@@ -245,7 +245,7 @@ def test_what_keras_trained_comes_back_without_the_optimizer(tmp_path, trained, 
             trained.save(path)
     else:
         weights.save(trained, path)
-    found = checkpoint.read(path)
+    found = reader.read(path)
     by_index = name in ("a.keras", "a.weights.h5")
     for layer in trained.layers:
         for index, variable in enumerate(layer.weights):
@@ -280,10 +280,10 @@ def test_a_file_that_is_not_there_or_not_a_checkpoint(tmp_path):
     (tmp_path / "a.bin").write_bytes(b"x")
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(CheckpointError, match=r"one of .safetensors, .pth.*Received: .*a.bin"):
-        checkpoint.read(tmp_path / "a.bin")
+        reader.read(tmp_path / "a.bin")
     for name in ("none.pth", "folder.npz"):
         with pytest.raises(CheckpointError, match=f"'{name}' must be an existing file"):
-            checkpoint.read(tmp_path / name)
+            reader.read(tmp_path / name)
 
 
 @pytest.mark.parametrize(

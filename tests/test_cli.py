@@ -14,8 +14,9 @@ from PIL import Image
 
 import newnet_tf
 from newnet_tf import deploy, results
-from newnet_tf.cli import COMMANDS, benchmark, demo, main, talk
-from newnet_tf.weights import checkpoint
+from newnet_tf.cli import COMMANDS, benchmark, demo, main
+from newnet_tf.profiling import paper_tables
+from newnet_tf.weights import reader
 
 CAT = ("tabby", "tiger_cat", "Egyptian_cat")
 
@@ -145,7 +146,7 @@ def test_convert(suffix, capsys, own_checkpoint, tmp_path):
     done = json.loads(out)
     assert (status, done["tensors"], done["classes"]) == (0, 137, 7)
     loaded = newnet_tf.create("mobilenet_v1_025", weights=output, classes=7)
-    original = checkpoint.read(own_checkpoint).tensors
+    original = reader.read(own_checkpoint).tensors
     kernel = loaded.get_layer("block3_pointwise_conv").get_weights()[0]
     np.testing.assert_array_equal(kernel, original["block3_pointwise_conv/kernel"])
 
@@ -162,7 +163,7 @@ def test_convert_without_head(capsys, own_checkpoint, tmp_path):
         "--no-head",
     ]
     assert run(capsys, *arguments)[0] == 0
-    assert "classifier/kernel" not in checkpoint.read(output).tensors
+    assert "classifier/kernel" not in reader.read(output).tensors
 
 
 def test_convert_insists(capsys, own_checkpoint, tmp_path):
@@ -310,7 +311,7 @@ def test_benchmark_of_a_table(capsys, tmp_path, monkeypatch):
             raise deploy.ExportError("a reason. Received: this")
         return export(model, preprocess, folder, name=name, precisions=precisions, **options)
 
-    monkeypatch.setattr(talk, "members", members)
+    monkeypatch.setattr(paper_tables, "members", members)
     monkeypatch.setattr(benchmark, "BASELINE", "mobilenet_v1_025")
     monkeypatch.setattr(deploy, "export_tflite", refusing)
     monkeypatch.setattr(results, "HERE", tmp_path)

@@ -6,8 +6,8 @@ import pytest
 from filled import TORCH, as_torch, assert_same, held, paint
 
 from newnet_tf import weights
-from newnet_tf.cards import Card, Claim, Naming
-from newnet_tf.weights import CheckpointError, Target, checkpoint, convert
+from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.weights import CheckpointError, Target, assign, reader
 
 FILES = ("a.weights.h5", "a.keras", "a.npz", "a.safetensors")
 NAMES = {
@@ -77,10 +77,10 @@ def given(model):
 def refusal(model, tensors, target=None, **arguments):
     """Fills, which must fail and change nothing; returns the error's text."""
     paint(model, seed=99)
-    before = checkpoint.tensors_of(model)
+    before = reader.tensors_of(model)
     with pytest.raises(CheckpointError) as caught:
-        convert.fill(model, held(tensors), target or tiny_target(), **arguments)
-    for key, value in checkpoint.tensors_of(model).items():
+        assign.fill(model, held(tensors), target or tiny_target(), **arguments)
+    for key, value in reader.tensors_of(model).items():
         np.testing.assert_array_equal(value, before[key])
     return str(caught.value)
 
@@ -127,7 +127,7 @@ def test_whole_numbers_do_not_fill_real_variables(model, given):
 
 
 def test_a_variable_is_filled_once(model):
-    tensors = checkpoint.tensors_of(tiny(6))
+    tensors = reader.tensors_of(tiny(6))
     tensors["norm/0"] = tensors["norm/gamma"]
     assert "1 tensors of the file that the model has no variable for: norm/0" in refusal(
         model, tensors
@@ -146,7 +146,7 @@ def test_another_class_count_can_be_refused(model, given):
     assert "2 shapes that differ" in text
     assert "head.1.weight (1, 1, 5, 9) for classifier/kernel (1, 1, 5, 6)" in text
     with pytest.warns(UserWarning, match="9 classes, the model 6"):
-        report = convert.fill(model, held(nine), tiny_target())
+        report = assign.fill(model, held(nine), tiny_target())
     assert report.fresh == ("classifier",)
     assert {"head.1.weight", "head.1.bias"} < set(report.skipped)
 
@@ -171,7 +171,7 @@ def test_only_the_class_count_may_differ(model, given):
 
 
 def test_head_tensors_are_skipped_only_where_there_is_no_head(model, given):
-    report = convert.fill(tiny(6, top=False), held(given), tiny_target())
+    report = assign.fill(tiny(6, top=False), held(given), tiny_target())
     assert sum(name.startswith("head.") for name in report.skipped) == 4
     text = refusal(model, {k: v for k, v in given.items() if not k.startswith("head.0")})
     assert "hidden/kernel, hidden/bias" in text
@@ -185,7 +185,7 @@ def test_a_counter_is_skipped_only_at_a_batch_norm(model, given):
 
 def test_depthwise_multiplier_means_the_same_as_in_torch(model, given):
     kernel = np.random.default_rng(0).normal(size=(8, 1, 3, 3)).astype("f4")
-    convert.fill(model, held(given | {"features.2.weight": kernel}), tiny_target())
+    assign.fill(model, held(given | {"features.2.weight": kernel}), tiny_target())
     picture = np.random.default_rng(1).normal(size=(1, 3, 3, 4)).astype("f4")
     answer = keras.ops.convert_to_numpy(model.get_layer("mix")(picture))[0, 0, 0]
     reference = [(picture[0, :, :, i // 2] * kernel[i, 0]).sum() for i in range(8)]
@@ -204,13 +204,13 @@ def test_matrices_and_one_by_one_convolutions_fill_each_other():
         for built in (dense, conv):
             paint(built, 0)
             target = Target(Card(name="x", title="X"), (naming,), ("classifier",), None)
-            convert.fill(built, held({"fc.weight": kernel} | bias), target)
+            assign.fill(built, held({"fc.weight": kernel} | bias), target)
             found = keras.ops.convert_to_numpy(built.get_layer("classifier").kernel)
             np.testing.assert_array_equal(found.reshape(6, 3), matrix.T)
     keras_style = {"classifier/kernel": matrix.T, "classifier/0": matrix.T}
     for key, kernel in keras_style.items():
         bias = {"classifier/bias": np.zeros(3, "f4")}
-        convert.fill(conv, held({key: kernel} | bias), target)
+        assign.fill(conv, held({key: kernel} | bias), target)
         found = keras.ops.convert_to_numpy(conv.get_layer("classifier").kernel)
         np.testing.assert_array_equal(found[0, 0], matrix.T)
 
@@ -222,7 +222,7 @@ def test_grouped_convolution_means_the_same_as_in_torch():
     kernel = np.arange(12, dtype="f4").reshape(6, 2, 1, 1)
     naming = Naming(name="torch", layers={"conv": "c"})
     target = Target(Card(name="x", title="X"), (naming,), ("classifier",), None)
-    convert.fill(built, held({"c.weight": kernel}), target)
+    assign.fill(built, held({"c.weight": kernel}), target)
     picture = np.array([1, 2, 3, 4], "f4")
     answer = keras.ops.convert_to_numpy(layer(picture[None, None, None]))[0, 0, 0]
     reference = [kernel[i, :, 0, 0] @ picture[i // 3 * 2 :][:2] for i in range(6)]
@@ -238,7 +238,7 @@ def test_gluon_and_keras_names():
             leaf = leaves.get(variable.name, variable.name).replace("kernel", "weight")
             value = torch[f"{layer.name}.{TORCH[variable.name]}"]
             gluon[f"net0_{layer.name}_{leaf}"] = value
-    theirs = {f"{layer}_x/{leaf}": v for layer, leaf, v in split(checkpoint.tensors_of(source))}
+    theirs = {f"{layer}_x/{leaf}": v for layer, leaf, v in split(reader.tensors_of(source))}
     theirs["mix_x/depthwise_kernel"] = theirs.pop("mix_x/kernel")
     namings = (
         Naming(name="gluon", layers={n: f"net0_{n}" for n in NAMES}, style="gluon"),
@@ -248,8 +248,8 @@ def test_gluon_and_keras_names():
         blank = tiny(6, width=4)
         paint(blank, 0)
         given = held(tensors)
-        assert convert.fill(blank, given, tiny_target(namings=namings)).naming == name
-        assert convert.classes_in(given, tiny_target(namings=namings)) == 6
+        assert assign.fill(blank, given, tiny_target(namings=namings)).naming == name
+        assert assign.classes_in(given, tiny_target(namings=namings)) == 6
         assert_same(blank, source)
 
 
@@ -260,9 +260,9 @@ def split(tensors):
 
 def test_classes_in(given):
     target = tiny_target()
-    assert convert.classes_in(held(given), target) == 6
-    assert convert.classes_in(held(checkpoint.tensors_of(tiny(7))), target) == 7
-    assert convert.classes_in(held({"features.1.weight": np.ones(4)}), target) is None
+    assert assign.classes_in(held(given), target) == 6
+    assert assign.classes_in(held(reader.tensors_of(tiny(7))), target) == 7
+    assert assign.classes_in(held({"features.1.weight": np.ones(4)}), target) is None
 
 
 def test_the_nearest_network_is_found_with_few_builds(model):
@@ -288,7 +288,7 @@ def test_the_nearest_network_is_found_with_few_builds(model):
 
 def test_a_network_without_foreign_names_is_found_too(model):
     others = [lambda: tiny_target(width=8, namings=())]
-    tensors = checkpoint.tensors_of(tiny(2, width=8))
+    tensors = reader.tensors_of(tiny(2, width=8))
     assert "It fits 'tiny_8'." in refusal(model, tensors, tiny_target(namings=()), others=others)
 
 
@@ -310,7 +310,7 @@ def test_a_dense_layer_on_a_flattened_map_fits_the_convolution_that_covers_it(wh
     made = {name: random.standard_normal((n, m)) for name, n, m in (("0", 5, 24), ("1", 7, 5))}
     given = {f"head.{name}.weight": matrix.astype("f4") for name, matrix in made.items()}
     given |= {"head.0.bias": np.zeros(5, "f4"), "head.1.bias": np.zeros(7, "f4")}
-    convert.fill(model, held(given), target)
+    assign.fill(model, held(given), target)
     picture = random.standard_normal((1, 2, 3, 4)).astype("f4")
     flat = picture.transpose(0, 3, 1, 2).reshape(1, 24)
     expected = flat @ made["0"].T @ made["1"].T

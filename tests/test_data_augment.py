@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
-from newnet_tf.cards import Preprocess
-from newnet_tf.data import colour, randaugment
-from newnet_tf.data.augmentation import NONE, Augmentation
+from newnet_tf.data.augment import color_ops, randaugment
+from newnet_tf.data.augment.config import NONE, Augmentation
+from newnet_tf.data.augment.erasing import erase
 from newnet_tf.data.crops import random_box
-from newnet_tf.data.erasing import erase
 from newnet_tf.data.pipeline import augmented
+from newnet_tf.models.config import Preprocess
 
 SIDE = 64
 FILL = (124.0, 116.0, 104.0)
@@ -36,29 +36,29 @@ def both_ways(operation, image):
 
 
 SAME_AS_PILLOW = {
-    "auto_contrast": (colour.auto_contrast, ImageOps.autocontrast),
-    "equalise": (colour.equalise, ImageOps.equalize),
-    "invert": (colour.invert, ImageOps.invert),
-    "posterise": (lambda x: colour.posterise(x, 3.0), lambda p: ImageOps.posterize(p, 3)),
-    "solarise": (lambda x: colour.solarise(x, 100.0), lambda p: ImageOps.solarize(p, 100)),
+    "auto_contrast": (color_ops.auto_contrast, ImageOps.autocontrast),
+    "equalise": (color_ops.equalise, ImageOps.equalize),
+    "invert": (color_ops.invert, ImageOps.invert),
+    "posterise": (lambda x: color_ops.posterise(x, 3.0), lambda p: ImageOps.posterize(p, 3)),
+    "solarise": (lambda x: color_ops.solarise(x, 100.0), lambda p: ImageOps.solarize(p, 100)),
     "solarise_add": (
-        lambda x: colour.solarise_add(x, 90.0),
+        lambda x: color_ops.solarise_add(x, 90.0),
         lambda p: p.point([min(255, i + 90) if i < 128 else i for i in range(256)] * 3),
     ),
     "saturation": (
-        lambda x: colour.saturation(x, 1.7),
+        lambda x: color_ops.saturation(x, 1.7),
         lambda p: ImageEnhance.Color(p).enhance(1.7),
     ),
     "contrast": (
-        lambda x: colour.contrast(x, 0.4),
+        lambda x: color_ops.contrast(x, 0.4),
         lambda p: ImageEnhance.Contrast(p).enhance(0.4),
     ),
     "brightness": (
-        lambda x: colour.brightness(x, 1.6),
+        lambda x: color_ops.brightness(x, 1.6),
         lambda p: ImageEnhance.Brightness(p).enhance(1.6),
     ),
     "sharpness": (
-        lambda x: colour.sharpness(x, 1.9),
+        lambda x: color_ops.sharpness(x, 1.9),
         lambda p: ImageEnhance.Sharpness(p).enhance(1.9),
     ),
 }
@@ -73,7 +73,7 @@ def test_colour_equals_pillow(photo, name):
     assert np.abs(np.asarray(pillows(photo), np.float32) - np.asarray(photo)).mean() > 3
 
 
-@pytest.mark.parametrize("operation", [colour.auto_contrast, colour.equalise])
+@pytest.mark.parametrize("operation", [color_ops.auto_contrast, color_ops.equalise])
 def test_flat_pictures_stay(operation):
     flat = np.full((8, 8, 3), 77, np.uint8)
     np.testing.assert_array_equal(both_ways(operation, flat), flat)
@@ -204,8 +204,8 @@ def test_erasing_is_noise_once_normalised():
 
 def test_jitter_and_lighting_stay_in_range(photo):
     seed = tf.constant([4, 4], tf.int64)
-    jittered = both_ways(lambda x: colour.jitter(x, seed, (0.4, 0.4, 0.4)), photo)
-    lit = both_ways(lambda x: colour.lighting(x, seed, 0.1), photo)
+    jittered = both_ways(lambda x: color_ops.jitter(x, seed, (0.4, 0.4, 0.4)), photo)
+    lit = both_ways(lambda x: color_ops.lighting(x, seed, 0.1), photo)
     for found in (jittered, lit):
         assert found.min() >= 0
         assert found.max() <= 255

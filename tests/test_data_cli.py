@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from newnet_tf.cli import main
-from newnet_tf.data import throughput
+from newnet_tf.data import pipeline_benchmark
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +52,11 @@ def test_benchmark_times_in_turn_and_records(tmp_path, capsys):
     assert [row["pipeline"] for row in rows] == ["full decode", "eval"]
     assert float(rows[0]["ratio"]) == 1
     assert all(float(row["images/s"]) > 0 for row in rows)
-    measured = throughput.Throughput(
+    measured = pipeline_benchmark.Throughput(
         pipeline="eval", images_per_second=10.0, per_core=5.0, ratio=0.5, cpu_ms=1.0, batch=16,
         workers=2, pictures=32, rounds=2, mean_bytes=110_000,
     )  # fmt: skip
-    with throughput.record([measured], tmp_path).open(newline="") as file:
+    with pipeline_benchmark.record([measured], tmp_path).open(newline="") as file:
         assert next(csv.DictReader(file))["pipeline"] == "eval"
     assert main(["benchmark", "data", "--pictures", "16", "--batch", "16", "--only", "none"]) == 1
     assert "'train'" in capsys.readouterr().err
@@ -69,7 +69,7 @@ def test_other_loaders_take_turns():
         assert len(list(folder.rglob("*.jpg"))) == 48
         return {"other": lambda: _Again(read)}
 
-    rows = throughput.measure(48, 2, 16, only=["other"], others=others)
+    rows = pipeline_benchmark.measure(48, 2, 16, only=["other"], others=others)
     assert [row.pictures for row in rows] == [48, 32]
     assert read == [0, 1] * 3
     assert rows[1].cpu_ms is None
@@ -90,8 +90,8 @@ class _Again:
 
 
 def test_pictures_are_of_imagenets_size(tmp_path):
-    size = throughput.write_pictures(tmp_path, 6)
-    assert abs(size - throughput.BYTES) < 12_000
+    size = pipeline_benchmark.write_pictures(tmp_path, 6)
+    assert abs(size - pipeline_benchmark.BYTES) < 12_000
     files = sorted(tmp_path.rglob("*.jpg"))
     assert len(files) == 6
     with Image.open(files[0]) as picture:

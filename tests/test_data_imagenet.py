@@ -16,15 +16,15 @@ from PIL import Image
 
 pytest.importorskip("tensorflow_datasets", reason="needs newnet_tf[datasets]")
 
-from newnet_tf.cards import Preprocess
 from newnet_tf.cli import main
-from newnet_tf.data.augmentation import Augmentation
+from newnet_tf.data.augment.config import Augmentation
+from newnet_tf.data.datasets.base import SourceError
+from newnet_tf.data.datasets.factory import open_source
+from newnet_tf.data.datasets.prepare import prepare
+from newnet_tf.data.decode import BadPictures
 from newnet_tf.data.labels import imagenet_labels
-from newnet_tf.data.opened import open_source
 from newnet_tf.data.pipeline import eval_pipeline, train_pipeline
-from newnet_tf.data.prepare import prepare
-from newnet_tf.data.reading import BadPictures
-from newnet_tf.data.sources import SourceError
+from newnet_tf.models.config import Preprocess
 
 TRAINED, EACH, VALIDATED = (0, 281, 999), 8, 12
 RECORD = Preprocess(size=32, mean=(0, 0, 0), std=(1, 1, 1))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from newnet_tf.data.mixing import cut_box, mix, smooth_targets
+from newnet_tf.data.augment.mixup import cut_box, mix, smooth_targets
 
 COUNT, SIDE, CLASSES = 64, 20, 5
 

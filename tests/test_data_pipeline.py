@@ -12,14 +12,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from newnet_tf.cards import Preprocess
-from newnet_tf.data.augmentation import NONE, Augmentation
+from newnet_tf.data.augment.config import NONE, Augmentation
+from newnet_tf.data.contact_sheet import caption, contact_sheet
 from newnet_tf.data.crops import centre_crop, resized_crop
-from newnet_tf.data.opened import folder_source
+from newnet_tf.data.datasets.factory import folder_source
+from newnet_tf.data.decode import BadPictures
 from newnet_tf.data.pipeline import eval_pipeline, train_pipeline
 from newnet_tf.data.preprocess import apply, crop_image
-from newnet_tf.data.reading import BadPictures
-from newnet_tf.data.sheet import caption, contact_sheet
+from newnet_tf.models.config import Preprocess
 
 RECORD = Preprocess(size=48)
 EVERYTHING = Augmentation(

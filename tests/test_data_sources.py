@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from newnet_tf.cards import Preprocess
-from newnet_tf.data.opened import open_source
+from newnet_tf.data.datasets.base import SourceError, Split, held_out, memory_split
+from newnet_tf.data.datasets.factory import open_source
 from newnet_tf.data.pipeline import eval_pipeline
-from newnet_tf.data.sources import SourceError, Split, held_out, memory_split
+from newnet_tf.models.config import Preprocess
 
 COLOURS = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (210, 30, 20)}
 

@@ -16,7 +16,6 @@ from small_network import PREPROCESS, WHOLE
 
 from newnet_tf import card
 from newnet_tf.applications import LeNet5, MobileNetV1_025
-from newnet_tf.cards import IMAGENET_STD, Preprocess
 from newnet_tf.data.preprocess import Transform, crop_image, normalise
 from newnet_tf.deploy import (
     PRECISIONS,
@@ -26,13 +25,13 @@ from newnet_tf.deploy import (
     UnjudgeableError,
     export_saved_model,
     export_tflite,
-    identity,
-    int8_filters,
-    precisions,
+    fingerprint,
     verify_tflite,
 )
-from newnet_tf.deploy.convert import silence
-from newnet_tf.deploy.graph import Graph
+from newnet_tf.deploy.converter import silence
+from newnet_tf.deploy.flatbuffer.graph import Graph
+from newnet_tf.deploy.quantization import precisions, weight_only
+from newnet_tf.models.config import IMAGENET_STD, Preprocess
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,7 @@ def pixels():
 
 
 def logits(model, inputs):
-    return keras.ops.convert_to_numpy(identity.logits_model(model)(inputs))
+    return keras.ops.convert_to_numpy(fingerprint.logits_model(model)(inputs))
 
 
 def files_in(folder):
@@ -169,7 +168,7 @@ def test_an_earlier_file_survives_a_failed_export(tmp_path, pixels, exported, st
 
 def test_a_graph_that_xnnpack_takes_in_pieces_fails(tmp_path, pixels, monkeypatch):
     """The converter's own dynamic files are such: their depthwise filters are integers."""
-    monkeypatch.setitem(int8_filters.DYNAMIC, "DEPTHWISE_CONV_2D", 6)
+    monkeypatch.setitem(weight_only.DYNAMIC, "DEPTHWISE_CONV_2D", 6)
     with pytest.raises(ExportError, match=r"taken by XNNPACK whole.*outside: \d DEPTHWISE_CONV_2D"):
         export_tflite(
             wide_network(), PREPROCESS, tmp_path, precisions=["int8-dynamic"], verify=False
@@ -324,7 +323,7 @@ def test_a_saved_model_serves_pictures_in_another_process(tmp_path, pictures):
     assert files_in(tmp_path) == ["answers.npz", "served"]
     assert (folder / "assets.extra/class_names.txt").read_text().splitlines() == names
     record = json.loads((folder / "assets.extra/model.json").read_text())
-    assert record["weights"] == identity.weights_digest(model)
+    assert record["weights"] == fingerprint.weights_digest(model)
     assert record["preprocess"]["size"] == 64
 
 

@@ -8,12 +8,12 @@ import pytest
 import small_network
 from PIL import Image
 
-from newnet_tf import results
-from newnet_tf.cli import evaluate, main, predictors
+from newnet_tf import inference, results
+from newnet_tf.cli import evaluate, main
+from newnet_tf.data import sidecar
 from newnet_tf.data.images import list_images, read_image
 from newnet_tf.data.labels import imagenet_labels
 from newnet_tf.deploy import export_saved_model, export_tflite
-from newnet_tf.finetuning import files
 
 NAMES = tuple(f"kind_{i}" for i in range(small_network.CLASSES))
 FORMS = ("small.keras", "small.fp32.tflite", "small.fp32.pixels.tflite", "served")
@@ -25,7 +25,7 @@ def forms(tmp_path_factory):
     folder = tmp_path_factory.mktemp("forms")
     model, record = small_network.network(), small_network.PREPROCESS
     pictures = small_network.pictures()
-    files.save(model, folder, "small", record, NAMES)
+    sidecar.save(model, folder, "small", record, NAMES)
     for with_pixels in (False, True):
         export_tflite(
             model, record, folder, name="small", pictures=pictures, with_preprocessing=with_pixels
@@ -38,7 +38,7 @@ def forms(tmp_path_factory):
 def data(tmp_path_factory, forms):
     """Pictures in folders of the classes that the network sees in them, two in a wrong one."""
     folder = tmp_path_factory.mktemp("data")
-    predictor = predictors.load(str(forms / "small.keras"), None, None)
+    predictor = inference.load(str(forms / "small.keras"), None, None)
     for number, pixels in enumerate(small_network.pictures()):
         picture = Image.fromarray(pixels).resize((88, 72 + number % 5))
         label = int(predictor.probabilities(np.asarray(picture)).argmax())
@@ -74,7 +74,7 @@ def test_every_form_gives_the_same_numbers(form, forms, data, capsys):
 
 def test_every_form_gives_the_same_probabilities(forms, data):
     """Keras and the TFLite files see the same pixels; the SavedModel's resizing differs by levels."""
-    loaded = {form: predictors.load(str(forms / form), None, None) for form in FORMS}
+    loaded = {form: inference.load(str(forms / form), None, None) for form in FORMS}
     pictures = [read_image(path) for path in list_images(data) if path.suffix == ".png"]
     answers = {
         form: np.concatenate([predictor.probabilities(picture) for picture in pictures])
@@ -135,7 +135,7 @@ def test_predict_knows_a_savedmodel_and_the_labels(forms, data, capsys):
 
 
 def predictor(names, classes):
-    return predictors.Predictor(
+    return inference.Predictor(
         network="any", weights="", precision="fp32", classes=classes, class_names=names,
         prepare=None, scores=None,
     )  # fmt: skip
@@ -188,7 +188,7 @@ def test_labels_that_do_not_fit_are_refused(forms, tmp_path):
         (tmp_path / file).write_bytes((forms / file).read_bytes())
     (tmp_path / "small.labels.txt").write_text("one\ntwo\n")
     with pytest.raises(ValueError, match=r"must name 10 classes.*Received: 2"):
-        predictors.load(str(tmp_path / "small.keras"), None, None)
+        inference.load(str(tmp_path / "small.keras"), None, None)
     (tmp_path / "small.json").write_text("{}")
     with pytest.raises(ValueError, match=r"small\.json must hold the preprocessing"):
-        predictors.load(str(tmp_path / "small.keras"), None, None)
+        inference.load(str(tmp_path / "small.keras"), None, None)

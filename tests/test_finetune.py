@@ -11,14 +11,15 @@ import pytest
 from PIL import Image
 
 import newnet_tf
-from newnet_tf import deploy, results
-from newnet_tf.cli import main, models, predictors
-from newnet_tf.data.augmentation import NONE
-from newnet_tf.data.host import pictures_of
-from newnet_tf.data.opened import open_source
-from newnet_tf.finetuning import aside, curvature, files, frozen, unfrozen
-from newnet_tf.finetuning.unfrozen import slowed, unfreeze
-from newnet_tf.probe import fit_linear
+from newnet_tf import deploy, inference, results
+from newnet_tf.classification.linear_probe import fit_linear
+from newnet_tf.cli import common, main
+from newnet_tf.data import sidecar
+from newnet_tf.data.augment.config import NONE
+from newnet_tf.data.datasets.factory import open_source
+from newnet_tf.data.host_loader import pictures_of
+from newnet_tf.finetuning import feature_cache, full_finetune, holdout, lr_bound
+from newnet_tf.finetuning.full_finetune import slowed, unfreeze
 from newnet_tf.training import Recipe
 
 NETWORK, SIDE, EACH = "efficientnet_lite0", 64, 20
@@ -51,7 +52,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded():
-    with models.no_warnings():  # one names the fresh classifier
+    with common.no_warnings():  # one names the fresh classifier
         model = newnet_tf.create(NETWORK, classes=len(CLASSES), input_shape=RECORD.shape)
     return model, model.get_weights()
 
@@ -70,21 +71,21 @@ def source(photos):
 
 
 def quietly(function, *arguments):
-    with models.no_warnings():  # one names the broken picture
+    with common.no_warnings():  # one names the broken picture
         return function(*arguments)
 
 
 def cached(embed, split, file):
-    return quietly(frozen.cached, embed, split, RECORD, file)
+    return quietly(feature_cache.cached, embed, split, RECORD, file)
 
 
 def test_the_last_layer_is_the_linear_classifier_exactly(network, source, tmp_path):
-    embed = frozen.embedder(network)
+    embed = feature_cache.embedder(network)
     train, _ = cached(embed, source.split("train"), tmp_path / "train.npz")
     linear = fit_linear(train.values, train.labels)
-    frozen.put_linear(network, linear)
-    test = quietly(frozen.outputs, embed, source.split(), RECORD)
-    whole = quietly(frozen.outputs, network, source.split(), RECORD)
+    feature_cache.put_linear(network, linear)
+    test = quietly(feature_cache.outputs, embed, source.split(), RECORD)
+    whole = quietly(feature_cache.outputs, network, source.split(), RECORD)
     assert whole.names == test.names
     scores = linear.scores(test.values.astype(np.float64))
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -96,7 +97,7 @@ def test_the_last_layer_is_the_linear_classifier_exactly(network, source, tmp_pa
 def test_linear_of_another_shape_is_refused(network):
     linear = fit_linear(np.random.default_rng(0).normal(size=(9, 4)), [0, 1, 2] * 3)
     with pytest.raises(ValueError, match=r"Received: \(4, 3\)"):
-        frozen.put_linear(network, linear)
+        feature_cache.put_linear(network, linear)
 
 
 def small(dropout=0.0):
@@ -119,7 +120,7 @@ def test_the_highest_rate_is_one_over_the_largest_curvature(share, capsys):
     model, images, targets = small(dropout=0.5)
     head = model.get_layer("classifier").trainable_variables
     before = model.get_weights()
-    found = curvature.highest_rate(model, head, share, images, targets)
+    found = lr_bound.highest_rate(model, head, share, images, targets)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     assert model.layers[2].rate == 0.5
     values = [variable.value for variable in model.trainable_variables]
@@ -139,20 +140,20 @@ def test_the_highest_rate_is_one_over_the_largest_curvature(share, capsys):
 
 def test_a_rate_is_lowered_to_what_the_network_bears(network, source, tmp_path, capsys):
     asked = network, source, RECORD
-    lowered = curvature.bounded(*asked, dataclasses.replace(RECIPE, lr=1e3), tmp_path)
-    again = curvature.bounded(*asked, dataclasses.replace(RECIPE, lr=1e3), tmp_path)
+    lowered = lr_bound.bounded(*asked, dataclasses.replace(RECIPE, lr=1e3), tmp_path)
+    again = lr_bound.bounded(*asked, dataclasses.replace(RECIPE, lr=1e3), tmp_path)
     assert again == lowered  # to the last digit: it was kept
     assert 1e-4 < lowered.peak < 1
     slow = dataclasses.replace(RECIPE, lr=1e-6)
-    assert curvature.bounded(*asked, slow, tmp_path) == slow
+    assert lr_bound.bounded(*asked, slow, tmp_path) == slow
     other = dataclasses.replace(RECIPE, optimizer="adamw", lr=1e3)
-    assert curvature.bounded(*asked, other, tmp_path) == other
+    assert lr_bound.bounded(*asked, other, tmp_path) == other
     norms = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
     assert all(layer.trainable for layer in norms)
 
 
 def test_features_are_kept_until_something_changes(network, source, photos, tmp_path):
-    file, embed = tmp_path / "features.npz", frozen.embedder(network)
+    file, embed = tmp_path / "features.npz", feature_cache.embedder(network)
     first, is_kept = cached(embed, source.split("train"), file)
     assert not is_kept
     again, is_kept = cached(embed, source.split("train"), file)
@@ -178,10 +179,10 @@ def test_features_are_kept_until_something_changes(network, source, photos, tmp_
 def test_networks_without_pooled_features_are_refused():
     model = newnet_tf.create("squeezenet1_1", weights=None, input_shape=(64, 64, 3))
     with pytest.raises(ValueError, match=r"pooled features.*Received: 'squeezenet1_1'"):
-        frozen.embedder(model)
+        feature_cache.embedder(model)
     image = keras.Input((8, 8, 3))
     with pytest.raises(ValueError, match="must have a layer `classifier`"):
-        frozen.embedder(keras.Model(image, keras.layers.Flatten()(image)))
+        feature_cache.embedder(keras.Model(image, keras.layers.Flatten()(image)))
 
 
 @pytest.mark.parametrize("norms", ["frozen", "trained"])
@@ -220,20 +221,20 @@ def test_pretrained_layers_move_at_a_share_of_the_rate():
 
 def test_pictures_held_aside_are_of_every_class_and_in_no_other_part(source, network, tmp_path):
     train = source.split("train")
-    features, _ = cached(frozen.embedder(network), train, tmp_path / "train.npz")
-    learnt, held = aside.parted(train, features, 0.2, 0)
+    features, _ = cached(feature_cache.embedder(network), train, tmp_path / "train.npz")
+    learnt, held = holdout.parted(train, features, 0.2, 0)
     parts = [[(p.name, p.label) for p in pictures_of(part)] for part in (learnt, held)]
     assert sorted(parts[0] + parts[1]) == sorted(
         zip(features.names, features.labels.tolist(), strict=True)
     )
     assert np.bincount([label for _, label in parts[1]]).tolist() == [3, 3, 3]
-    assert [(p.name, p.label) for p in pictures_of(aside.parted(train, features, 0.2, 0)[1])] == (
+    assert [(p.name, p.label) for p in pictures_of(holdout.parted(train, features, 0.2, 0)[1])] == (
         parts[1]
     )
-    assert aside.parted(train, features, 0, 0) == (train, None)
-    assert aside.parted(train, features, 0.9, 0) == (train, None)  # two of a class would be left
+    assert holdout.parted(train, features, 0, 0) == (train, None)
+    assert holdout.parted(train, features, 0.9, 0) == (train, None)  # two of a class would be left
     with pytest.raises(ValueError, match="must lie in 0 to below 1"):
-        aside.parted(train, features, 1.5, 0)
+        holdout.parted(train, features, 1.5, 0)
 
 
 def test_another_second_stage_in_the_same_folder_is_refused(network, source, tmp_path, capsys):
@@ -331,8 +332,8 @@ def test_files_are_calibrated_on_training_pictures_and_verified_on_others(run, c
 def test_model_file_needs_nothing_said(run, photos):
     """Preprocessing, side and labels lie beside it."""
     file = run[0] / f"{NETWORK}.keras"
-    assert files.preprocess_beside(file).size == SIDE
-    predictor = predictors.load(str(file), None, None)
+    assert sidecar.preprocess_beside(file).size == SIDE
+    predictor = inference.load(str(file), None, None)
     assert predictor.class_names == CLASSES
     model = keras.models.load_model(file, compile=False)
     assert model.output_shape == (None, 3)
@@ -364,14 +365,14 @@ def test_a_run_goes_on_and_records(run, capsys, tmp_path, monkeypatch):
 
 def test_a_second_stage_that_comes_out_worse_is_not_kept(run, tmp_path, capsys, monkeypatch):
     """It is said where the accuracy stands, and the files are those of the first stage."""
-    real = unfrozen.unfreeze
+    real = full_finetune.unfreeze
 
     def spoilt(model, *arguments):
         outcome, layer = real(model, *arguments), model.get_layer("classifier")
         layer.set_weights([-value for value in layer.get_weights()])
         return outcome
 
-    monkeypatch.setattr(unfrozen, "unfreeze", spoilt)
+    monkeypatch.setattr(full_finetune, "unfreeze", spoilt)
     command = [*run[1], "--frozen-only"]
     command[command.index("-o") + 1] = str(tmp_path)
     assert main(command) == 0
@@ -390,10 +391,10 @@ def test_a_second_stage_that_comes_out_worse_is_not_kept(run, tmp_path, capsys, 
     assert rows(tmp_path / "predictions.csv") == first
     model = keras.models.load_model(tmp_path / f"{NETWORK}.keras", compile=False)
     record, split = (
-        files.preprocess_beside(tmp_path / f"{NETWORK}.keras"),
+        sidecar.preprocess_beside(tmp_path / f"{NETWORK}.keras"),
         open_source(run[1][run[1].index("--data") + 1], holdout=0.25).split(),
     )
-    judged = quietly(frozen.outputs, model, split, record).result()
+    judged = quietly(feature_cache.outputs, model, split, record).result()
     assert judged.accuracy() == pytest.approx(tops["frozen features"], abs=0.01)
 
 

@@ -12,12 +12,12 @@ import small_network
 from PIL import Image
 from small_network import PREPROCESS
 
-from newnet_tf.cli import export, main, models
+from newnet_tf.cli import common, export, main
 from newnet_tf.data.preprocess import normalise
-from newnet_tf.deploy import apart, export_tflite, formats
-from newnet_tf.deploy.apart import RunnerApart
+from newnet_tf.deploy import export_tflite, formats, sandbox
 from newnet_tf.deploy.runtime import ModelFileError, Runner
-from newnet_tf.profiling import litert
+from newnet_tf.deploy.sandbox import RunnerApart
+from newnet_tf.profiling import litert_profiler
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def verify(file):
 
 
 def profile(file):
-    litert.measure(file, rounds=1, warmup=0)
+    litert_profiler.measure(file, rounds=1, warmup=0)
 
 
 def test_a_runner_apart_is_a_runner(whole, inputs):
@@ -109,7 +109,7 @@ def test_a_dead_child_is_an_invalid_model(whole, inputs):
 
 def test_a_child_that_never_answers_is_ended(whole, inputs, monkeypatch):
     with RunnerApart(whole) as runner:
-        monkeypatch.setattr(apart, "SECONDS", 0.5)
+        monkeypatch.setattr(sandbox, "SECONDS", 0.5)
         os.kill(runner._child.pid, signal.SIGSTOP)
         with pytest.raises(ModelFileError, match=r"an invalid model.*signal 9"):
             runner(inputs)
@@ -160,7 +160,7 @@ def folder_of(tmp_path, good=12, small=0):
 
 def test_broken_and_small_pictures_are_counted(tmp_path, capsys):
     folder = folder_of(tmp_path, small=3)
-    found = models.readable(folder, export.LEAST_CALIBRATION, "--calibration", 64)
+    found = common.readable(folder, export.LEAST_CALIBRATION, "--calibration", 64)
     assert [path.name for path in found] == [f"{number:02}.png" for number in range(12)]
     said = capsys.readouterr().err
     assert "cut.jpg" in said

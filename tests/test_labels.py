@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from newnet_tf.data.folder import labelled_files
+from newnet_tf.data.datasets.folder import labelled_files
 from newnet_tf.data.images import ImageError
 from newnet_tf.data.labels import decode_predictions, imagenet_labels
 

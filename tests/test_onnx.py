@@ -11,12 +11,12 @@ import small_network
 from small_network import PREPROCESS
 
 import newnet_tf
-from newnet_tf import blocks
 from newnet_tf.cli import main
 from newnet_tf.data.preprocess import normalise
-from newnet_tf.deploy import ExportError, export_saved_model, export_tflite, formats, identity
+from newnet_tf.deploy import ExportError, export_saved_model, export_tflite, fingerprint, formats
 from newnet_tf.deploy.onnx import INPUT, OPSET, RECORD, OnnxRunner, export_onnx
 from newnet_tf.deploy.runtime import ModelFileError
+from newnet_tf.models import blocks
 
 onnx = pytest.importorskip("onnx", reason="ONNX needs pip install 'newnet_tf[onnx]'")
 pytest.importorskip("onnxruntime", reason="ONNX needs pip install 'newnet_tf[onnx]'")
@@ -54,7 +54,7 @@ def test_the_file_answers_as_the_model_in_batches(exported):
     assert exported.verification.agreed == len(small_network.pictures())
     inputs = normalise(small_network.pictures()[:5], PREPROCESS)
     runner = OnnxRunner(exported.file)
-    expected = identity.logits_model(small_network.network())(inputs)
+    expected = fingerprint.logits_model(small_network.network())(inputs)
     np.testing.assert_allclose(runner(inputs), expected, atol=1e-4)
     assert (runner.classes, runner.recipe.model) == (10, "small")
 
@@ -77,7 +77,7 @@ def test_a_file_that_answers_otherwise_is_not_written(tmp_path, monkeypatch):
     """Another network's graph under this one's name."""
     from newnet_tf.deploy import onnx as made
 
-    other = keras.models.clone_model(identity.logits_model(small_network.network()))
+    other = keras.models.clone_model(fingerprint.logits_model(small_network.network()))
     convert = made._convert
     monkeypatch.setattr(made, "_convert", lambda logits, *rest: convert(other, *rest))
     with pytest.raises(ExportError, match=r"small\.onnx must answer as the model does.*cosine"):

@@ -11,11 +11,12 @@ import pytest
 import small_network
 
 from newnet_tf import results
-from newnet_tf.cli import flames, main, shares, show
+from newnet_tf.cli import info, main
 from newnet_tf.deploy import ModelFileError
-from newnet_tf.profiling import kernels, litert, operators
+from newnet_tf.profiling import kernels, litert_profiler, operators
 from newnet_tf.profiling.cost import cost
-from newnet_tf.profiling.litert import Kernel, Node
+from newnet_tf.profiling.litert_profiler import Kernel, Node
+from newnet_tf.visualization import flame_chart, op_breakdown
 
 FOUR = ("fp32", "fp16", "int8-dynamic", "int8-full")
 PRODUCT, DEPTHWISE = "Fully Connected (NC, F32) GEMM", "Convolution (NHWC, F32) DWConv"
@@ -286,9 +287,9 @@ def test_the_table_keeps_no_rows_of_an_earlier_network(profiles, tmp_path):
 
 def test_info_tells_it_in_a_line_a_file(profiles, tmp_path):
     operators.record(profiles.values(), tmp_path)
-    lines = show._operators(results.read(operators.TABLE, tmp_path))
+    lines = info._operators(results.read(operators.TABLE, tmp_path))
     assert [line["precision"] for line in lines] == sorted(profiles)
-    assert lines[0]["share of the operators' time"].count("%") == show.SHOWN_OPERATORS
+    assert lines[0]["share of the operators' time"].count("%") == info.SHOWN_OPERATORS
 
 
 def test_the_command(files, tmp_path, monkeypatch, capsys):
@@ -339,10 +340,10 @@ def test_two_files_side_by_side(files, tmp_path, capsys):
 
 def test_the_flame_is_as_wide_as_the_time(profiles):
     both = [profiles["fp32"], profiles["int8-full"]]
-    drawn = flames.flames(both, ["a", "b"])
+    drawn = flame_chart.flames(both, ["a", "b"])
     drawn.canvas.draw()
     for axes, found in zip(drawn.axes, both, strict=True):
-        for place in range(len(flames.ROWS)):
+        for place in range(len(flame_chart.ROWS)):
             row = [patch for patch in axes.patches if patch.get_y() == place]
             assert sum(patch.get_width() for patch in row) == pytest.approx(found.parts_ms)
         operators_row = [patch for patch in axes.patches if patch.get_y() == 2]
@@ -353,8 +354,8 @@ def test_maps_alive_at_once():
     """Tensor 0 comes in; 9 is a constant; 1 is read again by the third operator."""
     nodes = [([0, 9], [1]), ([1], [2]), ([1, 2], [3]), ([3], [4])]
     sizes = {0: 100, 1: 40, 2: 30, 3: 50, 4: 1, 9: 10_000}
-    assert litert.alive(nodes, sizes, image=0) == 140
-    assert litert.alive(nodes[1:], sizes | {2: 90}, image=1) == 40 + 90 + 50
+    assert litert_profiler.alive(nodes, sizes, image=0) == 140
+    assert litert_profiler.alive(nodes[1:], sizes | {2: 90}, image=1) == 40 + 90 + 50
 
 
 def test_memory_and_delegation(profiles):
@@ -391,7 +392,7 @@ def test_the_drawing(profiles):
     rows += [
         {**row, "model": "a_network_of_long_name"} for row in rows if row["precision"] == "fp32"
     ]
-    drawn = shares.shares(rows, ["small", "a_network_of_long_name"])
+    drawn = op_breakdown.shares(rows, ["small", "a_network_of_long_name"])
     drawn.canvas.draw()
     assert [axes.get_title(loc="left") for axes in drawn.axes] == list(profiles)
     for axes in drawn.axes:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import newnet_tf
-from newnet_tf.cards import Naming
-from newnet_tf.weights import convert, parity
-from newnet_tf.weights.checkpoint import Checkpoint
-from newnet_tf.zoo import resolve
+from newnet_tf.models.config import Naming
+from newnet_tf.models.registry import resolve
+from newnet_tf.weights import assign, parity
+from newnet_tf.weights.reader import Checkpoint
 
 GOLDEN = Path(__file__).parent / "golden"
 HEAVY = 62e6  # parameters; such are compared by `make test-all`
@@ -55,7 +55,7 @@ def filled(path):
     channels = variant.card.preprocess.channels
     model = variant.build(input_shape=(None, None, channels), classifier_activation=None)
     checkpoint = Checkpoint(path=path, kind="golden", tensors=golden.tensors())
-    report = convert.fill(model, checkpoint, target(variant, model))
+    report = assign.fill(model, checkpoint, target(variant, model))
     return golden, model, report
 
 

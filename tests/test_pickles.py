@@ -10,7 +10,7 @@ import pytest
 import torch_files
 from torch_files import Call, Name, Raw, Tensor
 
-from newnet_tf.weights import CheckpointError, archive, checkpoint
+from newnet_tf.weights import CheckpointError, archive, reader
 
 SAVERS = {"zip": torch_files.save_zip, "stream": torch_files.save_stream}
 ARRAYS = {
@@ -29,7 +29,7 @@ def save(request):
 def test_torch_types(tmp_path, save, dtype):
     array = np.array([[0, 1, 2], [3, 4, 5.5]]).astype(dtype)
     save(tmp_path / "a.pth", {"a": array, "scalar": array[1:, 2].reshape(())})
-    found = checkpoint.read(tmp_path / "a.pth").tensors
+    found = reader.read(tmp_path / "a.pth").tensors
     real = array.astype("f4") if np.dtype(dtype).kind not in "iub" else array
     assert found["a"].dtype == real.dtype
     assert found["scalar"].shape == ()
@@ -46,7 +46,7 @@ def test_torch_views_of_one_storage(tmp_path, save):
         "empty": Tensor(base, 24, (0, 3), (3, 1)),
     }
     save(tmp_path / "a.pt", views)
-    found = checkpoint.read(tmp_path / "a.pt").tensors
+    found = reader.read(tmp_path / "a.pt").tensors
     np.testing.assert_array_equal(found["all"], base)
     np.testing.assert_array_equal(found["transposed"], base[3:15].reshape(3, 4).T)
     np.testing.assert_array_equal(found["every_fifth"], base[::5])
@@ -59,7 +59,7 @@ def test_torch_state_dict_is_found_inside_a_training_checkpoint(tmp_path, save):
     momentum = {"momentum": np.ones(2, "f4")}
     saved = {"epoch": 3, "optimizer": momentum, "state_dict": inner, "empty": state}
     save(tmp_path / "a.pth", saved)
-    found = checkpoint.read(tmp_path / "a.pth")
+    found = reader.read(tmp_path / "a.pth")
     assert list(found.tensors) == list(ARRAYS)
     assert set(found.skipped) == {"epoch", "optimizer", "empty", "state_dict/module.note"}
 
@@ -69,7 +69,7 @@ def test_torch_averaged_weights_are_preferred(tmp_path, save):
         tmp_path / "a.pth",
         {"model": {"a": np.zeros(2, "f4")}, "model_ema": {"a": np.ones(2, "f4")}},
     )
-    np.testing.assert_array_equal(checkpoint.read(tmp_path / "a.pth").tensors["a"], [1, 1])
+    np.testing.assert_array_equal(reader.read(tmp_path / "a.pth").tensors["a"], [1, 1])
 
 
 def test_torch_parameters_and_module_versions_are_understood(tmp_path, save):
@@ -77,7 +77,7 @@ def test_torch_parameters_and_module_versions_are_understood(tmp_path, save):
     versions = b"}X\x09\0\0\0_metadata}sb"  # what PyTorch hangs on a state dict, by BUILD
     ordered = b"ccollections\nOrderedDict\n)R" + versions
     save(tmp_path / "a.pth", {"a": parameter, "extra": Raw(ordered)})
-    found = checkpoint.read(tmp_path / "a.pth")
+    found = reader.read(tmp_path / "a.pth")
     np.testing.assert_array_equal(found.tensors["a"], ARRAYS["conv.bias"])
     assert found.skipped == ("extra",)
 
@@ -110,7 +110,7 @@ def test_hostile_pickles_are_refused_by_name(tmp_path, save, value, named):
 
     save(tmp_path / "a.pth", {"good": ARRAYS["conv.bias"], "bad": aim(value)})
     with pytest.raises(CheckpointError, match=rf"{named}.*Received: "):
-        checkpoint.read(tmp_path / "a.pth")
+        reader.read(tmp_path / "a.pth")
     assert not marker.exists()
 
 
@@ -132,14 +132,14 @@ def test_hostile_pickles_are_refused_by_name(tmp_path, save, value, named):
 def test_views_beyond_their_storage_are_refused(tmp_path, save, view):
     save(tmp_path / "a.pth", {"a": view})
     with pytest.raises(CheckpointError, match=r"'a.pth' must be a PyTorch checkpoint"):
-        checkpoint.read(tmp_path / "a.pth")
+        reader.read(tmp_path / "a.pth")
 
 
 @pytest.mark.parametrize("saved", [{}, {"epoch": 3}, [np.ones(2, "f4")], 7, {"model": {"x": {}}}])
 def test_torch_files_without_named_tensors_are_refused(tmp_path, save, saved):
     save(tmp_path / "a.pth", saved)
     with pytest.raises(CheckpointError, match=r"holds no tensors|not hold a dictionary"):
-        checkpoint.read(tmp_path / "a.pth")
+        reader.read(tmp_path / "a.pth")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_torch_files_without_named_tensors_are_refused(tmp_path, save, saved):
 def test_torch_archives_with_tricks_are_refused(tmp_path, extra, found):
     torch_files.save_zip(tmp_path / "a.pth", ARRAYS, extra=extra.items())
     with pytest.raises(CheckpointError, match=found):
-        checkpoint.read(tmp_path / "a.pth")
+        reader.read(tmp_path / "a.pth")
 
 
 def test_a_member_that_is_missing_or_twice_there_is_refused(tmp_path):
@@ -166,30 +166,30 @@ def test_a_member_that_is_missing_or_twice_there_is_refused(tmp_path):
     with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w") as file:
         file.writestr("archive/data.pkl", source.read("archive/data.pkl"))
     with pytest.raises(CheckpointError, match="no member 'archive/data/0'"):
-        checkpoint.read(path)
+        reader.read(path)
     with warnings.catch_warnings(), zipfile.ZipFile(whole, "a") as file:
         warnings.simplefilter("ignore")  # zipfile warns of what is done here on purpose
         file.writestr("archive/data/0", b"\0" * 96)
     with pytest.raises(CheckpointError, match="same name"):
-        checkpoint.read(whole)
+        reader.read(whole)
 
 
 def test_an_archive_that_would_burst_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "FREE", 1 << 16)
     np.savez_compressed(tmp_path / "fair.npz", a=np.zeros(1000, "f4"))
-    assert checkpoint.read(tmp_path / "fair.npz").tensors["a"].shape == (1000,)
+    assert reader.read(tmp_path / "fair.npz").tensors["a"].shape == (1000,)
     np.savez_compressed(tmp_path / "bomb.npz", a=np.zeros(10**6, "f4"))
     with pytest.raises(CheckpointError, match="claims to unpack to 4000"):
-        checkpoint.read(tmp_path / "bomb.npz")
+        reader.read(tmp_path / "bomb.npz")
 
 
 def test_torch_stream_of_the_other_endianness_is_refused(tmp_path):
     torch_files.save_stream(tmp_path / "a.pth", ARRAYS, little_endian=False)
     with pytest.raises(CheckpointError, match="little-endian"):
-        checkpoint.read(tmp_path / "a.pth")
+        reader.read(tmp_path / "a.pth")
 
 
 def test_reading_torch_files_needs_no_torch(tmp_path, save, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)  # an import of it would now fail
     save(tmp_path / "a.pth", ARRAYS)
-    assert list(checkpoint.read(tmp_path / "a.pth").tensors) == list(ARRAYS)
+    assert list(reader.read(tmp_path / "a.pth").tensors) == list(ARRAYS)

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from newnet_tf.cards import Preprocess
 from newnet_tf.data import preprocess as room
 from newnet_tf.data.images import ImageError
 from newnet_tf.data.preprocess import Transform, apply, crop_image, in_graph, normalise, tf_function
+from newnet_tf.models.config import Preprocess
 
 GOLDEN = Path(__file__).parent / "golden" / "preprocess.npz"
 STRIDE = 8
@@ -296,7 +296,7 @@ def test_transform_takes_one_or_many(pictures):
 def test_host_form_loads_no_framework():
     code = (
         "import sys, numpy as np\n"
-        "from newnet_tf.cards import Preprocess\n"
+        "from newnet_tf.models.config import Preprocess\n"
         "from newnet_tf.data.preprocess import Transform, normalise\n"
         "Transform(Preprocess())(np.zeros((9, 9, 3), np.uint8))\n"
         "normalise(np.zeros((9, 3)), Preprocess())\n"

@@ -15,10 +15,10 @@ from newnet_tf.applications import (
     ReXNet100,
     ReXNetLite100,
 )
-from newnet_tf.deploy import ModelFileError, export_tflite, identity
+from newnet_tf.deploy import ModelFileError, export_tflite, fingerprint
 from newnet_tf.profiling import latency
 from newnet_tf.profiling.cost import LayerCost, cost
-from newnet_tf.profiling.peers import PEERS, peer
+from newnet_tf.profiling.keras_baselines import PEERS, peer
 
 # Cost.
 
@@ -227,9 +227,9 @@ def test_a_missing_file_is_named(tmp_path):
 def test_peers_are_the_same_in_every_process():
     first, record = peer("keras:MobileNet")
     second, _ = peer("keras:MobileNet")
-    assert identity.weights_digest(first) == identity.weights_digest(second)
-    assert identity.graph_digest(first) == identity.graph_digest(second)
-    assert identity.logits_model(first) is first
+    assert fingerprint.weights_digest(first) == fingerprint.weights_digest(second)
+    assert fingerprint.graph_digest(first) == fingerprint.graph_digest(second)
+    assert fingerprint.logits_model(first) is first
     assert record is PEERS["keras:MobileNet"]
     assert cost(first).macs == 568_740_352
     with pytest.raises(ValueError, match=r"`name` must be among .* Received: name='keras:VGG16'"):

@@ -6,8 +6,8 @@ from filled import as_torch, assert_same, held, paint
 
 from newnet_tf import weights
 from newnet_tf.applications import rexnet
-from newnet_tf.variants import REGISTRY
-from newnet_tf.weights import CheckpointError, convert
+from newnet_tf.models.variants import REGISTRY
+from newnet_tf.weights import CheckpointError, assign
 
 FILES = ("a.weights.h5", "a.keras", "a.npz", "a.safetensors")
 
@@ -66,10 +66,10 @@ def test_files_come_back_exactly(network, blanks, saved, target, name):
 def test_published_names_of_rexnet(network, blanks, target, naming, linear):
     names = next(n.layers for n in target.namings if n.name == naming)
     given = held(as_torch(network, names, linear))
-    assert convert.classes_in(given, target) == 1000
+    assert assign.classes_in(given, target) == 1000
     blank = blanks[0]
     paint(blank, seed=1)
-    report = convert.fill(blank, given, target)
+    report = assign.fill(blank, given, target)
     assert_same(blank, network)
     assert (report.naming, report.tensors) == (naming, len(network.weights))
     assert len(report.skipped) == sum(n.endswith("_bn") for n in names)
@@ -90,7 +90,7 @@ def test_another_width_is_named(blanks):
     given = held(as_torch(REGISTRY["rexnet_130"].build(), names, ["classifier"]))
     others = [v.target for name, v in REGISTRY.items() if name != "rexnet_060"]
     with pytest.raises(CheckpointError) as caught:
-        convert.fill(blanks[0], given, REGISTRY["rexnet_060"].target(), others=others)
+        assign.fill(blanks[0], given, REGISTRY["rexnet_060"].target(), others=others)
     text = str(caught.value)
     assert "It fits 'rexnet_130'." in text
     assert "Read as 'timm'" in text

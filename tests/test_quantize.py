@@ -11,14 +11,15 @@ import small_network
 from PIL import Image
 from small_network import CLASSES, PREPROCESS
 
-from newnet_tf.cards import Preprocess
 from newnet_tf.cli import main
+from newnet_tf.data import sidecar
 from newnet_tf.data.preprocess import normalise
-from newnet_tf.deploy import Recipe, Runner, calibrated, convert, observed, samples
-from newnet_tf.deploy.calibrated import CORRECTIONS
-from newnet_tf.deploy.graph import Graph
-from newnet_tf.deploy.sensitivity import Layer, Sensitivity, worst
-from newnet_tf.finetuning import files
+from newnet_tf.deploy import Recipe, Runner, converter, image_batch
+from newnet_tf.deploy.flatbuffer.graph import Graph
+from newnet_tf.deploy.quantization import observers, quantizer
+from newnet_tf.deploy.quantization.quantizer import CORRECTIONS
+from newnet_tf.deploy.quantization.sensitivity import Layer, Sensitivity, worst
+from newnet_tf.models.config import Preprocess
 
 NAMES = [f"class_{number}" for number in range(CLASSES)]
 
@@ -46,7 +47,7 @@ def measured(study):
 def folder(tmp_path_factory):
     """The network as a Keras file, and pictures in folders of the classes that it sees in them."""
     folder = tmp_path_factory.mktemp("quantize")
-    files.save(small_network.network(), folder, "small", PREPROCESS, NAMES)
+    sidecar.save(small_network.network(), folder, "small", PREPROCESS, NAMES)
     pixels = small_network.pictures()
     for number, (picture, label) in enumerate(zip(pixels, seen(pixels), strict=True)):
         place = folder / "data" / NAMES[label]
@@ -74,7 +75,7 @@ def test_what_moves_a_mean_is_what_a_flat_map_shows(kind):
         expected = keras.ops.depthwise_conv(flat, error.reshape(3, 3, 8, 2))
     else:
         expected = keras.ops.conv(flat, error.transpose(1, 2, 3, 0))
-    found = calibrated._moved(kind.replace("grouped", "CONV_2D"), error, mean)
+    found = quantizer._moved(kind.replace("grouped", "CONV_2D"), error, mean)
     np.testing.assert_allclose(found, np.ravel(expected), rtol=1e-4, atol=1e-5)
 
 
@@ -89,14 +90,16 @@ def test_correction_gives_back_the_mean_answer(tmp_path):
     model.get_layer("coarse").set_weights([kernel, np.zeros(16)])
     preprocess = Preprocess(size=32, mean=(0.0,) * 3, std=(1.0,) * 3)
     pixels = random.integers(100, 256, (8, 32, 32, 3), np.uint8)
-    read = samples.read(pixels, preprocess, "pictures")
-    convert.save(model, preprocess, tmp_path / "saved")
-    graph = convert.Source(tmp_path / "saved", samples.with_extremes(read), "coarse").calibrated
+    read = image_batch.read(pixels, preprocess, "pictures")
+    converter.save(model, preprocess, tmp_path / "saved")
+    graph = converter.Source(
+        tmp_path / "saved", image_batch.with_extremes(read), "coarse"
+    ).calibrated
     expected = keras.ops.convert_to_numpy(model(read.inputs)).mean(0)
 
     def error(corrections):
         file = tmp_path / "coarse.tflite"
-        with convert.silence():
+        with converter.silence():
             file.write_bytes(graph.quantised(corrections=corrections).to_bytes())
         return np.abs(Runner(file)(read.inputs).mean(0) - expected).max()
 
@@ -154,14 +157,14 @@ def test_corrections_bring_the_file_nearer_to_the_network(study):
 
 
 def test_a_picture_that_blows_the_network_up_is_not_measured_on(study, monkeypatch):
-    monkeypatch.setattr(observed, "runaways", lambda largest: (1,))
+    monkeypatch.setattr(observers, "runaways", lambda largest: (1,))
     graph = study._graph
     expected = graph.left_out
     assert expected == []
-    with convert.silence():
-        found = observed.observe(graph._graph, graph._images)
+    with converter.silence():
+        found = observers.observe(graph._graph, graph._images)
         monkeypatch.undo()
-        again = observed.observe(graph._graph, np.delete(graph._images, 1, axis=0))
+        again = observers.observe(graph._graph, np.delete(graph._images, 1, axis=0))
     assert found.left_out == (1,)
     assert found.ends == again.ends
     for tensor, counts in again.counts.items():
@@ -187,7 +190,7 @@ def test_a_recipe_says_what_stays_float():
 
 
 def test_constants_behind_the_tables_are_kept(study):
-    with convert.silence():
+    with converter.silence():
         graph = study._graph.quantised()
     weights = next(o for o in graph.body.operators if graph.name_of(o) == "CONV_2D").inputs[1]
     expected = graph.constant(weights)

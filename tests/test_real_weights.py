@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 import newnet_tf
-from newnet_tf import evaluation
-from newnet_tf.data.folder import labelled_files
+from newnet_tf.data.datasets.folder import labelled_files
 from newnet_tf.deploy import Runner, export_tflite
+from newnet_tf.evaluation import loop
 
 CALIBRATION = 100
 
 
 def judge(model, record, paths, labels):
     call = lambda x: keras.ops.convert_to_numpy(model(x, training=False))  # noqa: E731
-    return evaluation.evaluate(call, paths, labels, record)
+    return loop.evaluate(call, paths, labels, record)
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +79,16 @@ def test_full_int8_keeps_its_accuracy(lite0, lite0_on_samples, samples, tmp_path
         calibration=[paths[i] for i in chosen[:CALIBRATION]],
         pictures=[paths[i] for i in rest[::8]],
     )
-    quantised = evaluation.evaluate(
+    quantised = loop.evaluate(
         Runner(file.file, threads=2), [paths[i] for i in rest], [labels[i] for i in rest], record
     )
-    exact = evaluation.Result(
+    exact = loop.Result(
         tuple(lite0_on_samples.paths[i] for i in rest),
         lite0_on_samples.labels[rest],
         lite0_on_samples.ranked[rest],
         lite0_on_samples.top,
     )
-    assert evaluation.compare(exact, quantised).difference >= -1.0
+    assert loop.compare(exact, quantised).difference >= -1.0
 
 
 def test_squeezenet_answers_as_published(shared_data):

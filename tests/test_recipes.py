@@ -10,7 +10,6 @@ import small_network
 from small_network import PREPROCESS, WHOLE
 
 from newnet_tf.applications import MobileNetV1_025, NewNetSmall, ReXNet060
-from newnet_tf.cards import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from newnet_tf.data.images import ImageError
 from newnet_tf.data.preprocess import Transform, normalise
 from newnet_tf.deploy import (
@@ -18,11 +17,12 @@ from newnet_tf.deploy import (
     Recipe,
     Runner,
     UnjudgeableError,
-    identity,
-    recipes,
-    samples,
+    export_config,
+    fingerprint,
+    image_batch,
 )
-from newnet_tf.deploy.verify import compare, judgeable, verify
+from newnet_tf.deploy.verification import compare, judgeable, verify
+from newnet_tf.models.config import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def reference(pixels):
 
 
 def logits(model, inputs):
-    return keras.ops.convert_to_numpy(identity.logits_model(model)(inputs))
+    return keras.ops.convert_to_numpy(fingerprint.logits_model(model)(inputs))
 
 
 def recipe(**fields):
@@ -68,7 +68,7 @@ def test_file_names_say_what_the_file_is(fields, stem):
 
 
 def test_a_recipe_survives_json():
-    calibration = recipes.Calibration(sources=("a.jpg",), count=1, sha256="2")
+    calibration = export_config.Calibration(sources=("a.jpg",), count=1, sha256="2")
     made = recipe(precision="int8-full", calibration=calibration, io="int8")
     record = json.loads(json.dumps(made.record()))
     assert Recipe.from_record(record) == made
@@ -77,7 +77,7 @@ def test_a_recipe_survives_json():
 
 def test_the_digest_covers_what_the_bytes_depend_on():
     def calibrated(sha256, *sources):
-        return recipes.Calibration(sources=sources, count=len(sources), sha256=sha256)
+        return export_config.Calibration(sources=sources, count=len(sources), sha256=sha256)
 
     plain = recipe()
     changes = [
@@ -126,20 +126,20 @@ def test_options_outside_of_the_known_are_errors(fields, message):
 
 def test_graph_digest_ignores_names_and_sees_changes():
     models = [ReXNet060(weights=None, input_shape=(32, 32, 3)) for _ in range(2)]
-    first, second = (identity.graph_digest(model) for model in models)
+    first, second = (fingerprint.graph_digest(model) for model in models)
     assert first == second  # though Keras named their pad operations differently
     other = small_network.untrained("softmax"), small_network.untrained("linear")
-    assert len({identity.graph_digest(model) for model in other} | {first}) == 3
+    assert len({fingerprint.graph_digest(model) for model in other} | {first}) == 3
 
 
 def test_weights_digest_sees_one_changed_value():
     model = small_network.untrained()
-    before = identity.weights_digest(model)
+    before = fingerprint.weights_digest(model)
     layer = model.get_layer("stem_conv")
     (kernel,) = layer.get_weights()
     kernel[0, 0, 0, 0] += 1e-3
     layer.set_weights([kernel])
-    assert identity.weights_digest(model) != before
+    assert fingerprint.weights_digest(model) != before
 
 
 def test_a_softmax_at_the_end_is_left_out():
@@ -149,7 +149,7 @@ def test_a_softmax_at_the_end_is_left_out():
     found = logits(model, image)
     np.testing.assert_allclose(np.exp(found) / np.exp(found).sum(), expected, rtol=1e-5)
     linear = small_network.untrained("linear")
-    assert identity.logits_model(linear) is linear
+    assert fingerprint.logits_model(linear) is linear
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -157,9 +157,9 @@ def test_a_model_that_ends_otherwise_is_an_error(activation):
     image = keras.Input((8, 8, 3))
     x = keras.layers.Dense(3, activation=activation, name="top")(keras.layers.Flatten()(image))
     with pytest.raises(ValueError, match=rf"layer 'top', a Dense with activation '{activation}'"):
-        identity.logits_model(keras.Model(image, x))
+        fingerprint.logits_model(keras.Model(image, x))
     with pytest.raises(ValueError, match=r"one output of shape \(batch, classes\)"):
-        identity.logits_model(keras.Model(image, keras.layers.ReLU()(image)))
+        fingerprint.logits_model(keras.Model(image, keras.layers.ReLU()(image)))
 
 
 # Judging.
@@ -249,25 +249,27 @@ def test_shapes_must_agree(reference):
 
 def test_pictures_come_as_files_arrays_or_floats(pictures, pixels):
     paths = list(pictures.values())
-    read = samples.read(paths, PREPROCESS, "pictures")
+    read = image_batch.read(paths, PREPROCESS, "pictures")
     assert read.names == tuple(pictures)
     np.testing.assert_allclose(read.inputs, Transform(PREPROCESS)(paths), atol=1e-6)
-    floats = samples.read(normalise(pixels, PREPROCESS), PREPROCESS, "pictures")
+    floats = image_batch.read(normalise(pixels, PREPROCESS), PREPROCESS, "pictures")
     np.testing.assert_array_equal(floats.pixels, pixels)
-    assert floats.sha256 == samples.read(pixels, PREPROCESS, "pictures").sha256
+    assert floats.sha256 == image_batch.read(pixels, PREPROCESS, "pictures").sha256
 
 
 def test_floats_of_another_normalisation_are_errors(pixels):
     with pytest.raises(
         ValueError, match=r"`calibration` as floats must be preprocessed.*pixels 390"
     ):
-        samples.read(pixels[:1].astype(np.float32), PREPROCESS, "calibration")
+        image_batch.read(pixels[:1].astype(np.float32), PREPROCESS, "calibration")
     with pytest.raises(ImageError, match=r"none\.jpg"):
-        samples.read(["none.jpg"], PREPROCESS, "calibration")
+        image_batch.read(["none.jpg"], PREPROCESS, "calibration")
 
 
 def test_calibration_covers_all_grey_levels(pixels):
-    found = samples.with_extremes(samples.read(pixels[:2] // 2 + 50, PREPROCESS, "calibration"))
+    found = image_batch.with_extremes(
+        image_batch.read(pixels[:2] // 2 + 50, PREPROCESS, "calibration")
+    )
     assert (found.pixels.min(), found.pixels.max(), len(found.names)) == (0, 255, 3)
     low = -IMAGENET_MEAN[0] / IMAGENET_STD[0]
     assert found.inputs.min() == pytest.approx(low, abs=1e-5)

@@ -10,9 +10,10 @@ import pytest
 
 import newnet_tf
 from newnet_tf import results
-from newnet_tf.cli import comparison, labels, main, plots, report, talk
-from newnet_tf.cli.comparison import AXES, Network
-from newnet_tf.profiling import pareto
+from newnet_tf.cli import main, report
+from newnet_tf.profiling import comparison, paper_tables, pareto
+from newnet_tf.profiling.comparison import AXES, Network
+from newnet_tf.visualization import charts, label_placement
 
 BASELINE = "keras:EfficientNetB0"
 UNTIMED = ("pelee", "vgg19_bn")
@@ -21,7 +22,7 @@ UNCOUNTED = "darts"
 
 def members():
     cards = [newnet_tf.card(name) for name in newnet_tf.list_models()]
-    return [card for table in talk.TABLES for card in talk.members(cards, table)]
+    return [card for table in paper_tables.TABLES for card in paper_tables.members(cards, table)]
 
 
 def fill(folder):
@@ -29,7 +30,7 @@ def fill(folder):
     chance, cost, latency = np.random.default_rng(0), [], []
     for number, card in enumerate(members()):
         macs = 300_000_000 + 50_000_000 * number
-        counted = talk.cost(card) or {"params": 4_000_000 + number, "macs": macs}
+        counted = paper_tables.cost(card) or {"params": 4_000_000 + number, "macs": macs}
         if card.name != UNCOUNTED:
             cost.append({"model": card.name, **{k: counted[k] for k in ("params", "macs")}})
         latency += times(card.name, int(counted["macs"]) / 4e8 * chance.uniform(0.7, 1.5))
@@ -136,7 +137,7 @@ def test_twins_are_drawn_once(tmp_path, monkeypatch):
 
 def members_in_order():
     cards = [newnet_tf.card(name) for name in newnet_tf.list_models()]
-    return [card for group in comparison.GROUPS for card in talk.members(cards, group)]
+    return [card for group in comparison.GROUPS for card in paper_tables.members(cards, group)]
 
 
 # The page.
@@ -215,7 +216,7 @@ def test_front_in_the_page_is_that_of_the_tables(made):
 
 
 def test_the_same_tables_give_the_same_drawing():
-    first, second = (plots.svg(plots.bars([("tabby", 0.7), ("tiger_cat", 0.2)])) for _ in "ab")
+    first, second = (charts.svg(charts.bars([("tabby", 0.7), ("tiger_cat", 0.2)])) for _ in "ab")
     assert first == second
     assert b"<dc:date>" not in first
 
@@ -245,7 +246,7 @@ def test_names_keep_clear_of_each_other_and_of_points():
     )
     extents = np.stack([random.uniform(40, 90, 28), np.full(28, 9.0)], axis=1)
     frame = np.array([0.0, 0, 500, 500])
-    boxes = labels.place(points, extents, frame)
+    boxes = label_placement.place(points, extents, frame)
     for i, box in enumerate(boxes):
         assert np.all(box[:2] >= frame[:2])
         assert np.all(box[2:] <= frame[2:])
@@ -254,13 +255,13 @@ def test_names_keep_clear_of_each_other_and_of_points():
 
 
 def test_names_in_a_drawing_do_not_touch():
-    spots = [plots.Point(f"network_number_{i}", "light", 1 + i / 40, 70 + i % 3, False)
+    spots = [charts.Point(f"network_number_{i}", "light", 1 + i / 40, 70 + i % 3, False)
              for i in range(9)]  # fmt: skip
-    points = [*spots, plots.Point("best", "new", 1.1, 75.0, True)]
-    drawn = plots.figure(6, 5)
+    points = [*spots, charts.Point("best", "new", 1.1, 75.0, True)]
+    drawn = charts.figure(6, 5)
     axes = drawn.subplots()
-    plots.tradeoff(axes, points)
-    plots.name_points(axes, points, 9)
+    charts.tradeoff(axes, points)
+    charts.name_points(axes, points, 9)
     assert [text.get_text() for text in axes.texts] == [p.name for p in points]
     found = [text.get_window_extent().extents for text in axes.texts]
     frame = axes.get_window_extent().extents

@@ -10,8 +10,10 @@ import pytest
 import small_network
 
 from newnet_tf.data.preprocess import normalise
-from newnet_tf.deploy import ends, int8_filters, runtime
-from newnet_tf.deploy.graph import CHANNEL_AXIS, Graph
+from newnet_tf.deploy import runtime
+from newnet_tf.deploy.flatbuffer import io_adapters
+from newnet_tf.deploy.flatbuffer.graph import CHANNEL_AXIS, Graph
+from newnet_tf.deploy.quantization import weight_only
 from newnet_tf.deploy.runtime import ModelFileError, Runner
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,7 +71,9 @@ def test_both_interpreters_agree_bit_for_bit(exported, inputs, precision):
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
 def test_integers_in_and_out_are_the_network_s_own_steps(exported, edited, inputs, dtype):
-    runner = edited("int8-full", (ends.integer_input, dtype), (ends.integer_output, dtype))
+    runner = edited(
+        "int8-full", (io_adapters.integer_input, dtype), (io_adapters.integer_output, dtype)
+    )
     assert runner.dtype == np.dtype(dtype)
     assert runner.delegation().whole
     np.testing.assert_allclose(
@@ -82,7 +86,9 @@ def test_integers_in_and_out_are_the_network_s_own_steps(exported, edited, input
 def test_pixels_in_equal_floats_in(exported, edited, precision, record):
     pixels = small_network.pictures()
     runner = edited(
-        precision, (ends.pixels, record.scale, record.offset), (Graph.rename, "pixels", "logits")
+        precision,
+        (io_adapters.pixels, record.scale, record.offset),
+        (Graph.rename, "pixels", "logits"),
     )
     assert runner.takes_pixels
     assert runner.delegation().whole
@@ -97,8 +103,8 @@ def test_pixels_in_equal_floats_in(exported, edited, precision, record):
 def test_filters_are_integers_but_small_and_depthwise_ones(exported, inputs, tmp_path, given_back):
     plain = Graph(exported["fp32"].file.read_bytes())
     graph = Graph(exported["fp32"].file.read_bytes())
-    int8_filters.store(graph)
-    (int8_filters.give_back if given_back else int8_filters.run_on_integers)(graph)
+    weight_only.store(graph)
+    (weight_only.give_back if given_back else weight_only.run_on_integers)(graph)
     stored = {o.outputs[0]: o.inputs[0] for o in graph.body.operators if is_dequantize(graph, o)}
     versions, stayed = set(), 0
     for operator, same in zip(*map(filtered, (graph, plain)), strict=True):
@@ -134,14 +140,14 @@ def test_a_whole_numbered_zero_point_costs_no_operator(exported):
     for record in (small_network.WHOLE, small_network.PREPROCESS):
         graph = Graph(exported["fp32"].file.read_bytes())
         before = len(graph.operators)
-        ends.pixels(graph, record.scale, record.offset)
+        io_adapters.pixels(graph, record.scale, record.offset)
         sizes.append(graph.operators[: len(graph.operators) - before])
     assert sizes == [["DEQUANTIZE"], ["DEQUANTIZE", "MUL", "ADD"]]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8-full"])
 def test_probabilities_are_the_softmax_of_the_logits(exported, edited, inputs, precision):
-    runner = edited(precision, (ends.softmax,), (Graph.rename, "image", "probabilities"))
+    runner = edited(precision, (io_adapters.softmax,), (Graph.rename, "image", "probabilities"))
     assert runner.output == "probabilities"
     assert runner.delegation().whole
     powers = np.exp(Runner(exported[precision].file)(inputs))
@@ -153,9 +159,9 @@ def test_probabilities_are_the_softmax_of_the_logits(exported, edited, inputs, p
 def test_float_files_refuse_integer_ends(exported, dtype):
     graph = Graph(exported["fp32"].file.read_bytes())
     with pytest.raises(ValueError, match=r"must begin with QUANTIZE.*Received: CONV_2D"):
-        ends.integer_input(graph, dtype)
+        io_adapters.integer_input(graph, dtype)
     with pytest.raises(ValueError, match=r"must end in DEQUANTIZE.*Received: RESHAPE"):
-        ends.integer_output(graph, dtype)
+        io_adapters.integer_output(graph, dtype)
 
 
 def test_constants_stay_aligned(exported):
@@ -184,7 +190,9 @@ def test_inputs_of_another_kind_are_errors(exported, bad, message):
 def test_a_file_that_takes_pixels_refuses_floats(edited, inputs):
     record = small_network.PREPROCESS
     runner = edited(
-        "fp32", (ends.pixels, record.scale, record.offset), (Graph.rename, "pixels", "logits")
+        "fp32",
+        (io_adapters.pixels, record.scale, record.offset),
+        (Graph.rename, "pixels", "logits"),
     )
     with pytest.raises(ValueError, match=r"uint8 pixels in 0-255. Received: dtype=float32"):
         runner(inputs)
@@ -305,7 +313,7 @@ for name in ("tensorflow", "keras", "PIL", "flatbuffers", "absl", "h5py", "tflit
     sys.modules[name] = None
 import numpy as np
 from newnet_tf.deploy import Runner
-from newnet_tf.deploy.verify import verify
+from newnet_tf.deploy.verification import verify
 data = np.load(sys.argv[2])
 runner = Runner(sys.argv[1])
 print(verify(data["reference"], runner, data["inputs"], runner.recipe).passed)

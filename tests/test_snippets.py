@@ -13,13 +13,14 @@ import tree_sitter_swift
 from PIL import Image
 
 from newnet_tf.data.preprocess import normalise
-from newnet_tf.deploy import Provenance, snippets
-from newnet_tf.deploy.bundle import make_bundle
+from newnet_tf.deploy import Provenance
+from newnet_tf.deploy.bundle import codegen
+from newnet_tf.deploy.bundle.build import make_bundle
 
 NAMES = [f"thing {number}" for number in range(small_network.CLASSES)]
 LANGUAGES = {
-    tree_sitter_kotlin.language(): snippets.KOTLIN,
-    tree_sitter_swift.language(): snippets.SWIFT,
+    tree_sitter_kotlin.language(): codegen.KOTLIN,
+    tree_sitter_swift.language(): codegen.SWIFT,
 }
 STEPS = {"scale": 0.025, "zero_point": 3}
 KINDS = {
@@ -96,12 +97,12 @@ def record_of(kind, made, scores="logits"):
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_left_to_fill_in(kind, made):
     for scores in ("logits", "probabilities"):
-        texts = snippets.generate(record_of(kind, made, scores))
-        assert set(texts) == {*snippets.GENERATED, snippets.CHECK, snippets.README}
+        texts = codegen.generate(record_of(kind, made, scores))
+        assert set(texts) == {*codegen.GENERATED, codegen.CHECK, codegen.README}
         for name, text in texts.items():
-            assert name == snippets.CHECK or "@" not in text.replace("@property", ""), name
+            assert name == codegen.CHECK or "@" not in text.replace("@property", ""), name
             assert text.count("{") == text.count("}"), name
-        for name in snippets.GENERATED:
+        for name in codegen.GENERATED:
             calls = texts[name].lower().count("softmax(")
             assert calls == (2 if scores == "logits" else 1)
             assert "small.fp32.tflite" in texts[name]
@@ -123,7 +124,7 @@ def errors(language, text):
 @pytest.mark.parametrize("scores", ["logits", "probabilities"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_kotlin_and_the_swift_code_parse(kind, scores, made):
-    texts = snippets.generate(record_of(kind, made, scores))
+    texts = codegen.generate(record_of(kind, made, scores))
     for language, name in LANGUAGES.items():
         assert errors(language, texts[name]) == [], name
         assert errors(language, texts[name].replace("{", "", 1)), name
@@ -136,7 +137,7 @@ def test_the_cpp_code_compiles_and_prepares_as_python_does(kind, made, tmp_path)
     header = tmp_path / "tensorflow/lite/c/c_api.h"
     header.parent.mkdir(parents=True)
     header.write_text(C_API)
-    (tmp_path / "classifier.h").write_text(snippets.generate(record)["classifier.h"])
+    (tmp_path / "classifier.h").write_text(codegen.generate(record)["classifier.h"])
     (tmp_path / "main.cc").write_text(PREPARE)
     command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-I.", "main.cc", "-o", "main"]
     subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
@@ -176,7 +177,7 @@ def kotlin():
 
     def build(folder):
         flags = ["-no-stdlib", "-no-reflect", "-Werror", "-jdk-home", java.parent.parent]
-        sources = [*(Path(__file__).parent / "kotlin").glob("*.kt"), folder / snippets.KOTLIN]
+        sources = [*(Path(__file__).parent / "kotlin").glob("*.kt"), folder / codegen.KOTLIN]
         main = "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"
         command = [java, *quiet, "-cp", f"{compiler}:{library}", main, "-cp", library, *flags]
         subprocess.run([*command, "-d", folder, *sources], check=True, timeout=300)
@@ -200,7 +201,7 @@ def test_the_kotlin_code_compiles_and_answers_as_python_does(kind, is_grey, made
     if is_grey:
         image = {**record["input"], "shape": [*record["input"]["shape"][:3], 1]}
         record = {**record, "input": image}
-    (tmp_path / snippets.KOTLIN).write_text(snippets.generate(record)[snippets.KOTLIN])
+    (tmp_path / codegen.KOTLIN).write_text(codegen.generate(record)[codegen.KOTLIN])
     (tmp_path / "model.tflite").write_bytes(bytes(100))
     (tmp_path / record["labels"]).write_text("".join(f"{name}\n" for name in NAMES))
     pixels = small_network.pictures()[0]

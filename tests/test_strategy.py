@@ -22,8 +22,9 @@ import strategy_child
 import tiny_run
 
 from newnet_tf.cli import main
-from newnet_tf.training import checkpoints, cluster, loop, pictures, strategy
+from newnet_tf.training import checkpoint, image_loader, trainer
 from newnet_tf.training.curves import read_history
+from newnet_tf.training.distributed import cluster, strategy
 
 BOUND = 1e-5  # of the largest number of an array
 HALF = 2**-10  # float16 has 11 bits
@@ -169,7 +170,7 @@ def test_a_worker_that_dies_ends_the_others(killed):
 def test_killed_and_resumed_it_ends_as_if_never_killed(killed, resumed, output):
     whole, broken = (output / "worker0" / name for name in ("whole", "killed"))
     assert 0 < resumed.count("killed ") <= STEPS - KILLED_AT + 2
-    states = [safetensors.numpy.load_file(path / checkpoints.NAME) for path in (whole, broken)]
+    states = [safetensors.numpy.load_file(path / checkpoint.NAME) for path in (whole, broken)]
     assert states[0].keys() == states[1].keys()
     assert any("seed_generator" in key for key in states[0])
     for key, value in states[0].items():
@@ -187,7 +188,7 @@ def test_another_number_of_workers_may_go_on(resumed, folder, output):
     """Here one, with a run that two have done."""
     done, made = output / "worker0" / "whole", strategy_child.recipe("whole")
     model, data = strategy_child.network("whole", seed=9), tiny_run.pictures(folder, made)
-    outcome = loop.train(model, data, made, done, resume=True)
+    outcome = trainer.train(model, data, made, done, resume=True)
     assert len(outcome.history) == made.epochs
     expected = arrays(output / "worker0" / "whole.npz")
     found = strategy_child.weights(model)
@@ -248,7 +249,7 @@ def test_what_cannot_be_is_refused(folder, tmp_path, monkeypatch, capsys):
     made = tiny_run.recipe()
     part = tiny_run.pictures(folder, made, workers=2, index=0)
     with pytest.raises(ValueError, match=r"as many workers as train \(1\).*workers=2"):
-        loop.train(tiny_run.network(), part, made, tmp_path / "run")
+        trainer.train(tiny_run.network(), part, made, tmp_path / "run")
 
     def refused(*more):
         options = ("--model", "lenet5", "--data", str(folder), "--recipe", "cifar")
@@ -262,7 +263,7 @@ def test_what_cannot_be_is_refused(folder, tmp_path, monkeypatch, capsys):
 
 
 def test_a_share_whose_batch_is_unreadable_keeps_step():
-    assert list(pictures.in_number(iter("ab"), 4)) == ["a", "b", "b", "b"]
-    assert list(pictures.in_number(iter("abc"), 2)) == ["a", "b"]
+    assert list(image_loader.in_number(iter("ab"), 4)) == ["a", "b", "b", "b"]
+    assert list(image_loader.in_number(iter("abc"), 2)) == ["a", "b"]
     with pytest.raises(ValueError, match="readable picture"):
-        list(pictures.in_number(iter(""), 2))
+        list(image_loader.in_number(iter(""), 2))

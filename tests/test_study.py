@@ -15,11 +15,12 @@ import tiny_study
 from PIL import Image
 
 from newnet_tf.cli import main
-from newnet_tf.training import TrainingStopped, loop, study_files
+from newnet_tf.training import TrainingStopped, trainer
 from newnet_tf.training.curves import read_history
-from newnet_tf.training.journal import JOURNAL, Journal
-from newnet_tf.training.space import around, points, space
-from newnet_tf.training.trials import COMPLETE, FAILED, StudyOutcome, Tried
+from newnet_tf.training.tuning import summary
+from newnet_tf.training.tuning.search_space import around, points, space
+from newnet_tf.training.tuning.trial_storage import JOURNAL, Journal
+from newnet_tf.training.tuning.trials import COMPLETE, FAILED, StudyOutcome, Tried
 
 ALL = list(points(space(tiny_run.recipe(), tiny_study.GRID)))
 DIVERGING = {"lr": [0.05, 1e30]}
@@ -129,11 +130,11 @@ def test_killed_in_mid_trial_it_goes_on_from_the_checkpoint(folder, tmp_path, mo
     second = json.loads((tmp_path / "trials/0001/run.json").read_text())["recipe"]
     before, steps = (tmp_path / "trials/0000/run.json").stat().st_mtime_ns, []
 
-    def counted(trained, step=loop.single_step):
+    def counted(trained, step=trainer.single_step):
         plain = step(trained)
         return lambda *batch: steps.append(1) or plain(*batch)
 
-    monkeypatch.setattr(loop, "single_step", counted)
+    monkeypatch.setattr(trainer, "single_step", counted)
     outcome = tiny_study.real(folder, tmp_path)
     assert values(outcome) == [(0.02,), (0.05,)]
     assert [tried.state for tried in outcome.trials] == [COMPLETE, COMPLETE]
@@ -145,7 +146,7 @@ def test_killed_in_mid_trial_it_goes_on_from_the_checkpoint(folder, tmp_path, mo
 def test_a_trial_is_an_ordinary_run(studied, folder, tmp_path):
     tried = studied.best
     made = tiny_run.recipe(epochs=1, **tried.values)
-    outcome = loop.train(tiny_run.network(), tiny_run.pictures(folder, made), made, tmp_path)
+    outcome = trainer.train(tiny_run.network(), tiny_run.pictures(folder, made), made, tmp_path)
     [expected], [found] = (
         outcome.history,
         read_history(studied.folder / f"trials/{tried.number:04d}"),
@@ -387,7 +388,7 @@ def texts(axes):
 
 def test_a_grid_is_drawn_as_a_map_and_failures_are_hatched():
     over = {"lr": "0.1,0.05", "weight_decay": "1e-4,0"}
-    drawn = study_files.draw(outcome(over, [30.0, 20.0, None, 25.5], planned=5))
+    drawn = summary.draw(outcome(over, [30.0, 20.0, None, 25.5], planned=5))
     axes, bar = drawn.axes
     assert sorted(texts(axes)) == ["20.00", "25.50", "30.00", "failed"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.05", "0.1"]
@@ -399,20 +400,20 @@ def test_a_grid_is_drawn_as_a_map_and_failures_are_hatched():
     assert bar.get_ylabel() == "test error of the last epoch (%)"
     assert drawn.get_suptitle() == "tiny on made: 3 of 5 trials"
     assert drawn.get_supxlabel().startswith("best: lr=0.1,weight_decay=0.0\nThe best lr, 0.1, lies")
-    deep = study_files.draw(outcome({**over, "seed": "1,2"}, [9, 8, 7, 6, 5, 4, None, None]))
+    deep = summary.draw(outcome({**over, "seed": "1,2"}, [9, 8, 7, 6, 5, 4, None, None]))
     assert sorted(texts(deep.axes[0])) == ["4.00", "6.00", "8.00", "failed"]
     assert "the best of all trials with its two values, over seed" in deep.get_supxlabel()
 
 
 def test_a_range_is_drawn_as_points_against_each_field(tmp_path):
-    drawn = study_files.draw(outcome({"lr": "0.01..1:log"}, {0.02: 30.0, 0.1: 20.0, 0.9: None}))
+    drawn = summary.draw(outcome({"lr": "0.01..1:log"}, {0.02: 30.0, 0.1: 20.0, 0.9: None}))
     [axes] = drawn.axes
     assert axes.get_xscale() == "log"
     points_, ring, failed = axes.collections
     assert sorted(map(tuple, points_.get_offsets().tolist())) == [(0.02, 30.0), (0.1, 20.0)]
     assert ring.get_offsets().tolist() == [[0.1, 20.0]]
     assert failed.get_offsets()[:, 0].tolist() == [0.9]
-    linear = study_files.draw(outcome({"lr": "0.01..1"}, {0.02: 30.0}, measure="test_loss"))
+    linear = summary.draw(outcome({"lr": "0.01..1"}, {0.02: 30.0}, measure="test_loss"))
     assert linear.axes[0].get_xscale() == "linear"
     assert linear.axes[0].get_ylabel() == "test loss of the last epoch"
     for over, errors in (
@@ -420,9 +421,9 @@ def test_a_range_is_drawn_as_points_against_each_field(tmp_path):
         ({"lr": "1,2", "epochs": "3,4"}, [None]),
     ):
         found = outcome(over, errors, folder=tmp_path)
-        study_files.write_drawing(found)
+        summary.write_drawing(found)
         assert (tmp_path / "study.png").stat().st_size > 1000
-        assert study_files.draw(found).get_supxlabel() == "no trial is complete"
+        assert summary.draw(found).get_supxlabel() == "no trial is complete"
 
 
 def command(folder, output, *more):

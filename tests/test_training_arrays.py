@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from newnet_tf.cards import Preprocess
-from newnet_tf.data.archives import SourceError, archive_arrays, archive_source
-from newnet_tf.data.augmentation import NONE, Augmentation
-from newnet_tf.training.arrays import Arrays, augmented, mixed
+from newnet_tf.data.augment.config import NONE, Augmentation
+from newnet_tf.data.datasets.tar import SourceError, archive_arrays, archive_source
+from newnet_tf.models.config import Preprocess
+from newnet_tf.training.array_loader import Arrays, augmented, mixed
 from newnet_tf.training.recipes import Recipe
 
 PLAIN = Preprocess(size=8, crop=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))

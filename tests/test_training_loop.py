@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tiny_run
 
-from newnet_tf.data.augmentation import NONE
-from newnet_tf.training import TrainingStopped, checkpoints, files, loop, network
-from newnet_tf.training.judging import judge
+from newnet_tf.data.augment.config import NONE
+from newnet_tf.training import TrainingStopped, checkpoint, compilation, run_files, trainer
+from newnet_tf.training.metrics import judge
 from newnet_tf.training.progress import Progress, duration
 
 BATCHES = 6  # an epoch
@@ -30,7 +30,7 @@ def trained(folder, tmp_path_factory):
     made = tiny_run.recipe(augmentation=NONE, epochs=4, lr=0.01)
     data, model, out = tiny_run.pictures(folder, made), tiny_run.network(), io.StringIO()
     output = tmp_path_factory.mktemp("runs") / "whole"
-    outcome = loop.train(
+    outcome = trainer.train(
         model, data, made, output, every=4, said={"command": "newnet train"}, out=out
     )
     return outcome, model, data, out.getvalue()
@@ -84,7 +84,7 @@ def test_judging_counts_every_picture(trained):
 
 def stopping(data, made, output, make_step, match, every=2, model=None):
     with pytest.raises(TrainingStopped, match=match) as caught:
-        loop.train(
+        trainer.train(
             model or tiny_run.network(), data, made, output, every=every, make_step=make_step
         )
     return str(caught.value)
@@ -95,7 +95,7 @@ def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path):
     data = tiny_run.pictures(folder, made)
 
     def breaking(trained):
-        step, done = loop.single_step(trained), 0
+        step, done = trainer.single_step(trained), 0
 
         def later(images, targets):
             nonlocal done
@@ -107,10 +107,10 @@ def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path):
     stopping(
         data, made, tmp_path, breaking, r"loss must be .* epoch 2, step 3; the last good .*nan$"
     )
-    position = checkpoints.restore(
-        tmp_path / checkpoints.NAME,
-        network.compiled(tiny_run.network(), made, BATCHES),
-        loop.Run(tiny_run.network(), data, made, tmp_path, 1, {}).facts,
+    position = checkpoint.restore(
+        tmp_path / checkpoint.NAME,
+        compilation.compiled(tiny_run.network(), made, BATCHES),
+        trainer.Run(tiny_run.network(), data, made, tmp_path, 1, {}).facts,
     )
     assert (position.epoch, position.step) == (1, 2)
 
@@ -120,7 +120,7 @@ def test_weights_that_are_no_numbers_are_not_saved(folder, tmp_path):
     data = tiny_run.pictures(folder, made)
 
     def breaking(trained):
-        step, done = loop.single_step(trained), 0
+        step, done = trainer.single_step(trained), 0
 
         def later(images, targets):
             nonlocal done
@@ -134,9 +134,9 @@ def test_weights_that_are_no_numbers_are_not_saved(folder, tmp_path):
 
     said = stopping(data, made, tmp_path, breaking, "weights must be finite at epoch 1, step 4")
     assert "classifier" in said or ".bias" in said
-    model = network.compiled(tiny_run.network(), made, BATCHES)
-    facts = loop.Run(tiny_run.network(), data, made, tmp_path, 1, {}).facts
-    assert checkpoints.restore(tmp_path / checkpoints.NAME, model, facts).step == 2
+    model = compilation.compiled(tiny_run.network(), made, BATCHES)
+    facts = trainer.Run(tiny_run.network(), data, made, tmp_path, 1, {}).facts
+    assert checkpoint.restore(tmp_path / checkpoint.NAME, model, facts).step == 2
 
 
 @pytest.mark.parametrize("what", ["checkpoint", "best.keras", "history.csv"])
@@ -154,15 +154,15 @@ def test_a_full_disk_stops_the_run(folder, tmp_path, monkeypatch, what):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         replace(source, target)
 
-    monkeypatch.setattr(files.os, "replace", full)
+    monkeypatch.setattr(run_files.os, "replace", full)
     said = stopping(data, made, tmp_path, None, "there must be room for", every=2)
     assert "No space left on device" in said
     assert "checkpoint.safetensors, is intact" in said
-    monkeypatch.setattr(files.os, "replace", replace)
+    monkeypatch.setattr(run_files.os, "replace", replace)
     leftover = [p.name for p in tmp_path.iterdir() if p.name.startswith(".")]
     assert leftover == [".lock"]
     if what == "best.keras":  # there is room again
-        outcome = loop.train(tiny_run.network(), data, made, tmp_path, resume=True)
+        outcome = trainer.train(tiny_run.network(), data, made, tmp_path, resume=True)
         assert len(outcome.history) == 3
 
 
@@ -172,7 +172,7 @@ def test_what_does_not_fit_is_refused(folder, tmp_path):
 
     def refused(match, model=model, recipe=made, **options):
         with pytest.raises(ValueError, match=match):
-            loop.train(model, data, recipe, tmp_path / "run", **options)
+            trainer.train(model, data, recipe, tmp_path / "run", **options)
 
     outputs = keras.layers.Dense(3)(model.get_layer("flat").output)
     refused("of the data's 4 classes.*3", keras.Model(model.input, outputs))
@@ -185,7 +185,7 @@ def test_what_does_not_fit_is_refused(folder, tmp_path):
         tiny_run.pictures(folder, made, limit=1000)
     with pytest.raises(ValueError, match=r"`batch` must be at most .*48"):
         tiny_run.pictures(folder, tiny_run.recipe(batch=49))
-    assert not (tmp_path / "run" / checkpoints.NAME).exists()
+    assert not (tmp_path / "run" / checkpoint.NAME).exists()
 
 
 def test_a_limit_draws_the_same_pictures(folder):
@@ -212,7 +212,7 @@ def test_dropout_and_average_of_the_recipe(folder, tmp_path):
     weights, kept = [], None
 
     def watching(trained):
-        step, bias = loop.single_step(trained), trained.get_layer("classifier").bias
+        step, bias = trainer.single_step(trained), trained.get_layer("classifier").bias
 
         def noting(images, targets):
             found = step(images, targets)
@@ -221,7 +221,7 @@ def test_dropout_and_average_of_the_recipe(folder, tmp_path):
 
         return noting
 
-    loop.train(model, data, made, tmp_path, make_step=watching)
+    trainer.train(model, data, made, tmp_path, make_step=watching)
     assert model.get_layer("dropout").rate == 0.1
     for value in weights:
         kept = value if kept is None else 0.5 * kept + 0.5 * value
@@ -236,11 +236,11 @@ def test_mixed_precision_trains(folder, tmp_path, dtype):
     keras.config.set_dtype_policy(dtype)
     try:
         model = tiny_run.network()
-        outcome = loop.train(model, tiny_run.pictures(folder, made), made, tmp_path)
+        outcome = trainer.train(model, tiny_run.pictures(folder, made), made, tmp_path)
     finally:
         keras.config.set_dtype_policy("float32")
     assert np.isfinite(outcome.history[0]["train_loss"])
-    scaled = [v.name for v in network.compiled(model, made, 3).optimizer.variables]
+    scaled = [v.name for v in compilation.compiled(model, made, 3).optimizer.variables]
     assert ("dynamic_scale" in scaled) == (dtype == "mixed_float16")
 
 

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 import small_network
 
-from newnet_tf.training.native import native_step
+from newnet_tf.training.torch_backend import native_step
 
 CODE = """
 import json, sys
 import keras, numpy as np
 import newnet_tf
 from newnet_tf.training import for_small_pictures, named_recipe, overridden
-from newnet_tf.training.loop import single_step
-from newnet_tf.training.judging import judge
-from newnet_tf.training.native import native_judge, native_step
-from newnet_tf.training.network import built, compiled
+from newnet_tf.training.trainer import single_step
+from newnet_tf.training.metrics import judge
+from newnet_tf.training.torch_backend import native_judge, native_step
+from newnet_tf.training.compilation import built, compiled
 
 def build(recipe):
     options = {"weights": None, "classes": 10, "classifier_activation": None}

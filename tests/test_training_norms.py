@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from newnet_tf.training.norms import fused_norm, is_fusable, with_fused_norms
+from newnet_tf.training.fused_batch_norm import fused_norm, is_fusable, with_fused_norms
 
 layers = keras.layers
 

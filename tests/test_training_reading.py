@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from newnet_tf.training import curves, reading
-from newnet_tf.training.reading import best_epoch, read_curves
+from newnet_tf.training import curve_diagnosis, curves
+from newnet_tf.training.curve_diagnosis import best_epoch, read_curves
 
 EPOCHS = 30
 
@@ -44,7 +44,7 @@ def rising_from(epoch, slope=0.03):
 @pytest.mark.parametrize("seed", range(5))
 def test_well_generalised(seed):
     found = read_curves(history(falling(0.3), falling(0.4) + noise(seed)))
-    assert (found.kind, found.epoch) == (reading.WELL, None)
+    assert (found.kind, found.epoch) == (curve_diagnosis.WELL, None)
     assert str(found).startswith("Well generalised: ")
 
 
@@ -52,7 +52,7 @@ def test_one_odd_epoch_decides_nothing():
     for place in (5, 20, EPOCHS - 1):
         tested = falling(0.4)
         tested[place] *= 3
-        assert read_curves(history(falling(0.3), tested)).kind == reading.WELL
+        assert read_curves(history(falling(0.3), tested)).kind == curve_diagnosis.WELL
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -61,7 +61,7 @@ def test_overfitting_from_epoch(seed, epoch):
     tested = np.where(np.arange(EPOCHS) < epoch, falling(0.4), falling(0.4)[epoch - 1])
     tested = tested + rising_from(epoch) + noise(seed, 0.002)
     found = read_curves(history(falling(0.0), tested))
-    assert found.kind == reading.OVERFITTING
+    assert found.kind == curve_diagnosis.OVERFITTING
     assert abs(found.epoch - epoch) <= 1
     assert f"Overfitting from epoch {found.epoch}:" in str(found)
     assert "fell all the same" not in str(found)
@@ -72,7 +72,7 @@ def test_overfitting_from_epoch(seed, epoch):
 def test_a_rise_without_fitting_is_unstable():
     trained = falling(0.4) + 2 * rising_from(12)
     found = read_curves(history(trained, falling(0.5) + rising_from(12)))
-    assert found.kind == reading.UNSTABLE
+    assert found.kind == curve_diagnosis.UNSTABLE
     assert "did not fall" in str(found)
 
 
@@ -81,23 +81,23 @@ def test_late_reversal():
     rise = [1.0, *[1.2] * 13]
     tested = np.concatenate([np.linspace(2, 1, 6), rise, np.linspace(1.1, 0.5, 10)])
     found = read_curves(history(falling(0.3), tested))
-    assert found.kind == reading.REVERSAL
+    assert found.kind == curve_diagnosis.REVERSAL
     assert found.epoch == 23  # 0.97, the first below 1
     assert "risen since epoch 6" in str(found)
     early = np.concatenate([np.linspace(2, 1, 2), [1.0], [1.2] * 4, np.linspace(0.9, 0.5, 23)])
-    assert read_curves(history(falling(0.3), early)).kind == reading.WELL
+    assert read_curves(history(falling(0.3), early)).kind == curve_diagnosis.WELL
     short = np.concatenate([np.linspace(2, 1, 19), [1.0, 1.2], np.linspace(0.9, 0.5, 9)])
-    assert read_curves(history(falling(0.3), short)).kind == reading.WELL
+    assert read_curves(history(falling(0.3), short)).kind == curve_diagnosis.WELL
 
 
 def test_gap_nothing_and_short():
     apart = history(falling(0.0), falling(1.0), falling(0, 60), falling(30, 70))
     found = read_curves(apart)
-    assert found.kind == reading.GAP
+    assert found.kind == curve_diagnosis.GAP
     assert "by 29" in str(found) or "by 30" in str(found)
     flat = 2.3 + noise(0, 0.005)
-    assert read_curves(history(flat, 2.3 + noise(1, 0.005))).kind == reading.NOTHING
-    assert read_curves(history(falling(0.3), falling(0.4))[:3]).kind == reading.SHORT
+    assert read_curves(history(flat, 2.3 + noise(1, 0.005))).kind == curve_diagnosis.NOTHING
+    assert read_curves(history(falling(0.3), falling(0.4))[:3]).kind == curve_diagnosis.SHORT
 
 
 def test_the_best_epoch_is_the_first_of_equals():

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from newnet_tf.data.augmentation import Augmentation
+from newnet_tf.data.augment.config import Augmentation
 from newnet_tf.training import RECIPES, Recipe, named_recipe
 from newnet_tf.training.optimizers import is_decayed, learning_rate, make_optimizer
 from newnet_tf.training.overrides import fields, overridden, parsed

@@ -12,7 +12,7 @@ import pytest
 import safetensors.numpy
 import tiny_run
 
-from newnet_tf.training import TrainingStopped, checkpoints, files, loop
+from newnet_tf.training import TrainingStopped, checkpoint, run_files, trainer
 from newnet_tf.training.curves import read_history
 
 TIMED = ("seconds",)
@@ -53,7 +53,7 @@ def kill(process, steps, delay):
 
 
 def arrays(output):
-    return safetensors.numpy.load_file(output / checkpoints.NAME)
+    return safetensors.numpy.load_file(output / checkpoint.NAME)
 
 
 def timeless(output):
@@ -91,7 +91,7 @@ def begun(folder, tmp_path):
     data, output = tiny_run.pictures(folder, made), tmp_path / "run"
 
     def stopping(trained):
-        step, done = loop.single_step(trained), 0
+        step, done = trainer.single_step(trained), 0
 
         def until(images, targets):
             nonlocal done
@@ -103,32 +103,32 @@ def begun(folder, tmp_path):
         return until
 
     with pytest.raises(KeyboardInterrupt):
-        loop.train(tiny_run.network(), data, made, output, every=2, make_step=stopping)
+        trainer.train(tiny_run.network(), data, made, output, every=2, make_step=stopping)
     return data, made, output
 
 
 def test_another_run_is_refused_and_named(begun, folder):
     data, made, output = begun
-    before = (output / checkpoints.NAME).read_bytes()
+    before = (output / checkpoint.NAME).read_bytes()
     events = list((output / "tensorboard").iterdir())
     with pytest.raises(ValueError, match=r"--resume.*Received: "):
-        loop.train(tiny_run.network(), data, made, output)
+        trainer.train(tiny_run.network(), data, made, output)
     other = tiny_run.recipe(lr=0.01, epochs=4)
     with pytest.raises(ValueError, match=r"recipe\.lr 0\.05, now 0\.01; recipe\.epochs 3, now 4$"):
-        loop.train(tiny_run.network(), data, other, output, resume=True)
+        trainer.train(tiny_run.network(), data, other, output, resume=True)
     fewer = tiny_run.pictures(folder, made, limit=16)
     with pytest.raises(ValueError, match=r"data\.train 48, now 16$"):
-        loop.train(tiny_run.network(), fewer, made, output, resume=True)
+        trainer.train(tiny_run.network(), fewer, made, output, resume=True)
     with pytest.raises(ValueError, match=r"the variables of tiny\. Received: others, as "):
-        loop.train(tiny_run.network(dropout=0), data, made, output, resume=True)
-    assert (output / checkpoints.NAME).read_bytes() == before
+        trainer.train(tiny_run.network(dropout=0), data, made, output, resume=True)
+    assert (output / checkpoint.NAME).read_bytes() == before
     assert list((output / "tensorboard").iterdir()) == events
-    (output / checkpoints.NAME).write_bytes(before[:-7])
+    (output / checkpoint.NAME).write_bytes(before[:-7])
     with pytest.raises(ValueError, match=r"checkpoint of `newnet train`\. Received"):
-        loop.train(tiny_run.network(), data, made, output, resume=True)
+        trainer.train(tiny_run.network(), data, made, output, resume=True)
 
 
 def test_only_one_process_trains_in_a_folder(begun):
     data, made, output = begun
-    with files.alone_in(output), pytest.raises(TrainingStopped, match="in use"):
-        loop.train(tiny_run.network(), data, made, output, resume=True)
+    with run_files.alone_in(output), pytest.raises(TrainingStopped, match="in use"):
+        trainer.train(tiny_run.network(), data, made, output, resume=True)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import newnet_tf
-from newnet_tf.cards import Preprocess
-from newnet_tf.training.small import for_small_pictures, small_preprocess
+from newnet_tf.models.cifar_stem import for_small_pictures, small_preprocess
+from newnet_tf.models.config import Preprocess
 
 NAMES = ("newnet_small", "mobilenet_v2_100", "efficientnet_b0", "rexnet_lite_100")
 

@@ -18,12 +18,12 @@ import pytest
 import small_network
 from PIL import Image
 
-from newnet_tf.cards import INCEPTION, Preprocess
 from newnet_tf.cli import main
 from newnet_tf.data.images import read_image
 from newnet_tf.data.preprocess import crop_image, normalise
 from newnet_tf.deploy import Runner, export_tflite
-from newnet_tf.web import EngineError, build, engine, server, site
+from newnet_tf.models.config import INCEPTION, Preprocess
+from newnet_tf.web import EngineError, build, litert_js, server, site
 
 NAMES = [f"kind_{number}" for number in range(small_network.CLASSES)]
 OURS = (".html", ".css", ".js", ".json", ".webmanifest")
@@ -40,11 +40,13 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
     """An archive that looks like LiteRT.js's, and its digest."""
-    path = tmp_path_factory.mktemp("npm") / engine.ARCHIVE
+    path = tmp_path_factory.mktemp("npm") / litert_js.ARCHIVE
     with tarfile.open(path, "w:gz") as opened:
-        for name, member in engine.MEMBERS.items():
+        for name, member in litert_js.MEMBERS.items():
             data = (
-                b'import { x } from "@litertjs/wasm-utils";' if name == engine.MODULE else b"wasm"
+                b'import { x } from "@litertjs/wasm-utils";'
+                if name == litert_js.MODULE
+                else b"wasm"
             )
             about = tarfile.TarInfo(member)
             about.size = len(data)
@@ -55,7 +57,7 @@ def archive(tmp_path_factory):
 @pytest.fixture
 def assets(archive, monkeypatch):
     path, digest = archive
-    monkeypatch.setattr(engine, "SHA512", digest)
+    monkeypatch.setattr(litert_js, "SHA512", digest)
     return path
 
 
@@ -175,7 +177,7 @@ def test_the_server_sends_what_threads_need(made):
         with urllib.request.urlopen(f"{address}/", timeout=10) as answer:
             assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
             assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
-        wasm = f"{address}/litert-{engine.VERSION}/litert_wasm_internal.wasm"
+        wasm = f"{address}/litert-{litert_js.VERSION}/litert_wasm_internal.wasm"
         with urllib.request.urlopen(wasm, timeout=10) as answer:
             assert answer.headers["Content-Type"] == "application/wasm"
         with pytest.raises(OSError, match=f"`port` must be free.*{served.server_port}"):
@@ -192,7 +194,7 @@ def registry(archive, tmp_path, monkeypatch):
     place = folder / "@litertjs/core/-/core-2.5.3.tgz"
     place.parent.mkdir(parents=True)
     shutil.copy(archive[0], place)
-    monkeypatch.setattr(engine, "SHA512", archive[1])
+    monkeypatch.setattr(litert_js, "SHA512", archive[1])
     monkeypatch.setenv("NEWNET_HOME", str(tmp_path / "home"))
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -210,22 +212,22 @@ def registry(archive, tmp_path, monkeypatch):
 
 
 def test_the_engine_is_fetched_once_from_the_registry_that_npm_is_set_to(registry):
-    assert set(engine.files()) == set(engine.MEMBERS)
+    assert set(litert_js.files()) == set(litert_js.MEMBERS)
     registry.unlink()
-    assert set(engine.files()) == set(engine.MEMBERS)  # from the copy that was kept
-    engine._place().write_bytes(b"damaged")
+    assert set(litert_js.files()) == set(litert_js.MEMBERS)  # from the copy that was kept
+    litert_js._place().write_bytes(b"damaged")
     with pytest.raises(EngineError, match=r"npm pack @litertjs/core@2\.5\.3.*--assets"):
-        engine.files()
+        litert_js.files()
 
 
 def test_an_engine_of_another_digest_is_refused(registry, tmp_path):
     registry.write_bytes(b"something else")
     with pytest.raises(EngineError, match="must have the sha512"):
-        engine.files()
-    assert not engine._place().exists()
+        litert_js.files()
+    assert not litert_js._place().exists()
     (tmp_path / "assets").mkdir()
     with pytest.raises(EngineError, match="where it is not"):
-        engine.files(tmp_path / "assets")
+        litert_js.files(tmp_path / "assets")
 
 
 def test_what_a_page_cannot_run_is_refused(files, assets, tmp_path):

@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin
 from newnet_tf.cli import main
 from newnet_tf.data.images import read_image
 from newnet_tf.deploy import COMMON, Runner
-from newnet_tf.web import EngineError, build, engine
+from newnet_tf.web import EngineError, build, litert_js
 from tools import browser
 from tools.check_web import (
     ANSWERED,
@@ -46,7 +46,7 @@ def needed():
     if browser.executable() is None:
         pytest.skip("Chromium is not here (apt-get install chromium)")
     try:
-        engine.files()
+        litert_js.files()
     except EngineError as error:
         pytest.skip(f"LiteRT.js is not to be had here: {error}")
 

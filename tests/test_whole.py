@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from newnet_tf.cards import Preprocess
-from newnet_tf.deploy import convert, export_tflite
+from newnet_tf.deploy import converter, export_tflite
 from newnet_tf.deploy.runtime import Runner
+from newnet_tf.models.config import Preprocess
 
 layers = keras.layers
 PREPROCESS = Preprocess(size=24)
@@ -56,7 +56,7 @@ def test_what_xnnpack_leaves_out_is_replaced(name, precision, tmp_path, monkeypa
 
     inputs = np.random.RandomState(1).uniform(-1, 1, (64, 24, 24, 3)).astype(np.float32)
     answers = Runner(result.file)(inputs)
-    monkeypatch.setattr(convert, "make_whole", lambda graph: None)
+    monkeypatch.setattr(converter, "make_whole", lambda graph: None)
     monkeypatch.setattr("newnet_tf.deploy.runtime.Delegation.whole", True)
     (plain,) = export_tflite(network, PREPROCESS, tmp_path / "plain", **options)
     exact = keras.ops.convert_to_numpy(network(inputs))

@@ -9,11 +9,12 @@ import pytest
 import skimage
 
 import newnet_tf
-from newnet_tf import applications, results, variants
-from newnet_tf.cli import talk
+from newnet_tf import applications, results
+from newnet_tf.models import variants
+from newnet_tf.models.registry import resolve
+from newnet_tf.profiling import paper_tables
 from newnet_tf.profiling.cost import cost
 from newnet_tf.weights import parity
-from newnet_tf.zoo import resolve
 from tools.measure_recipes import representatives
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -90,9 +91,9 @@ def test_claim_is_near_what_is_built(name):
         assert claim.macs == pytest.approx(golden.macs / 1e9, rel=0.06)
 
 
-@pytest.mark.parametrize("table", talk.TABLES)
+@pytest.mark.parametrize("table", paper_tables.TABLES)
 def test_deviations_from_the_talk_have_a_reason(table):
-    for row in talk.rows(map(newnet_tf.card, ALL), table):
+    for row in paper_tables.rows(map(newnet_tf.card, ALL), table):
         off = [abs(float(row[column].rstrip(" %"))) for column in ("off by", "off by (G)")]
         assert row["why it differs"] or max(off) <= 1, row
 

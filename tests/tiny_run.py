@@ -32,7 +32,7 @@ def make_pictures(folder: Path, seed: int = 0) -> Path:
 
 
 def recipe(**fields):
-    from newnet_tf.data.augmentation import Augmentation
+    from newnet_tf.data.augment.config import Augmentation
     from newnet_tf.training import Recipe
 
     augmentation = Augmentation(crop="padded", flip=0.0, cutmix=1.0, mixing=0.5)
@@ -65,8 +65,8 @@ def network(seed: int = 0, dropout: float = 0.3):
 
 
 def pictures(folder: Path, made, **options):
-    from newnet_tf.cards import Preprocess
-    from newnet_tf.data.opened import folder_source
+    from newnet_tf.data.datasets.factory import folder_source
+    from newnet_tf.models.config import Preprocess
     from newnet_tf.training import Pictures
 
     source = folder_source(folder, holdout=0.25)
@@ -77,10 +77,10 @@ def child(folder: Path, output: Path) -> None:
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
-    from newnet_tf.training import loop
+    from newnet_tf.training import trainer
 
     def slow_step(trained):
-        step, done = loop.single_step(trained), 0
+        step, done = trainer.single_step(trained), 0
 
         def slow(images, targets):
             nonlocal done
@@ -93,7 +93,7 @@ def child(folder: Path, output: Path) -> None:
 
     made = recipe(ema=0.9)
     data = pictures(folder, made)
-    loop.train(network(), data, made, output, resume=True, every=2, make_step=slow_step)
+    trainer.train(network(), data, made, output, resume=True, every=2, make_step=slow_step)
 
 
 if __name__ == "__main__":

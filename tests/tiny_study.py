@@ -50,19 +50,19 @@ def quick(
     **options,
 ):
     """Takes part in a study without Keras and drawings; returns its outcome."""
-    from newnet_tf.training import study
+    from newnet_tf.training.tuning import tune
 
     model = SimpleNamespace(name="tiny")
     data = SimpleNamespace(facts=data_facts, tests=1000)
     with (
-        patch.object(study, "train", run or made_up(pause)),
-        patch.object(study, "built", lambda build, made: model),
-        patch.object(study, "check", lambda *_: None),
-        patch.object(study, "described", vars),
-        patch.object(study.study_files, "write_drawing", lambda outcome: None),
+        patch.object(tune, "train", run or made_up(pause)),
+        patch.object(tune, "built", lambda build, made: model),
+        patch.object(tune, "check", lambda *_: None),
+        patch.object(tune, "described", vars),
+        patch.object(tune.study_files, "write_drawing", lambda outcome: None),
     ):
         made = recipe or tiny_run.recipe()
-        return study.run_study(None, lambda _: data, made, folder, over, **options)
+        return tune.run_study(None, lambda _: data, made, folder, over, **options)
 
 
 def real(pictures: Path, folder: Path, over=TWO, **options):
@@ -97,9 +97,9 @@ def slow_step(trained):
 if __name__ == "__main__":
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    from newnet_tf.training import loop
+    from newnet_tf.training import trainer
 
-    plain_step, loop.single_step = loop.single_step, slow_step
+    plain_step, trainer.single_step = trainer.single_step, slow_step
     print("ready", flush=True)
     sys.stdin.readline()
     if sys.argv[1] == "quick":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from newnet_tf.cli import throughput
+from newnet_tf.cli import benchmark_data
 
 SIDE, SIZE = 256, 224
 RANDAUGMENT = "rand-m9-mstd0.5"
@@ -52,7 +52,7 @@ def arguments():
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--json", action="store_true")
-    throughput.add_arguments(parser)
+    benchmark_data.add_arguments(parser)
     return parser.parse_args()
 
 
@@ -63,4 +63,4 @@ if __name__ in ("__main__", "__mp_main__"):  # the latter: in a loader's process
         importlib.import_module("tvshim")
 
 if __name__ == "__main__":
-    throughput.run(given, timm_loaders)
+    benchmark_data.run(given, timm_loaders)

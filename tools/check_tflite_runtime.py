@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from newnet_tf.deploy.precisions import PRECISIONS
+from newnet_tf.deploy.quantization.precisions import PRECISIONS
 from newnet_tf.deploy.runtime import Runner
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,11 +51,11 @@ def environment(folder: Path, python: str) -> Path:
 
 def check(file: Path, pictures: list[str], python: Path) -> bool:
     """Compares one file's answers under both interpreters and prints the figures."""
-    from newnet_tf.deploy import samples
-    from newnet_tf.deploy.verify import compare
+    from newnet_tf.deploy import image_batch
+    from newnet_tf.deploy.verification import compare
 
     here = Runner(file)
-    prepared = samples.read(pictures, here.recipe.preprocess, "pictures")
+    prepared = image_batch.read(pictures, here.recipe.preprocess, "pictures")
     inputs = prepared.pixels if here.takes_pixels else prepared.inputs
     with tempfile.TemporaryDirectory() as folder:
         given, answered = Path(folder, "inputs.npy"), Path(folder, "outputs.npy")

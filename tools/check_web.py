@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from newnet_tf.cli import models, tables
+from newnet_tf.cli import common
 from newnet_tf.data.preprocess import apply
 from newnet_tf.deploy import Runner
+from newnet_tf.utils import tables
 from newnet_tf.web import server
 from tools import browser
 
@@ -137,7 +138,7 @@ def _rows(folder: Path, exported: Path, pictures: list[Path]) -> Iterator[dict]:
             said = page.run("return document.querySelector('#engine').textContent").strip(". ")
             for model in about["models"]:
                 runner = Runner(exported / f"{about['network']}.{model['kind']}.tflite")
-                models.note(f"{model['kind']}, {said} ({threads} wanted)")
+                common.note(f"{model['kind']}, {said} ({threads} wanted)")
                 use(page, model["kind"])
                 worst = max(difference(page, runner, about["labels"], p) for p in pictures)
                 took, ratio = _times(page, runner, pictures[0])
@@ -181,7 +182,7 @@ def main() -> None:
     if browser.executable() is None:
         sys.exit("Chromium must be installed (apt-get install chromium). Received: none found")
     exported = arguments.exported or arguments.site.with_name(f"{arguments.site.name}.export")
-    pictures = [models.pictures_at_hand()[0].with_name(name) for name in FIVE]
+    pictures = [common.pictures_at_hand()[0].with_name(name) for name in FIVE]
     if arguments.screenshot:
         _screenshot(arguments.site, arguments.screenshot)
     print(tables.table(list(_rows(arguments.site, exported, pictures))))

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from newnet_tf.deploy.calibrated import CalibratedGraph
-from newnet_tf.deploy.graph import CHANNEL_AXIS, Graph
-from newnet_tf.deploy.observed import Observed, watched
-from newnet_tf.lazy import LazyModule
+from newnet_tf.deploy.flatbuffer.graph import CHANNEL_AXIS, Graph
+from newnet_tf.deploy.quantization.observers import Observed, watched
+from newnet_tf.deploy.quantization.quantizer import CalibratedGraph
+from newnet_tf.utils.lazy import LazyModule
 
 schema = LazyModule("tensorflow.lite.python.schema_py_generated")
 

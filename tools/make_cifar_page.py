@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 
 from newnet_tf import results
-from newnet_tf.cli import labels, plots
+from newnet_tf.visualization import charts, label_placement
 from tools.make_zoo_page import markdown
 from tools.train_cifar import COMPARED
 
@@ -129,7 +129,7 @@ def draw():
     rows, curves = results.read("cifar"), results.read("cifar_curves")
     names = [row["run"] for row in rows]
     colours = dict(zip([n for n in names if _plain_name(n)], COLOURS, strict=False))
-    drawn = plots.figure(11, 4.4)
+    drawn = charts.figure(11, 4.4)
     left, right = drawn.subplots(1, 2)
     for name in names:
         line = sorted((int(c["epoch"]), float(c["test_error"])) for c in curves if c["run"] == name)
@@ -150,14 +150,16 @@ def draw():
     right.set_xlabel("multiply-adds (M)")
     right.set_ylabel(f"top-1 after {points[0]['epochs']} epochs (%)")
     for axes in (left, right):
-        axes.grid(color=plots.GRID)
+        axes.grid(color=charts.GRID)
         axes.spines[["top", "right"]].set_visible(False)
     right.margins(0.18)
     written = [
-        labels.Label(int(r["macs"]) / 1e6, float(r["top1"]), r["run"], bold=r["run"] == OWN)
+        label_placement.Label(
+            int(r["macs"]) / 1e6, float(r["top1"]), r["run"], bold=r["run"] == OWN
+        )
         for r in points
     ]
-    labels.write(right, written, size=8)
+    label_placement.write(right, written, size=8)
     return drawn
 
 
@@ -167,5 +169,5 @@ def _plain_name(name: str) -> bool:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
-    DRAWING.write_bytes(plots.png(draw(), 100))
+    DRAWING.write_bytes(charts.png(draw(), 100))
     print(f"wrote {PAGE} and {DRAWING}")

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "tests" / "golden" / "preprocess.npz"
 sys.path.insert(0, str(ROOT))
 
-from newnet_tf.cards import Preprocess  # noqa: E402
+from newnet_tf.models.config import Preprocess  # noqa: E402
 
 STRIDE = 8
 PICTURES = ("chelsea.png", "rocket.jpg")

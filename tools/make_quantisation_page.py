@@ -8,7 +8,7 @@ A test checks that the committed file is fresh.
 from pathlib import Path
 
 from newnet_tf import results
-from newnet_tf.deploy.precisions import PRECISIONS
+from newnet_tf.deploy.quantization.precisions import PRECISIONS
 from tools.make_zoo_page import markdown
 from tools.measure_ranges import NOTHING, WAYS
 from tools.measure_recipes import representatives, wanted

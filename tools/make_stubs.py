@@ -7,7 +7,8 @@ A test checks that the committed file is fresh.
 
 from pathlib import Path
 
-from newnet_tf import applications, variants  # the first registers every family
+from newnet_tf import applications
+from newnet_tf.models import variants  # the first registers every family
 
 HEADER = '''"""Signatures of the constructors; written by tools/make_stubs.py."""
 

@@ -7,8 +7,8 @@ A test checks that the committed file is fresh.
 
 from pathlib import Path
 
-from newnet_tf import zoo
-from newnet_tf.cli import talk
+from newnet_tf.models import registry
+from newnet_tf.profiling import paper_tables
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "zoo.md"
 TITLES = {
@@ -28,16 +28,16 @@ Errors are claims throughout: none was measured here on ImageNet's validation se
 
 def page() -> str:
     """Returns the text of the page."""
-    cards = [zoo.card(name) for name in zoo.list_models()]
+    cards = [registry.card(name) for name in registry.list_models()]
     parts = [INTRODUCTION]
     for table, title in TITLES.items():
-        parts += [f"## {title}\n", markdown(talk.rows(cards, table))]
+        parts += [f"## {title}\n", markdown(paper_tables.rows(cards, table))]
     parts += [f"## All {len(cards)} networks\n", markdown([_summary(card) for card in cards])]
     return "\n".join(parts)
 
 
 def _summary(card) -> dict[str, str]:
-    cost = talk.cost(card)
+    cost = paper_tables.cost(card)
     return {
         "name": f"`{card.name}`",
         "network": card.title,

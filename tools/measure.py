@@ -27,17 +27,19 @@ import keras
 import numpy as np
 
 import newnet_tf
-from newnet_tf import blocks, evaluation, results, zoo
-from newnet_tf.cli import finetune_stages
-from newnet_tf.data.folder import labelled_files
+from newnet_tf import results
+from newnet_tf.classification.linear_probe import linear_probe
+from newnet_tf.data.datasets.factory import open_source
+from newnet_tf.data.datasets.folder import labelled_files
 from newnet_tf.data.images import read_image
-from newnet_tf.data.opened import open_source
 from newnet_tf.data.preprocess import apply
-from newnet_tf.probe import linear_probe
+from newnet_tf.evaluation import loop
+from newnet_tf.finetuning import run as stages
+from newnet_tf.models import blocks, registry
 from newnet_tf.profiling.cost import cost
 from newnet_tf.training import named_recipe, overridden
-from newnet_tf.weights import convert, parity
-from newnet_tf.weights.checkpoint import Checkpoint
+from newnet_tf.weights import assign, parity
+from newnet_tf.weights.reader import Checkpoint
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
 SAMPLES, FLOWERS = "imagenet_samples", "flowers"
@@ -64,7 +66,7 @@ def measure_parity(arguments):
             continue
         golden = parity.Golden.read(path)
         name, _, naming = path.stem.partition(".")
-        variant, _ = zoo.resolve(name)
+        variant, _ = registry.resolve(name)
         if not variant.family.namings(variant.row):
             continue  # no published implementation to be far from; tests compare it all the same
         native = variant.family.namings(variant.row)[0].name
@@ -84,7 +86,7 @@ def distance(variant, path, golden) -> float:
         channels = variant.card.preprocess.channels
         model = variant.build(input_shape=(None, None, channels), classifier_activation=None)
     checkpoint = Checkpoint(path=path, kind="golden", tensors=golden.tensors())
-    convert.fill(model, checkpoint, variant.target())
+    assign.fill(model, checkpoint, variant.target())
     is_compiled = keras.backend.backend() == "jax"  # which compiles every operation by itself else
     call = (lambda x: model.predict(x, verbose=0)) if is_compiled else (lambda x: _call(model, x))
     return max(
@@ -101,10 +103,10 @@ def measure_accuracy(arguments):
     for name, weights in models.items():
         model = newnet_tf.create(name, weights=weights, classifier_activation=None)
         record = newnet_tf.card(name).preprocess
-        found = evaluation.evaluate(lambda x, m=model: _call(m, x), paths, labels, record)
+        found = loop.evaluate(lambda x, m=model: _call(m, x), paths, labels, record)
         print(f"{name}: {found}", flush=True)
         tag = weights if weights == "imagenet" else Path(weights).name
-        evaluation.record(found, name, SAMPLES, weights=tag)
+        loop.record(found, name, SAMPLES, weights=tag)
 
 
 def measure_probe(arguments):
@@ -130,7 +132,7 @@ def measure_probe(arguments):
         print(f"{name}: linear probe on {len(names)} classes: {found}", flush=True)
         tag = weights if weights == "imagenet" else Path(weights).name
         note = f"linear probe, L2 {penalty:g}, {len(train)} training pictures"
-        evaluation.record(found, name, FLOWERS, weights=tag, note=note)
+        loop.record(found, name, FLOWERS, weights=tag, note=note)
 
 
 def measure_transfer(arguments):
@@ -155,8 +157,8 @@ def measure_transfer(arguments):
             print(f"{name}: measured before", flush=True)
             continue
         run = transfer_run(name, weights, source, arguments)
-        finetune_stages.frozen_stage(run)
-        finetune_stages.second_stage(run, recipe, BACKBONE, "frozen", HELD_ASIDE, True)
+        stages.frozen_stage(run)
+        stages.second_stage(run, recipe, BACKBONE, "frozen", HELD_ASIDE, True)
         row = transfer_row(run) | {"settings": settings}
         print(row, flush=True)
         results.record("transfer", [row], ("model", "settings"))
@@ -168,13 +170,13 @@ def zoo_cost(name: str) -> int:
     return next(int(row["macs"]) for row in results.read("cost") if row["model"] == name)
 
 
-def transfer_run(name, weights, source, arguments) -> finetune_stages.Run:
+def transfer_run(name, weights, source, arguments) -> stages.Run:
     """A run of `newnet finetune` for pooled features and a linear classifier, whatever the head."""
     record = dataclasses.replace(newnet_tf.card(name).preprocess, size=arguments.size)
     options = {"include_top": False, "pooling": "avg", "input_shape": record.shape}
     pooled = newnet_tf.create(name, weights=weights, **options)
     logits = keras.layers.Dense(source.classes, name="classifier")(pooled.output)
-    return finetune_stages.Run(
+    return stages.Run(
         network=name,
         tag=weights if weights == "imagenet" else Path(weights).name,
         model=keras.Model(pooled.input, logits, name=name),
@@ -187,7 +189,7 @@ def transfer_run(name, weights, source, arguments) -> finetune_stages.Run:
     )
 
 
-def transfer_row(run: finetune_stages.Run) -> dict:
+def transfer_row(run: stages.Run) -> dict:
     claim, spent = newnet_tf.card(run.network).claim, cost(run.model)
     row = {"model": run.network, "weights": run.tag, "params": spent.params, "macs": spent.macs}
     row["claimed_top1"] = f"{100 - claim.top1_error:.1f}" if claim else ""

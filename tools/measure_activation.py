@@ -21,15 +21,17 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from newnet_tf import activations, evaluation, results
+from newnet_tf import results
 from newnet_tf.cli import benchmark
-from newnet_tf.data.archives import archive_arrays
+from newnet_tf.data.datasets.tar import archive_arrays
 from newnet_tf.deploy import Runner, export_tflite
+from newnet_tf.evaluation import loop
+from newnet_tf.models import activations
 from newnet_tf.profiling import latency
 from newnet_tf.training import Arrays, named_recipe, overridden, train
-from newnet_tf.training.judging import judge
-from newnet_tf.training.loop import LAST, SUMMARY
-from newnet_tf.training.network import built, compiled
+from newnet_tf.training.compilation import built, compiled
+from newnet_tf.training.metrics import judge
+from newnet_tf.training.trainer import LAST, SUMMARY
 from tools import measure_quantisation
 
 TABLE, KEYS = "activation", ("model", "activation", "calibration")
@@ -72,7 +74,7 @@ def measure_accuracy(kind: str, judged: measure_quantisation.Judged, data, argum
     record(row | {"top1": f"{top1:.2f}", **facts})
     model = keras.models.load_model(folder / LAST, compile=False)
     exact = measure_quantisation.Kept(model.predict_on_batch)
-    reference = evaluation.evaluate(exact, judged.paths, judged.labels, judged.record)
+    reference = loop.evaluate(exact, judged.paths, judged.labels, judged.record)
     pictures = splits["train"][0]
     for seed in range(DRAWS):
         drawn = np.random.RandomState(seed).permutation(len(pictures))
@@ -87,7 +89,7 @@ def measure_accuracy(kind: str, judged: measure_quantisation.Judged, data, argum
             whole=False,
         )
         found = measure_quantisation.Kept(Runner(made.file))
-        result = evaluation.evaluate(found, judged.paths, judged.labels, judged.record)
+        result = loop.evaluate(found, judged.paths, judged.labels, judged.record)
         row |= {"calibration": f"seed {seed}", "data": judged.data}
         row |= {"float_top1": f"{reference.accuracy():.2f}"}
         row |= measure_quantisation.figures(reference, result)

@@ -33,14 +33,15 @@ import numpy as np
 from PIL import Image
 
 import newnet_tf
-from newnet_tf import evaluation, results
-from newnet_tf.cards import Preprocess
+from newnet_tf import results
 from newnet_tf.cli.benchmark import untrained_files
-from newnet_tf.data.archives import archive_arrays
-from newnet_tf.data.folder import labelled_files
-from newnet_tf.deploy import ExportError, Runner, export_tflite, recipes
-from newnet_tf.deploy.precisions import PRECISIONS
-from newnet_tf.deploy.verify import compare
+from newnet_tf.data.datasets.folder import labelled_files
+from newnet_tf.data.datasets.tar import archive_arrays
+from newnet_tf.deploy import ExportError, Runner, export_config, export_tflite
+from newnet_tf.deploy.quantization.precisions import PRECISIONS
+from newnet_tf.deploy.verification import compare
+from newnet_tf.evaluation import loop
+from newnet_tf.models.config import Preprocess
 from newnet_tf.profiling import latency
 from tools import train_cifar
 
@@ -168,7 +169,7 @@ def measure(judged: Judged, wanted: list[str], arguments) -> None:
     call = lambda x: keras.ops.convert_to_numpy(model(x, training=False))  # noqa: E731
     exact, files = Kept(call), {}
     if not set(wanted) <= set(rows):
-        reference = evaluation.evaluate(exact, judged.paths, judged.labels, record)
+        reference = loop.evaluate(exact, judged.paths, judged.labels, record)
     for precision in dict.fromkeys([BASELINE, *wanted]):
         row = {"model": name, "precision": precision, "data": data}
         kind, _, variant = precision.partition(", ")
@@ -191,7 +192,7 @@ def measure(judged: Judged, wanted: list[str], arguments) -> None:
         if precision in rows or precision not in wanted:
             continue
         found = Kept(Runner(made.file, threads=2))
-        result = evaluation.evaluate(found, judged.paths, judged.labels, record)
+        result = loop.evaluate(found, judged.paths, judged.labels, record)
         row |= {"keras_top1": f"{reference.accuracy():.2f}"} | figures(reference, result)
         row |= distance(exact.scores, found.scores, made.recipe.tolerance)
         rows[precision] = row
@@ -215,9 +216,9 @@ def first_layer(model) -> str:
     return next(layer.name for layer in model.layers if hasattr(layer, "kernel"))
 
 
-def figures(reference: evaluation.Result, result: evaluation.Result) -> dict:
+def figures(reference: loop.Result, result: loop.Result) -> dict:
     """Accuracy, and flips against the Keras model's answers on the same pictures."""
-    paired = evaluation.compare(reference, result)
+    paired = loop.compare(reference, result)
     low, high = paired.interval
     return {
         "top1": f"{result.accuracy():.2f}",
@@ -255,7 +256,7 @@ def measure_peer(arguments) -> None:
     _, paths, labels = split(arguments.samples)
     record = newnet_tf.card(PEER_LIKE).preprocess
     runner = Runner(arguments.peer, threads=2)
-    result = evaluation.evaluate(lambda x: runner(x)[:, -1000:], paths, labels, record)
+    result = loop.evaluate(lambda x: runner(x)[:, -1000:], paths, labels, record)
     ours = untrained_files([PEER_SELF], [BASELINE, PEER_KIND], Path(arguments.files), fresh=False)
     files = {kind: ours[PEER_SELF, kind] for kind in (BASELINE, PEER_KIND)} | {PEER: runner.file}
     times = latency.measure(files, rounds=arguments.rounds, warmup=3, baseline=BASELINE)
@@ -286,7 +287,7 @@ def main():
     parser.add_argument("--retime", action="store_true", help="take all times anew")
     arguments = parser.parse_args()
     wanted = arguments.precision.split(",")
-    recipes.check_options(wanted, "float32", False, "logits")
+    export_config.check_options(wanted, "float32", False, "logits")
     wanted += [f"{kind}, {OTHER_WAY[kind]}" for kind in wanted if kind in OTHER_WAY]
     if arguments.peer:
         measure_peer(arguments)

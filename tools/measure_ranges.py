@@ -15,26 +15,26 @@ from unittest import mock
 import keras
 
 from newnet_tf import results
-from newnet_tf.deploy import convert, recipes
-from newnet_tf.deploy.calibrated import CORRECTIONS
-from newnet_tf.deploy.sensitivity import Sensitivity
+from newnet_tf.deploy import converter, export_config
+from newnet_tf.deploy.quantization.quantizer import CORRECTIONS
+from newnet_tf.deploy.quantization.sensitivity import Sensitivity
 from tools import measure_quantisation as quantisation
 from tools.equalisation import EqualisedGraph
 
 TABLE, KEYS = "ranges", ("model", "ranges", "corrections")
 NOTHING, EQUALISED = "none", "equalisation"
 WAYS = [
-    *((ranges, CORRECTIONS) for ranges in recipes.RANGES),
-    *((recipes.BEST, (correction,)) for correction in CORRECTIONS),
-    (recipes.UNCLIPPED, ()),
-    (recipes.BEST, (EQUALISED, *CORRECTIONS)),
+    *((ranges, CORRECTIONS) for ranges in export_config.RANGES),
+    *((export_config.BEST, (correction,)) for correction in CORRECTIONS),
+    (export_config.UNCLIPPED, ()),
+    (export_config.BEST, (EQUALISED, *CORRECTIONS)),
 ]
 
 
 def measure(judged: quantisation.Judged) -> None:
     """Writes the rows of one network."""
-    for kind in (convert.CalibratedGraph, EqualisedGraph):
-        with mock.patch.object(convert, "CalibratedGraph", kind):
+    for kind in (converter.CalibratedGraph, EqualisedGraph):
+        with mock.patch.object(converter, "CalibratedGraph", kind):
             study = Sensitivity(
                 judged.build(), judged.record, judged.calibration, judged.paths, judged.labels
             )

@@ -16,9 +16,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from newnet_tf import results, zoo
+from newnet_tf import results
 from newnet_tf.cli import benchmark
 from newnet_tf.deploy import PRECISIONS, ExportError, ModelFileError, Runner
+from newnet_tf.models import registry
 from newnet_tf.profiling import latency
 
 TABLE, KEYS = "recipes", ("family", "recipe")
@@ -29,8 +30,8 @@ def representatives() -> dict[str, str]:
     """Returns {family: its cheapest network}, the cheapest first."""
     macs = {row["model"]: int(row["macs"]) for row in results.read("cost")}
     found = {}
-    for name in sorted(zoo.list_models(), key=macs.__getitem__):
-        found.setdefault(zoo.resolve(name)[0].family.module.rpartition(".")[2], name)
+    for name in sorted(registry.list_models(), key=macs.__getitem__):
+        found.setdefault(registry.resolve(name)[0].family.module.rpartition(".")[2], name)
     return found
 
 

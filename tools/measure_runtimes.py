@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from newnet_tf import results
-from newnet_tf.cli import models
-from newnet_tf.deploy import COMMON, Runner, export_tflite, identity, samples
+from newnet_tf.cli import common
+from newnet_tf.deploy import COMMON, Runner, export_tflite, fingerprint, image_batch
 from newnet_tf.deploy.saved_model import OUTPUT, export_saved_model
 from tools import check_tflite_runtime
 
@@ -46,14 +46,14 @@ def main() -> None:
 
 def measure(name: str, folder: Path, old: Path) -> list[dict]:
     """Returns the rows of one network."""
-    loaded = models.load(name, None, None)
-    pictures = models.pictures_at_hand()
-    shown = samples.read(pictures, loaded.preprocess, "pictures")
-    logits = identity.logits_model(loaded.model)
-    with models.no_warnings():
+    loaded = common.load(name, None, None)
+    pictures = common.pictures_at_hand()
+    shown = image_batch.read(pictures, loaded.preprocess, "pictures")
+    logits = fingerprint.logits_model(loaded.model)
+    with common.no_warnings():
         files = export_tflite(
             *(loaded.model, loaded.preprocess, folder, name, COMMON),
-            calibration=models.crops_at_hand(),
+            calibration=common.crops_at_hand(),
             pictures=pictures,
         )
     rows = []

@@ -22,7 +22,7 @@ from ipykernel.kernelspec import make_ipkernel_cmd
 from nbclient import NotebookClient
 from PIL import Image
 
-from newnet_tf.cli import pages
+from newnet_tf.visualization import html_page
 
 REPOSITORY = "newnet-tf/newnet_tf"
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,9 +129,9 @@ def main(chosen: Sequence[str]) -> None:
         found = absolute_paths(notebook)
         if found:
             raise SystemExit(f"{name} must name no path of this machine. Received: {found}")
-        pages.save(FOLDER / f"{name}.ipynb", f"{nbformat.writes(notebook)}\n".encode())
+        html_page.save(FOLDER / f"{name}.ipynb", f"{nbformat.writes(notebook)}\n".encode())
     page = FOLDER / "README.md"
-    pages.save(page, LINK.sub(rf"\g<1>{REPOSITORY}", page.read_text(encoding="utf-8")).encode())
+    html_page.save(page, LINK.sub(rf"\g<1>{REPOSITORY}", page.read_text(encoding="utf-8")).encode())
 
 
 def _joined(outputs: Sequence) -> Iterator:

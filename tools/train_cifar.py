@@ -26,24 +26,18 @@ import numpy as np
 
 import newnet_tf
 from newnet_tf import results
-from newnet_tf.data.archives import archive_arrays
-from newnet_tf.intervals import wilson
+from newnet_tf.data.datasets.tar import archive_arrays
+from newnet_tf.evaluation.intervals import wilson
+from newnet_tf.models.cifar_stem import small_preprocess
 from newnet_tf.profiling.cost import cost
-from newnet_tf.training import (
-    Arrays,
-    for_small_pictures,
-    named_recipe,
-    overridden,
-    study_files,
-    train,
-)
+from newnet_tf.training import Arrays, for_small_pictures, named_recipe, overridden, train
+from newnet_tf.training.compilation import built
 from newnet_tf.training.curves import read_history
-from newnet_tf.training.loop import LAST, SUMMARY
-from newnet_tf.training.native import native_judge, native_step
-from newnet_tf.training.network import built
 from newnet_tf.training.overrides import parsed
-from newnet_tf.training.small import small_preprocess
-from newnet_tf.weights import checkpoint
+from newnet_tf.training.torch_backend import native_judge, native_step
+from newnet_tf.training.trainer import LAST, SUMMARY
+from newnet_tf.training.tuning import summary
+from newnet_tf.weights import reader
 
 OWN = "newnet_small_cifar"
 SHIPPED = f"shipped/{OWN}.cifar10.safetensors"
@@ -146,7 +140,7 @@ def halve(folder: Path) -> None:
     model = keras.models.load_model(folder / LAST, compile=False)
     halved = {
         name: value.astype(np.float16) if name.endswith("/kernel") else value
-        for name, value in checkpoint.tensors_of(model).items()
+        for name, value in reader.tensors_of(model).items()
     }
     said = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     about = {
@@ -157,7 +151,7 @@ def halve(folder: Path) -> None:
         "device": said["device"],
         "licence": "Apache-2.0",
     }
-    checkpoint.write(folder / HALVED, halved, about)
+    reader.write(folder / HALVED, halved, about)
 
 
 def record(folder: Path, planned: Planned) -> None:
@@ -201,7 +195,7 @@ def record(folder: Path, planned: Planned) -> None:
 
 def record_study(folder: Path) -> None:
     """Writes the rows of a study of learning rate and weight decay."""
-    with (folder / study_files.TABLE).open(newline="", encoding="utf-8") as file:
+    with (folder / summary.TABLE).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     results.record("cifar_study", rows, ("lr", "weight_decay"))
 

@@ -3,7 +3,6 @@
 One family is one module, with `preprocess_input` and `decode_predictions` beside its constructors.
 """
 
-from newnet_tf import variants
 from newnet_tf.applications import (
     alexnet as alexnet,
     amoebanet as amoebanet,
@@ -45,6 +44,7 @@ from newnet_tf.applications import (
     xception as xception,
     xception_small as xception_small,
 )
+from newnet_tf.models import variants
 
 globals().update(variants.constructors())
 __all__ = list(variants.constructors())

@@ -8,12 +8,12 @@ the 6x6 map; they read the same checkpoints. Maps of another size are pooled to 
 
 from dataclasses import dataclass, replace
 
-from newnet_tf import blocks, pools
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Naming, Preprocess
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, pooling
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Naming, Preprocess
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 HIDDEN, MAP_SIDE = 4096, 6
 UNPADDED = replace(TORCH, padding="valid")
@@ -37,14 +37,14 @@ def build(x, row: Row):
         x = blocks.activation(x, "relu", name=f"conv{i}_act")
         if i in row.pooled:
             x = blocks.feature(x, reduction)
-            x, reduction = pools.max_pool(x, name=f"pool{i}"), reduction * 2
+            x, reduction = pooling.max_pool(x, name=f"pool{i}"), reduction * 2
         stride, style = 1, TORCH
     return blocks.feature(x, reduction)
 
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    x = pools.adaptive_pool(x, MAP_SIDE, name="pool")
+    x = pooling.adaptive_pool(x, MAP_SIDE, name="pool")
     for name in ("fc1", "fc2"):
         x = keras.layers.Dropout(0.5, name=f"{name}_dropout")(x)
         x = blocks.conv_whole(x, HIDDEN, name=name)

@@ -8,11 +8,11 @@ code demands an even one, which the stems of these networks do not have. The pap
 many filters the large network's first convolution has: that code's 32 give the printed figures.
 """
 
-from newnet_tf import cells
-from newnet_tf.cards import INCEPTION, Card, Claim
-from newnet_tf.cells import CURRENT, LARGE, PREVIOUS, Cell, Row
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.variants import Family
+from newnet_tf.models import cells
+from newnet_tf.models.cells import CURRENT, LARGE, PREVIOUS, Cell, Row
+from newnet_tf.models.config import INCEPTION, Card, Claim
+from newnet_tf.models.variants import Family
 
 NORMAL = Cell(  # paper, figure 5, middle
     nodes=(

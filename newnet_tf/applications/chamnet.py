@@ -9,10 +9,10 @@ differs here: the zoo's head.
 """
 
 from newnet_tf.applications.fbnet import Row, build, namings, top
-from newnet_tf.cards import Card, Claim
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.stages import Stage
-from newnet_tf.variants import Family
+from newnet_tf.models.config import Card, Claim
+from newnet_tf.models.stages import Stage
+from newnet_tf.models.variants import Family
 
 A = (
     Stage(24, 1, 1, expansion=1),

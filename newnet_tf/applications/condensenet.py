@@ -10,12 +10,12 @@ order. What differs here: the head is the zoo's.
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, pools
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Naming
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, pooling
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 STEM = 16
 BOTTLENECK = 4
@@ -70,7 +70,7 @@ def build(x, row: Row):
     for b, (depth, growth) in enumerate(zip(row.depths, row.growths, strict=True)):
         if b:
             x = blocks.feature(x, 2**b)
-            x = pools.average_pool(x, 2, 2, name=f"transition{b - 1}_pool")
+            x = pooling.average_pool(x, 2, 2, name=f"transition{b - 1}_pool")
         for n in range(depth):
             x = dense_layer(x, growth, row.groups, name=f"block{b}_{n}")
     return blocks.feature(blocks.norm_act(x, style=TORCH, name="final"), 32)

@@ -8,12 +8,12 @@ of 32 work, because the factorized reduction pads a row and column where the aut
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, cells
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Naming
-from newnet_tf.cells import CURRENT, PREVIOUS, Cell, Words
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, cells
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.cells import CURRENT, PREVIOUS, Cell, Words
+from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.variants import Family
 
 NORMAL = Cell(  # paper, figure 4
     nodes=(

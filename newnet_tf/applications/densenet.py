@@ -8,12 +8,12 @@ PyTorch's minus infinity.
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, pools
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, pooling
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 GROWTH, BOTTLENECK = 32, 4
 
@@ -38,13 +38,13 @@ def transition(x, *, name: str):
     """Batch norm, ReLU, 1x1 to half of the channels, average pooling."""
     x = blocks.norm_act(x, style=TORCH, name=name)
     x = blocks.conv(x, x.shape[-1] // 2, style=TORCH, name=f"{name}_conv")
-    return pools.average_pool(x, 2, 2, name=f"{name}_pool")
+    return pooling.average_pool(x, 2, 2, name=f"{name}_pool")
 
 
 def build(x, row: Row):
     """Input to the last map before pooling."""
     x = blocks.conv_bn_act(x, 2 * GROWTH, 7, 2, act="relu", style=TORCH, name="stem")
-    x = pools.max_pool(blocks.feature(x, 2), padding=1, name="stem_pool")
+    x = pooling.max_pool(blocks.feature(x, 2), padding=1, name="stem_pool")
     for b, depth in enumerate(row.depths):
         if b:
             x = blocks.feature(x, 2 ** (b + 1))

@@ -8,12 +8,12 @@ map. What differs here: nothing but layer names.
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, pools
-from newnet_tf.blocks import Style
-from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, pooling
+from newnet_tf.models.blocks import Style
+from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 STYLE = Style(padding="symmetric", eps=1e-3, momentum=0.9)
 PREPROCESS = Preprocess(mean=(124 / 255, 117 / 255, 104 / 255), std=(1 / (0.0167 * 255),) * 3)
@@ -43,7 +43,7 @@ def build(x, row: Row):
     """Input to the last map before pooling."""
     stem = {"act": "relu", "style": STYLE, "name": "stem"}
     x = blocks.feature(blocks.conv_bn_act(x, row.stem, row.kernel, 2, **stem), 2)
-    x = pools.max_pool(x, padding=1, name="stem_pool")
+    x = pooling.max_pool(x, padding=1, name="stem_pool")
     for stage, (depth, growth) in enumerate(zip(row.depths, row.growths, strict=True)):
         widths = row.inner << stage, row.residual << stage, growth
         for i in range(depth):

@@ -8,12 +8,12 @@ scaled. TensorFlow-style by nature: `same` padding, batch-norm epsilon 1e-3. Its
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, stages
-from newnet_tf.blocks import TENSORFLOW
-from newnet_tf.cards import Card, Claim, Hub, Naming, Package, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.stages import Stage
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, stages
+from newnet_tf.models.blocks import TENSORFLOW
+from newnet_tf.models.config import Card, Claim, Hub, Naming, Package, Preprocess, Weights
+from newnet_tf.models.stages import Stage
+from newnet_tf.models.variants import Family
 
 BASE = (
     Stage(16, 1, 1, expansion=None),

@@ -8,12 +8,12 @@ keep their expanding convolution. What differs here: the zoo's head.
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, stages
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.stages import Stage
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, stages
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.stages import Stage
+from newnet_tf.models.variants import Family
 
 C = (  # paper, figure 4
     Stage(16, 1, 1, expansion=1),

@@ -9,12 +9,12 @@ timm takes those of the blocks that stride.
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks
-from newnet_tf.blocks import TORCH, Squeeze
-from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks
+from newnet_tf.models.blocks import TORCH, Squeeze
+from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 HIDDEN = 1280
 

@@ -9,7 +9,6 @@ follows Google's code where that and the paper differ: 10, 20 and 10 residual bl
 import dataclasses
 from dataclasses import dataclass
 
-from newnet_tf import blocks
 from newnet_tf.applications.inception_v3 import (
     LARGEST,
     MINIMUM,
@@ -24,10 +23,11 @@ from newnet_tf.applications.inception_v3 import (
     unit,
     unit_names,
 )
-from newnet_tf.cards import Card, Claim, Hub, Naming, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks
+from newnet_tf.models.config import Card, Claim, Hub, Naming, Weights
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 STEM = (
     Unit("1a", 32, 3, 2),

@@ -13,12 +13,12 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from newnet_tf import blocks, pools
-from newnet_tf.blocks import Style
-from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, pooling
+from newnet_tf.models.blocks import Style
+from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 MINIMUM = 75
 PADDED = Style(padding="same", eps=1e-3, momentum=0.9)
@@ -109,9 +109,9 @@ def _branch(x, branch: Branch, place: str, name: str, style: Style):
 
 def _pool(x, pool: Pool, name: str):
     if pool.largest:
-        return pools.max_pool(x, name=name)
+        return pooling.max_pool(x, name=name)
     if pool.counted:
-        return pools.average_pool(x, stride=1, padding=1, name=name)
+        return pooling.average_pool(x, stride=1, padding=1, name=name)
     return keras.layers.AveragePooling2D(3, 1, padding="same", name=name)(x)
 
 
@@ -208,7 +208,7 @@ def stem(x, units: tuple[Unit, ...]):
         x = unit(x, step, "stem")
         if i in (2, 4):
             x = blocks.feature(x, i)
-            x = pools.max_pool(x, name=f"stem_pool{i}")
+            x = pooling.max_pool(x, name=f"stem_pool{i}")
     return x
 
 

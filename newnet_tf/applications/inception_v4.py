@@ -7,7 +7,6 @@ epsilon 1e-3, average pooling does not count its padding. What differs here: the
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks
 from newnet_tf.applications.inception_v3 import (
     LARGEST,
     MINIMUM,
@@ -21,9 +20,10 @@ from newnet_tf.applications.inception_v3 import (
     unit,
     unit_names,
 )
-from newnet_tf.cards import Card, Claim, Hub, Naming, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks
+from newnet_tf.models.config import Card, Claim, Hub, Naming, Weights
+from newnet_tf.models.variants import Family
 
 AVERAGE = Pool()
 WIDE, TALL = (1, 7), (7, 1)

@@ -12,12 +12,12 @@ Checkpoints where it is a dense layer on the 5x5 map (PyTorch's tutorial names) 
 
 from dataclasses import dataclass, replace
 
-from newnet_tf import blocks, pools
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Naming, Preprocess
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, pooling
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim, Naming, Preprocess
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 UNPADDED = replace(TORCH, padding="valid")
 
@@ -34,7 +34,7 @@ def build(x, row: Row):
     """Input to the last map before pooling."""
     for i, filters in enumerate(row.filters):
         if i:
-            x = pools.average_pool(x, 2, name=f"pool{i - 1}")
+            x = pooling.average_pool(x, 2, name=f"pool{i - 1}")
         x = blocks.conv(x, filters, 5, style=UNPADDED, bias=True, name=f"conv{i}")
         x = blocks.activation(x, "tanh", name=f"conv{i}_act")
         x = blocks.feature(x, 2**i) if i else x

@@ -8,12 +8,12 @@ padding, batch-norm epsilon 1e-5). What differs here: the zoo's head.
 
 from dataclasses import dataclass, replace
 
-from newnet_tf import blocks, stages
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.stages import Stage
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, stages
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.stages import Stage
+from newnet_tf.models.variants import Family
 
 HALVES = (2, 2)
 K5, K7, K9, K11 = (3, 5), (3, 5, 7), (3, 5, 7, 9), (3, 5, 7, 9, 11)

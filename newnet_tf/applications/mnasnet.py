@@ -14,12 +14,12 @@ that meet the printed 4.8M and 340M: 4.79M and 340.4M.
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, stages
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.stages import Stage
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, stages
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.stages import Stage
+from newnet_tf.models.variants import Family
 
 B1 = (  # tensorflow/tpu, mnasnet_models.py
     Stage(16, 1, 1, expansion=None),

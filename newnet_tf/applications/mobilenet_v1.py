@@ -7,11 +7,11 @@ Google's weights (`same` padding, 1e-3; Apache-2.0); all use ReLU6. The head is 
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks
-from newnet_tf.blocks import TENSORFLOW, TORCH, Style
-from newnet_tf.cards import INCEPTION, Card, Claim, Hub, Naming, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks
+from newnet_tf.models.blocks import TENSORFLOW, TORCH, Style
+from newnet_tf.models.config import INCEPTION, Card, Claim, Hub, Naming, Weights
+from newnet_tf.models.variants import Family
 
 DEPTHS = (1, 2, 2, 6, 2)
 FILTERS = (64, 128, 256, 512, 1024)

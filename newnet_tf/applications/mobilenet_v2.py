@@ -8,12 +8,12 @@ expanding 1x1 convolution of factor 1 that the paper's has not.
 
 from dataclasses import dataclass, replace
 
-from newnet_tf import blocks, stages
-from newnet_tf.blocks import TENSORFLOW, TORCH, Style
-from newnet_tf.cards import INCEPTION, Card, Claim, Hub, Naming, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.stages import Stage
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, stages
+from newnet_tf.models.blocks import TENSORFLOW, TORCH, Style
+from newnet_tf.models.config import INCEPTION, Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.stages import Stage
+from newnet_tf.models.variants import Family
 
 BASE = (  # paper, table 2
     Stage(16, 1, 1, expansion=None),

@@ -9,13 +9,13 @@ names. The last convolution before pooling belongs to the feature at stride 32, 
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, stages
-from newnet_tf.blocks import TENSORFLOW, TORCH, Squeeze, Style
-from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.stages import Stage
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, stages
+from newnet_tf.models.blocks import TENSORFLOW, TORCH, Squeeze, Style
+from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.stages import Stage
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 LARGE = (  # paper, table 1; expansions are its widths over the input's
     Stage(16, 1, 1, expansion=None, act="relu"),

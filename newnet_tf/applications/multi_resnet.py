@@ -11,13 +11,13 @@ reads only files of our own names. What differs here: the head is the zoo's.
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks
 from newnet_tf.applications.resnet import EXPANSION, body
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 
 @dataclass(frozen=True)

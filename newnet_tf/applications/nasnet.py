@@ -7,11 +7,11 @@ pytorchcv has that padding written down for its native side only. Average poolin
 padding, as in TensorFlow and pytorchcv and unlike timm at stride 2.
 """
 
-from newnet_tf import cells
-from newnet_tf.cards import INCEPTION, Card, Claim, Hub, Naming, Weights
-from newnet_tf.cells import CURRENT, LARGE, PREVIOUS, TIMM, Cell, Row, Words
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.variants import Family
+from newnet_tf.models import cells
+from newnet_tf.models.cells import CURRENT, LARGE, PREVIOUS, TIMM, Cell, Row, Words
+from newnet_tf.models.config import INCEPTION, Card, Claim, Hub, Naming, Weights
+from newnet_tf.models.variants import Family
 
 NORMAL = Cell(  # paper, figure 4, left
     nodes=(

@@ -9,11 +9,11 @@ every block, so that no layer starves; the output side is cut to 512 features in
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks
-from newnet_tf.blocks import Squeeze, Style
-from newnet_tf.cards import Card, Claim, Package, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks
+from newnet_tf.models.blocks import Squeeze, Style
+from newnet_tf.models.config import Card, Claim, Package, Preprocess, Weights
+from newnet_tf.models.variants import Family
 
 STRIDES = blocks.block_strides(depths=(1, 2, 2, 3, 3, 5), firsts=(1, 2, 2, 2, 1, 2))
 STYLE = Style(padding="same", eps=1e-5, momentum=0.9)

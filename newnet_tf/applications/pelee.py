@@ -9,12 +9,12 @@ the stem's pooling reaches over the edge, so that every input side works and not
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, pools
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Naming
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, pooling
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 STEM = 32
 
@@ -40,7 +40,7 @@ def build(x, row: Row):
         if stage:
             x = blocks.feature(x, 2 << stage)
             x = _conv(x, x.shape[-1], name=f"stage{stage}_transition")
-            x = pools.average_pool(x, 2, name=f"stage{stage}_pool")
+            x = pooling.average_pool(x, 2, name=f"stage{stage}_pool")
         for i in range(depth):
             branch = row.growth // 2
             x = _dense(x, branch, branch * bottleneck, f"stage{stage}_block{i}")
@@ -62,7 +62,7 @@ def _stem(x):
     x = blocks.feature(_conv(x, STEM, 3, 2, name="stem"), 2)
     strided = _conv(x, STEM // 2, name="stem_reduce")
     strided = _conv(strided, STEM, 3, 2, name="stem_stride")
-    pooled = pools.max_pool(x, 2, padding=pools.CEIL, name="stem_pool")
+    pooled = pooling.max_pool(x, 2, padding=pooling.CEIL, name="stem_pool")
     x = keras.layers.Concatenate(name="stem_join")([strided, pooled])
     return _conv(x, STEM, name="stem_project")
 

@@ -8,11 +8,11 @@ the mobile network's stem, its second convolution has one filter more than its f
 
 from dataclasses import replace
 
-from newnet_tf import cells
-from newnet_tf.cards import INCEPTION, Card, Claim, Hub, Naming, Weights
-from newnet_tf.cells import CURRENT, LARGE, PREVIOUS, Cell, Row
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.variants import Family
+from newnet_tf.models import cells
+from newnet_tf.models.cells import CURRENT, LARGE, PREVIOUS, Cell, Row
+from newnet_tf.models.config import INCEPTION, Card, Claim, Hub, Naming, Weights
+from newnet_tf.models.variants import Family
 
 CELL = Cell(  # paper, figure 1, left
     nodes=(

@@ -10,7 +10,6 @@ scaled a little less than the one before. What differs here: the head is the zoo
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from newnet_tf import blocks
 from newnet_tf.applications.inception_v3 import (
     LARGEST,
     MINIMUM,
@@ -23,11 +22,12 @@ from newnet_tf.applications.inception_v3 import (
     unit,
     unit_names,
 )
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Naming, Preprocess
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim, Naming, Preprocess
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 WAYS, ORDER = 2, 3
 DROPOUT = 0.2

@@ -9,12 +9,12 @@ What differs here: the zoo's head, which takes any input side.
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, stages
-from newnet_tf.blocks import Style
-from newnet_tf.cards import Card, Claim, Naming
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.stages import Stage
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, stages
+from newnet_tf.models.blocks import Style
+from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.stages import Stage
+from newnet_tf.models.variants import Family
 
 STYLE = Style(padding="symmetric", eps=1e-3, momentum=0.9)
 STRIDES = (1, 2, 2, 2, 1, 2, 1)

@@ -9,13 +9,13 @@ differs here: the head is the zoo's.
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, pools
 from newnet_tf.applications.resnet import EXPANSION, FIRST_STRIDES
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Naming
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, pooling
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 STEM = 64
 
@@ -58,7 +58,7 @@ def build(x, row: Row):
         return pyramidal(x, widths[i], stride, name=f"block{i}")
 
     x = blocks.conv_bn_act(x, STEM, 7, 2, act="relu", style=TORCH, name="stem")
-    x = pools.max_pool(blocks.feature(x, 2), padding=1, name="stem_pool")
+    x = pooling.max_pool(blocks.feature(x, 2), padding=1, name="stem_pool")
     strides = blocks.block_strides(row.depths, FIRST_STRIDES)
     return blocks.stack(x, (*strides, 1), block, reduction=4)
 

@@ -9,12 +9,12 @@ convolution in conv2 (a separable one would miss the printed cost) and ReLU befo
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, cells
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, cells
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 # By stage, the sources of node 0, 1, 2, ...; nodes without any ("-") read the stage's input.
 GRAPHS = {

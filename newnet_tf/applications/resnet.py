@@ -11,12 +11,12 @@ after a ReLU equals PyTorch's minus infinity. What differs here: the classifier 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from newnet_tf import blocks, pools
-from newnet_tf.blocks import TORCH, Squeeze
-from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, pooling
+from newnet_tf.models.blocks import TORCH, Squeeze
+from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 EXPANSION = 4
 FIRST_STRIDES = (1, 2, 2, 2)
@@ -91,7 +91,7 @@ def body(x, depths: Sequence[int], padding, block: Callable):
     `planes` is 64 in the first stage and doubles. SENet shares it.
     """
     planes = [64 << stage for stage, depth in enumerate(depths) for _ in range(depth)]
-    x = pools.max_pool(blocks.feature(x, 2), padding=padding, name="stem_pool")
+    x = pooling.max_pool(blocks.feature(x, 2), padding=padding, name="stem_pool")
     strides = blocks.block_strides(depths, FIRST_STRIDES)
     return blocks.stack(
         x, strides, lambda x, i, stride: block(x, f"block{i}", planes[i], stride), reduction=4

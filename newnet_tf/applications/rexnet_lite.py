@@ -7,14 +7,14 @@ authors'; their weights are not on a hub, so convert a file you have:
 `ReXNetLite100(weights="rexnet_lite_1.0.pth")`.
 """
 
-from newnet_tf import blocks
 from newnet_tf.applications.newnet import EXPANSION, STRIDES
 from newnet_tf.applications.rexnet import BLOCKS, Row, author_names, stem_width, widths
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Naming
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 HIDDEN = 1024
 

@@ -9,12 +9,12 @@ which rounds up (`ceil_mode`) instead of padding on all sides. What differs here
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, pools
 from newnet_tf.applications.resnet import BILINEAR, EXPANSION, Conv, block_names, body, residual
-from newnet_tf.blocks import TORCH, Squeeze
-from newnet_tf.cards import Card, Claim, Naming
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, pooling
+from newnet_tf.models.blocks import TORCH, Squeeze
+from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.variants import Family
 
 REDUCTION = 16
 
@@ -60,7 +60,7 @@ def build(x, row: Row):
         x = blocks.conv_bn_act(
             x, filters, kernel, stride, act="relu", style=TORCH, name=f"stem_{n}"
         )
-    return body(x, row.depths, pools.CEIL, block)
+    return body(x, row.depths, pooling.CEIL, block)
 
 
 def top(x, row: Row, classes: int):

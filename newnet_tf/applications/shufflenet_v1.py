@@ -9,12 +9,12 @@ rectified, since the pooled one has no negatives.
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, pools
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Naming
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, pooling
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 DEPTHS = (4, 8, 4)
 STRIDES = blocks.block_strides(DEPTHS, firsts=(2, 2, 2))
@@ -41,7 +41,7 @@ def build(x, row: Row):
 
     x = blocks.conv_bn_act(x, int(STEM * row.width), 3, 2, act="relu", style=TORCH, name="stem")
     x = blocks.feature(x, 2)
-    x = pools.max_pool(x, padding=1, name="stem_pool")
+    x = pooling.max_pool(x, padding=1, name="stem_pool")
     return blocks.stack(x, STRIDES, block, reduction=4)
 
 
@@ -64,7 +64,7 @@ def _unit(x, filters: int, stride: int, groups: tuple[int, int], name: str):
         x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
         return blocks.activation(x, "relu", name=f"{name}_act")
     x = blocks.conv_bn_act(x, filters - shortcut.shape[-1], act="relu", **grouped)
-    shortcut = pools.average_pool(shortcut, padding=1, name=f"{name}_shortcut_pool")
+    shortcut = pooling.average_pool(shortcut, padding=1, name=f"{name}_shortcut_pool")
     return keras.layers.Concatenate(name=f"{name}_join")([x, shortcut])
 
 

@@ -8,12 +8,12 @@ PyTorch's numbers. The head is the paper's: classes by a 1x1 convolution on the 
 
 from dataclasses import dataclass, replace
 
-from newnet_tf import blocks, pools
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Naming
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, pooling
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 UNPADDED = replace(TORCH, padding="valid")
 PARTS = ("squeeze", "expand1x1", "expand3x3")
@@ -51,7 +51,7 @@ def build(x, row: Row):
     modules = enumerate(SQUEEZED)
     for stage, depth in enumerate(row.depths, 1):
         x = blocks.feature(x, 2**stage)
-        x = pools.max_pool(x, padding=pools.CEIL, name=f"pool{stage}")
+        x = pooling.max_pool(x, padding=pooling.CEIL, name=f"pool{stage}")
         for _ in range(depth):
             i, squeezed = next(modules)
             x = fire(x, squeezed, name=f"fire{i}")

@@ -9,12 +9,12 @@ torchvision (Keras' adaptive pooling, which TFLite files of such sizes take apar
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, pools
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Hub, Naming, Preprocess, Weights
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, pooling
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 FILTERS = (64, 128, 256, 512, 512)
 HIDDEN, MAP_SIDE = 4096, 7
@@ -43,13 +43,13 @@ def build(x, row: Row):
             x = blocks.activation(x, "relu", name=f"{name}_act")
         if stage:
             x = blocks.feature(x, 2**stage)
-        x = pools.max_pool(x, 2, 2, name=f"stage{stage}_pool")
+        x = pooling.max_pool(x, 2, 2, name=f"stage{stage}_pool")
     return blocks.feature(x, 32)
 
 
 def top(x, row: Row, classes: int):
     """The last map to logits."""
-    x = pools.adaptive_pool(x, MAP_SIDE, name="pool")
+    x = pooling.adaptive_pool(x, MAP_SIDE, name="pool")
     for name in ("fc1", "fc2"):
         x = blocks.conv_whole(x, HIDDEN, name=name)
         x = blocks.activation(x, "relu", name=f"{name}_act")

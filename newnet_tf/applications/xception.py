@@ -8,12 +8,12 @@ classifier is a 1x1 convolution.
 
 from dataclasses import dataclass, replace
 
-from newnet_tf import blocks
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Naming, Preprocess
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim, Naming, Preprocess
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 UNPADDED = replace(TORCH, padding="valid")
 

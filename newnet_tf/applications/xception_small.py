@@ -13,13 +13,13 @@ million.) What differs here: the classifier is a 1x1 convolution.
 
 from dataclasses import dataclass
 
-from newnet_tf import blocks, pools
 from newnet_tf.applications.xception import separable
-from newnet_tf.blocks import TORCH
-from newnet_tf.cards import Card, Claim, Naming
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.lazy import keras
-from newnet_tf.variants import Family
+from newnet_tf.models import blocks, pooling
+from newnet_tf.models.blocks import TORCH
+from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.variants import Family
+from newnet_tf.utils.lazy import keras
 
 DEPTHS = (4, 8, 4)
 STRIDES = blocks.block_strides(DEPTHS, firsts=(2, 2, 2))
@@ -41,7 +41,7 @@ def build(x, row: Row):
     filters = [c for c, depth in zip(widths, DEPTHS, strict=True) for _ in range(depth)]
     x = blocks.conv_bn_act(x, row.stem, 3, 2, act="relu", style=TORCH, name="stem")
     x = blocks.feature(x, 2)
-    x = pools.max_pool(x, padding=1, name="stem_pool")
+    x = pooling.max_pool(x, padding=1, name="stem_pool")
 
     def block(x, i, stride):
         return _unit(x, filters[i], stride, f"block{i}")

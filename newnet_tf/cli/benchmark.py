@@ -5,13 +5,14 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from newnet_tf import activations, zoo
-from newnet_tf.cli import models, tables, talk, throughput
-from newnet_tf.deploy import recipes
-from newnet_tf.deploy.precisions import PRECISIONS, calibrated
-from newnet_tf.profiling import peers
+from newnet_tf.cli import benchmark_data, common
+from newnet_tf.deploy import export_config
+from newnet_tf.deploy.quantization.precisions import PRECISIONS, calibrated
+from newnet_tf.models import activations, registry
+from newnet_tf.profiling import keras_baselines, paper_tables
+from newnet_tf.utils import tables
 
-PEERS = ", ".join(peers.PEERS)
+PEERS = ", ".join(keras_baselines.PEERS)
 BASELINE = "keras:EfficientNetB0"
 NOISE_PICTURES, ROUNDS = 8, 50
 DATA = "data"  # instead of networks
@@ -30,7 +31,7 @@ def arguments_benchmark(parser):
         action="append",
         default=[],
         metavar="TABLE",
-        help=f"all networks of the talk's tables, among {','.join(talk.TABLES)}; light brings nas "
+        help=f"all networks of the talk's tables, among {','.join(paper_tables.TABLES)}; light brings nas "
         "and new along; repeat it or join names by commas",
     )
     parser.add_argument(
@@ -41,7 +42,7 @@ def arguments_benchmark(parser):
     parser.add_argument(
         "--rounds",
         type=int,
-        help=f"timed runs of each; default: {ROUNDS}, of {DATA} {throughput.ROUNDS}",
+        help=f"timed runs of each; default: {ROUNDS}, of {DATA} {benchmark_data.ROUNDS}",
     )
     parser.add_argument(
         "--baseline",
@@ -57,7 +58,7 @@ def arguments_benchmark(parser):
         "--table only",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
-    throughput.add_arguments(parser.add_argument_group(f"of `newnet benchmark {DATA}`"))
+    benchmark_data.add_arguments(parser.add_argument_group(f"of `newnet benchmark {DATA}`"))
     parser.epilog = (
         "Networks are built with random weights: their files are for timing only. All files of a\n"
         "precision are loaded together and run in turn, so ratios hold where single times do not.\n"
@@ -70,19 +71,19 @@ def run_benchmark(arguments):
     from newnet_tf.profiling import latency
 
     if arguments.models == [DATA]:
-        return throughput.run(arguments)
+        return benchmark_data.run(arguments)
     rounds = arguments.rounds or ROUNDS
     wanted = _tables(arguments.table)
     if not arguments.models and not wanted:
         raise ValueError("`models` or --table must name something to time. Received: neither")
     precisions = (arguments.precision or ("fp32,int8-full" if wanted else "fp32")).split(",")
-    recipes.check_options(precisions, "float32", False, "logits")
+    export_config.check_options(precisions, "float32", False, "logits")
     threads = [int(n) for n in (arguments.threads or ("1,2" if wanted else "1")).split(",")]
     given = [name for name in arguments.models if name.endswith(".tflite")]
     names = _names([*(n for n in arguments.models if n not in given), *_rows(wanted)])
     baseline = arguments.baseline or (BASELINE if wanted else next(iter(names), None))
     names = _names([*names, baseline]) if names else []
-    with models.no_warnings():
+    with common.no_warnings():
         files, refused = _exported(names, precisions, arguments.output_dir, arguments.fresh)
     rows = []
     for precision in precisions:
@@ -93,11 +94,11 @@ def run_benchmark(arguments):
     if given:
         rows += latency.measure({Path(f).stem: f for f in given}, threads, rounds)
     if rows and (wanted if arguments.record is None else arguments.record):
-        models.note(f"wrote {latency.record(rows)}")
+        common.note(f"wrote {latency.record(rows)}")
     lines = [line(row) for row in rows]
     print(tables.to_json(lines) if arguments.json else tables.table(lines, right=NUMBERS))
     for (name, precision), reason in refused.items():
-        models.note(f"not measured: {name} {precision}: {reason}")
+        common.note(f"not measured: {name} {precision}: {reason}")
     return 1 if refused else 0
 
 
@@ -139,19 +140,19 @@ def untrained_files(
     import numpy as np
 
     from newnet_tf.deploy import export_tflite
-    from newnet_tf.profiling.untrained import settle
+    from newnet_tf.profiling.untrained_models import settle
 
-    keras = models.start_keras()
+    keras = common.start_keras()
     noise = np.random.RandomState(0).randint(0, 256, (NOISE_PICTURES, 256, 256, 3), np.uint8)
     files = {}
     for name in names:
         if name.startswith("keras:"):
-            model, record = peers.peer(name)
+            model, record = keras_baselines.peer(name)
         else:
             keras.utils.set_random_seed(0)
             own, replaced = activations.parted(name)
-            variant, _ = zoo.resolve(own)
-            model = models.with_activation(variant.build(classifier_activation=None), replaced)
+            variant, _ = registry.resolve(own)
+            model = common.with_activation(variant.build(classifier_activation=None), replaced)
             record = variant.card.preprocess
         settle(model, record)
         results = export_tflite(
@@ -185,7 +186,7 @@ def _exported(names: Sequence[str], precisions: Sequence[str], folder: Path, fre
                     files |= untrained_files([name], [precision], folder, fresh)
                 except (ExportError, ModelFileError) as error:
                     refused[name, precision] = f"{error}"
-        models.note(f"{number} of {len(names)} networks, {time_left(begun, number, len(names))}")
+        common.note(f"{number} of {len(names)} networks, {time_left(begun, number, len(names))}")
     return files, refused
 
 
@@ -193,15 +194,17 @@ def _tables(given: Iterable[str]) -> list[str]:
     """Returns the talk's tables that the options mean; `light` brings `nas` and `new` along."""
     found = {}
     for name in (name for option in given for name in option.split(",")):
-        if name not in talk.TABLES:
-            raise ValueError(f"--table must be among {tuple(talk.TABLES)}. Received: {name!r}")
+        if name not in paper_tables.TABLES:
+            raise ValueError(
+                f"--table must be among {tuple(paper_tables.TABLES)}. Received: {name!r}"
+            )
         found |= dict.fromkeys(("new", "light", "nas") if name == "light" else (name,))
     return list(found)
 
 
 def _rows(wanted: Iterable[str]) -> list[str]:
-    cards = [zoo.card(name) for name in zoo.list_models()]
-    return [card.name for table in wanted for card in talk.members(cards, table)]
+    cards = [registry.card(name) for name in registry.list_models()]
+    return [card.name for table in wanted for card in paper_tables.members(cards, table)]
 
 
 def _names(patterns: Iterable[str]) -> list[str]:
@@ -212,13 +215,13 @@ def _names(patterns: Iterable[str]) -> list[str]:
     """
     found = {}
     for pattern in patterns:
-        matched = zoo.list_models(pattern) if "*" in pattern else [pattern]
+        matched = registry.list_models(pattern) if "*" in pattern else [pattern]
         if not matched:
             raise ValueError(f"a pattern must match a network. Received: {pattern!r}")
         for name in matched:
-            if name.startswith("keras:") and name not in peers.PEERS:
+            if name.startswith("keras:") and name not in keras_baselines.PEERS:
                 raise ValueError(f"a peer must be among {PEERS}. Received: {name!r}")
             if not name.startswith("keras:"):
-                zoo.resolve(activations.parted(name)[0])
+                registry.resolve(activations.parted(name)[0])
         found |= dict.fromkeys(matched)
     return list(found)

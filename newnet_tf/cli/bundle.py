@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from newnet_tf import weights as checkpoints, zoo
-from newnet_tf.cli import export, models, tables
+from newnet_tf import weights as checkpoints
+from newnet_tf.cli import common, export
+from newnet_tf.models import registry
+from newnet_tf.utils import tables
 
 DEFAULT = "fp32,int8-full"
 
@@ -18,7 +20,7 @@ def arguments_bundle(parser):
         help="folder, or NAME.zip; default: build/bundle/MODEL",
     )
     export.add_file_arguments(parser, DEFAULT)
-    models.add_weights_arguments(parser)
+    common.add_weights_arguments(parser)
     parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
     parser.add_argument("--licence", help="licence of your own weights, as SPDX names it")
     parser.add_argument(
@@ -42,13 +44,13 @@ def run_bundle(arguments):
     if arguments.check:
         print(f"{check_bundle(arguments.check, arguments.digest)}\n{arguments.check}: whole")
         return
-    loaded = models.load_asked(arguments)
+    loaded = common.load_asked(arguments)
     export.must_be_trained(loaded)
     side = loaded.preprocess.size
     options = export.file_options(arguments, side)
     shown = export.pictures(arguments, side)
     path = arguments.path or Path("build/bundle") / loaded.name
-    with models.no_warnings():
+    with common.no_warnings():
         made = make_bundle(
             loaded.model,
             loaded.preprocess,
@@ -78,11 +80,11 @@ def run_bundle(arguments):
 
 def provenance(arguments):
     """Returns the `Provenance` of what `arguments` name: from the card, or as far as it is known."""
-    from newnet_tf.deploy.bundle import Provenance
+    from newnet_tf.deploy.bundle.build import Provenance
 
     if arguments.model.endswith(".keras"):
         return Provenance(licence=arguments.licence, weights=Path(arguments.model).name)
-    variant, tag = zoo.resolve(arguments.model)
+    variant, tag = registry.resolve(arguments.model)
     chosen = arguments.weights or tag or variant.card.default_weights
     if checkpoints.is_file(chosen):
         return Provenance(licence=arguments.licence, weights=Path(chosen).name)
@@ -98,6 +100,6 @@ def provenance(arguments):
 def _examples(shown):
     """Pictures to store: scikit-image's, which anybody may pass on, else some of the user's."""
     try:
-        return models.pictures_at_hand()
+        return common.pictures_at_hand()
     except ValueError:
         return shown

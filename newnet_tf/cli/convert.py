@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
-from newnet_tf import weights, zoo
-from newnet_tf.cli import tables
+from newnet_tf import weights
+from newnet_tf.models import registry
+from newnet_tf.utils import tables
 
 
 def arguments_convert(parser):
@@ -25,19 +26,19 @@ def arguments_convert(parser):
 
 
 def run_convert(arguments):
-    from newnet_tf.weights import checkpoint, convert
+    from newnet_tf.weights import assign, reader
 
     if not str(arguments.output).endswith(weights.WRITABLE):
         raise ValueError(
             f"`--output` must end in {', '.join(weights.WRITABLE)}. Received: {arguments.output}"
         )
-    variant, _ = zoo.resolve(arguments.model)
-    read = checkpoint.read(arguments.file)
-    others = (v.target for v in zoo.REGISTRY.values() if v is not variant)
+    variant, _ = registry.resolve(arguments.model)
+    read = reader.read(arguments.file)
+    others = (v.target for v in registry.REGISTRY.values() if v is not variant)
     target = variant.target()
-    classes = arguments.classes or convert.classes_in(read, target) or variant.card.classes
+    classes = arguments.classes or assign.classes_in(read, target) or variant.card.classes
     model = variant.build(include_top=not arguments.no_head, classes=classes)
-    report = convert.fill(model, read, target, others=others, fresh_classifier=False)
+    report = assign.fill(model, read, target, others=others, fresh_classifier=False)
     weights.save(model, arguments.output)
     done = {
         "model": variant.card.name,

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from newnet_tf.cli import models, tables
+from newnet_tf.cli import common
+from newnet_tf.utils import tables
 
 SHOWN = {
     "resnet": {},
@@ -35,7 +36,7 @@ def _prepare_arguments(parser):
 
 
 def _prepare(arguments):
-    from newnet_tf.data.prepare import prepare
+    from newnet_tf.data.datasets.prepare import prepare
 
     splits, where = prepare(
         arguments.name, arguments.manual_dir, arguments.data_dir, arguments.partial
@@ -46,7 +47,7 @@ def _prepare(arguments):
 
 
 def _show_arguments(parser):
-    from newnet_tf.data.opened import DATA
+    from newnet_tf.data.datasets.factory import DATA
 
     parser.add_argument("--data", required=True, help=DATA)
     parser.add_argument("--data-dir", help="where tensorflow-datasets' sets lie")
@@ -64,9 +65,9 @@ def _show_arguments(parser):
 def _show(arguments):
     import os
 
-    from newnet_tf.cards import Preprocess
-    from newnet_tf.data.augmentation import Augmentation
-    from newnet_tf.data.opened import open_source
+    from newnet_tf.data.augment.config import Augmentation
+    from newnet_tf.data.datasets.factory import open_source
+    from newnet_tf.models.config import Preprocess
 
     fields = {}
     for name in arguments.augmentation.split("+"):
@@ -75,10 +76,10 @@ def _show(arguments):
                 f"`--augmentation` must be among {', '.join(SHOWN)}. Received: {name!r}"
             )
         fields |= SHOWN[name]
-    models.start_keras()
+    common.start_keras()
+    from newnet_tf.data.contact_sheet import contact_sheet
+    from newnet_tf.data.decode import BadPictures
     from newnet_tf.data.pipeline import train_pipeline
-    from newnet_tf.data.reading import BadPictures
-    from newnet_tf.data.sheet import contact_sheet
 
     source = open_source(arguments.data, data_dir=arguments.data_dir)
     record, bad = Preprocess(size=arguments.size), BadPictures()
@@ -100,4 +101,4 @@ def _show(arguments):
         beside.unlink(missing_ok=True)
     print(arguments.output)
     if bad:
-        models.note(str(bad))
+        common.note(str(bad))

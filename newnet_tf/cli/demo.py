@@ -3,9 +3,12 @@
 import time
 from pathlib import Path
 
-from newnet_tf import zoo
-from newnet_tf.cli import benchmark, models, pages, predictors, tables
-from newnet_tf.deploy.precisions import COMMON
+from newnet_tf import inference
+from newnet_tf.cli import benchmark, common
+from newnet_tf.deploy.quantization.precisions import COMMON
+from newnet_tf.models import registry
+from newnet_tf.utils import tables
+from newnet_tf.visualization import html_page
 
 TRAINED = "efficientnet_lite0"
 UNTRAINED = ("newnet_small", "rexnet_100", "rexnet_lite_100")
@@ -27,11 +30,11 @@ def arguments_demo(parser):
 def run_demo(arguments):
     start = time.monotonic()
     picture = arguments.picture or next(
-        path for path in models.pictures_at_hand() if path.name == PICTURE
+        path for path in common.pictures_at_hand() if path.name == PICTURE
     )
     files = arguments.output_dir / "models"
-    with models.no_warnings():
-        loaded = models.load(TRAINED, None, None)
+    with common.no_warnings():
+        loaded = common.load(TRAINED, None, None)
         top = _classify(TRAINED, picture)
         _print_answer(picture, top)
         results = _export(loaded, files, arguments.fresh)
@@ -53,7 +56,7 @@ def _classify(model: str, picture: Path) -> list[tuple[str, float]]:
     from newnet_tf.data.images import read_image
     from newnet_tf.data.labels import decode_predictions
 
-    predictor = predictors.load(model, None, None)
+    predictor = inference.load(model, None, None)
     [best] = decode_predictions(predictor.probabilities(read_image(picture)), top=5)
     return [(name, float(probability)) for _, name, probability in best]
 
@@ -65,7 +68,7 @@ def _print_answer(picture: Path, top) -> None:
     print(flush=True)
 
 
-def _export(loaded: models.Loaded, folder: Path, fresh: bool):
+def _export(loaded: common.Loaded, folder: Path, fresh: bool):
     from newnet_tf.deploy import export_tflite
 
     return export_tflite(
@@ -74,8 +77,8 @@ def _export(loaded: models.Loaded, folder: Path, fresh: bool):
         folder,
         name=loaded.name,
         precisions=COMMON,
-        calibration=models.crops_at_hand(),
-        pictures=models.pictures_at_hand(),
+        calibration=common.crops_at_hand(),
+        pictures=common.pictures_at_hand(),
         fresh=fresh,
     )
 
@@ -118,9 +121,9 @@ def _line(row, results) -> dict:
 
 def _write_report(path: Path, picture: Path, top, answers, lines, rows) -> Path:
     from newnet_tf import results
-    from newnet_tf.cli import plots
+    from newnet_tf.visualization import charts
 
-    card = zoo.card(TRAINED)
+    card = registry.card(TRAINED)
     points = [
         {
             "model": row.model,
@@ -131,7 +134,7 @@ def _write_report(path: Path, picture: Path, top, answers, lines, rows) -> Path:
         for row in rows
     ]
     weights = card.weights[0]
-    bars, chart = plots.svg(plots.bars(top)), plots.svg(plots.size_and_latency(points))
+    bars, chart = charts.svg(charts.bars(top)), charts.svg(charts.size_and_latency(points))
     sections = [
         "<h1>From a checkpoint to a phone</h1>",
         (
@@ -140,16 +143,16 @@ def _write_report(path: Path, picture: Path, top, answers, lines, rows) -> Path:
             "Keras model and timed on this CPU, beside networks that have no weights here.</p>"
         ),
         "<h2>What it sees</h2>",
-        pages.answer(picture, bars, f"{card.title} in Keras, five best of 1,000 classes."),
+        html_page.answer(picture, bars, f"{card.title} in Keras, five best of 1,000 classes."),
         "<h2>What each exported file answers</h2>",
-        pages.table(answers),
+        html_page.table(answers),
         (
             "<p class=\"small\">Cosine: between the file's logits and the Keras model's over real "
             "pictures, each less its mean. A file outside its precision's tolerance is not written.</p>"
         ),
         "<h2>Size and latency</h2>",
-        pages.plot(chart, "File size against latency of every file"),
-        pages.table(lines, NUMBERS),
+        html_page.plot(chart, "File size against latency of every file"),
+        html_page.table(lines, NUMBERS),
         (
             '<p class="small">Median of interleaved runs, one thread, and the interquartile range; '
             f"ratio: median over rounds to {TRAINED} fp32. Files marked <em>timing only</em> hold "
@@ -160,4 +163,4 @@ def _write_report(path: Path, picture: Path, top, answers, lines, rows) -> Path:
             "<code>make demo</code>.</p>"
         ),
     ]
-    return pages.write(path, "newnet_tf: from a checkpoint to a phone", sections)
+    return html_page.write(path, "newnet_tf: from a checkpoint to a phone", sections)

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
-from newnet_tf.cli import models, predictors, tables
+from newnet_tf import inference
+from newnet_tf.cli import common
+from newnet_tf.utils import tables
 
 TOP = (1, 5)
 
 
 def arguments_evaluate(parser):
-    from newnet_tf.data.opened import DATA
+    from newnet_tf.data.datasets.factory import DATA
 
     parser.add_argument("model", help="a network, .keras, .tflite or SavedModel")
     parser.add_argument("--data", required=True, help=DATA)
@@ -18,7 +20,7 @@ def arguments_evaluate(parser):
         "--test-share", type=float, default=0.2, help="a folder's part for validation; default: 0.2"
     )
     parser.add_argument("--seed", type=int, default=0, help="which part that is; default: 0")
-    models.add_weights_arguments(parser)
+    common.add_weights_arguments(parser)
     parser.add_argument(
         "--limit", type=int, metavar="N", help="a random sample of N, always the same"
     )
@@ -38,19 +40,19 @@ def arguments_evaluate(parser):
 def run_evaluate(arguments):
     if arguments.limit is not None and arguments.limit < 1:
         raise ValueError(f"`--limit` must be positive. Received: {arguments.limit}")
-    from newnet_tf.data.opened import open_source
+    from newnet_tf.data.datasets.factory import open_source
 
-    models.start_keras()
+    common.start_keras()
     source = open_source(
         arguments.data, arguments.test_share, arguments.seed, data_dir=arguments.data_dir
     )
     split = source.split(arguments.split)
     called = next(name for name, found in source.splits.items() if found is split)
-    predictor = predictors.load(
+    predictor = inference.load(
         arguments.model, arguments.weights, arguments.like, arguments.activation
     )
     index = class_index(source.class_names, predictor)
-    with models.no_warnings():
+    with common.no_warnings():
         result = judged(predictor, split, index, arguments.limit, arguments.batch)
     names = predictor.class_names or source.class_names
     rows = class_rows(result, names)
@@ -59,17 +61,17 @@ def run_evaluate(arguments):
     if arguments.json:
         print(tables.to_json(_summary(arguments, predictor, source, called, result, rows)))
     else:
-        print(f"{models.titled(arguments)} on {source.name}, {called}: {result}")
+        print(f"{common.titled(arguments)} on {source.name}, {called}: {result}")
         if arguments.per_class:
             print(f"\n{tables.table(rows, right=('n', 'top-1', 'low', 'high'))}")
         elif len(rows) > 1:
             worst = ", ".join(f"{row['class']} {row['top-1']}" for row in rows[:3])
             print(f"worst classes (--per-class shows all): {worst}")
     for picture in result.skipped:
-        models.note(f"skipped: {picture.reason}")
+        common.note(f"skipped: {picture.reason}")
 
 
-def class_index(names: Sequence[str], predictor: predictors.Predictor) -> list[int]:
+def class_index(names: Sequence[str], predictor: inference.Predictor) -> list[int]:
     """Returns the model's class for each class of the data.
 
     Raises:
@@ -97,14 +99,12 @@ def class_index(names: Sequence[str], predictor: predictors.Predictor) -> list[i
     return [rank[name] for name in names]
 
 
-def judged(
-    predictor: predictors.Predictor, split, index, limit: int | None = None, batch: int = 32
-):
+def judged(predictor: inference.Predictor, split, index, limit: int | None = None, batch: int = 32):
     """Returns the `evaluation.Result` of a predictor on a split."""
     import dataclasses
 
-    from newnet_tf.data.host import pictures_of
-    from newnet_tf.evaluation import judge
+    from newnet_tf.data.host_loader import pictures_of
+    from newnet_tf.evaluation.loop import judge
 
     pictures = (
         dataclasses.replace(picture, label=index[picture.label])
@@ -139,12 +139,10 @@ def _data(source, called: str, limit: int | None) -> str:
 
 
 def _record(arguments, predictor, result, data: str) -> None:
-    from newnet_tf import evaluation
+    from newnet_tf.evaluation import loop
 
-    path = evaluation.record(
-        result, predictor.network, data, predictor.precision, predictor.weights
-    )
-    models.note(f"wrote {path}")
+    path = loop.record(result, predictor.network, data, predictor.precision, predictor.weights)
+    common.note(f"wrote {path}")
 
 
 def _summary(arguments, predictor, source, called, result, rows) -> dict:
@@ -153,7 +151,7 @@ def _summary(arguments, predictor, source, called, result, rows) -> dict:
         for k in result.top
     }
     return {
-        "model": models.titled(arguments),
+        "model": common.titled(arguments),
         "network": predictor.network,
         "precision": predictor.precision,
         "data": source.name,

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from newnet_tf import activations
-from newnet_tf.cli import models, tables
-from newnet_tf.deploy import recipes
-from newnet_tf.deploy.precisions import PRECISIONS, calibrated
-from newnet_tf.finetuning import files
+from newnet_tf.cli import common
+from newnet_tf.data import sidecar
+from newnet_tf.deploy import export_config
+from newnet_tf.deploy.quantization.precisions import PRECISIONS, calibrated
+from newnet_tf.models import activations
+from newnet_tf.utils import tables
 
 LEAST_CALIBRATION, LEAST_PICTURES = 10, 2
 FORMATS = ("tflite", "saved_model", "onnx")
@@ -17,7 +18,7 @@ def arguments_export(parser):
     parser.add_argument("--to", choices=FORMATS, default="tflite", help="default: tflite")
     parser.add_argument("-o", "--output-dir", type=Path, default=Path("build/export"))
     add_file_arguments(parser, "fp32")
-    models.add_weights_arguments(parser)
+    common.add_weights_arguments(parser)
     parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
     parser.add_argument(
         "--no-verify", action="store_true", help="for an untrained network: marked 'timing only'"
@@ -48,19 +49,22 @@ def add_file_arguments(parser, precision: str) -> None:
         "--pictures", type=Path, metavar="DIR", help="pictures to verify on; default: some at hand"
     )
     parser.add_argument(
-        "--io", choices=recipes.IO, default="float32", help="type of input and output (int8-full)"
+        "--io",
+        choices=export_config.IO,
+        default="float32",
+        help="type of input and output (int8-full)",
     )
     parser.add_argument(
         "--with-preprocessing",
         action="store_true",
         help="the file takes uint8 pixels in 0-255 and normalises them itself",
     )
-    parser.add_argument("--output", choices=recipes.OUTPUTS, default="logits")
+    parser.add_argument("--output", choices=export_config.OUTPUTS, default="logits")
 
 
 def run_export(arguments):
-    loaded = models.load_asked(arguments)
-    with models.no_warnings():
+    loaded = common.load_asked(arguments)
+    with common.no_warnings():
         export = {"tflite": _tflite, "saved_model": _saved_model, "onnx": _onnx}[arguments.to]
         rows = export(arguments, loaded)
     if arguments.json:
@@ -69,7 +73,7 @@ def run_export(arguments):
         print(tables.table(rows, right=("MB",)))
 
 
-def _saved_model(arguments, loaded: models.Loaded) -> list[dict]:
+def _saved_model(arguments, loaded: common.Loaded) -> list[dict]:
     from newnet_tf.deploy import export_saved_model
 
     folder = arguments.output_dir / loaded.name
@@ -78,7 +82,7 @@ def _saved_model(arguments, loaded: models.Loaded) -> list[dict]:
     return [{"folder": str(folder), "MB": round(size / 1e6, 2)}]
 
 
-def _onnx(arguments, loaded: models.Loaded) -> list[dict]:
+def _onnx(arguments, loaded: common.Loaded) -> list[dict]:
     from newnet_tf.deploy import export_onnx
 
     verify = not arguments.no_verify
@@ -94,7 +98,7 @@ def _onnx(arguments, loaded: models.Loaded) -> list[dict]:
         verify=verify,
     )
     if loaded.class_names:
-        files.save_labels(result.file, loaded.class_names)
+        sidecar.save_labels(result.file, loaded.class_names)
     return [
         {
             "file": str(result.file),
@@ -105,7 +109,7 @@ def _onnx(arguments, loaded: models.Loaded) -> list[dict]:
     ]
 
 
-def _tflite(arguments, loaded: models.Loaded) -> list[dict]:
+def _tflite(arguments, loaded: common.Loaded) -> list[dict]:
     from newnet_tf.deploy import export_tflite
 
     options = file_options(arguments, loaded.preprocess.size)
@@ -123,7 +127,7 @@ def _tflite(arguments, loaded: models.Loaded) -> list[dict]:
         **options,
     )
     if loaded.class_names:
-        files.save_labels(results[0].file, loaded.class_names)
+        sidecar.save_labels(results[0].file, loaded.class_names)
     return [row(result) for result in results]
 
 
@@ -134,7 +138,9 @@ def file_options(arguments, side: int) -> dict:
         arguments: of the command. side: int, of the network's input.
     """
     precisions = arguments.precision.split(",")
-    recipes.check_options(precisions, arguments.io, arguments.with_preprocessing, arguments.output)
+    export_config.check_options(
+        precisions, arguments.io, arguments.with_preprocessing, arguments.output
+    )
     return {
         "precisions": precisions,
         "calibration": calibration(arguments, precisions, side),
@@ -144,7 +150,7 @@ def file_options(arguments, side: int) -> dict:
     }
 
 
-def must_be_trained(loaded: models.Loaded) -> None:
+def must_be_trained(loaded: common.Loaded) -> None:
     """Raises ValueError for a network without weights: nothing can be verified of it."""
     if not loaded.is_trained:
         raise ValueError(
@@ -168,21 +174,21 @@ def row(result) -> dict:
 def calibration(arguments, precisions, side: int):
     """Returns the pictures to calibrate on: those given, else crops where some are needed."""
     if arguments.calibration:
-        return models.readable(arguments.calibration, LEAST_CALIBRATION, "--calibration", side)
+        return common.readable(arguments.calibration, LEAST_CALIBRATION, "--calibration", side)
     if not calibrated(precisions):
         return None
-    models.note(
-        f"calibrating on {models.CROPS} crops of scikit-image's pictures; for a file to ship, "
+    common.note(
+        f"calibrating on {common.CROPS} crops of scikit-image's pictures; for a file to ship, "
         "give about 100 pictures of your own with --calibration"
     )
-    return models.crops_at_hand()
+    return common.crops_at_hand()
 
 
 def pictures(arguments, side: int):
     """Returns the pictures to verify on: those in --pictures, else some at hand."""
     if arguments.pictures:
-        return models.readable(arguments.pictures, LEAST_PICTURES, "--pictures", side)
-    return models.pictures_at_hand()
+        return common.readable(arguments.pictures, LEAST_PICTURES, "--pictures", side)
+    return common.pictures_at_hand()
 
 
 def arguments_verify(parser):
@@ -190,7 +196,7 @@ def arguments_verify(parser):
         "files", nargs="+", metavar="FILE", help=".tflite, .onnx, .keras, or a SavedModel's folder"
     )
     parser.add_argument("--model", help="a network or .keras file; default: what the file names")
-    models.add_weights_arguments(parser)
+    common.add_weights_arguments(parser)
     parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="default: some at hand")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
@@ -213,10 +219,10 @@ def run_verify(arguments):
             )
         if name not in loaded:
             own, replaced = activations.parted(name)
-            loaded[name] = models.load_asked(arguments, own, replaced)
+            loaded[name] = common.load_asked(arguments, own, replaced)
         network = loaded[name]
         shown = pictures(arguments, network.preprocess.size)
-        with models.no_warnings():
+        with common.no_warnings():
             found = formats.verify_file(network.model, file, shown, network.preprocess)
         failed |= not found.passed
         rows.append({"file": str(file), "passed": found.passed} | found.record())

@@ -3,21 +3,25 @@
 import dataclasses
 from pathlib import Path
 
-from newnet_tf import weights as checkpoints, zoo
-from newnet_tf.cli import finetune_files, finetune_stages, models, pages, tables
-from newnet_tf.cli.finetune_stages import ALL_LAYERS, FROZEN, Run
-from newnet_tf.deploy import recipes
-from newnet_tf.deploy.precisions import PRECISIONS
+from newnet_tf import weights as checkpoints
+from newnet_tf.cli import common
+from newnet_tf.deploy import export_config
+from newnet_tf.deploy.quantization.precisions import PRECISIONS
+from newnet_tf.finetuning import run as stages, run_files
+from newnet_tf.finetuning.run import ALL_LAYERS, FROZEN, Run
+from newnet_tf.models import registry
+from newnet_tf.utils import tables
+from newnet_tf.visualization import html_page
 
 
 def arguments_finetune(parser):
-    from newnet_tf.data.opened import DATA
+    from newnet_tf.data.datasets.factory import DATA
 
     parser.add_argument("--model", required=True, help="a network of the zoo that has weights")
     parser.add_argument("--data", required=True, help=f"your classes: {DATA}")
     parser.add_argument("--data-dir", help="where tensorflow-datasets' sets lie")
     parser.add_argument("-o", "--output-dir", type=Path, help="default: runs/DATA-MODEL")
-    models.add_weights_arguments(parser)
+    common.add_weights_arguments(parser)
     parser.add_argument("--size", type=int, help="input side; default: the weights' own")
     parser.add_argument(
         "--test-share", type=float, default=0.2, help="a folder's part to judge on; default: 0.2"
@@ -54,26 +58,24 @@ def arguments_finetune(parser):
 def run_finetune(arguments):
     precisions = [p for p in arguments.export.split(",") if p]
     if precisions:
-        recipes.check_options(precisions, "float32", False, "logits")
+        export_config.check_options(precisions, "float32", False, "logits")
     recipe = _recipe(arguments)
-    models.start_keras()
-    with models.no_warnings():
+    common.start_keras()
+    with common.no_warnings():
         run = _open(arguments)
-        finetune_stages.frozen_stage(run)
+        stages.frozen_stage(run)
         if not arguments.frozen_only:
             is_own = any("lr=" in text for text in arguments.set)
             norms = arguments.norms or ("trained" if arguments.activation else "frozen")
-            finetune_stages.second_stage(
-                run, recipe, arguments.backbone, norms, arguments.aside, not is_own
-            )
-        finetune_files.write_split(run)
-        finetune_files.write_results(run)
+            stages.second_stage(run, recipe, arguments.backbone, norms, arguments.aside, not is_own)
+        run_files.write_split(run)
+        run_files.write_results(run)
         report = _report(run)  # before the files: one that comes out wrong ends the command
         if precisions:
-            finetune_files.export(run, precisions)
+            run_files.export(run, precisions)
             report = _report(run)
     if arguments.record:
-        models.note(f"wrote {_record(run)}")
+        common.note(f"wrote {_record(run)}")
     _print(run, report, arguments.json)
 
 
@@ -88,7 +90,7 @@ def _recipe(arguments):
 
 
 def _open(arguments) -> Run:
-    from newnet_tf.data.opened import open_source
+    from newnet_tf.data.datasets.factory import open_source
 
     source = open_source(
         arguments.data, arguments.test_share, arguments.seed, data_dir=arguments.data_dir
@@ -99,7 +101,7 @@ def _open(arguments) -> Run:
             "`--data` must hold two classes or more, with pictures to train and to judge on. "
             f"Received: {source}"
         )
-    variant, tag = zoo.resolve(arguments.model)
+    variant, tag = registry.resolve(arguments.model)
     chosen = arguments.weights or tag or variant.card.default_weights
     if chosen is None:
         raise ValueError(
@@ -107,11 +109,13 @@ def _open(arguments) -> Run:
             "Received: no weights"
         )
     is_file = checkpoints.is_file(chosen)
-    record = zoo.preprocess_record(arguments.like or variant.card.name, None if is_file else chosen)
+    record = registry.preprocess_record(
+        arguments.like or variant.card.name, None if is_file else chosen
+    )
     if arguments.size:
         record = dataclasses.replace(record, size=arguments.size)
     model = variant.build(weights=chosen, classes=source.classes, input_shape=record.shape)
-    model = models.with_activation(model, arguments.activation)
+    model = common.with_activation(model, arguments.activation)
     folder = arguments.output_dir or Path("runs") / f"{source.name}-{model.name}"
     return Run(
         network=model.name,
@@ -127,17 +131,17 @@ def _open(arguments) -> Run:
 
 
 def _report(run: Run) -> Path:
-    from newnet_tf.cli import finetune_page
+    from newnet_tf.finetuning import report
 
-    return pages.write(
+    return html_page.write(
         run.folder / "report.html",
         f"{run.network} on {run.source.name}",
-        finetune_page.sections(run),
+        report.sections(run),
     )
 
 
 def _record(run: Run) -> Path:
-    from newnet_tf import evaluation
+    from newnet_tf.evaluation import loop
 
     notes = {
         FROZEN: f"linear classifier of frozen features, L2 {run.penalty:g}, {run.train.size} training "
@@ -149,7 +153,7 @@ def _record(run: Run) -> Path:
             f"rate {run.recipe.peak:.3g}, {run.how}, seed {run.seed}{', not kept' * run.is_dropped}"
         )
     for stage, result in run.stages.items():
-        path = evaluation.record(
+        path = loop.record(
             result,
             run.network,
             f"{run.source.name}, finetuned",
@@ -185,4 +189,4 @@ def _print(run: Run, report: Path, as_json: bool) -> None:
             print(f"\n{tables.table(run.files, right=('MB', 'top-1', 'against Keras'))}")
         print(f"\nmodel: {model}   report: {report}")
     for picture in run.bad:
-        models.note(f"skipped: {picture.reason}")
+        common.note(f"skipped: {picture.reason}")

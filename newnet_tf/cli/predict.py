@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-from newnet_tf.cli import models, predictors, tables
+from newnet_tf import inference
+from newnet_tf.cli import common
+from newnet_tf.utils import tables
 
 
 def arguments_predict(parser):
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="pictures or folders")
     parser.add_argument("--model", required=True, help="a network, .keras, .tflite or SavedModel")
-    models.add_weights_arguments(parser)
+    common.add_weights_arguments(parser)
     parser.add_argument("--top", type=int, default=5, help="how many classes; default: 5")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.epilog = (
@@ -21,14 +23,14 @@ def run_predict(arguments):
     from newnet_tf.data.images import read_images
     from newnet_tf.data.labels import decode_predictions
 
-    paths = models.pictures(arguments.images)
-    predictor = predictors.load(
+    paths = common.pictures(arguments.images)
+    predictor = inference.load(
         arguments.model, arguments.weights, arguments.like, arguments.activation
     )
     numbered = [f"class {i}" for i in range(predictor.classes)]
     names = None if predictor.is_imagenet else predictor.class_names or numbered
     reader, answers = read_images(paths), []
-    with models.no_warnings():
+    with common.no_warnings():
         for position, image in reader:
             scores = predictor.probabilities(image)
             best = decode_predictions(scores, arguments.top, names)[0]
@@ -36,12 +38,12 @@ def run_predict(arguments):
     bad = [{"image": b.path, "reason": b.reason} for b in reader.bad]
     if arguments.json:
         print(
-            tables.to_json({"model": models.titled(arguments), "answers": answers, "skipped": bad})
+            tables.to_json({"model": common.titled(arguments), "answers": answers, "skipped": bad})
         )
     else:
         print("\n".join(line for answer in answers for line in _lines(answer)))
     for picture in bad:
-        models.note(f"skipped: {picture['reason']}")
+        common.note(f"skipped: {picture['reason']}")
     return 1 if bad else 0
 
 

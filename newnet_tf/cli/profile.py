@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from newnet_tf.cli import benchmark, models, tables
-from newnet_tf.deploy import recipes
-from newnet_tf.deploy.precisions import PRECISIONS
+from newnet_tf.cli import benchmark, common
+from newnet_tf.deploy import export_config
+from newnet_tf.deploy.quantization.precisions import PRECISIONS
 from newnet_tf.profiling.operators import Total
+from newnet_tf.utils import tables
 
 NUMBERS = ("count", "kernels", "ms", "share", "MMACs", "GMAC/s")
 PICTURES = (".png", ".svg")
@@ -43,15 +44,15 @@ def arguments_profile(parser):
 
 
 def run_profile(arguments):
-    from newnet_tf.cli import flames
     from newnet_tf.profiling import operators
+    from newnet_tf.visualization import flame_chart
 
     _check(arguments)
     precisions = arguments.precision.split(",")
-    recipes.check_options(precisions, "float32", False, "logits")
+    export_config.check_options(precisions, "float32", False, "logits")
     given = [name for name in arguments.models if name.endswith(".tflite")]
     names = list(dict.fromkeys(name for name in arguments.models if name not in given))
-    with models.no_warnings():
+    with common.no_warnings():
         made = (
             benchmark.untrained_files(names, precisions, arguments.output_dir, arguments.fresh)
             if names
@@ -64,13 +65,13 @@ def run_profile(arguments):
     ]
     odd = [_title(profile) for profile in found if not QUIET[0] <= profile.covered <= QUIET[1]]
     if odd:
-        models.note(f"parts and whole disagree (busy machine, tiny file): {', '.join(odd)}")
+        common.note(f"parts and whole disagree (busy machine, tiny file): {', '.join(odd)}")
     if arguments.record:
-        models.note(f"wrote {operators.record(found)}")
+        common.note(f"wrote {operators.record(found)}")
     if arguments.plot:
         _draw(arguments.plot, found, arguments.record)
     if arguments.flame:
-        _save(arguments.flame, flames.flames(found, [_title(profile) for profile in found]))
+        _save(arguments.flame, flame_chart.flames(found, [_title(profile) for profile in found]))
     if arguments.json:
         print(tables.to_json([_record(profile) for profile in found]))
     else:
@@ -96,24 +97,24 @@ def _check(arguments) -> None:
 def _draw(path: Path, found: Sequence, recorded: bool) -> None:
     """Draws what was measured; if it was recorded, from the table."""
     from newnet_tf import results
-    from newnet_tf.cli import shares
     from newnet_tf.profiling import operators
+    from newnet_tf.visualization import op_breakdown
 
     rows = [row for profile in found for row in operators.rows(profile)]
     if recorded:
         own = {tuple(f"{row[key]}" for key in operators.KEYS) for row in rows}
         table = results.read(operators.TABLE)
         rows = [row for row in table if tuple(row[key] for key in operators.KEYS) in own]
-    _save(path, shares.shares(rows, list(dict.fromkeys(profile.model for profile in found))))
+    _save(path, op_breakdown.shares(rows, list(dict.fromkeys(profile.model for profile in found))))
 
 
 def _save(path: Path, drawn) -> None:
-    from newnet_tf.cli import plots
-    from newnet_tf.weights.checkpoint import beside
+    from newnet_tf.visualization import charts
+    from newnet_tf.weights.reader import beside
 
     with beside(path) as temporary:
-        temporary.write_bytes((plots.png if path.suffix == ".png" else plots.svg)(drawn))
-    models.note(f"wrote {path}")
+        temporary.write_bytes((charts.png if path.suffix == ".png" else charts.svg)(drawn))
+    common.note(f"wrote {path}")
 
 
 def _title(profile) -> str:

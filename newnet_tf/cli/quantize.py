@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from newnet_tf.cli import evaluate, export, models, tables
-from newnet_tf.deploy import recipes
+from newnet_tf.cli import common, evaluate, export
+from newnet_tf.deploy import export_config
+from newnet_tf.utils import tables
 
 CALIBRATION, JUDGED = 100, 100  # pictures, at most
 PRECISION = "int8-full"
@@ -31,9 +32,9 @@ def arguments_quantize(parser):
                         help="the N layers that cost most, or those named, stay float32")  # fmt: skip
     chosen.add_argument("--budget", type=float, metavar="POINTS",
                         help="as few stay float32 as let top-1 lose at most so much")  # fmt: skip
-    parser.add_argument("--ranges", choices=recipes.RANGES, default=recipes.BEST,
+    parser.add_argument("--ranges", choices=export_config.RANGES, default=export_config.BEST,
                         help="how ranges of maps are chosen; default: %(default)s")  # fmt: skip
-    models.add_weights_arguments(parser)
+    common.add_weights_arguments(parser)
     parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
     parser.add_argument("-o", "--output-dir", type=Path, default=Path("build/quantize"))
     parser.add_argument("--json", action="store_true", help="as JSON")
@@ -60,20 +61,20 @@ class Judges:
 
 def run_quantize(arguments):
     _check(arguments)
-    loaded = models.load_asked(arguments)
+    loaded = common.load_asked(arguments)
     export.must_be_trained(loaded)
-    calibration = models.readable(
+    calibration = common.readable(
         arguments.calibration,
         export.LEAST_CALIBRATION,
         "--calibration",
         loaded.preprocess.size,
-        _drawn(models.pictures([arguments.calibration]), CALIBRATION),
+        _drawn(common.pictures([arguments.calibration]), CALIBRATION),
     )
     judges = _judges(arguments, loaded, calibration)
     named = arguments.keep_float if isinstance(arguments.keep_float, list) else []
     report, keep, layers = {"model": loaded.name}, named, []
     is_chosen = arguments.keep_float or arguments.budget is not None
-    with models.no_warnings():
+    with common.no_warnings():
         if arguments.sensitivity or (is_chosen and not named):
             study = _study(loaded, calibration, judges, arguments.ranges)
             layers = study.measure(min(JUDGED, study.pictures))
@@ -111,11 +112,11 @@ def _drawn(paths: Sequence[Path], count: int) -> list[Path]:
     return [paths[i] for i in sorted(chosen)]
 
 
-def _judges(arguments, loaded: models.Loaded, calibration: list[Path]) -> Judges:
-    from newnet_tf.data.folder import labelled_files
+def _judges(arguments, loaded: common.Loaded, calibration: list[Path]) -> Judges:
+    from newnet_tf.data.datasets.folder import labelled_files
 
     if arguments.pictures is None:
-        models.note("judging by the pictures calibrated on; --pictures gives others, with top-1")
+        common.note("judging by the pictures calibrated on; --pictures gives others, with top-1")
         return Judges(calibration, None)
     paths, labels, names = labelled_files(arguments.pictures)
     index = evaluate.class_index(names, _Classes(loaded))
@@ -131,7 +132,7 @@ def _judges(arguments, loaded: models.Loaded, calibration: list[Path]) -> Judges
 class _Classes:
     """A model's classes, as `evaluate.class_index` asks for them."""
 
-    def __init__(self, loaded: models.Loaded):
+    def __init__(self, loaded: common.Loaded):
         self.class_names = loaded.class_names
         self.classes = loaded.model.output_shape[-1]
 
@@ -142,10 +143,10 @@ class _Classes:
         return self.class_names == imagenet_names()
 
 
-def _study(loaded: models.Loaded, calibration, judges: Judges, ranges: str):
-    from newnet_tf.deploy.sensitivity import Sensitivity
+def _study(loaded: common.Loaded, calibration, judges: Judges, ranges: str):
+    from newnet_tf.deploy.quantization.sensitivity import Sensitivity
 
-    models.note(f"{loaded.name}: measuring ranges on {len(calibration)} pictures")
+    common.note(f"{loaded.name}: measuring ranges on {len(calibration)} pictures")
     return Sensitivity(
         loaded.model,
         loaded.preprocess,
@@ -153,13 +154,13 @@ def _study(loaded: models.Loaded, calibration, judges: Judges, ranges: str):
         judges.paths,
         judges.labels,
         ranges=ranges,
-        say=models.note,
+        say=common.note,
     )
 
 
 def _kept(arguments, study, layers, report: dict) -> list[str]:
     """Returns the layers to keep float32, the worst first."""
-    from newnet_tf.deploy.sensitivity import worst
+    from newnet_tf.deploy.quantization.sensitivity import worst
 
     if arguments.budget is not None:
         keep, loss = _within(arguments.budget, study, worst(layers, len(layers)))
@@ -190,7 +191,7 @@ def _within(budget: float, study, ranked) -> tuple[list[str], float]:
     for count in range(len(ranked) // 2 + 1):
         keep = [layer.name for layer in ranked[:count]]
         loss = study.loss(keep)
-        models.note(f"{count} layers float32: top-1 loses {loss:.2f} points")
+        common.note(f"{count} layers float32: top-1 loses {loss:.2f} points")
         if loss <= budget:
             return keep, loss
         best = loss if best is None else min(best, loss)
@@ -231,8 +232,8 @@ def rows(layers, keep: Sequence[str]) -> list[dict]:
 
 def _write(folder: Path, name: str, layers, study, keep: Sequence[str], report: dict) -> None:
     """Writes the table and its drawing."""
-    from newnet_tf.cli import plots
-    from newnet_tf.training.files import beside, write
+    from newnet_tf.training.run_files import beside, write
+    from newnet_tf.visualization import charts
 
     table = rows(layers, keep)
     path = folder / f"{name}.sensitivity.csv"
@@ -241,14 +242,14 @@ def _write(folder: Path, name: str, layers, study, keep: Sequence[str], report: 
         writer.writeheader()
         writer.writerows(table)
     values = [(layer.name, layer.found.sqnr) for layer in layers]
-    write(path.with_suffix(".png"), plots.png(plots.sensitivity(values, keep)))
+    write(path.with_suffix(".png"), charts.png(charts.sensitivity(values, keep)))
     report["layers"] = table
-    models.note(f"wrote {path} and {path.with_suffix('.png').name}")
+    common.note(f"wrote {path} and {path.with_suffix('.png').name}")
 
 
-def _export(arguments, loaded: models.Loaded, calibration, judges: Judges, keep) -> dict:
+def _export(arguments, loaded: common.Loaded, calibration, judges: Judges, keep) -> dict:
+    from newnet_tf.data import sidecar
     from newnet_tf.deploy import export_tflite
-    from newnet_tf.finetuning import files
 
     [result] = export_tflite(
         loaded.model,
@@ -262,5 +263,5 @@ def _export(arguments, loaded: models.Loaded, calibration, judges: Judges, keep)
         pictures=_drawn(judges.paths, JUDGED),
     )
     if loaded.class_names:
-        files.save_labels(result.file, loaded.class_names)
+        sidecar.save_labels(result.file, loaded.class_names)
     return export.row(result)

@@ -4,9 +4,11 @@ import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from newnet_tf.cli import comparison, models, pages
+from newnet_tf.cli import common
 from newnet_tf.cli.benchmark import BASELINE
-from newnet_tf.cli.comparison import AXES, GROUPS, Network
+from newnet_tf.profiling import comparison
+from newnet_tf.profiling.comparison import AXES, GROUPS, Network
+from newnet_tf.visualization import html_page
 
 TITLE = "Accuracy against cost: the talk's argument in one look"
 CLAIMS = (
@@ -57,7 +59,7 @@ def run_report(arguments):
         charts[key] = [n for n in found if key in n.costs and not n.twin]
         missing = [n.name for n in found if key not in n.costs]
         if missing:
-            models.note(f"{axis.title}: not measured, left out: {', '.join(missing)}")
+            common.note(f"{axis.title}: not measured, left out: {', '.join(missing)}")
     charts = {key: shown for key, shown in charts.items() if shown}
     if not charts:
         raise ValueError(
@@ -69,7 +71,7 @@ def run_report(arguments):
     for name, figure in {**drawn, "overview": _draw(charts, labels)}.items():
         stem = "overview" if name == "overview" else f"accuracy_{name}"
         for kind, data in figure.items():
-            print(pages.save(arguments.output_dir / f"{stem}.{kind}", data))
+            print(html_page.save(arguments.output_dir / f"{stem}.{kind}", data))
     sections = [
         *_opening(found, charts),
         '<div class="grid">',
@@ -77,18 +79,18 @@ def run_report(arguments):
         "</div>",
         *_everything(found, charts, threads, baseline, milliseconds),
     ]
-    print(pages.write(arguments.output_dir / "report.html", TITLE, sections, wide=True))
+    print(html_page.write(arguments.output_dir / "report.html", TITLE, sections, wide=True))
 
 
 def _draw(charts: Mapping[str, Sequence[Network]], labels: Mapping[str, str]) -> dict[str, bytes]:
     """Returns a figure of one chart or several, as {"png": ..., "svg": ...}."""
-    from newnet_tf.cli import plots
+    from newnet_tf.visualization import charts as drawing
 
-    models.note(f"drawing {', '.join(AXES[key].title for key in charts)}")
+    common.note(f"drawing {', '.join(AXES[key].title for key in charts)}")
     columns = min(2, len(charts))
     lines = -(-len(charts) // columns)
-    figure = plots.figure(WIDTH * columns, HEIGHT * lines)
-    plots.legend(figure, 10)
+    figure = drawing.figure(WIDTH * columns, HEIGHT * lines)
+    drawing.legend(figure, 10)
     finished = []
     for number, (key, shown) in enumerate(charts.items(), 1):
         axes = figure.add_subplot(lines, columns, number)
@@ -96,12 +98,14 @@ def _draw(charts: Mapping[str, Sequence[Network]], labels: Mapping[str, str]) ->
         axes.set_xlabel(labels[key])
         axes.set_ylabel("claimed top-1 accuracy on ImageNet (%)")
         front = comparison.front(shown, key)
-        points = [plots.Point(n.name, n.group, n.costs[key], n.accuracy, n in front) for n in shown]
-        plots.tradeoff(axes, points)
+        points = [
+            drawing.Point(n.name, n.group, n.costs[key], n.accuracy, n in front) for n in shown
+        ]
+        drawing.tradeoff(axes, points)
         finished.append((axes, points))
     for axes, points in finished:
-        plots.name_points(axes, points, NAME_SIZE)
-    return {"png": plots.png(figure), "svg": plots.svg(figure)}
+        drawing.name_points(axes, points, NAME_SIZE)
+    return {"png": drawing.png(figure), "svg": drawing.svg(figure)}
 
 
 def _x_label(key: str, threads: int, baseline: str, milliseconds: Mapping[str, float]) -> str:
@@ -130,7 +134,7 @@ def _opening(found: Sequence[Network], charts: Mapping[str, Sequence[Network]]) 
         f'<p class="lead">The networks of the DEVIEW 2019 talk: {_joined(counts)}.</p>',
         f"<p>{CLAIMS}</p><p>{RECONSTRUCTED.format(names=untrained)}</p><p>{READING}</p>",
         "<h2>How many networks the new ones beat</h2>",
-        pages.table(rows),
+        html_page.table(rows),
     ]
 
 
@@ -155,7 +159,7 @@ def _chart(key: str, shown: Sequence[Network], found: Sequence[Network], svg: by
     lines += [f"Not measured, so not drawn: {_joined(missing)}."] if missing else []
     words = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
     alt = f"Claimed accuracy against {axis.noun}, a marker for each of {len(shown)} networks"
-    return f"<section><h2>{axis.title}</h2>{pages.plot(svg, alt)}<ul>{words}</ul></section>"
+    return f"<section><h2>{axis.title}</h2>{html_page.plot(svg, alt)}<ul>{words}</ul></section>"
 
 
 def _caption(network: Network, shown: Sequence[Network], key: str) -> str:
@@ -207,7 +211,7 @@ def _everything(
     notes += [f"One marker stands for two, named behind: {_joined(twins)}."] if twins else []
     return [
         "<h2>All networks</h2>",
-        pages.table(rows, list(rows[0])[2:-1]),
+        html_page.table(rows, list(rows[0])[2:-1]),
         *(f'<p class="small">{html.escape(note)}</p>' for note in notes),
     ]
 

@@ -4,11 +4,13 @@ import shlex
 import sys
 from pathlib import Path
 
-from newnet_tf import zoo
-from newnet_tf.cli import models, tables
-from newnet_tf.training import cluster, named, overrides, strategy as strategies
-from newnet_tf.training.alone import Alone
-from newnet_tf.training.loop import EVERY
+from newnet_tf.cli import common
+from newnet_tf.models import registry
+from newnet_tf.training import overrides, recipe_registry
+from newnet_tf.training.distributed import cluster, strategy as strategies
+from newnet_tf.training.distributed.single_process import Alone
+from newnet_tf.training.trainer import EVERY
+from newnet_tf.utils import tables
 
 SMALL = 32
 
@@ -33,7 +35,7 @@ def arguments_train(parser):
 
 def add_run_arguments(parser) -> None:
     """Adds what says which network is trained on what, and how."""
-    from newnet_tf.data.opened import DATA
+    from newnet_tf.data.datasets.factory import DATA
 
     parser.add_argument("--model", required=True, metavar="NAME", help="a network of the zoo")
     parser.add_argument("--data", required=True, help=DATA)
@@ -41,7 +43,7 @@ def add_run_arguments(parser) -> None:
     parser.add_argument(
         "--recipe",
         required=True,
-        help=f"among {', '.join(named.RECIPES)}; `newnet train --help` tells of each",
+        help=f"among {', '.join(recipe_registry.RECIPES)}; `newnet train --help` tells of each",
     )
     parser.add_argument(
         "--set",
@@ -53,7 +55,7 @@ def add_run_arguments(parser) -> None:
     parser.add_argument("--epochs", type=int, help="the same as --set epochs=...")
     parser.add_argument("--seed", type=int, help="of first weights, order, augmentation")
     parser.add_argument("--weights", help="tag or checkpoint file to begin from; default: none")
-    models.add_activation_argument(parser)
+    common.add_activation_argument(parser)
     parser.add_argument(
         "--size", type=int, help="side of the pictures; default: the network's usual one"
     )
@@ -81,9 +83,9 @@ def run_train(arguments):
     recipe = chosen_recipe(arguments)
     strategy = _strategy(arguments)  # before TensorFlow computes anything
     start(arguments, recipe)
-    from newnet_tf.data.opened import open_source
+    from newnet_tf.data.datasets.factory import open_source
     from newnet_tf.training import Pictures, train
-    from newnet_tf.training.network import built
+    from newnet_tf.training.compilation import built
 
     source = open_source(arguments.data, data_dir=arguments.data_dir)
     record = preprocessing(arguments)
@@ -109,7 +111,7 @@ def run_train(arguments):
         strategy=strategy,
     )
     if strategy and not strategy.is_chief:
-        models.note(f"worker {strategy.index} is done; worker 0 has the files")
+        common.note(f"worker {strategy.index} is done; worker 0 has the files")
         return
     row = _row(outcome, model.name)
     print(tables.to_json([row]) if arguments.json else tables.table([row], right=NUMBERS))
@@ -132,7 +134,7 @@ def _strategy(arguments):
         with quiet():
             return strategies.mirrored()
     found = cluster.given(arguments.workers, arguments.index)
-    models.note(
+    common.note(
         f"worker {found.index} of {len(found.addresses)}: waiting for {', '.join(found.addresses)}"
     )
     with quiet():
@@ -143,7 +145,7 @@ NUMBERS = ("top-1 %", "low", "high", "epoch", "last %", "pictures")
 
 
 def _row(outcome, name: str) -> dict:
-    from newnet_tf.intervals import wilson
+    from newnet_tf.evaluation.intervals import wilson
 
     best, last = outcome.best, outcome.history[-1]
     low, high = wilson(round(outcome.tests * (1 - best["test_error"] / 100)), outcome.tests)
@@ -168,18 +170,18 @@ def chosen_recipe(arguments):
             if name in changes:
                 raise ValueError(f"`--{name}` must be given once. Received: it, and --set {name}")
             changes[name] = value
-    return overrides.overridden(named.named_recipe(arguments.recipe), changes)
+    return overrides.overridden(recipe_registry.named_recipe(arguments.recipe), changes)
 
 
 def start(arguments, recipe) -> None:
     """Starts Keras as the command says."""
-    keras = models.start_keras()
+    keras = common.start_keras()
     if arguments.deterministic:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
     if recipe.dtype != "float32" and not keras.distribution.list_devices("gpu"):
-        models.note(f"{recipe.dtype} is slow on a CPU: --set dtype=float32")
+        common.note(f"{recipe.dtype} is slow on a CPU: --set dtype=float32")
 
 
 def said(arguments) -> dict[str, str]:
@@ -191,11 +193,11 @@ def preprocessing(arguments):
     """Returns the `Preprocess` of the network, for pictures of the size that the command says."""
     import dataclasses
 
-    from newnet_tf.training.small import small_preprocess
+    from newnet_tf.models.cifar_stem import small_preprocess
 
     variant, chosen = _chosen(arguments)
-    is_tag = chosen is not None and not models.checkpoints.is_file(chosen)
-    record = zoo.preprocess_record(variant.card.name, chosen if is_tag else None)
+    is_tag = chosen is not None and not common.checkpoints.is_file(chosen)
+    record = registry.preprocess_record(variant.card.name, chosen if is_tag else None)
     if arguments.small:
         return small_preprocess(record, arguments.size or SMALL)
     return dataclasses.replace(record, size=arguments.size) if arguments.size else record
@@ -203,7 +205,7 @@ def preprocessing(arguments):
 
 def network(arguments, record, classes: int):
     """Returns the Keras model, giving logits, for pictures prepared as `record` says."""
-    from newnet_tf.training.small import for_small_pictures
+    from newnet_tf.models.cifar_stem import for_small_pictures
 
     variant, chosen = _chosen(arguments)
     side = 2 * record.size if arguments.small else record.size
@@ -214,12 +216,12 @@ def network(arguments, record, classes: int):
         classifier_activation=None,
     )
     model = for_small_pictures(model) if arguments.small else model
-    return models.with_activation(model, arguments.activation)
+    return common.with_activation(model, arguments.activation)
 
 
 def _chosen(arguments):
     """Returns the variant, and its weights: a tag, a file or None."""
-    variant, tag = zoo.resolve(arguments.model)
+    variant, tag = registry.resolve(arguments.model)
     return variant, arguments.weights or tag
 
 
@@ -227,7 +229,7 @@ def _epilog() -> str:
     import textwrap
 
     parts = []
-    for name, known in named.RECIPES.items():
+    for name, known in recipe_registry.RECIPES.items():
         lines = {
             "run": known.command,
             "from": known.source,

@@ -3,9 +3,9 @@
 import contextlib
 from pathlib import Path
 
-from newnet_tf.cli import export, models
-from newnet_tf.deploy import recipes
-from newnet_tf.deploy.precisions import PRECISIONS
+from newnet_tf.cli import common, export
+from newnet_tf.deploy import export_config
+from newnet_tf.deploy.quantization.precisions import PRECISIONS
 
 PORT = 8000
 
@@ -23,7 +23,7 @@ def arguments_web(parser):
         help=f"among {','.join(PRECISIONS)}; the page opens with the first; "
         "default: int8-full,fp32",
     )
-    models.add_weights_arguments(parser)
+    common.add_weights_arguments(parser)
     parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
     parser.add_argument(
         "--calibration", type=Path, metavar="DIR", help="pictures for int8 files, about 100"
@@ -64,34 +64,34 @@ def _build(arguments) -> None:
     from newnet_tf.data.labels import imagenet_names
 
     if all(name.endswith(".tflite") for name in arguments.model):
-        models.no_activation(arguments.activation, arguments.model[0])
+        common.no_activation(arguments.activation, arguments.model[0])
         files, names = arguments.model, _names(arguments.model[0])
     else:
         files, names = _exported(arguments)
     example = arguments.example
     if example is None and names == imagenet_names():
         with contextlib.suppress(ValueError):  # where scikit-image is not installed
-            example = models.pictures_at_hand()[0]
-    models.note("gathering the page and LiteRT.js")
+            example = common.pictures_at_hand()[0]
+    common.note("gathering the page and LiteRT.js")
     site = web.build(files, arguments.output_dir, names, arguments.title, example, arguments.assets)
     print(f"{site.folder}: {len(site.files)} files, {site.size / 1e6:.1f} MB")
-    models.note(
+    common.note(
         "any static host serves it; threads need two headers, which `_headers` in it names for hosts "
         f"that read that file (docs/web.md). Look at it: newnet web {site.folder} --serve"
     )
 
 
 def _names(file: str) -> tuple[str, ...] | None:
+    from newnet_tf.data.sidecar import labels_beside
     from newnet_tf.deploy import Runner
-    from newnet_tf.finetuning.files import labels_beside
 
-    return models.class_names(Runner(file).classes, labels_beside(file))
+    return common.class_names(Runner(file).classes, labels_beside(file))
 
 
 def _exported(arguments) -> tuple[list[Path], tuple[str, ...] | None]:
     """Exports a network, as `newnet export` does; returns its files and the names of its classes."""
+    from newnet_tf.data.sidecar import save_labels
     from newnet_tf.deploy import export_tflite
-    from newnet_tf.finetuning.files import save_labels
 
     if len(arguments.model) > 1:
         raise ValueError(
@@ -99,13 +99,13 @@ def _exported(arguments) -> tuple[list[Path], tuple[str, ...] | None]:
             f"Received: {', '.join(arguments.model)}"
         )
     precisions = arguments.precision.split(",")
-    recipes.check_options(precisions, "float32", False, "logits")
+    export_config.check_options(precisions, "float32", False, "logits")
     name = arguments.model[0]
-    loaded = models.load_asked(arguments, name)
+    loaded = common.load_asked(arguments, name)
     export.must_be_trained(loaded)
     side = loaded.preprocess.size
     folder = arguments.output_dir.with_name(f"{arguments.output_dir.name}.export")
-    with models.no_warnings():
+    with common.no_warnings():
         results = export_tflite(
             loaded.model,
             loaded.preprocess,
@@ -128,4 +128,4 @@ def _serve(folder: Path, port: int) -> None:
         try:
             served.serve_forever()
         except KeyboardInterrupt:
-            models.note("ended")
+            common.note("ended")

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from newnet_tf.cards import Preprocess
 from newnet_tf.data.preprocess import plan_axis
+from newnet_tf.models.config import Preprocess
 
 ATTEMPTS = 10  # torchvision's number of tries at a crop of random area and aspect
 REDUCTIONS = (1, 2, 4, 8)  # what libjpeg decodes to for less than the whole price

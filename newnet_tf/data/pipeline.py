@@ -9,13 +9,13 @@ is left out. See `reading` for how it is met.
 import numpy as np
 import tensorflow as tf
 
-from newnet_tf.cards import Preprocess
-from newnet_tf.data import colour, mixing, randaugment
-from newnet_tf.data.augmentation import Augmentation
+from newnet_tf.data.augment import color_ops, mixup, randaugment
+from newnet_tf.data.augment.config import Augmentation
+from newnet_tf.data.augment.erasing import erase
 from newnet_tf.data.crops import centre_crop, random_box, resized_crop
-from newnet_tf.data.erasing import erase
-from newnet_tf.data.reading import BadPictures, cores, options, plainly, read_batches
-from newnet_tf.data.sources import TRAIN, Source
+from newnet_tf.data.datasets.base import TRAIN, Source
+from newnet_tf.data.decode import BadPictures, cores, options, plainly, read_batches
+from newnet_tf.models.config import Preprocess
 
 CROP, FLIP, RAND, JITTER, LIGHT, ERASE, MIX = (16 * purpose for purpose in range(7))
 PREFETCH = 2
@@ -82,10 +82,10 @@ def train_pipeline(
 
     @plainly
     def finish(images, labels, names, positions):
-        targets = mixing.smooth_targets(labels, source.classes, augmentation.smoothing)
+        targets = mixup.smooth_targets(labels, source.classes, augmentation.smoothing)
         if augmentation.mixes:
             place = tf.stack([tf.constant(key + MIX, tf.int64), positions[0]])
-            images, targets = mixing.mix(
+            images, targets = mixup.mix(
                 images, targets, place, augmentation.mixup, augmentation.cutmix, augmentation.mixing
             )
         return (
@@ -185,9 +185,9 @@ def augmented(image, seed, augmentation: Augmentation, preprocess: Preprocess):
             augmentation.increasing,
         )
     if any(amounts):
-        x = colour.jitter(x, at(JITTER), amounts)
+        x = color_ops.jitter(x, at(JITTER), amounts)
     if augmentation.lighting:
-        x = colour.lighting(x, at(LIGHT), augmentation.lighting)
+        x = color_ops.lighting(x, at(LIGHT), augmentation.lighting)
     if augmentation.erasing:
         x = erase(x, at(ERASE), augmentation.erasing, preprocess, augmentation.erased)
     return tf.ensure_shape(x, (size, size, 3))

@@ -20,9 +20,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from newnet_tf.cards import Preprocess
 from newnet_tf.data.images import read_image
-from newnet_tf.lazy import keras
+from newnet_tf.models.config import Preprocess
+from newnet_tf.utils.lazy import keras
 
 LONGEST = 64
 LUMA = (19595, 38470, 7471)  # red, green, blue in 65536ths

@@ -4,25 +4,25 @@ Importing this package loads nothing. `Runner` and `verify` need NumPy and one L
 the exports need TensorFlow.
 """
 
-from newnet_tf.lazy import exports
+from newnet_tf.utils.lazy import exports
 
 PUBLIC = {
-    "BundleError": "newnet_tf.deploy.bundle_check",
-    "COMMON": "newnet_tf.deploy.precisions",
+    "BundleError": "newnet_tf.deploy.bundle.check",
+    "COMMON": "newnet_tf.deploy.quantization.precisions",
     "ExportError": "newnet_tf.deploy.tflite",
     "ExportResult": "newnet_tf.deploy.tflite",
     "ModelFileError": "newnet_tf.deploy.runtime",
-    "PRECISIONS": "newnet_tf.deploy.precisions",
-    "Provenance": "newnet_tf.deploy.bundle",
-    "Recipe": "newnet_tf.deploy.recipes",
+    "PRECISIONS": "newnet_tf.deploy.quantization.precisions",
+    "Provenance": "newnet_tf.deploy.bundle.build",
+    "Recipe": "newnet_tf.deploy.export_config",
     "Runner": "newnet_tf.deploy.runtime",
-    "UnjudgeableError": "newnet_tf.deploy.verify",
-    "Verification": "newnet_tf.deploy.verify",
-    "check_bundle": "newnet_tf.deploy.bundle_check",
+    "UnjudgeableError": "newnet_tf.deploy.verification",
+    "Verification": "newnet_tf.deploy.verification",
+    "check_bundle": "newnet_tf.deploy.bundle.check",
     "export_onnx": "newnet_tf.deploy.onnx",
     "export_saved_model": "newnet_tf.deploy.saved_model",
     "export_tflite": "newnet_tf.deploy.tflite",
-    "make_bundle": "newnet_tf.deploy.bundle",
+    "make_bundle": "newnet_tf.deploy.bundle.build",
     "verify_file": "newnet_tf.deploy.formats",
     "verify_tflite": "newnet_tf.deploy.tflite",
 }

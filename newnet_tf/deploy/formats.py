@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from newnet_tf.cards import Preprocess
 from newnet_tf.data.images import read_image
 from newnet_tf.data.preprocess import tf_function
-from newnet_tf.deploy import identity, recipes, samples, tflite, verify
-from newnet_tf.deploy.apart import RunnerApart
+from newnet_tf.deploy import export_config, fingerprint, image_batch, tflite, verification
 from newnet_tf.deploy.onnx import OnnxRunner
-from newnet_tf.deploy.precisions import PRECISIONS
+from newnet_tf.deploy.quantization.precisions import PRECISIONS
 from newnet_tf.deploy.runtime import ModelFileError
+from newnet_tf.deploy.sandbox import RunnerApart
 from newnet_tf.deploy.saved_model import EXTRA, OUTPUT
-from newnet_tf.deploy.verify import Verification
-from newnet_tf.lazy import LazyModule, keras
+from newnet_tf.deploy.verification import Verification
+from newnet_tf.models.config import Preprocess
+from newnet_tf.utils.lazy import LazyModule, keras
 
 tf = LazyModule("tensorflow")
 
@@ -52,7 +52,7 @@ def network_of(file: str | os.PathLike) -> str | None:
     if kind == SAVED_MODEL:
         return saved_model_record(file)["model"]
     if kind == TFLITE:
-        record = recipes.read(file)
+        record = export_config.read(file)
         return record["model"] if record else None
     recipe = OnnxRunner(file).recipe
     return recipe.model if recipe else None
@@ -81,22 +81,22 @@ def verify_file(
         ValueError: for a file without recipe, or a model with other weights.
         UnjudgeableError: where the model's own outputs do not vary from picture to picture.
     """
-    kind, logits = kind_of(file), identity.logits_model(model)
+    kind, logits = kind_of(file), fingerprint.logits_model(model)
     if kind == SAVED_MODEL:
         return _saved_model(logits, Path(file), pictures)
     if kind == KERAS:
-        other = identity.logits_model(loaded(file))
+        other = fingerprint.logits_model(loaded(file))
         reference, found = (
-            _answers(network, samples.read(pictures, preprocess, "pictures").inputs)
+            _answers(network, image_batch.read(pictures, preprocess, "pictures").inputs)
             for network in (logits, other)
         )
-        verify.judgeable(reference)
-        return verify.compare(reference, found, EXACT)
+        verification.judgeable(reference)
+        return verification.compare(reference, found, EXACT)
     runner = RunnerApart(file) if kind == TFLITE else OnnxRunner(file)
     if runner.recipe is None:
         raise ValueError(f"{file} must have its recipe with it. Received: none")
     _check_weights(logits, runner.recipe.weights, file)
-    read = samples.read(pictures, runner.recipe.preprocess, "pictures")
+    read = image_batch.read(pictures, runner.recipe.preprocess, "pictures")
     return tflite.Judge(logits, read)(runner, runner.recipe)
 
 
@@ -146,8 +146,8 @@ def _saved_model(logits, folder: Path, pictures: Iterable) -> Verification:
         reference.append(_answers(logits, prepare(image)[None]))
         found.append(served(images=image[None])[OUTPUT].numpy())
     reference = np.concatenate(reference)
-    verify.judgeable(reference)
-    return verify.compare(reference, np.concatenate(found), EXACT, "probabilities")
+    verification.judgeable(reference)
+    return verification.compare(reference, np.concatenate(found), EXACT, "probabilities")
 
 
 def _answers(model, inputs) -> np.ndarray:
@@ -155,7 +155,7 @@ def _answers(model, inputs) -> np.ndarray:
 
 
 def _check_weights(logits, wanted: str, file) -> None:
-    found = identity.weights_digest(logits)
+    found = fingerprint.weights_digest(logits)
     if found != wanted:
         raise ValueError(
             f"`model` must have the weights that {file} was made from (sha256 {wanted:.12}…). "

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from newnet_tf.cards import Preprocess
-from newnet_tf.deploy import identity, samples, tflite
-from newnet_tf.deploy.convert import ExportError, silence
-from newnet_tf.deploy.recipes import DEPLOYMENT, OUTPUTS, TIMING, Recipe
+from newnet_tf.deploy import fingerprint, image_batch, tflite
+from newnet_tf.deploy.converter import ExportError, silence
+from newnet_tf.deploy.export_config import DEPLOYMENT, OUTPUTS, TIMING, Recipe
 from newnet_tf.deploy.runtime import ModelFileError
-from newnet_tf.deploy.verify import Verification
-from newnet_tf.lazy import LazyModule
-from newnet_tf.weights.checkpoint import beside
+from newnet_tf.deploy.verification import Verification
+from newnet_tf.models.config import Preprocess
+from newnet_tf.utils.lazy import LazyModule
+from newnet_tf.weights.reader import beside
 
 tf = LazyModule("tensorflow")
 
@@ -76,16 +76,18 @@ def export_onnx(
         raise ValueError(f"`output` must be among {OUTPUTS}. Received: output={output!r}")
     if verify and pictures is None:
         raise ValueError("`pictures` must be given unless `verify=False`. Received: pictures=None")
-    identity.check_side(model, preprocess)
-    logits = identity.logits_model(model)
-    judge = tflite.Judge(logits, samples.read(pictures, preprocess, "pictures")) if verify else None
+    fingerprint.check_side(model, preprocess)
+    logits = fingerprint.logits_model(model)
+    judge = (
+        tflite.Judge(logits, image_batch.read(pictures, preprocess, "pictures")) if verify else None
+    )
     recipe = Recipe(
         model=name or model.name,
         precision="fp32",
         preprocess=preprocess,
-        weights=identity.weights_digest(logits),
-        graph=identity.graph_digest(logits),
-        versions=identity.versions(),
+        weights=fingerprint.weights_digest(logits),
+        graph=fingerprint.graph_digest(logits),
+        versions=fingerprint.versions(),
         output=output,
         purpose=DEPLOYMENT if verify else TIMING,
     )

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from newnet_tf.cards import CHANNELS
-from newnet_tf.deploy import flatfile, recipes
-from newnet_tf.deploy.recipes import OUTPUTS, PIXELS, Recipe
+from newnet_tf.deploy import export_config
+from newnet_tf.deploy.export_config import OUTPUTS, PIXELS, Recipe
+from newnet_tf.deploy.flatbuffer import flatbuffer_check
+from newnet_tf.models.config import CHANNELS
 
 INTERPRETERS = {
     "ai_edge_litert": "ai_edge_litert.interpreter",
@@ -117,7 +118,7 @@ class Runner:
         if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
             raise ValueError(f"`threads` must be a positive int. Received: threads={threads!r}")
         self.file, self.threads = Path(file), threads
-        record = recipes.read(self.file)
+        record = export_config.read(self.file)
         _check_file(self.file, record)
         self.recipe = Recipe.from_record(record) if record else None
         self.interpreter, make = interpreter_class(interpreter)
@@ -266,11 +267,11 @@ def _spec(tensor: dict) -> dict:
 
 def _check_file(file: Path, record: dict | None) -> None:
     """Refuses what is not a whole TFLite file, or not the one that its recipe describes."""
-    found = flatfile.fault(file) if file.is_file() else "no such file"
+    found = flatbuffer_check.fault(file) if file.is_file() else "no such file"
     if found:
         raise ModelFileError(f"{file} must be a whole TFLite file. Received: {found}")
     if record and record.get("sha256") != hashlib.sha256(file.read_bytes()).hexdigest():
         raise ModelFileError(
-            f"{file} must be the file that {recipes.sidecar(file).name} beside it describes, by "
+            f"{file} must be the file that {export_config.sidecar(file).name} beside it describes, by "
             "sha256. Received: other bytes; export it anew"
         )

@@ -9,11 +9,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from newnet_tf.cards import Preprocess
 from newnet_tf.data.preprocess import tf_function
-from newnet_tf.deploy import identity
-from newnet_tf.deploy.convert import silence
-from newnet_tf.lazy import LazyModule, keras
+from newnet_tf.deploy import fingerprint
+from newnet_tf.deploy.converter import silence
+from newnet_tf.models.config import Preprocess
+from newnet_tf.utils.lazy import LazyModule, keras
 
 tf = LazyModule("tensorflow")
 
@@ -56,8 +56,8 @@ def export_saved_model(
         >>> served = tf.saved_model.load("build/lite0").signatures["encoded"]
         >>> served(files=tf.constant([open("cat.jpg", "rb").read()]))["probabilities"]
     """
-    identity.check_side(model, preprocess)
-    logits, folder = identity.logits_model(model), Path(folder)
+    fingerprint.check_side(model, preprocess)
+    logits, folder = fingerprint.logits_model(model), Path(folder)
     classes = logits.outputs[0].shape[-1]
     if class_names is not None and len(class_names) != classes:
         raise ValueError(
@@ -111,10 +111,10 @@ def _describe(folder: Path, model, logits, preprocess: Preprocess, class_names) 
     folder.mkdir()
     record = {
         "model": model.name,
-        "weights": identity.weights_digest(logits),
-        "graph": identity.graph_digest(logits),
+        "weights": fingerprint.weights_digest(logits),
+        "graph": fingerprint.graph_digest(logits),
         "preprocess": dataclasses.asdict(preprocess),
-        "versions": identity.versions(),
+        "versions": fingerprint.versions(),
     }
     (folder / "model.json").write_text(f"{json.dumps(record, indent=2)}\n", encoding="utf-8")
     if class_names is not None:

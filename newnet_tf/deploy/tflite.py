@@ -18,14 +18,20 @@ from pathlib import Path
 
 import numpy as np
 
-from newnet_tf.cards import Preprocess
-from newnet_tf.deploy import convert, identity, recipes, samples, verify as verification
-from newnet_tf.deploy.convert import ExportError
-from newnet_tf.deploy.precisions import PRECISIONS, calibrated, takes_pictures
-from newnet_tf.deploy.recipes import BEST, DEPLOYMENT, TIMING, Calibration, Recipe
+from newnet_tf.deploy import (
+    converter,
+    export_config,
+    fingerprint,
+    image_batch,
+    verification as verification,
+)
+from newnet_tf.deploy.converter import ExportError
+from newnet_tf.deploy.export_config import BEST, DEPLOYMENT, TIMING, Calibration, Recipe
+from newnet_tf.deploy.quantization.precisions import PRECISIONS, calibrated, takes_pictures
 from newnet_tf.deploy.runtime import Delegation, Runner
-from newnet_tf.deploy.verify import Verification
-from newnet_tf.lazy import keras
+from newnet_tf.deploy.verification import Verification
+from newnet_tf.models.config import Preprocess
+from newnet_tf.utils.lazy import keras
 
 BATCH = 16
 
@@ -106,7 +112,7 @@ def export_tflite(
         >>> record = newnet_tf.preprocess("efficientnet_lite0").record
         >>> export_tflite(model, record, "build", precisions=["fp16"], pictures=["cat.jpg", "cup.jpg"])
     """
-    recipes.check_options(precisions, io, with_preprocessing, output)
+    export_config.check_options(precisions, io, with_preprocessing, output)
     if verify and pictures is None:
         raise ValueError("`pictures` must be given unless `verify=False`. Received: pictures=None")
     needed = calibrated(precisions)
@@ -114,23 +120,25 @@ def export_tflite(
         raise ValueError(
             f"`calibration` must be given for {needed[0]!r}. Received: calibration=None"
         )
-    recipes.check_keep_float(precisions, keep_float)
-    recipes.check_ranges(["int8-full"], ranges)
+    export_config.check_keep_float(precisions, keep_float)
+    export_config.check_ranges(["int8-full"], ranges)
     _check_makers(precisions)
-    identity.check_side(model, preprocess)
-    logits = identity.logits_model(model)
+    fingerprint.check_side(model, preprocess)
+    logits = fingerprint.logits_model(model)
     judge, measured = None, None
     if verify:
-        judge = Judge(logits, samples.read(pictures, preprocess, "pictures"))
+        judge = Judge(logits, image_batch.read(pictures, preprocess, "pictures"))
     if calibration is not None and any(map(takes_pictures, precisions)):
-        measured = samples.with_extremes(samples.read(calibration, preprocess, "calibration"))
+        measured = image_batch.with_extremes(
+            image_batch.read(calibration, preprocess, "calibration")
+        )
     plain = Recipe(
         model=name or model.name,
         precision=precisions[0],
         preprocess=preprocess,
-        weights=identity.weights_digest(logits),
-        graph=identity.graph_digest(logits),
-        versions=identity.versions(),
+        weights=fingerprint.weights_digest(logits),
+        graph=fingerprint.graph_digest(logits),
+        versions=fingerprint.versions(),
         io=io,
         with_preprocessing=with_preprocessing,
         output=output,
@@ -141,7 +149,7 @@ def export_tflite(
     with _staging(Path(out_dir)) as staging:
         there = [r for r in wanted if not fresh and _is_there(staging.parent, r)]
         missing = [r for r in wanted if r not in there]
-        convert.write(logits, missing, measured, staging, _say)
+        converter.write(logits, missing, measured, staging, _say)
         results = []
         for recipe in wanted:
             results.append(_check(recipe, staging, judge, threads, recipe in there, whole))
@@ -172,21 +180,21 @@ def verify_tflite(
     runner = Runner(file, threads)
     if runner.recipe is None:
         raise ValueError(f"{runner.file} must have its recipe beside it. Received: no .json file")
-    logits = identity.logits_model(model)
-    found = identity.weights_digest(logits)
+    logits = fingerprint.logits_model(model)
+    found = fingerprint.weights_digest(logits)
     if found != runner.recipe.weights:
         raise ValueError(
             f"`model` must have the weights that {runner.file} was made from (sha256 "
             f"{runner.recipe.weights:.12}…). Received: model {model.name!r} with {found:.12}…"
         )
-    judge = Judge(logits, samples.read(pictures, runner.recipe.preprocess, "pictures"))
+    judge = Judge(logits, image_batch.read(pictures, runner.recipe.preprocess, "pictures"))
     return judge(runner, runner.recipe)
 
 
 class Judge:
     """Compares files with a model's logits on the same pictures."""
 
-    def __init__(self, logits, pictures: samples.Samples):
+    def __init__(self, logits, pictures: image_batch.Samples):
         self.pictures = pictures
         inputs = pictures.inputs
         batches = [inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH)]
@@ -229,7 +237,7 @@ def _check(
             "verification": found and {**found.record(), "sources": list(judge.pictures.names)},
         }
         text = json.dumps({**record, **recipe.record()}, indent=2, ensure_ascii=False)
-        recipes.sidecar(staging / name).write_text(f"{text}\n", encoding="utf-8")
+        export_config.sidecar(staging / name).write_text(f"{text}\n", encoding="utf-8")
     return ExportResult(
         file=folder / name,
         recipe=recipe,
@@ -243,7 +251,7 @@ def _check_makers(precisions: Iterable[str]) -> None:
     """Raises ValueError where a precision's package is not installed."""
     for precision in precisions:
         maker = PRECISIONS[precision].maker
-        if maker and not identity.versions_of(maker):
+        if maker and not fingerprint.versions_of(maker):
             raise ValueError(
                 f"{precision!r} needs {maker}: `pip install 'newnet_tf[quantizer]'`. "
                 "Received: it is not installed"
@@ -251,11 +259,11 @@ def _check_makers(precisions: Iterable[str]) -> None:
 
 
 def _with_precision(
-    plain: Recipe, precision: str, ranges: str, measured: samples.Samples | None
+    plain: Recipe, precision: str, ranges: str, measured: image_batch.Samples | None
 ) -> Recipe:
     maker, fields = PRECISIONS[precision].maker, {"precision": precision}
     if maker:
-        fields["versions"] = {**plain.versions, **identity.versions_of(maker)}
+        fields["versions"] = {**plain.versions, **fingerprint.versions_of(maker)}
     if measured and takes_pictures(precision):
         fields["calibration"] = Calibration(
             sources=measured.names, count=len(measured.names), sha256=measured.sha256
@@ -268,7 +276,7 @@ def _is_there(folder: Path, recipe: Recipe) -> bool:
     """Whether an undamaged file of this very recipe lies in `folder`."""
     file = folder / f"{recipe.stem}.tflite"
     try:
-        record = recipes.read(file) or {}
+        record = export_config.read(file) or {}
     except ValueError:
         return False
     same = record.get("digest") == recipe.digest

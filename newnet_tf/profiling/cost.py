@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from newnet_tf.lazy import keras
+from newnet_tf.utils.lazy import keras
 
 STATISTICS = ("moving_mean", "moving_variance", "mean", "variance", "count")
 

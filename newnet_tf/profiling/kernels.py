@@ -9,7 +9,7 @@ what is left between two of them is a few operators.
 import math
 from collections.abc import Sequence
 
-from newnet_tf.profiling.litert import Kernel, Node
+from newnet_tf.profiling.litert_profiler import Kernel, Node
 
 # XNNPACK's kernels -> operators of the file that they come from.
 SOURCES = {

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from newnet_tf import results
-from newnet_tf.deploy.recipes import TIMING
+from newnet_tf.deploy.export_config import TIMING
 from newnet_tf.deploy.runtime import Runner
 
 TABLE, KEYS = "latency", ("model", "precision", "threads")

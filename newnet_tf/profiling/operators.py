@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from newnet_tf import results
-from newnet_tf.deploy import recipes
-from newnet_tf.deploy.recipes import TIMING, Recipe
+from newnet_tf.deploy import export_config
+from newnet_tf.deploy.export_config import TIMING, Recipe
 from newnet_tf.deploy.runtime import Delegation
-from newnet_tf.profiling import kernels, latency, litert
-from newnet_tf.profiling.litert import Node
+from newnet_tf.profiling import kernels, latency, litert_profiler
+from newnet_tf.profiling.litert_profiler import Node
 
 TABLE, KEYS = "operators", ("model", "precision", "threads")
 NAMELESS = {"tfl.quantize": "input", "StatefulPartitionedCall_1": "output"}
@@ -146,8 +146,8 @@ def profile(
             "`threads` and `rounds` must be positive, `warmup` not negative. "
             f"Received: threads={threads}, rounds={rounds}, warmup={warmup}"
         )
-    measured = litert.measure(file, threads, rounds, warmup)
-    record = recipes.read(file)
+    measured = litert_profiler.measure(file, threads, rounds, warmup)
+    record = export_config.read(file)
     recipe = Recipe.from_record(record) if record else None
     timing = latency.UNTRAINED if recipe and recipe.purpose == TIMING else latency.REAL
     ran = kernels.assign(measured.nodes, measured.partitions, measured.kernels)

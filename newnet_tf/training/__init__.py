@@ -3,21 +3,21 @@
 Importing this package loads nothing.
 """
 
-from newnet_tf.lazy import exports
+from newnet_tf.utils.lazy import exports
 
 PUBLIC = {
-    "Arrays": "newnet_tf.training.arrays",
-    "Outcome": "newnet_tf.training.loop",
-    "Pictures": "newnet_tf.training.pictures",
-    "RECIPES": "newnet_tf.training.named",
+    "Arrays": "newnet_tf.training.array_loader",
+    "Outcome": "newnet_tf.training.trainer",
+    "Pictures": "newnet_tf.training.image_loader",
+    "RECIPES": "newnet_tf.training.recipe_registry",
     "Recipe": "newnet_tf.training.recipes",
-    "StudyOutcome": "newnet_tf.training.trials",
-    "TrainingStopped": "newnet_tf.training.files",
-    "for_small_pictures": "newnet_tf.training.small",
-    "named_recipe": "newnet_tf.training.named",
+    "StudyOutcome": "newnet_tf.training.tuning.trials",
+    "TrainingStopped": "newnet_tf.training.run_files",
+    "for_small_pictures": "newnet_tf.models.cifar_stem",
+    "named_recipe": "newnet_tf.training.recipe_registry",
     "overridden": "newnet_tf.training.overrides",
-    "run_study": "newnet_tf.training.study",
-    "train": "newnet_tf.training.loop",
+    "run_study": "newnet_tf.training.tuning.tune",
+    "train": "newnet_tf.training.trainer",
 }
 
 __all__ = sorted(PUBLIC)  # noqa: PLE0605

@@ -8,8 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from newnet_tf.training import files
-from newnet_tf.training.reading import OVERFITTING, REVERSAL, UNSTABLE, best_epoch, read_curves
+from newnet_tf.training import run_files
+from newnet_tf.training.curve_diagnosis import (
+    OVERFITTING,
+    REVERSAL,
+    UNSTABLE,
+    best_epoch,
+    read_curves,
+)
 
 COLUMNS = (
     "epoch",
@@ -39,7 +45,7 @@ def write_history(history: Sequence[Mapping[str, float]], folder: Path) -> None:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
-    files.write(folder / HISTORY, text.getvalue().encode())
+    run_files.write(folder / HISTORY, text.getvalue().encode())
 
 
 def read_history(folder: Path) -> list[dict]:
@@ -119,7 +125,7 @@ def save(drawn, path: Path) -> None:
     """Writes a figure as PNG."""
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="png", dpi=110)
-    files.write(path, buffer.getvalue())
+    run_files.write(path, buffer.getvalue())
 
 
 class Events:

@@ -9,8 +9,8 @@ their time, PyTorch at today's.
 
 import functools
 
-from newnet_tf.lazy import keras
 from newnet_tf.training.recipes import Recipe
+from newnet_tf.utils.lazy import keras
 
 
 def make_optimizer(recipe: Recipe, variables, steps: int):

@@ -4,10 +4,10 @@ Importing this package loads nothing. The page's own files lie in `static`; Lite
 network, is fetched from the npm registry and never part of this package.
 """
 
-from newnet_tf.lazy import exports
+from newnet_tf.utils.lazy import exports
 
 PUBLIC = {
-    "EngineError": "newnet_tf.web.engine",
+    "EngineError": "newnet_tf.web.litert_js",
     "HEADERS": "newnet_tf.web.serve",
     "Site": "newnet_tf.web.site",
     "build": "newnet_tf.web.site",

@@ -20,10 +20,10 @@ from string import Template
 import numpy as np
 
 import newnet_tf
-from newnet_tf.cards import Preprocess
 from newnet_tf.data.preprocess import LONGEST
 from newnet_tf.deploy.runtime import Runner
-from newnet_tf.web import engine, serve
+from newnet_tf.models.config import Preprocess
+from newnet_tf.web import litert_js, serve
 
 STATIC = Path(__file__).with_name("static")
 PAGE, RECORD, LICENCE = "index.html", "site.json", "LICENSES.txt"
@@ -88,10 +88,10 @@ def build(
     if example and (example.suffix.lower() not in EXAMPLES or not example.is_file()):
         raise ValueError(f"`example` must be a file {' '.join(EXAMPLES)}. Received: {example}")
     contents = _static(title or runners[0].recipe.model, len(names))
-    home = f"litert-{engine.VERSION}"
-    contents[f"{home}/{engine.LOADER}"] = contents.pop(engine.LOADER)
+    home = f"litert-{litert_js.VERSION}"
+    contents[f"{home}/{litert_js.LOADER}"] = contents.pop(litert_js.LOADER)
     contents |= {
-        f"{home}/{name}": data for name, data in engine.files(assets and Path(assets)).items()
+        f"{home}/{name}": data for name, data in litert_js.files(assets and Path(assets)).items()
     }
     described = []
     for runner in runners:
@@ -108,12 +108,12 @@ def build(
         "preprocess": _for_page(preprocess),
         "labels": [name.replace("_", " ") for name in names],
         "models": described,
-        "engine": {"package": engine.PACKAGE, "version": engine.VERSION, "folder": home},
+        "engine": {"package": litert_js.PACKAGE, "version": litert_js.VERSION, "folder": home},
         "example": shown,
     }
     # what a visitor may need without a network; of the engine, the page adds the build that it runs
     kept = [name for name in contents if not name.startswith((f"{home}/", "_"))]
-    record["files"] = ["./", *kept, f"{home}/{engine.LOADER}", RECORD]
+    record["files"] = ["./", *kept, f"{home}/{litert_js.LOADER}", RECORD]
     contents[RECORD] = json.dumps(record, indent=1, ensure_ascii=False).encode()
     _write(folder, contents)
     return Site(folder, tuple(sorted(contents)), sum(map(len, contents.values())))
@@ -193,9 +193,9 @@ def _static(title: str, classes: int) -> dict[str, bytes]:
 
 def _licences(apache: bytes) -> bytes:
     head = (
-        f"The files in litert-{engine.VERSION}/ but {engine.LOADER} are LiteRT.js, the npm package "
-        f"{engine.PACKAGE} {engine.VERSION},\nCopyright Google LLC, under the Apache License 2.0. "
-        f"{engine.MODULE} is changed in one word: it imports ./{engine.LOADER}.\n"
+        f"The files in litert-{litert_js.VERSION}/ but {litert_js.LOADER} are LiteRT.js, the npm package "
+        f"{litert_js.PACKAGE} {litert_js.VERSION},\nCopyright Google LLC, under the Apache License 2.0. "
+        f"{litert_js.MODULE} is changed in one word: it imports ./{litert_js.LOADER}.\n"
         "The page itself is part of newnet_tf, under the same licence. The network's weights are "
         "under\nthe licence that they were published with.\n\n"
     )

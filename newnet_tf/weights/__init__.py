@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from newnet_tf.cards import Card, Naming
+from newnet_tf.models.config import Card, Naming
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".npz", ".weights.h5", ".keras", ".h5")
 WRITABLE = (".weights.h5", ".keras", ".safetensors", ".npz")
@@ -82,13 +82,13 @@ def load(
         CheckpointError: for a file that is missing, damaged, hostile, or of another network; for a
             tag that no source gives.
     """
-    from newnet_tf.weights import checkpoint, convert, fetch
+    from newnet_tf.weights import assign, fetch, reader
 
     if is_file(weights):
         path = Path(weights).expanduser()
     else:
         path = fetch.obtain(target, target.card.select(weights))
-    return convert.fill(model, checkpoint.read(path), target, others=others)
+    return assign.fill(model, reader.read(path), target, others=others)
 
 
 def save(model, path: str | os.PathLike) -> Path:
@@ -102,6 +102,6 @@ def save(model, path: str | os.PathLike) -> Path:
     Returns:
         `path`. The file is written beside and renamed, so that it is never half there.
     """
-    from newnet_tf.weights import checkpoint
+    from newnet_tf.weights import reader
 
-    return checkpoint.save(model, Path(path).expanduser())
+    return reader.save(model, Path(path).expanduser())

@@ -20,8 +20,8 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from newnet_tf.cards import Hub, Package, Weights
-from newnet_tf.weights import CheckpointError, Target, checkpoint, convert
+from newnet_tf.models.config import Hub, Package, Weights
+from newnet_tf.weights import CheckpointError, Target, assign, reader
 
 FORMAT = "newnet_tf 1"
 SHA256 = re.compile("[0-9a-f]{64}")
@@ -118,7 +118,7 @@ def _pin(store: Path, stem: str, source: Hub | Package) -> Pin | None:
 
 def _sound(path: Path, sha256: str) -> bool:
     try:
-        kept = checkpoint.read(path)
+        kept = reader.read(path)
     except CheckpointError:
         return False
     about = dict(kept.metadata)
@@ -159,8 +159,8 @@ def _make(store: Path, stem: str, target: Target, weights: Weights) -> Path:
 
 def _convert(found: Found, store: Path, stem: str, target: Target, weights: Weights) -> Path:
     model = target.build(weights.classes)
-    convert.fill(model, checkpoint.read(found.path), target, fresh_classifier=False)
-    tensors = checkpoint.tensors_of(model)
+    assign.fill(model, reader.read(found.path), target, fresh_classifier=False)
+    tensors = reader.tensors_of(model)
     path = store / f"{stem}.{found.sha256[:12]}.safetensors"
     about = {
         "format": FORMAT,
@@ -170,7 +170,7 @@ def _convert(found: Found, store: Path, stem: str, target: Target, weights: Weig
         "sha256": found.sha256,
         "licence": weights.licence,
     }
-    return checkpoint.write(path, tensors, about | {"content": _content(tensors, about)})
+    return reader.write(path, tensors, about | {"content": _content(tensors, about)})
 
 
 def _locate(source: Hub | Package, store: Path, stem: str) -> Found:
@@ -217,7 +217,7 @@ def _downloaded(source: Hub, store: Path, stem: str) -> Found:
         )
     if pin is None:
         pin = Pin(source.repo, source.file, source.revision, commit, sha256)
-        with checkpoint.beside(store / f"{stem}.json") as part:
+        with reader.beside(store / f"{stem}.json") as part:
             part.write_text(json.dumps(asdict(pin), indent=1), encoding="utf-8")
     return Found(path, sha256, f"{name} at commit {commit}")
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from newnet_tf.cards import Naming
-from newnet_tf.lazy import keras
+from newnet_tf.models.config import Naming
+from newnet_tf.utils.lazy import keras
 from newnet_tf.weights import Target
-from newnet_tf.weights.checkpoint import Checkpoint
+from newnet_tf.weights.reader import Checkpoint
 
 OWN = "newnet_tf"
 SEPARATORS = {"torch": ".", "gluon": "_", "keras": "/"}

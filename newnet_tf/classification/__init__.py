@@ -1,0 +1,1 @@
+"""Image classification: metrics, linear probe, class matching."""

@@ -1,0 +1,62 @@
+"""A contact sheet: what training sees, to be looked at."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from newnet_tf.data.datasets.base import Source
+from newnet_tf.models.config import Preprocess
+
+MARGIN, CAPTION, PAPER, INK = 6, 16, (250, 250, 250), (20, 20, 20)
+SHOWN = 0.05  # a class with less weight is not in the caption
+LETTER = 6  # pixels a letter of Pillow's own font
+
+
+def contact_sheet(
+    batches, source: Source, preprocess: Preprocess, count: int = 32, columns: int = 8
+) -> Image.Image:
+    """Lays the first pictures of a training pipeline out with their labels.
+
+    Args:
+        batches: iterable of (images, targets), as `pipeline.train_pipeline` gives them.
+        source: `Source`, for the names. preprocess: `cards.Preprocess` that normalised them.
+        count: int, pictures. columns: int, pictures a row.
+
+    Returns:
+        PIL image. A caption names a picture's classes, with their weights where it is mixed.
+    """
+    tiles = []
+    for images, targets in batches:
+        for image, target in zip(np.asarray(images), np.asarray(targets), strict=True):
+            if len(tiles) < count:
+                tiles.append((pixels(image, preprocess), caption(target, source.class_names)))
+        if len(tiles) == count:
+            break
+    if not tiles:
+        raise ValueError("`batches` must hold at least one picture. Received: none")
+    side = preprocess.size
+    rows = -(-len(tiles) // columns)
+    width, height = side + MARGIN, side + CAPTION + MARGIN
+    sheet = Image.new("RGB", (columns * width + MARGIN, rows * height + MARGIN), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for number, (tile, text) in enumerate(tiles):
+        left = MARGIN + number % columns * width
+        top = MARGIN + number // columns * height
+        sheet.paste(Image.fromarray(tile), (left, top))
+        draw.text((left, top + side + 1), text[: max(4, side // LETTER)], INK)
+    return sheet
+
+
+def pixels(image: np.ndarray, preprocess: Preprocess) -> np.ndarray:
+    """Returns a normalised picture as uint8 again."""
+    levels = (image * np.array(preprocess.std) + np.array(preprocess.mean)) * 255
+    return np.clip(np.round(levels), 0, 255).astype(np.uint8)
+
+
+def caption(target: np.ndarray, names: Sequence[str]) -> str:
+    """Names the classes of a target, heaviest first."""
+    order = [i for i in np.argsort(-target, kind="stable")[:3] if target[i] >= SHOWN]
+    if len(order) == 1 or (len(order) > 1 and target[order[1]] < 2 * SHOWN):
+        return names[order[0]]
+    return " + ".join(f"{names[i]} {target[i]:.2f}" for i in order)

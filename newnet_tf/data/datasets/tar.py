@@ -1,0 +1,223 @@
+"""Tarballs of labelled pictures, read whole into memory: class folders, and CIFAR's binary version.
+
+Understood are archives of `<split>/<class>/<picture>` (below any folder), `cifar-10-binary.tar.gz`
+and `cifar-100-binary.tar.gz`. CIFAR's "python version" is made of pickles, which are programs:
+nothing runs them here.
+"""
+
+import os
+import sys
+import tarfile
+import time
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from newnet_tf.data.datasets.base import TEST, TRAIN, VALIDATION, Source, SourceError, memory_split
+from newnet_tf.data.images import SUFFIXES, read_image
+
+TAR = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+MOST_BYTES = 8 * 2**30
+SPLITS = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION,
+          "test": TEST}  # fmt: skip
+SHAPES = (
+    "an archive must hold pictures as <train|validation|test>/<class>/<picture>, "
+    "or be CIFAR's binary version (cifar-10-binary.tar.gz, cifar-100-binary.tar.gz)"
+)
+SIDE, PIXELS = 32, 3 * 32 * 32
+PROGRESS_SECONDS = 2.0
+
+
+def is_archive(path: str | os.PathLike) -> bool:
+    """Says whether a path has the name of a tarball."""
+    return os.fspath(path).lower().endswith(TAR)
+
+
+def archive_source(path: str | os.PathLike) -> Source:
+    """Opens a tarball.
+
+    Args:
+        path: file, see this module's text for its shape.
+
+    Raises:
+        SourceError: for another shape, a damaged file, or more than 8 GiB inside.
+    """
+    name, classes, splits = _read(path)
+    made = {split: memory_split(*columns) for split, columns in splits.items()}
+    return Source(name, classes, made)
+
+
+def archive_arrays(
+    path: str | os.PathLike,
+) -> tuple[tuple[str, ...], dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Reads a tarball of pictures of one size as NumPy arrays, without TensorFlow.
+
+    Args:
+        path: file, as for `archive_source`.
+
+    Returns:
+        (class_names, splits): a split is pictures, uint8 (n, height, width, 3), and labels, int32
+        (n,).
+
+    Raises:
+        SourceError: as `archive_source`, and for a picture that cannot be read or has another size
+            than the first.
+    """
+    _, classes, splits = _read(path)
+    return classes, {
+        split: (_pixels(*columns[::2]), np.asarray(columns[1], np.int32))
+        for split, columns in splits.items()
+    }
+
+
+def _pixels(pictures, names: list[str]) -> np.ndarray:
+    """Returns pictures, pixels or encoded, as one array."""
+    if isinstance(pictures, np.ndarray):
+        return pictures
+    made, shown = None, time.monotonic()
+    for i, (data, name) in enumerate(zip(pictures, names, strict=True)):
+        try:
+            image = np.asarray(read_image(data))
+        except ValueError as error:
+            raise SourceError(f"{name}: a picture must be readable. Received: {error}") from error
+        if made is None:
+            made = np.empty((len(pictures), *image.shape), np.uint8)
+        if image.shape != made.shape[1:]:
+            raise SourceError(
+                f"{name}: pictures must all be of one size ({made.shape[1:]}) to lie in an array. "
+                f"Received: {image.shape}"
+            )
+        made[i] = image
+        if time.monotonic() - shown > PROGRESS_SECONDS:
+            shown = time.monotonic()
+            print(f"decoding: {i + 1} of {len(pictures)} pictures", file=sys.stderr, flush=True)
+    return made
+
+
+def _read(path: str | os.PathLike):
+    """Returns (name, class names, {split: (pictures, labels, names)})."""
+    path, name, members = _opened(path)
+    if any(member.endswith(".bin") for member in members):
+        classes, splits = _binary(path, members)
+    else:
+        classes, splits = _class_folders(path, members)
+    return name, classes, splits
+
+
+def _opened(path: str | os.PathLike) -> tuple[Path, str, dict[str, bytes]]:
+    """Returns an archive's path, its name without suffix, and its members."""
+    path = Path(path)
+    if not path.is_file():
+        raise SourceError(f"`data` must be an existing archive. Received: {str(path)!r}")
+    try:
+        members = _members(path)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise SourceError(
+            f"{path}: an archive must be whole. Received: {type(error).__name__}: {error}"
+        ) from error
+    name = path.name.lower()
+    for suffix in sorted(TAR, key=len, reverse=True):
+        name = name.removesuffix(suffix)
+    return path, name, members
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    """Reads what may matter of a tarball in one pass, in the order of names."""
+    found, total, shown = {}, 0, time.monotonic()
+    with tarfile.open(path, "r|*") as archive:
+        for member in archive:
+            pure = PurePosixPath(member.name)
+            suffix = pure.suffix.lower()
+            if pure.name.startswith(("data_batch", "batches.meta")) and not suffix.strip("."):
+                raise _pickled(path)
+            if pure.parent.name == "cifar-100-python" and pure.name in ("train", "test"):
+                raise _pickled(path)
+            wanted = suffix in SUFFIXES or suffix in (".bin", ".txt")
+            if not member.isfile() or pure.name.startswith(".") or not wanted:
+                continue
+            total += member.size
+            if total > MOST_BYTES:
+                raise SourceError(
+                    f"{path}: an archive is read into memory and must hold at most 8 GiB; unpack "
+                    "it and name the folder. Received: more"
+                )
+            found[member.name] = archive.extractfile(member).read()
+            if time.monotonic() - shown > PROGRESS_SECONDS:
+                shown = time.monotonic()
+                print(f"reading {path.name}: {len(found)} files", file=sys.stderr, flush=True)
+    return dict(sorted(found.items()))
+
+
+def _pickled(path: Path) -> SourceError:
+    return SourceError(
+        f"{path}: CIFAR must come as its binary version (cifar-10-binary.tar.gz or "
+        "cifar-100-binary.tar.gz on the same page, https://www.cs.toronto.edu/~kriz/cifar.html): "
+        "pickles are programs, and none is run. Received: the python version"
+    )
+
+
+def _class_folders(path: Path, members: dict[str, bytes]):
+    """Returns (class names, splits) of class folders."""
+    parts: dict[str, list[tuple[str, str]]] = {}
+    for member in members:
+        folders = PurePosixPath(member).parts
+        if len(folders) >= 3 and PurePosixPath(member).suffix.lower() in SUFFIXES:
+            split = SPLITS.get(folders[-3].lower())
+            if split:
+                parts.setdefault(split, []).append((folders[-2], member))
+    classes = sorted({label for found in parts.values() for label, _ in found})
+    if not classes:
+        raise SourceError(f"{path}: {SHAPES}. Received: {_some(members)}")
+    rank = {label: i for i, label in enumerate(classes)}
+    splits = {
+        split: (
+            [members[m] for _, m in found],
+            [rank[label] for label, _ in found],
+            [f"{path.name}:{m}" for _, m in found],
+        )
+        for split, found in parts.items()
+    }
+    return tuple(classes), splits
+
+
+def _binary(path: Path, members: dict[str, bytes]):
+    """Returns (class names, splits) of CIFAR's binary version."""
+    binary = {PurePosixPath(m).name: data for m, data in members.items() if m.endswith(".bin")}
+    texts = {PurePosixPath(m).name: d for m, d in members.items() if m.endswith(".txt")}
+    is_hundred = "fine_label_names.txt" in texts
+    names = texts.get("fine_label_names.txt" if is_hundred else "batches.meta.txt")
+    if names is None:
+        raise SourceError(f"{path}: {SHAPES}. Received: {_some(members)}")
+    classes = tuple(names.decode().split())
+    splits = {}
+    for split, test in ((TRAIN, False), (TEST, True)):
+        files = [file for file in sorted(binary) if file.startswith("test") == test]
+        if files:
+            labels, pictures = _records(path, files, binary, 2 if is_hundred else 1)
+            if labels.max() >= len(classes):
+                raise SourceError(
+                    f"{path}: labels must lie below {len(classes)}. Received: {labels.max()}"
+                )
+            called = [f"{path.name}:{split} {i}" for i in range(len(labels))]
+            splits[split] = pictures, labels, called
+    return classes, splits
+
+
+def _records(path, files, binary, head):
+    """Parses CIFAR's records: label bytes (the last one counts), then red, green, blue planes."""
+    parts = []
+    for file in files:
+        data = np.frombuffer(binary[file], np.uint8)
+        if not data.size or data.size % (head + PIXELS):
+            raise SourceError(
+                f"{path}: {file} must hold records of {head + PIXELS} bytes. "
+                f"Received: {data.size} bytes"
+            )
+        parts.append(data.reshape(-1, head + PIXELS))
+    rows = np.concatenate(parts)
+    pictures = rows[:, head:].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
+    return rows[:, head - 1].astype(np.int32), np.ascontiguousarray(pictures)
+
+
+def _some(members) -> str:
+    return ", ".join(list(members)[:3]) + (" ..." if len(members) > 3 else "") or "no picture"

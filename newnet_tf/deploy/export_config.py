@@ -1,0 +1,229 @@
+"""Recipes: what determines a TFLite file.
+
+A recipe is saved as JSON beside its file. Its digest covers everything that the file's bytes depend
+on, so that a file whose recipe has the wanted digest need not be made again. Standard library only.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from newnet_tf.deploy.quantization.precisions import PRECISIONS, Tolerance
+from newnet_tf.models.config import Preprocess
+
+FORMAT = 7  # raise it when an unchanged recipe begins to give another file
+IO = ("float32", "int8", "uint8")
+OUTPUTS = ("logits", "probabilities")
+DEPLOYMENT, TIMING = "deployment", "timing only"
+RANGES = (
+    "least-squares",
+    "min-max",
+    "percentile",
+    "entropy",
+)  # ways to choose them, see `clipping`
+BEST, UNCLIPPED = RANGES[:2]
+PIXELS = "pixels"  # in file names and signatures: the input is uint8 in 0-255
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """The pictures that maps were measured on: their names, their number, sha256 over pixels."""
+
+    sources: tuple[str, ...]
+    count: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that determines a TFLite file.
+
+    Args:
+        model: str, the network's name.
+        precision: one of `PRECISIONS`.
+        preprocess: `cards.Preprocess`, how pictures become its input; `size` is the input's side.
+        weights: str, sha256 over all variables. graph: str, sha256 over layers and connections.
+        versions: mapping of package to version, those that the converter's result depends on.
+        io: `"float32"` (default), or with `"int8-full"` one of `"int8"`, `"uint8"`: type of input
+            and output, quantised by the network's own ranges.
+        with_preprocessing: bool, whether the input is uint8 pixels in 0-255, already resized and
+            cropped, and the file normalises. Default: False, a normalised input.
+        output: `"logits"` (default; a softmax at the model's end is left out) or
+            `"probabilities"` (a float32 softmax is in the file; not with an integer `io`, whose
+            steps of 1/256 would be too coarse to verify).
+        calibration: `Calibration`, for a precision that is calibrated or may be corrected only.
+        keep_float: tuple of str, layers that stay float32, with `"int8-full"` only.
+        ranges: how the ranges of maps are chosen, one of `RANGES`, with `"int8-full"` only.
+        purpose: `"deployment"`, or `"timing only"` for a file that nobody verified.
+    """
+
+    model: str
+    precision: str
+    preprocess: Preprocess
+    weights: str
+    graph: str
+    versions: Mapping[str, str]
+    io: str = "float32"
+    with_preprocessing: bool = False
+    output: str = "logits"
+    calibration: Calibration | None = None
+    keep_float: tuple[str, ...] = ()
+    ranges: str | None = None
+    purpose: str = DEPLOYMENT
+
+    def __post_init__(self):
+        check_options([self.precision], self.io, self.with_preprocessing, self.output)
+        check_keep_float([self.precision], self.keep_float)
+        check_ranges([self.precision], self.ranges)
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """How far the file's outputs may lie from the model's."""
+        return PRECISIONS[self.precision].tolerance
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether filters are rounded, and biases corrected, by what calibration pictures show."""
+        return PRECISIONS[self.precision].corrected and self.calibration is not None
+
+    @property
+    def kind(self) -> str:
+        """What the file is, e.g. `"fp32"`, `"int8-full.float2"`, `"fp16.pixels.probabilities"`."""
+        parts = [self.precision]
+        parts += [f"float{len(self.keep_float)}"] if self.keep_float else []
+        parts += [self.ranges] if self.ranges not in (None, BEST) else []
+        parts += [self.io] if self.io != "float32" else []
+        parts += [PIXELS] if self.with_preprocessing else []
+        parts += [self.output] if self.output != "logits" else []
+        return ".".join(parts)
+
+    @property
+    def stem(self) -> str:
+        """File name without suffix: `<model>.<kind>`."""
+        return f"{self.model.replace(':', '_')}.{self.kind}"
+
+    @property
+    def digest(self) -> str:
+        """sha256 over everything that the file's bytes depend on."""
+        fields = self._fields()
+        del fields["purpose"]
+        if self.calibration:
+            fields["calibration"] = self.calibration.sha256
+        text = json.dumps({"format": FORMAT, **fields}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def record(self) -> dict:
+        """Returns the recipe as JSON values, with its digest and tolerance."""
+        return {
+            **self._fields(),
+            "tolerance": asdict(self.tolerance),
+            "format": FORMAT,
+            "digest": self.digest,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping) -> "Recipe":
+        """Returns the recipe that `record()` gave; other keys are left alone.
+
+        Raises:
+            ValueError: for a record that lacks a field or holds a value unknown to this version.
+        """
+        try:
+            before = UNCLIPPED if record["precision"] == "int8-full" else None
+            record = {"keep_float": (), "ranges": before, **record}  # files of formats 1 and 2
+            fields = {name: record[name] for name in cls.__dataclass_fields__}
+            fields["keep_float"] = tuple(fields["keep_float"])
+            preprocess = dict(fields["preprocess"])
+            preprocess |= {k: tuple(preprocess[k]) for k in ("mean", "std")}
+            fields["preprocess"] = Preprocess(**preprocess)
+            if fields["calibration"]:
+                calibration = dict(fields["calibration"])
+                calibration["sources"] = tuple(calibration["sources"])
+                fields["calibration"] = Calibration(**calibration)
+            return cls(**fields)
+        except (KeyError, TypeError, AttributeError) as error:
+            needed = ", ".join(cls.__dataclass_fields__)
+            raise ValueError(
+                f"a recipe must hold {needed}. Received: {type(error).__name__}: {error}"
+            ) from error
+
+    def _fields(self) -> dict:
+        return json.loads(json.dumps(asdict(self)))
+
+
+def check_options(precisions, io, with_preprocessing, output) -> None:
+    """Raises ValueError unless these options name files that can be made."""
+    if isinstance(precisions, str) or not precisions:
+        raise ValueError(
+            f"`precisions` must be a list of some of {tuple(PRECISIONS)}. Received: {precisions!r}"
+        )
+    for precision in precisions:
+        if precision not in PRECISIONS:
+            raise ValueError(
+                f"`precision` must be among {tuple(PRECISIONS)}. Received: precision={precision!r}"
+            )
+    if io not in IO:
+        raise ValueError(f"`io` must be among {IO}. Received: io={io!r}")
+    if output not in OUTPUTS:
+        raise ValueError(f"`output` must be among {OUTPUTS}. Received: output={output!r}")
+    if io != "float32" and set(precisions) != {"int8-full"}:
+        raise ValueError(
+            "`io` must be 'float32' for every precision but 'int8-full'. "
+            f"Received: io={io!r}, precisions={tuple(precisions)}"
+        )
+    if io != "float32" and output != "logits":
+        raise ValueError(
+            "`output` must be 'logits' where the output is integers: probabilities in steps of 1/256 "
+            f"are too coarse to verify. Received: io={io!r}, output={output!r}"
+        )
+    if io == "int8" and with_preprocessing:
+        raise ValueError(
+            "`io` must be 'float32' or 'uint8' where the file preprocesses: pixels are uint8. "
+            f"Received: io={io!r}, with_preprocessing=True"
+        )
+
+
+def check_keep_float(precisions, keep_float) -> None:
+    """Raises ValueError unless these layers may stay float32 in files of these precisions."""
+    if keep_float and set(precisions) != {"int8-full"}:
+        raise ValueError(
+            "`keep_float` must be empty for every precision but 'int8-full'. "
+            f"Received: keep_float={tuple(keep_float)}, precisions={tuple(precisions)}"
+        )
+
+
+def check_ranges(precisions, ranges) -> None:
+    """Raises ValueError unless the ranges of files of these precisions may be chosen so."""
+    if ranges is not None and ranges not in RANGES:
+        raise ValueError(f"`ranges` must be among {RANGES}. Received: ranges={ranges!r}")
+    if ranges is not None and set(precisions) != {"int8-full"}:
+        raise ValueError(
+            "`ranges` must be None for every precision but 'int8-full'. "
+            f"Received: ranges={ranges!r}, precisions={tuple(precisions)}"
+        )
+
+
+def sidecar(file: str | Path) -> Path:
+    """Returns where the recipe of a TFLite file lies: beside it, as `.json`."""
+    return Path(file).with_suffix(".json")
+
+
+def read(file: str | Path) -> dict | None:
+    """Returns the record beside a TFLite file, None where there is none.
+
+    Raises:
+        ValueError: for a file that is not the JSON of a recipe; it names the file.
+    """
+    path = sidecar(file)
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        Recipe.from_record(record)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} must be a recipe that this version wrote. Received: {error}"
+        ) from error
+    return record

@@ -1,0 +1,1 @@
+"""Post-training quantization: precisions, calibration, corrections."""

@@ -1,0 +1,120 @@
+"""The whole network, by `training.train`: a lower rate for what is pretrained, batch norm kept."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+
+from newnet_tf.data.datasets.base import Source
+from newnet_tf.deploy import fingerprint
+from newnet_tf.finetuning.feature_cache import CLASSIFIER
+from newnet_tf.models.config import Preprocess
+from newnet_tf.training.image_loader import Pictures
+from newnet_tf.training.recipes import Recipe
+from newnet_tf.training.trainer import Outcome, single_step, train
+from newnet_tf.utils.lazy import keras
+
+NORMS = ("frozen", "trained")
+
+
+def unfreeze(
+    model,
+    source: Source,
+    preprocess: Preprocess,
+    recipe: Recipe,
+    folder: str | os.PathLike,
+    backbone: float = 0.25,
+    norms: str = "frozen",
+) -> Outcome:
+    """Trains all of a network whose classifier was fitted before, or goes on with it.
+
+    Args:
+        model: Keras model with a layer `classifier`, ending in logits or softmax; it is changed, and
+            has the last epoch's weights at the end.
+        source: `Source` with a split `train`. preprocess: `Preprocess`.
+        recipe: `training.Recipe`; its rate is the classifier's. `curvature.bounded` makes one whose
+            rate the network bears.
+        folder: where `training.train` keeps its files. A run that was ended there goes on if it is
+            the same: recipe, data, network, its first weights, and the arguments below.
+        backbone: float, the other layers' rate as a share of the recipe's.
+        norms: `"frozen"` (batch norm keeps its statistics, scale and shift, and computes as in
+            inference) or `"trained"`.
+
+    Returns:
+        `training.Outcome`.
+
+    Raises:
+        ValueError: for an argument outside of the above, or a folder that holds another run.
+        TrainingStopped: as `training.train`.
+    """
+    logits = fingerprint.logits_model(model)
+    head = model.get_layer(CLASSIFIER).trainable_variables
+    with thawed(model, backbone, norms):
+        return train(
+            logits,
+            _Begun(source, preprocess, recipe, begun(logits, backbone, norms)),
+            recipe,
+            folder,
+            resume=True,
+            make_step=lambda trained: slowed(trained, head, backbone),
+        )
+
+
+@contextlib.contextmanager
+def thawed(model, backbone: float, norms: str) -> Iterator[None]:
+    """Sets for a while which layers are trained; checks `unfreeze`'s arguments of these names."""
+    if norms not in NORMS or backbone < 0:
+        raise ValueError(
+            f"`norms` must be among {NORMS}, `backbone` not negative. Received: {norms=}, {backbone=}"
+        )
+    layers = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    kept = [layer.trainable for layer in layers]
+    try:
+        for layer in layers:
+            layer.trainable = norms == "trained"
+        yield
+    finally:
+        for layer, trainable in zip(layers, kept, strict=True):
+            layer.trainable = trainable
+
+
+def begun(logits, backbone: float, norms: str) -> dict[str, object]:
+    """Returns what tells a run from others, but for its recipe and data."""
+    return {
+        "backbone": backbone,
+        "norms": norms,
+        "first weights": fingerprint.weights_digest(logits),
+    }
+
+
+def slowed(trained, head, share: float) -> Callable:
+    """Returns a step of training that moves all variables but `head` at a share of the rate.
+
+    Args:
+        trained: compiled Keras model. head: Keras variables. share: float.
+    """
+    optimizer = getattr(trained.optimizer, "inner_optimizer", trained.optimizer)
+    fast, whole = {_known(variable) for variable in head}, optimizer.update_step
+
+    def update_step(gradient, variable, learning_rate):
+        rate = learning_rate if _known(variable) in fast else learning_rate * share
+        whole(gradient, variable, rate)
+
+    optimizer.update_step = update_step
+    return single_step(trained)
+
+
+def _known(variable) -> int:
+    """Identifies a variable, whether Keras' own or the backend's inside of it."""
+    return id(variable.value if isinstance(variable, keras.Variable) else variable)
+
+
+class _Begun(Pictures):
+    """A run's pictures; what it began with must be the same when it goes on."""
+
+    def __init__(self, source: Source, preprocess: Preprocess, recipe: Recipe, begun: dict):
+        super().__init__(source, preprocess, recipe)
+        self.begun = begun
+
+    @property
+    def facts(self) -> dict[str, object]:
+        return super().facts | self.begun

@@ -1,0 +1,1 @@
+"""Model definitions: cards, registry, shared layers and stages."""

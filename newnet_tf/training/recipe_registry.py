@@ -1,0 +1,135 @@
+"""The named recipes, each with its header: command, hours, hardware, expected result."""
+
+import difflib
+from dataclasses import dataclass, replace
+
+from newnet_tf.data.augment.config import Augmentation
+from newnet_tf.training.recipes import Recipe
+
+NOT_RUN = "not run here"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A recipe and what is known of it.
+
+    Args:
+        recipe: `Recipe`. command: str, how to run it. source: str, where its numbers come from.
+        hours, hardware: str, what a full run takes, or that it was not run here.
+        expected: str, the result, and whose it is.
+    """
+
+    recipe: Recipe
+    command: str
+    source: str
+    hours: str
+    hardware: str
+    expected: str
+
+
+TALK = Recipe(
+    lr=0.05,
+    lr_batch=256,
+    batch=256,
+    epochs=150,
+    weight_decay=4e-5,
+    dtype="mixed_float16",
+)
+
+RECIPES = {
+    "talk": Named(
+        recipe=TALK,
+        command="newnet train --model newnet_small --data imagenet --recipe talk -o runs/talk",
+        source="The talk (DEVIEW 2019): Nesterov SGD with momentum, MobileNet's basic settings, "
+        "ResNet's augmentation, mixed precision, no averaged weights. It prints no numbers; rate, "
+        "decay and epochs are those that PyTorch reproductions of MobileNetV2 use. Study lr and "
+        "weight_decay.",
+        hours=f"{NOT_RUN}; the talk: 3 to 7 days",
+        hardware=f"{NOT_RUN}; the talk: 4 to 8 GPUs",
+        expected=f"{NOT_RUN}; the talk's claim for its small network: top-1 77.04 %",
+    ),
+    "talk-cutmix": Named(
+        recipe=replace(TALK, epochs=300, augmentation=Augmentation(cutmix=1.0)),
+        command="newnet train --model newnet_small --data imagenet --recipe talk-cutmix "
+        "-o runs/talk-cutmix",
+        source="`talk` and, as it advises after all else is settled, CutMix (ICCV 2019), whose "
+        "authors train for 300 epochs.",
+        hours=f"{NOT_RUN}; twice those of `talk`",
+        hardware=f"{NOT_RUN}; the talk: 4 to 8 GPUs",
+        expected=f"{NOT_RUN}; the talk gives no figure",
+    ),
+    "rexnet": Named(
+        recipe=Recipe(
+            lr=0.5,
+            lr_batch=512,
+            batch=512,
+            epochs=400,
+            warmup=5,
+            weight_decay=1e-5,
+            dropout=0.2,
+            dtype="mixed_float16",
+            augmentation=Augmentation(
+                interpolation="bicubic",
+                randaugment=2,
+                magnitude=9,
+                magnitude_std=0.5,
+                erasing=0.2,
+                smoothing=0.1,
+            ),
+        ),
+        command="newnet train --model rexnet_100 --data imagenet --recipe rexnet -o runs/rexnet",
+        source="ReXNet (arXiv 2007.00992) and its authors' training command.",
+        hours=NOT_RUN,
+        hardware=f"{NOT_RUN}; the authors: 4 GPUs of 128 pictures each",
+        expected=f"{NOT_RUN}; the paper for ReXNet x1.0: top-1 77.9 %",
+    ),
+    "cifar": Named(
+        recipe=Recipe(
+            lr=0.1,
+            lr_batch=128,
+            batch=128,
+            epochs=200,
+            warmup=1,
+            weight_decay=5e-4,
+            augmentation=Augmentation(crop="padded"),
+        ),
+        command="newnet train --model newnet_small --small --data cifar10 --recipe cifar "
+        "-o runs/cifar",
+        source="The settings usual for residual networks on CIFAR; one epoch of warm-up.",
+        hours=f"{NOT_RUN} in full length; 40 epochs: 0.08 on a GPU shared with four other runs",
+        hardware="a GPU; 2 cores for --epochs 3",
+        expected=f"{NOT_RUN} in full length; 40 epochs: 88.20 % (87.55 to 88.82), see docs/cifar.md; "
+        "the goal of 94 % is not reached",
+    ),
+    "finetune": Named(
+        recipe=Recipe(
+            lr=0.02,
+            lr_batch=32,
+            batch=32,
+            epochs=4,
+            warmup=0.25,
+            weight_decay=1e-4,
+            augmentation=Augmentation(scale=(0.5, 1.0), smoothing=0.1),
+        ),
+        command="newnet train --model efficientnet_lite0 --weights imagenet --data photos/ "
+        "--recipe finetune -o runs/photos",
+        source="Ours: a low rate, crops that keep most of the picture.",
+        hours="0.4, for 1,600 pictures, the cores busy with other work",
+        hardware="2 cores",
+        expected="by `newnet finetune`, which fits the classifier first: 92.75 % (89.78 to 94.90) of "
+        "400 flowers, its rate set by hand (lr=0.02)",
+    ),
+}
+
+
+def named_recipe(name: str) -> Recipe:
+    """Returns the recipe called `name`.
+
+    Raises:
+        ValueError: for an unknown name; it names the nearest ones.
+    """
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, n=3, cutoff=0.4)
+        hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(RECIPES)}"
+        raise ValueError(f"`recipe` must be a named recipe ({hint}). Received: {name!r}")
+    return RECIPES[name].recipe

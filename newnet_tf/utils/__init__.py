@@ -1,0 +1,1 @@
+"""Small helpers without a domain: lazy imports, files, tables."""
