@@ -1,4 +1,4 @@
-"""Whatever classifies pictures behind one face: networks, `.keras` and `.tflite` files, SavedModels."""
+"""Whatever classifies images behind one face: networks, `.keras` and `.tflite` files, SavedModels."""
 
 import functools
 import json
@@ -11,19 +11,19 @@ from newnet_tf.cli import common
 from newnet_tf.data.labels import imagenet_names
 from newnet_tf.data.sidecar import labels_beside
 from newnet_tf.models import registry
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """What classifies pictures, and how it is called in tables.
+    """What classifies images, and how it is called in tables.
 
     Args:
         network: str, e.g. `"efficientnet_lite0"`. weights: str, a tag or the name of a file.
         precision: str, e.g. `"int8-full"`. classes: int.
         class_names: one str for each class, None where nobody says.
         prepare: callable, uint8 array (height, width, 3) -> what `scores` takes.
-        scores: callable, list of prepared pictures -> array (n, classes), higher is better.
+        scores: callable, list of prepared images -> array (n, classes), higher is better.
     """
 
     network: str
@@ -40,7 +40,7 @@ class Predictor:
         return self.class_names == imagenet_names()
 
     def probabilities(self, image):
-        """Returns the probabilities of one uint8 picture, shape (1, classes)."""
+        """Returns the probabilities of one uint8 image, shape (1, classes)."""
         import numpy as np
 
         found = self.scores([self.prepare(image)])
@@ -103,9 +103,9 @@ def _file(name: str, like: str | None) -> Predictor:
 
     from newnet_tf.data.preprocess import apply, crop_image
     from newnet_tf.deploy.onnx import OnnxRunner
-    from newnet_tf.deploy.sandbox import RunnerApart
+    from newnet_tf.deploy.sandbox import SandboxedRunner
 
-    run = (RunnerApart if name.endswith(".tflite") else OnnxRunner)(name)
+    run = (SandboxedRunner if name.endswith(".tflite") else OnnxRunner)(name)
     record = run.recipe.preprocess if run.recipe else None
     if record is None and like is None:
         raise ValueError(f"{name} has no recipe beside it; name its preprocessing with --like. "
@@ -117,20 +117,22 @@ def _file(name: str, like: str | None) -> Predictor:
         precision=run.recipe.precision if run.recipe else "",
         classes=run.classes,
         class_names=common.class_names(run.classes, labels_beside(name)),
-        prepare=functools.partial(crop_image if run.takes_pixels else apply, preprocess=record),
+        prepare=functools.partial(
+            crop_image if run.expects_uint8_pixels else apply, preprocess=record
+        ),
         scores=lambda images: run(np.stack(images)),
     )
 
 
 def _saved_model(folder: Path, like: str | None) -> Predictor:
-    """A SavedModel of `export_saved_model`: it resizes, crops and normalises by itself."""
+    """A SavedModel of `export_saved_model`: it resizes, crops and normalizes by itself."""
     from newnet_tf.deploy.saved_model import EXTRA, OUTPUT
 
     path = folder / EXTRA / "model.json"
     if like or not path.is_file():
         raise ValueError(
             f"{folder} must be a SavedModel that `newnet export --to saved_model` wrote, which "
-            f"prepares pictures itself. Received: {'--like' if like else f'no {path.name} in it'}"
+            f"prepares images itself. Received: {'--like' if like else f'no {path.name} in it'}"
         )
     record = json.loads(path.read_text(encoding="utf-8"))
     common.start_keras()
@@ -139,13 +141,13 @@ def _saved_model(folder: Path, like: str | None) -> Predictor:
     from PIL import Image
 
     loaded = tf.saved_model.load(str(folder))
-    is_grey = Preprocess(**record["preprocess"]).channels == 1
+    is_gray = PreprocessConfig(**record["preprocess"]).channels == 1
     classes = loaded.signatures["serving_default"].structured_outputs[OUTPUT].shape[-1]
     names = path.with_name("class_names.txt")
     own = names.read_text(encoding="utf-8").splitlines() if names.is_file() else None
 
     def prepare(image):
-        return np.asarray(Image.fromarray(image).convert("L"))[..., None] if is_grey else image
+        return np.asarray(Image.fromarray(image).convert("L"))[..., None] if is_gray else image
 
     def scores(images):  # of different sizes
         serve = loaded.signatures["serving_default"]

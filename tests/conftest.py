@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests: pictures from installed packages, the optional folder of real data."""
+"""Fixtures shared by the tests: images from installed packages, the optional folder of real data."""
 
 import os
 from pathlib import Path
@@ -33,8 +33,8 @@ def shared_data():
 
 
 @pytest.fixture(scope="session")
-def pictures():
-    """Real pictures that scikit-image's wheel carries, by file name."""
+def images():
+    """Real images that scikit-image's wheel carries, by file name."""
     import skimage
 
     folder = Path(skimage.__file__).parent / "data"

@@ -24,7 +24,7 @@ def build(classes):
 
 def target():
     """What its checkpoint must fit."""
-    naming = config.Naming(name="timm", layers={"classifier": "conv"})
+    naming = config.CheckpointFormat(name="timm", layers={"classifier": "conv"})
     return Target(config.Card(name="tiny", title="Tiny"), (naming,), ("classifier",), build)
 
 
@@ -33,9 +33,9 @@ def weights(*sources):
     return config.Weights(
         tag="test_in1k",
         sources=sources,
-        licence="MIT",
+        license="MIT",
         origin="nobody",
-        preprocess=config.Preprocess(),
+        preprocess=config.PreprocessConfig(),
         classes=4,
     )
 
@@ -53,7 +53,7 @@ def obtain(**arguments):
     from newnet_tf.weights import reader
 
     try:
-        path = fetch.obtain(target(), weights(config.Hub(repo=REPO, **arguments)))
+        path = fetch.obtain(target(), weights(config.HubFile(repo=REPO, **arguments)))
     except CheckpointError as error:
         return {"error": f"{error}"}
     kept = reader.read(path)

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 COMMIT = "c0ffee" * 6 + "abcd"
 
 
-class Hub:
+class HubFile:
     """A hub that serves one repository while the `with` block lasts.
 
     Args:

@@ -1,7 +1,7 @@
-"""A network small enough to export in seconds, whose answers vary from picture to picture.
+"""A network small enough to export in seconds, whose answers vary from image to image.
 
-Random weights alone give nearly the same answer for every picture. Here batch norm's statistics are
-those of the pictures, and the classifier is scaled and shifted until its logits spread about zero.
+Random weights alone give nearly the same answer for every image. Here batch norm's statistics are
+those of the images, and the classifier is scaled and shifted until its logits spread about zero.
 """
 
 import functools
@@ -11,45 +11,45 @@ import keras
 import numpy as np
 from PIL import Image
 
-from newnet_tf.data.preprocess import normalise
+from newnet_tf.data.preprocess import normalize
 from newnet_tf.deploy import PRECISIONS, export_tflite, fingerprint
 from newnet_tf.models import blocks
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 
 SIZE, CLASSES = 64, 10
-PREPROCESS = Preprocess(size=SIZE, crop=1.0)
+PREPROCESS = PreprocessConfig(size=SIZE, crop=1.0)
 MADE = [
     name
     for name, kind in PRECISIONS.items()
     if not kind.maker or fingerprint.versions_of(kind.maker)  # an extra
 ]
-WHOLE = Preprocess(size=SIZE, crop=1.0, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+WHOLE = PreprocessConfig(size=SIZE, crop=1.0, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
 
 @functools.cache
-def pictures() -> np.ndarray:
-    """24 crops of four real pictures, uint8 (24, SIZE, SIZE, 3)."""
+def images() -> np.ndarray:
+    """24 crops of four real images, uint8 (24, SIZE, SIZE, 3)."""
     import skimage
 
     crops = []
     for name in ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png"):
-        with Image.open(Path(skimage.__file__).parent / "data" / name) as picture:
-            picture = picture.convert("RGB")
-        side = min(picture.size)
+        with Image.open(Path(skimage.__file__).parent / "data" / name) as image:
+            image = image.convert("RGB")
+        side = min(image.size)
         for number in range(6):
             cut = side if number % 2 else side // 2
-            x, y = ((length - cut) * number // 5 for length in picture.size)
+            x, y = ((length - cut) * number // 5 for length in image.size)
             box = (x, y, x + cut, y + cut)
-            crops.append(np.asarray(picture.crop(box).resize((SIZE, SIZE))))
+            crops.append(np.asarray(image.crop(box).resize((SIZE, SIZE))))
     return np.stack(crops)
 
 
 @functools.cache
-def network(preprocess: Preprocess = PREPROCESS, classifier_activation: str = "softmax"):
+def network(preprocess: PreprocessConfig = PREPROCESS, classifier_activation: str = "softmax"):
     """Returns the network, the same in every process."""
     keras.utils.set_random_seed(0)
     model = untrained(classifier_activation)
-    inputs = normalise(pictures(), preprocess)
+    inputs = normalize(images(), preprocess)
     logits = keras.Model(model.inputs[0], model.get_layer("logits").output)
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for layer in norms:
@@ -70,7 +70,7 @@ def untrained(classifier_activation: str = "softmax"):
     x = blocks.conv_bn_act(image, 16, 3, 2, style=style, name="stem")
     x = blocks.inverted_residual(x, 24, stride=2, style=style, name="block0")
     x = blocks.inverted_residual(
-        x, 32, squeeze=blocks.Squeeze(width=8), partial=True, style=style, name="block1"
+        x, 32, squeeze=blocks.SEConfig(width=8), partial=True, style=style, name="block1"
     )
     x = blocks.conv_bn_act(x, 96, style=style, name="final")
     x = blocks.classifier(x, CLASSES, dropout=0.2)
@@ -89,7 +89,7 @@ def exported(base: Path) -> dict:
         PREPROCESS,
         base / "small",
         precisions=MADE,
-        calibration=pictures(),
-        pictures=pictures(),
+        calibration_images=images(),
+        validation_images=images(),
     )
     return {result.recipe.precision: result for result in results}

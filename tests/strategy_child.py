@@ -1,7 +1,7 @@
 """One process of a run on several devices: the child of `test_strategy`.
 
-    python strategy_child.py mirrored PICTURES OUTPUT RUN...
-    python strategy_child.py HOST:PORT,HOST:PORT/INDEX PICTURES OUTPUT RUN...
+    python strategy_child.py mirrored IMAGES OUTPUT RUN...
+    python strategy_child.py HOST:PORT,HOST:PORT/INDEX IMAGES OUTPUT RUN...
 
 It does the runs named, one after the other, each in its own folder of OUTPUT, tells each step on
 stdout, and leaves what came out beside the folder as `RUN.npz`. What is no run is a function here.
@@ -51,12 +51,12 @@ def do_run(name: str, folder: Path, output: Path, strategy=None) -> None:
     import keras
 
     from newnet_tf.training import trainer
-    from newnet_tf.training.distributed.single_process import Alone
+    from newnet_tf.training.distributed.single_process import SingleProcess
 
     made, share = recipe(name), shared(strategy)
     keras.config.set_dtype_policy(made.dtype)
-    data = tiny_run.pictures(folder, made, **share)
-    with (strategy or Alone()).scope():
+    data = tiny_run.loader(folder, made, **share)
+    with (strategy or SingleProcess()).scope():
         # each worker has other first weights: the chief's must come to count
         model = network(name, seed=share.get("index", 0))
     losses = []
@@ -109,7 +109,7 @@ def differences(name: str, folder: Path, output: Path, strategy) -> None:
     from newnet_tf.training import trainer
 
     def start(made, output):
-        data = tiny_run.pictures(folder, made, **shared(strategy))
+        data = tiny_run.loader(folder, made, **shared(strategy))
         trainer.train(model, data, made, output, strategy=strategy)
 
     with strategy.scope():
@@ -149,11 +149,11 @@ def devices(name: str, folder: Path, output: Path, strategy) -> None:
     step(images, targets)
     assert (model.get_weights()[-2] != before[1][-2]).any()
     made = tiny_run.recipe()
-    outside, data = tiny_run.network(), tiny_run.pictures(folder, made)
+    outside, data = tiny_run.network(), tiny_run.loader(folder, made)
     said = raised(trainer.train, outside, data, made, output / name, strategy=strategy)
     assert "built in the strategy's scope" in said, said
     made = tiny_run.recipe(batch=7)
-    data = tiny_run.pictures(folder, made)
+    data = tiny_run.loader(folder, made)
     said = raised(trainer.train, outside, data, made, output / name, strategy=strategy)
     assert "multiple of the devices (2: 1 workers with 2 devices each)" in said, said
 

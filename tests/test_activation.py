@@ -32,13 +32,13 @@ def noise(side=32):
     return np.random.RandomState(0).uniform(-2, 2, (2, side, side, 3)).astype("float32")
 
 
-def built(act, name=None):
+def build_model(act, name=None):
     """A network with `act` in stem, block and squeeze-and-excitation; its gate is of several layers."""
     keras.utils.set_random_seed(0)
     style = blocks.TORCH
     image = keras.Input((32, 32, 3), name="image")
     x = blocks.conv_bn_act(image, 8, 3, 2, act=act, style=style, name="stem")
-    squeeze = blocks.Squeeze(4, act=act, gate="hard_sigmoid")
+    squeeze = blocks.SEConfig(4, act=act, gate="hard_sigmoid")
     options = {"act": act, "depthwise_act": "linear", "squeeze": squeeze, "style": style}
     x = blocks.inverted_residual(x, 8, partial=True, **options, name="block0")
     x = blocks.classifier(blocks.feature(x, 2), 5)
@@ -53,22 +53,22 @@ def swish():
 
 @pytest.fixture(scope="module")
 def folder(swish, tmp_path_factory):
-    """It as `swish.keras`, pictures, and its fp32 file with ReLU6 by the command."""
+    """It as `swish.keras`, images, and its fp32 file with ReLU6 by the command."""
     folder = tmp_path_factory.mktemp("activation")
     sidecar.save(swish, folder, "swish", PREPROCESS, [f"class_{i}" for i in range(CLASSES)])
-    (folder / "pictures").mkdir()
-    for number, picture in enumerate(small_network.pictures()):
-        Image.fromarray(picture).save(folder / "pictures" / f"{number:02}.png")
-    pictures = ("--pictures", str(folder / "pictures"))
-    command = ["export", str(folder / "swish.keras"), "--activation", "relu6", *pictures]
+    (folder / "images").mkdir()
+    for number, image in enumerate(small_network.images()):
+        Image.fromarray(image).save(folder / "images" / f"{number:02}.png")
+    images = ("--images", str(folder / "images"))
+    command = ["export", str(folder / "swish.keras"), "--activation", "relu6", *images]
     assert main([*command, "-o", str(folder)]) == 0
     return folder
 
 
 @pytest.mark.parametrize("new", NEW)
 def test_it_is_the_network_that_is_built_with_the_other(new):
-    model = built("silu", "net")
-    made, expected = replace_activation(model, "silu", new), built(new)
+    model = build_model("silu", "net")
+    made, expected = replace_activation(model, "silu", new), build_model(new)
     expected.set_weights(model.get_weights())
     assert fingerprint.graph_digest(made) == fingerprint.graph_digest(expected)
     assert fingerprint.weights_digest(made) == fingerprint.weights_digest(model)
@@ -81,7 +81,7 @@ def test_it_is_the_network_that_is_built_with_the_other(new):
 
 @pytest.mark.parametrize("new", NEW)
 def test_there_and_back(new):
-    model = built("silu", "net")
+    model = build_model("silu", "net")
     made = replace_activation(model, "silu", new)
     assert set(activations_of(made).values()) == {new}  # the parts of hard ones are none
     back = replace_activation(made, new, "silu")
@@ -90,7 +90,7 @@ def test_there_and_back(new):
 
 
 def test_variables_are_its_own():
-    model = built("silu")
+    model = build_model("silu")
     made = replace_activation(model, "silu", "relu6")
     before = fingerprint.weights_digest(model)
     made.set_weights([value + 1 for value in made.get_weights()])
@@ -114,7 +114,7 @@ def test_checkpoints_fit_either(tmp_path):
 
 
 def test_loads_where_newnet_tf_is_not(tmp_path):
-    made = replace_activation(built("silu"), "silu", "hard_swish")
+    made = replace_activation(build_model("silu"), "silu", "hard_swish")
     made.save(tmp_path / "model.keras")
     np.save(tmp_path / "images.npy", noise())
     subprocess.run([sys.executable, "-c", LOADER], cwd=tmp_path, check=True, timeout=120)
@@ -132,7 +132,7 @@ def test_loads_where_newnet_tf_is_not(tmp_path):
 )
 def test_what_cannot_be_replaced_is_said(old, new, words):
     with pytest.raises(ValueError, match=words):
-        replace_activation(built("silu", "net"), old, new)
+        replace_activation(build_model("silu", "net"), old, new)
 
 
 def test_names_tell_the_activation():
@@ -152,21 +152,21 @@ def test_export_is_judged_against_the_network_with_the_other(folder, swish):
     assert recipe["model"] == "swish-relu6"
     assert recipe["graph"] == fingerprint.graph_digest(logits)
     assert recipe["graph"] != fingerprint.graph_digest(fingerprint.logits_model(swish))
-    assert recipe["verification"]["agreed"] == len(small_network.pictures())
+    assert recipe["verification"]["agreed"] == len(small_network.images())
     assert (folder / "swish-relu6.labels.txt").is_file()
 
 
 @pytest.mark.parametrize(("options", "status"), [([], 1), (["--activation", "relu6"], 0)])
 def test_verify_tells_them_apart(options, status, folder, capsys):
     command = ["verify", str(folder / "swish-relu6.fp32.tflite"), *options]
-    command += ["--model", str(folder / "swish.keras"), "--pictures", str(folder / "pictures")]
+    command += ["--model", str(folder / "swish.keras"), "--images", str(folder / "images")]
     assert main(command) == status
     assert ("FAILED" in capsys.readouterr().out) == bool(status)
 
 
 def test_predict_says_what_it_asked(folder, capsys):
-    picture, model = str(folder / "pictures" / "00.png"), str(folder / "swish.keras")
-    command = ["predict", picture, "--model", model, "--json"]
+    image, model = str(folder / "images" / "00.png"), str(folder / "swish.keras")
+    command = ["predict", image, "--model", model, "--json"]
     answers = []
     for options in ([], ["--activation", "relu6"]):
         assert main([*command, *options]) == 0

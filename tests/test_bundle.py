@@ -12,7 +12,7 @@ import pytest
 import small_network
 
 from newnet_tf.cli import main
-from newnet_tf.data.preprocess import normalise
+from newnet_tf.data.preprocess import normalize
 from newnet_tf.deploy import Provenance, Runner
 from newnet_tf.deploy.bundle import build
 from newnet_tf.deploy.bundle.build import make_bundle
@@ -54,12 +54,12 @@ def _made(path):
         small_network.PREPROCESS,
         path,
         "small",
-        Provenance(licence="Apache-2.0", origin="a test"),
-        small_network.pictures(),
+        Provenance(license="Apache-2.0", origin="a test"),
+        small_network.images(),
         NAMES,
         precisions=["fp32", "int8-full"],
-        calibration=small_network.pictures(),
-        pictures=small_network.pictures(),
+        calibration_images=small_network.images(),
+        validation_images=small_network.images(),
     )
 
 
@@ -77,10 +77,10 @@ def test_a_bundle_is_whole_and_named(made, folder):
     record = json.loads((folder / "model.json").read_text())
     assert record == json.loads(json.dumps(made.record))
     assert record["input"]["shape"] == [1, 64, 64, 3]
-    assert record["picture"]["mean"] == list(small_network.PREPROCESS.mean)
+    assert record["image"]["mean"] == list(small_network.PREPROCESS.mean)
     assert record["output"]["name"] == "logits"
     assert record["output"]["shape"] == [1, 10]
-    assert (record["licence"], record["provenance"]["origin"]) == ("Apache-2.0", "a test")
+    assert (record["license"], record["provenance"]["origin"]) == ("Apache-2.0", "a test")
     assert set(record["sha256"]) == set(LISTED) - {"model.json"}
     assert (folder / "small.labels.txt").read_text().splitlines() == NAMES
     assert "ok small.int8-full.tflite" in check_bundle(made.path, made.digest)
@@ -91,7 +91,7 @@ def test_the_archive_is_the_same_every_time(made, folder):
 
 
 def test_metadata_is_inside_and_changes_no_answer(folder, plain, tmp_path):
-    inputs = normalise(small_network.pictures()[:4], small_network.PREPROCESS)
+    inputs = normalize(small_network.images()[:4], small_network.PREPROCESS)
     for precision in ("fp32", "int8-full"):
         runner = Runner(folder / f"small.{precision}.tflite")
         before = tmp_path / "before.tflite"
@@ -125,7 +125,7 @@ def run_check(folder, *arguments):
 def test_the_bundle_s_own_check_needs_numpy_and_litert_alone(made, folder):
     run = run_check(folder, "--digest", made.digest)
     assert run.returncode == 0, run.stderr
-    assert "ok small.fp32.tflite: 4 pictures, largest difference of logits 0" in run.stdout
+    assert "ok small.fp32.tflite: 4 images, largest difference of logits 0" in run.stdout
 
 
 def restated(folder, change):
@@ -223,9 +223,9 @@ def test_nothing_is_left_of_a_bundle_that_fails(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="`precision` must be among"):
         make_bundle(
             *(small_network.network(), small_network.PREPROCESS, tmp_path / "x", "small"),
-            *(Provenance(), small_network.pictures()),
+            *(Provenance(), small_network.images()),
             precisions=["int3"],
-            pictures=small_network.pictures(),
+            validation_images=small_network.images(),
         )
     assert list(tmp_path.iterdir()) == []
 

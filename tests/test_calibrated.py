@@ -1,4 +1,4 @@
-"""What int8 files are made of: ranges, whole steps of filters, and which pictures tell of them."""
+"""What int8 files are made of: ranges, whole steps of filters, and which images tell of them."""
 
 from types import SimpleNamespace
 
@@ -11,8 +11,8 @@ from newnet_tf.deploy import Runner, converter, image_batch
 from newnet_tf.deploy.export_config import BEST, RANGES, UNCLIPPED
 from newnet_tf.deploy.quantization import gptq, observers, range_estimators, weight_only
 from newnet_tf.deploy.quantization.observers import runaways
-from newnet_tf.models.config import Preprocess
-from tools import equalisation
+from newnet_tf.models.config import PreprocessConfig
+from tools import equalization
 
 schema = observers.schema
 
@@ -152,7 +152,7 @@ def test_values_of_all_channels_are_counted(monkeypatch):
     assert np.bincount(some, minlength=12).min() >= 5
 
 
-def test_a_picture_that_blows_a_network_up_is_left_out():
+def test_a_image_that_blows_a_network_up_is_left_out():
     largest = np.random.default_rng(0).uniform(1, 3, (100, 50))
     assert runaways(largest) == ()
     one_map = largest.copy()
@@ -164,18 +164,18 @@ def test_a_picture_that_blows_a_network_up_is_left_out():
     assert runaways(largest) == ()
 
 
-PREPROCESS = Preprocess(size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+PREPROCESS = PreprocessConfig(size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 @pytest.fixture
 def ranges():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
-    return image_batch.with_extremes(image_batch.read(pixels, PREPROCESS, "pictures"))
+    return image_batch.with_extremes(image_batch.read(pixels, PREPROCESS, "images"))
 
 
 def source(model, ranges, folder):
     converter.save(model, PREPROCESS, folder / "saved")
-    return converter.Source(folder / "saved", ranges, "small")
+    return converter.GraphFactory(folder / "saved", ranges, "small")
 
 
 def calibrated(inputs, outputs, ranges, folder):
@@ -191,7 +191,7 @@ def test_a_pool_behind_the_last_filters_stays_float(ranges, tmp_path):
     graph = calibrated(image, pooled, ranges, tmp_path)
     assert graph.layers == ("first", "last")
     with converter.silence():
-        made = {whole: graph.quantised(integer_output=whole) for whole in (True, False)}
+        made = {whole: graph.quantized(integer_output=whole) for whole in (True, False)}
     assert made[True].operators[-1] == "DEQUANTIZE"
     assert made[False].operators[-2:] == ["DEQUANTIZE", "MEAN"]
     (tmp_path / "small.tflite").write_bytes(made[False].to_bytes())
@@ -205,9 +205,9 @@ def test_logits_may_exceed_what_calibration_saw(method, ranges, tmp_path):
     x = keras.layers.Dense(6, name="logits")(keras.layers.Flatten()(x))
     graph = calibrated(image, x, ranges, tmp_path)
     with converter.silence():
-        made = graph.quantised(ranges=method)
+        made = graph.quantized(ranges=method)
     seen = keras.Model(image, x).predict(ranges.inputs, verbose=0)
-    scale, zero = made.quantisation(made.body.operators[-1].inputs[0])
+    scale, zero = made.quantization(made.body.operators[-1].inputs[0])
     ends = (-128 - zero) * scale, (127 - zero) * scale
     assert ends[0] == pytest.approx(1.25 * seen.min(), abs=2 * scale)
     assert ends[1] == pytest.approx(1.25 * seen.max(), abs=2 * scale)
@@ -217,23 +217,23 @@ def test_logits_may_exceed_what_calibration_saw(method, ranges, tmp_path):
 def test_logits_beyond_those_of_calibration_are_not_cut_off(precision, times, tmp_path):
     """Calibrated on red, green and blue, asked for yellow: only the logits are out of range."""
     image = keras.Input((32, 32, 3))
-    x = keras.layers.Conv2D(3, 1, activation="relu", name="colours")(image)
+    x = keras.layers.Conv2D(3, 1, activation="relu", name="colors")(image)
     x = keras.layers.GlobalAveragePooling2D()(x)
     model = keras.Model(image, keras.layers.Dense(4, use_bias=False, name="logits")(x))
     weights = np.float32([1, -1, 0.5, -0.5])
     model.set_weights([np.eye(3)[None, None], np.zeros(3), np.tile(weights, (3, 1))])
     pixels = np.tile(255 * np.eye(3, dtype=np.uint8)[:, None, None], (1, 32, 32, 1))
-    plain = Preprocess(size=32, mean=(0.0,) * 3, std=(1.0,) * 3)
-    made = source(model, image_batch.read(pixels, plain, "pictures"), tmp_path)
+    plain = PreprocessConfig(size=32, mean=(0.0,) * 3, std=(1.0,) * 3)
+    made = source(model, image_batch.read(pixels, plain, "images"), tmp_path)
     recipe = SimpleNamespace(precision=precision, is_corrected=True, stem="small", io="float32")
-    recipe.keep_float, recipe.ranges = (), BEST
+    recipe.exclude_layers, recipe.ranges = (), BEST
     (tmp_path / "small.tflite").write_bytes(made.graph(recipe).to_bytes())
     asked = np.float32([1, times - 1, 0]) * np.ones((1, 32, 32, 3), np.float32)
     found = Runner(tmp_path / "small.tflite")(asked)[0]
     np.testing.assert_allclose(found, times * weights, atol=0.03)
 
 
-def test_equalising_channels_changes_no_answer(ranges, tmp_path):
+def test_equalizing_channels_changes_no_answer(ranges, tmp_path):
     """All ways that channels go: depthwise, through a pool, side by side, and where they must not."""
     image = keras.Input((32, 32, 3))
     layers = keras.layers
@@ -250,7 +250,7 @@ def test_equalising_channels_changes_no_answer(ranges, tmp_path):
     files = [tmp_path / name for name in ("before.tflite", "after.tflite")]
     files[0].write_bytes(graph.to_bytes())
     with converter.silence():
-        assert equalisation.equalise(graph, ranges.inputs) == 4
+        assert equalization.equalize(graph, ranges.inputs) == 4
     files[1].write_bytes(graph.to_bytes())
     before, after = (Runner(file)(ranges.inputs) for file in files)
     np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-5)
@@ -264,7 +264,7 @@ def uneven_sizes(file, ranges):
     first = next(o for o in graph.body.operators if graph.name_of(o) == "CONV_2D")
     tensor = int(first.outputs[0])
     with converter.silence():
-        return equalisation._largest(graph, [tensor], ranges.inputs)[tensor]
+        return equalization._largest(graph, [tensor], ranges.inputs)[tensor]
 
 
 def uneven_network():
@@ -316,7 +316,7 @@ def test_dynamic_filters_are_the_converter_s(ranges, tmp_path):
             converter.Graph(tflite_converter.convert()),
         )
     weight_only.store(ours)
-    weight_only.run_on_integers(ours)
+    weight_only.use_dynamic_range(ours)
     assert ours.operators == theirs.operators
     compared = 0
     for operator, other in zip(ours.body.operators, theirs.body.operators, strict=True):

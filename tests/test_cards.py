@@ -6,13 +6,20 @@ import pytest
 
 import newnet_tf
 from newnet_tf import results
-from newnet_tf.models.config import Card, Hub, Naming, Package, Preprocess, Weights
+from newnet_tf.models.config import (
+    Card,
+    CheckpointFormat,
+    HubFile,
+    PackageFile,
+    PreprocessConfig,
+    Weights,
+)
 
 
 def test_preprocess_arithmetic():
-    record = Preprocess(size=224, crop=0.875)
+    record = PreprocessConfig(size=224, crop=0.875)
     assert record.resize == 256
-    assert Preprocess(size=240, crop=0.882).resize == 272
+    assert PreprocessConfig(size=240, crop=0.882).resize == 272
     for channel in range(3):
         for pixel in (0, 100, 255):
             linear = pixel * record.scale[channel] + record.offset[channel]
@@ -41,13 +48,13 @@ def test_efficientnet_lite_wants_127_and_128():
 )
 def test_preprocess_refuses_nonsense(wrong):
     with pytest.raises(ValueError, match="Received"):
-        Preprocess(**wrong)
+        PreprocessConfig(**wrong)
 
 
 def test_channels_follow_from_the_mean():
-    assert Preprocess(size=97).shape == (97, 97, 3)
-    grey = Preprocess(size=32, mean=(0.5,), std=(0.25,))
-    assert (grey.channels, grey.shape) == (1, (32, 32, 1))
+    assert PreprocessConfig(size=97).shape == (97, 97, 3)
+    gray = PreprocessConfig(size=32, mean=(0.5,), std=(0.25,))
+    assert (gray.channels, gray.shape) == (1, (32, 32, 1))
 
 
 def test_records_are_frozen():
@@ -65,10 +72,10 @@ def test_select():
 def test_imagenet_means_a_thousand_classes():
     twelve = Weights(
         tag="in12k",
-        sources=(Hub(repo="a/b"),),
-        licence="MIT",
+        sources=(HubFile(repo="a/b"),),
+        license="MIT",
         origin="",
-        preprocess=Preprocess(),
+        preprocess=PreprocessConfig(),
         classes=11821,
     )
     card = Card(name="a", title="A", weights=(twelve,))
@@ -80,10 +87,10 @@ def test_imagenet_means_a_thousand_classes():
 def test_weights_of_other_data_are_chosen_by_tag():
     ten = Weights(
         tag="cifar10",
-        sources=(Hub(repo="a/b"),),
-        licence="MIT",
+        sources=(HubFile(repo="a/b"),),
+        license="MIT",
         origin="",
-        preprocess=Preprocess(size=32),
+        preprocess=PreprocessConfig(size=32),
         data="CIFAR-10",
         classes=10,
     )
@@ -96,7 +103,7 @@ def test_weights_of_other_data_are_chosen_by_tag():
 
 def test_unknown_style_of_naming():
     with pytest.raises(ValueError, match=r"gluon.*Received: 'mxnet'"):
-        Naming(name="x", layers={}, style="mxnet")
+        CheckpointFormat(name="x", layers={}, style="mxnet")
 
 
 def test_every_card_is_complete():
@@ -107,10 +114,10 @@ def test_every_card_is_complete():
         assert card.weights or card.notes, f"{name}: say why there are no weights"
         assert card.claim is None or card.claim.source
         for weights in card.weights:
-            assert weights.licence in ("MIT", "Apache-2.0", "BSD-3-Clause")
+            assert weights.license in ("MIT", "Apache-2.0", "BSD-3-Clause")
             assert weights.sources
             for source in weights.sources:
-                if isinstance(source, Package):
+                if isinstance(source, PackageFile):
                     assert len(source.sha256) == 64
 
 

@@ -151,11 +151,11 @@ def test_safetensors_that_contradict_themselves_are_refused(tmp_path, header):
 def test_safetensors_narrow_types_and_metadata(tmp_path):
     arrays = {"a": np.array([1.5, 2], ml_dtypes.bfloat16), "b": np.array([0.5], "f2")}
     path = tmp_path / "a.safetensors"
-    path.write_bytes(safetensors.numpy.save(arrays, metadata={"licence": "MIT"}))
+    path.write_bytes(safetensors.numpy.save(arrays, metadata={"license": "MIT"}))
     found = reader.read(path)
     assert {t.dtype for t in found.tensors.values()} == {np.dtype("f4")}
     np.testing.assert_array_equal(found.tensors["a"], [1.5, 2])
-    assert found.metadata == {"licence": "MIT"}
+    assert found.metadata == {"license": "MIT"}
 
 
 def test_hdf5_links_and_external_data_give_nothing_away(tmp_path):

@@ -178,21 +178,21 @@ def test_convert_insists(capsys, own_checkpoint, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_predict(capsys, pictures):
+def test_predict(capsys, images):
     status, out, _ = run(
-        capsys, "predict", pictures["chelsea.png"], "--model", "efficientnet_lite0", "--top", 3
+        capsys, "predict", images["chelsea.png"], "--model", "efficientnet_lite0", "--top", 3
     )
     assert status == 0
     names = [line.split()[-1] for line in out.splitlines()[1:]]
     assert set(names) == set(CAT)
 
 
-def test_a_network_of_ten_classes_and_grey_pictures(capsys, pictures, tmp_path):
+def test_a_network_of_ten_classes_and_gray_images(capsys, images, tmp_path):
     own, converted = tmp_path / "own.npz", tmp_path / "digits.weights.h5"
     newnet_tf.weights.save(newnet_tf.create("lenet5"), own)
     status, out, _ = run(capsys, "convert", own, "--model", "lenet5", "-o", converted, "--json")
     assert (status, json.loads(out)["classes"]) == (0, 10)
-    arguments = ["predict", pictures["chelsea.png"], "--model", "lenet5", "--weights", converted]
+    arguments = ["predict", images["chelsea.png"], "--model", "lenet5", "--weights", converted]
     status, out, _ = run(capsys, *arguments, "--top", 10)
     assert status == 0
     assert {line.split(maxsplit=2)[-1] for line in out.splitlines()[1:]} == {
@@ -200,16 +200,16 @@ def test_a_network_of_ten_classes_and_grey_pictures(capsys, pictures, tmp_path):
     }
 
 
-def test_predict_skips_and_names_bad_pictures(capsys, pictures, exported, tmp_path):
+def test_predict_skips_and_names_bad_images(capsys, images, exported, tmp_path):
     (tmp_path / "empty.jpg").touch()
-    (tmp_path / "text.png").write_text("no picture")
-    whole = pictures["rocket.jpg"].read_bytes()
+    (tmp_path / "text.png").write_text("no image")
+    whole = images["rocket.jpg"].read_bytes()
     (tmp_path / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
     Image.new("CMYK", (50, 40), (0, 200, 200, 0)).save(tmp_path / "cmyk.jpg")
     Image.new("L", (1, 1), 90).save(tmp_path / "one.png")
     file = exported / "efficientnet_lite0.int8-full.tflite"
     status, out, err = run(
-        capsys, "predict", tmp_path, pictures["chelsea.png"], "--model", file, "--json"
+        capsys, "predict", tmp_path, images["chelsea.png"], "--model", file, "--json"
     )
     answer = json.loads(out)
     assert status == 1

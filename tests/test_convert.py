@@ -6,7 +6,7 @@ import pytest
 from filled import TORCH, as_torch, assert_same, held, paint
 
 from newnet_tf import weights
-from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
 from newnet_tf.weights import CheckpointError, Target, assign, reader
 
 FILES = ("a.weights.h5", "a.keras", "a.npz", "a.safetensors")
@@ -34,20 +34,20 @@ def tiny(classes, width=4, top=True):
     return model
 
 
-NAMINGS = (Naming(name="torch", layers=NAMES),)
+NAMINGS = (CheckpointFormat(name="torch", layers=NAMES),)
 
 
-def tiny_target(width=4, namings=NAMINGS, params=None, built=None):
-    """The target of `tiny`; `built` collects the widths of the models that it builds."""
+def tiny_target(width=4, checkpoint_formats=NAMINGS, params=None, build_model=None):
+    """The target of `tiny`; `build_model` collects the widths of the models that it builds."""
 
     def build(classes):
-        if built is not None:
-            built.append(width)
+        if build_model is not None:
+            build_model.append(width)
         return tiny(classes, width)
 
-    claim = Claim(source="none", params=params) if params else None
+    claim = ReportedResults(source="none", params=params) if params else None
     card = Card(name=f"tiny_{width}", title="Tiny", claim=claim)
-    return Target(card, namings, ("hidden", "classifier"), build)
+    return Target(card, checkpoint_formats, ("hidden", "classifier"), build)
 
 
 @pytest.fixture
@@ -186,9 +186,9 @@ def test_a_counter_is_skipped_only_at_a_batch_norm(model, given):
 def test_depthwise_multiplier_means_the_same_as_in_torch(model, given):
     kernel = np.random.default_rng(0).normal(size=(8, 1, 3, 3)).astype("f4")
     assign.fill(model, held(given | {"features.2.weight": kernel}), tiny_target())
-    picture = np.random.default_rng(1).normal(size=(1, 3, 3, 4)).astype("f4")
-    answer = keras.ops.convert_to_numpy(model.get_layer("mix")(picture))[0, 0, 0]
-    reference = [(picture[0, :, :, i // 2] * kernel[i, 0]).sum() for i in range(8)]
+    inputs = np.random.default_rng(1).normal(size=(1, 3, 3, 4)).astype("f4")
+    answer = keras.ops.convert_to_numpy(model.get_layer("mix")(inputs))[0, 0, 0]
+    reference = [(inputs[0, :, :, i // 2] * kernel[i, 0]).sum() for i in range(8)]
     np.testing.assert_allclose(answer, reference, rtol=1e-5, atol=1e-5)
 
 
@@ -199,13 +199,13 @@ def test_matrices_and_one_by_one_convolutions_fill_each_other():
     conv = keras.Model(image, keras.layers.Conv2D(3, 1, name="classifier")(image))
     matrix = np.arange(18, dtype="f4").reshape(3, 6)
     bias = {"fc.bias": np.zeros(3, "f4")}
-    naming = Naming(name="torch", layers={"classifier": "fc"})
+    naming = CheckpointFormat(name="torch", layers={"classifier": "fc"})
     for kernel in (matrix, matrix[:, :, None, None]):
-        for built in (dense, conv):
-            paint(built, 0)
+        for build_model in (dense, conv):
+            paint(build_model, 0)
             target = Target(Card(name="x", title="X"), (naming,), ("classifier",), None)
-            assign.fill(built, held({"fc.weight": kernel} | bias), target)
-            found = keras.ops.convert_to_numpy(built.get_layer("classifier").kernel)
+            assign.fill(build_model, held({"fc.weight": kernel} | bias), target)
+            found = keras.ops.convert_to_numpy(build_model.get_layer("classifier").kernel)
             np.testing.assert_array_equal(found.reshape(6, 3), matrix.T)
     keras_style = {"classifier/kernel": matrix.T, "classifier/0": matrix.T}
     for key, kernel in keras_style.items():
@@ -218,14 +218,14 @@ def test_matrices_and_one_by_one_convolutions_fill_each_other():
 def test_grouped_convolution_means_the_same_as_in_torch():
     image = keras.Input((1, 1, 4))
     layer = keras.layers.Conv2D(6, 1, groups=2, use_bias=False, name="conv")
-    built = keras.Model(image, layer(image))
+    build_model = keras.Model(image, layer(image))
     kernel = np.arange(12, dtype="f4").reshape(6, 2, 1, 1)
-    naming = Naming(name="torch", layers={"conv": "c"})
+    naming = CheckpointFormat(name="torch", layers={"conv": "c"})
     target = Target(Card(name="x", title="X"), (naming,), ("classifier",), None)
-    assign.fill(built, held({"c.weight": kernel}), target)
-    picture = np.array([1, 2, 3, 4], "f4")
-    answer = keras.ops.convert_to_numpy(layer(picture[None, None, None]))[0, 0, 0]
-    reference = [kernel[i, :, 0, 0] @ picture[i // 3 * 2 :][:2] for i in range(6)]
+    assign.fill(build_model, held({"c.weight": kernel}), target)
+    inputs = np.array([1, 2, 3, 4], "f4")
+    answer = keras.ops.convert_to_numpy(layer(inputs[None, None, None]))[0, 0, 0]
+    reference = [kernel[i, :, 0, 0] @ inputs[i // 3 * 2 :][:2] for i in range(6)]
     np.testing.assert_allclose(answer, reference)
 
 
@@ -240,16 +240,19 @@ def test_gluon_and_keras_names():
             gluon[f"net0_{layer.name}_{leaf}"] = value
     theirs = {f"{layer}_x/{leaf}": v for layer, leaf, v in split(reader.tensors_of(source))}
     theirs["mix_x/depthwise_kernel"] = theirs.pop("mix_x/kernel")
-    namings = (
-        Naming(name="gluon", layers={n: f"net0_{n}" for n in NAMES}, style="gluon"),
-        Naming(name="keras", layers={n: f"{n}_x" for n in NAMES}, style="keras"),
+    checkpoint_formats = (
+        CheckpointFormat(name="gluon", layers={n: f"net0_{n}" for n in NAMES}, style="gluon"),
+        CheckpointFormat(name="keras", layers={n: f"{n}_x" for n in NAMES}, style="keras"),
     )
     for name, tensors in (("gluon", gluon), ("keras", theirs)):
         blank = tiny(6, width=4)
         paint(blank, 0)
         given = held(tensors)
-        assert assign.fill(blank, given, tiny_target(namings=namings)).naming == name
-        assert assign.classes_in(given, tiny_target(namings=namings)) == 6
+        assert (
+            assign.fill(blank, given, tiny_target(checkpoint_formats=checkpoint_formats)).naming
+            == name
+        )
+        assert assign.classes_in(given, tiny_target(checkpoint_formats=checkpoint_formats)) == 6
         assert_same(blank, source)
 
 
@@ -266,30 +269,36 @@ def test_classes_in(given):
 
 
 def test_the_nearest_network_is_found_with_few_builds(model):
-    built = []
-    strangers = (Naming(name="other", layers={"stem": "s", "norm": "n", "classifier": "c"}),)
+    build_model = []
+    strangers = (
+        CheckpointFormat(name="other", layers={"stem": "s", "norm": "n", "classifier": "c"}),
+    )
     others = [
-        tiny_target(width=3, namings=strangers, params=0.0054, built=built),
-        *(tiny_target(width=w, params=w / 100, built=built) for w in (20, 30, 40)),
-        *(tiny_target(width=w, built=built) for w in (50, 60, 70)),
-        tiny_target(width=8, params=0.0054, built=built),  # 5,400 parameters with 1,000 classes
+        tiny_target(width=3, checkpoint_formats=strangers, params=0.0054, build_model=build_model),
+        *(tiny_target(width=w, params=w / 100, build_model=build_model) for w in (20, 30, 40)),
+        *(tiny_target(width=w, build_model=build_model) for w in (50, 60, 70)),
+        tiny_target(
+            width=8, params=0.0054, build_model=build_model
+        ),  # 5,400 parameters with 1,000 classes
     ]
     others = [lambda target=target: target for target in others]
     eight, nine = (as_torch(tiny(6, width), NAMES) for width in (8, 9))
     assert "It fits 'tiny_8'." in refusal(model, eight, others=others)
-    assert built == [8]
+    assert build_model == [8]
 
-    built.clear()
+    build_model.clear()
     assert "Nearest in the zoo: 'tiny_8', which 3 of 11 tensors" in refusal(
         model, nine, others=others
     )
-    assert built == [8, 50, 60]
+    assert build_model == [8, 50, 60]
 
 
 def test_a_network_without_foreign_names_is_found_too(model):
-    others = [lambda: tiny_target(width=8, namings=())]
+    others = [lambda: tiny_target(width=8, checkpoint_formats=())]
     tensors = reader.tensors_of(tiny(2, width=8))
-    assert "It fits 'tiny_8'." in refusal(model, tensors, tiny_target(namings=()), others=others)
+    assert "It fits 'tiny_8'." in refusal(
+        model, tensors, tiny_target(checkpoint_formats=()), others=others
+    )
 
 
 @pytest.fixture
@@ -300,7 +309,9 @@ def whole():
     model = keras.Model(image, keras.layers.Conv2D(7, 1, name="classifier")(x))
     paint(model, seed=0)
     names = {"hidden": "head.0", "classifier": "head.1"}
-    return model, Target(Card(name="w", title="W"), (Naming(name="t", layers=names),), (), None)
+    return model, Target(
+        Card(name="w", title="W"), (CheckpointFormat(name="t", layers=names),), (), None
+    )
 
 
 def test_a_dense_layer_on_a_flattened_map_fits_the_convolution_that_covers_it(whole):
@@ -311,10 +322,10 @@ def test_a_dense_layer_on_a_flattened_map_fits_the_convolution_that_covers_it(wh
     given = {f"head.{name}.weight": matrix.astype("f4") for name, matrix in made.items()}
     given |= {"head.0.bias": np.zeros(5, "f4"), "head.1.bias": np.zeros(7, "f4")}
     assign.fill(model, held(given), target)
-    picture = random.standard_normal((1, 2, 3, 4)).astype("f4")
-    flat = picture.transpose(0, 3, 1, 2).reshape(1, 24)
+    inputs = random.standard_normal((1, 2, 3, 4)).astype("f4")
+    flat = inputs.transpose(0, 3, 1, 2).reshape(1, 24)
     expected = flat @ made["0"].T @ made["1"].T
-    np.testing.assert_allclose(np.asarray(model(picture))[:, 0, 0], expected, atol=1e-4)
+    np.testing.assert_allclose(np.asarray(model(inputs))[:, 0, 0], expected, atol=1e-4)
     given["head.0.weight"] = np.ones((5, 25), "f4")
     text = refusal(model, given, target)
     assert "head.0.weight (1, 1, 25, 5) for hidden/kernel (2, 3, 4, 5)" in text

@@ -12,17 +12,17 @@ from newnet_tf.data.augment.config import NONE, Augmentation
 from newnet_tf.data.augment.erasing import erase
 from newnet_tf.data.crops import random_box
 from newnet_tf.data.pipeline import augmented
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 
 SIDE = 64
 FILL = (124.0, 116.0, 104.0)
 
 
 @pytest.fixture(scope="module")
-def photo(pictures):
-    """A picture of whole levels that uses neither end of the range."""
-    picture = Image.open(pictures["coffee.png"]).convert("RGB").resize((SIDE, SIDE))
-    return Image.fromarray((np.asarray(picture) * 0.8 + 20).astype(np.uint8))
+def photo(images):
+    """A image of whole levels that uses neither end of the range."""
+    image = Image.open(images["coffee.png"]).convert("RGB").resize((SIDE, SIDE))
+    return Image.fromarray((np.asarray(image) * 0.8 + 20).astype(np.uint8))
 
 
 def both_ways(operation, image):
@@ -37,12 +37,12 @@ def both_ways(operation, image):
 
 SAME_AS_PILLOW = {
     "auto_contrast": (color_ops.auto_contrast, ImageOps.autocontrast),
-    "equalise": (color_ops.equalise, ImageOps.equalize),
+    "equalize": (color_ops.equalize, ImageOps.equalize),
     "invert": (color_ops.invert, ImageOps.invert),
-    "posterise": (lambda x: color_ops.posterise(x, 3.0), lambda p: ImageOps.posterize(p, 3)),
-    "solarise": (lambda x: color_ops.solarise(x, 100.0), lambda p: ImageOps.solarize(p, 100)),
-    "solarise_add": (
-        lambda x: color_ops.solarise_add(x, 90.0),
+    "posterize": (lambda x: color_ops.posterize(x, 3.0), lambda p: ImageOps.posterize(p, 3)),
+    "solarize": (lambda x: color_ops.solarize(x, 100.0), lambda p: ImageOps.solarize(p, 100)),
+    "solarize_add": (
+        lambda x: color_ops.solarize_add(x, 90.0),
         lambda p: p.point([min(255, i + 90) if i < 128 else i for i in range(256)] * 3),
     ),
     "saturation": (
@@ -65,7 +65,7 @@ SAME_AS_PILLOW = {
 
 
 @pytest.mark.parametrize("name", SAME_AS_PILLOW)
-def test_colour_equals_pillow(photo, name):
+def test_color_equals_pillow(photo, name):
     ours, pillows = SAME_AS_PILLOW[name]
     difference = np.abs(both_ways(ours, photo) - np.asarray(pillows(photo), np.float32))
     assert difference.max() <= 1
@@ -73,8 +73,8 @@ def test_colour_equals_pillow(photo, name):
     assert np.abs(np.asarray(pillows(photo), np.float32) - np.asarray(photo)).mean() > 3
 
 
-@pytest.mark.parametrize("operation", [color_ops.auto_contrast, color_ops.equalise])
-def test_flat_pictures_stay(operation):
+@pytest.mark.parametrize("operation", [color_ops.auto_contrast, color_ops.equalize])
+def test_flat_images_stay(operation):
     flat = np.full((8, 8, 3), 77, np.uint8)
     np.testing.assert_array_equal(both_ways(operation, flat), flat)
 
@@ -96,7 +96,7 @@ def test_geometry_equals_pillow(photo, name, sign):
         matrix = MATRICES[name](sign * 0.24)
         expected = photo.transform(photo.size, Image.AFFINE, matrix, bilinear, fillcolor=fill)
     difference = np.abs(found - np.asarray(expected, np.float32)).max(axis=-1)
-    # They treat the pixels on the picture's edge differently: one in twenty at most.
+    # They treat the pixels on the image's edge differently: one in twenty at most.
     assert np.quantile(difference, 0.95) <= 1.5
     assert np.abs(found - np.asarray(photo)).mean() > 5
 
@@ -118,8 +118,8 @@ def test_translation_moves_whole_pixels(photo, axis, sign):
 
 @pytest.mark.parametrize(
     ("name", "at_nine", "increasing"),
-    [("rotate", 27.0, 27.0), ("posterise", 3.0, 1.0), ("solarise", 230.0, 26.0),
-     ("solarise_add", 99.0, 99.0), ("contrast", 1.72, 1.81), ("shear_x", 0.27, 0.27),
+    [("rotate", 27.0, 27.0), ("posterize", 3.0, 1.0), ("solarize", 230.0, 26.0),
+     ("solarize_add", 99.0, 99.0), ("contrast", 1.72, 1.81), ("shear_x", 0.27, 0.27),
      ("translate_y", 0.405, 0.405)],
 )  # fmt: skip
 def test_magnitudes_are_timms(name, at_nine, increasing):
@@ -172,7 +172,7 @@ def test_random_box_follows_torchvisions_law():
 
 
 @pytest.mark.parametrize("shape", [(10, 1000), (1000, 10), (1, 1), (2, 3)])
-def test_random_box_of_odd_pictures_lies_inside(shape):
+def test_random_box_of_odd_images_lies_inside(shape):
     for seed in range(20):
         box = random_box(shape, tf.constant([1, seed], tf.int64), (0.08, 1.0), (3 / 4, 4 / 3))
         top, left, height, width = box.numpy()
@@ -181,8 +181,8 @@ def test_random_box_of_odd_pictures_lies_inside(shape):
         assert min(height, width) >= 1
 
 
-def test_erasing_is_noise_once_normalised():
-    record, image = Preprocess(size=SIDE), tf.zeros((SIDE, SIDE, 3))
+def test_erasing_is_noise_once_normalized():
+    record, image = PreprocessConfig(size=SIDE), tf.zeros((SIDE, SIDE, 3))
     shares, values = [], []
     seeds = tf.data.Dataset.range(60).map(lambda i: tf.stack([tf.constant(9, tf.int64), i]))
     for found, seed in seeds.map(lambda s: (erase(image, s, 0.5, record), s)).as_numpy_iterator():
@@ -214,8 +214,8 @@ def test_jitter_and_lighting_stay_in_range(photo):
     assert np.abs(shift[0]).max() > 0.1
 
 
-def test_every_field_changes_the_picture(photo):
-    record, seed = Preprocess(size=SIDE, crop=1.0), tf.constant([1, 7], tf.int64)
+def test_every_field_changes_the_image(photo):
+    record, seed = PreprocessConfig(size=SIDE, crop=1.0), tf.constant([1, 7], tf.int64)
     pixels = tf.constant(np.asarray(photo))
     plain = augmented(pixels, seed, NONE, record).numpy()
     np.testing.assert_allclose(plain, pixels, atol=0.01)
@@ -223,10 +223,10 @@ def test_every_field_changes_the_picture(photo):
                    {"contrast": 0.5}, {"saturation": 0.5}, {"lighting": 0.5}, {"erasing": 1.0},
                    {"randaugment": 8}):  # fmt: skip
         found = augmented(
-            pixels, seed, Augmentation(**{"crop": "centre", "flip": 0.0} | fields), record
+            pixels, seed, Augmentation(**{"crop": "center", "flip": 0.0} | fields), record
         )
         assert np.abs(found - plain).mean() > 0.1, fields
-    flipped = augmented(pixels, seed, Augmentation(crop="centre", flip=1.0), record)
+    flipped = augmented(pixels, seed, Augmentation(crop="center", flip=1.0), record)
     np.testing.assert_array_equal(flipped, plain[:, ::-1])
 
 

@@ -13,25 +13,25 @@ from newnet_tf.data import pipeline_benchmark
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, pictures):
+def folder(tmp_path_factory, images):
     root = tmp_path_factory.mktemp("photos")
-    for name, path in pictures.items():
+    for name, path in images.items():
         (root / name.split(".")[0]).mkdir()
-        picture = Image.open(path).convert("RGB").resize((90, 70))
+        image = Image.open(path).convert("RGB").resize((90, 70))
         for number in range(3):
-            picture.rotate(5 * number).save(root / name.split(".")[0] / f"{number}.jpg")
+            image.rotate(5 * number).save(root / name.split(".")[0] / f"{number}.jpg")
     (root / "coffee" / "broken.jpg").write_bytes(b"")
     return root
 
 
-def test_show_draws_a_sheet_and_names_bad_pictures(folder, tmp_path, capsys):
+def test_show_draws_a_sheet_and_names_bad_images(folder, tmp_path, capsys):
     output = tmp_path / "deep" / "sheet.png"
     arguments = ["data", "show", "--data", str(folder), "--size", "40", "--count", "12"]
-    assert main([*arguments, "--augmentation", "resnet+colour+cutmix", "-o", str(output)]) == 0
+    assert main([*arguments, "--augmentation", "resnet+color+cutmix", "-o", str(output)]) == 0
     captured = capsys.readouterr()
     assert captured.out.strip() == str(output)
-    with Image.open(output) as picture:
-        sheet = np.asarray(picture)
+    with Image.open(output) as image:
+        sheet = np.asarray(image)
     assert sheet.shape == (2 * 62 + 6, 8 * 46 + 6, 3)
     assert sheet[8:44, 8:44].std() > 5
     assert list(output.parent.iterdir()) == [output]
@@ -46,7 +46,7 @@ def test_show_names_what_it_knows(folder, capsys):
 
 
 def test_benchmark_times_in_turn_and_records(tmp_path, capsys):
-    arguments = ["--pictures", "40", "--batch", "16", "--rounds", "2", "--only", "eval", "--json"]
+    arguments = ["--images", "40", "--batch", "16", "--rounds", "2", "--only", "eval", "--json"]
     assert main(["benchmark", "data", *arguments]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["pipeline"] for row in rows] == ["full decode", "eval"]
@@ -54,11 +54,11 @@ def test_benchmark_times_in_turn_and_records(tmp_path, capsys):
     assert all(float(row["images/s"]) > 0 for row in rows)
     measured = pipeline_benchmark.Throughput(
         pipeline="eval", images_per_second=10.0, per_core=5.0, ratio=0.5, cpu_ms=1.0, batch=16,
-        workers=2, pictures=32, rounds=2, mean_bytes=110_000,
+        workers=2, images=32, rounds=2, mean_bytes=110_000,
     )  # fmt: skip
     with pipeline_benchmark.record([measured], tmp_path).open(newline="") as file:
         assert next(csv.DictReader(file))["pipeline"] == "eval"
-    assert main(["benchmark", "data", "--pictures", "16", "--batch", "16", "--only", "none"]) == 1
+    assert main(["benchmark", "data", "--images", "16", "--batch", "16", "--only", "none"]) == 1
     assert "'train'" in capsys.readouterr().err
 
 
@@ -70,7 +70,7 @@ def test_other_loaders_take_turns():
         return {"other": lambda: _Again(read)}
 
     rows = pipeline_benchmark.measure(48, 2, 16, only=["other"], others=others)
-    assert [row.pictures for row in rows] == [48, 32]
+    assert [row.images for row in rows] == [48, 32]
     assert read == [0, 1] * 3
     assert rows[1].cpu_ms is None
     assert rows[1].images_per_second <= 16 / 0.02
@@ -89,11 +89,11 @@ class _Again:
             yield number
 
 
-def test_pictures_are_of_imagenets_size(tmp_path):
-    size = pipeline_benchmark.write_pictures(tmp_path, 6)
+def test_images_are_of_imagenets_size(tmp_path):
+    size = pipeline_benchmark.write_images(tmp_path, 6)
     assert abs(size - pipeline_benchmark.BYTES) < 12_000
     files = sorted(tmp_path.rglob("*.jpg"))
     assert len(files) == 6
-    with Image.open(files[0]) as picture:
-        assert picture.size == (500, 375)
+    with Image.open(files[0]) as image:
+        assert image.size == (500, 375)
     assert files[0].read_bytes() != files[1].read_bytes()

@@ -1,8 +1,8 @@
 """ImageNet from ILSVRC's own tarballs to an accuracy, through tensorflow-datasets.
 
 The tarballs are made here, in the format of the real ones (a tarball of tarballs by wnid; validation
-pictures whose labels tensorflow-datasets knows by their number), of pictures that tell their class by
-their grey, so that a prepared set that were mislabelled or out of order would be noticed.
+images whose labels tensorflow-datasets knows by their number), of images that tell their class by
+their gray, so that a prepared set that were mislabeled or out of order would be noticed.
 """
 
 import io
@@ -18,26 +18,26 @@ pytest.importorskip("tensorflow_datasets", reason="needs newnet_tf[datasets]")
 
 from newnet_tf.cli import main
 from newnet_tf.data.augment.config import Augmentation
-from newnet_tf.data.datasets.base import SourceError
-from newnet_tf.data.datasets.factory import open_source
+from newnet_tf.data.datasets.base import DatasetError
+from newnet_tf.data.datasets.factory import load_dataset
 from newnet_tf.data.datasets.prepare import prepare
-from newnet_tf.data.decode import BadPictures
+from newnet_tf.data.decode import SkippedImages
 from newnet_tf.data.labels import imagenet_labels
-from newnet_tf.data.pipeline import eval_pipeline, train_pipeline
-from newnet_tf.models.config import Preprocess
+from newnet_tf.data.pipeline import eval_input_pipeline, train_input_pipeline
+from newnet_tf.models.config import PreprocessConfig
 
 TRAINED, EACH, VALIDATED = (0, 281, 999), 8, 12
-RECORD = Preprocess(size=32, mean=(0, 0, 0), std=(1, 1, 1))
+RECORD = PreprocessConfig(size=32, mean=(0, 0, 0), std=(1, 1, 1))
 
 
-def grey_of(label):
-    """A colour that tells the class: two digits to the base 40."""
+def gray_of(label):
+    """A color that tells the class: two digits to the base 40."""
     return (20 + 5 * (label // 40), 20 + 5 * (label % 40), 128)
 
 
-def picture(label, number=0, mode="RGB"):
+def image(label, number=0, mode="RGB"):
     file = io.BytesIO()
-    canvas = Image.new("RGB", (60 + number, 50), grey_of(label)).convert(mode)
+    canvas = Image.new("RGB", (60 + number, 50), gray_of(label)).convert(mode)
     canvas.save(file, "JPEG", quality=95)
     return file.getvalue()
 
@@ -49,7 +49,7 @@ def add(archive, name, data):
 
 
 def validation_labels():
-    """Class numbers of the first validation pictures, as tensorflow-datasets lists them."""
+    """Class numbers of the first validation images, as tensorflow-datasets lists them."""
     from tensorflow_datasets.datasets.imagenet2012 import imagenet_common
 
     text = Path(imagenet_common.__file__).with_name("validation_labels.txt").read_text()
@@ -65,12 +65,12 @@ def tarballs(tmp_path_factory):
             wnid, inner = imagenet_labels()[label].wnid, io.BytesIO()
             with tarfile.open(fileobj=inner, mode="w") as archive:
                 for number in range(EACH):
-                    add(archive, f"{wnid}_{number}.JPEG", picture(label, number))
+                    add(archive, f"{wnid}_{number}.JPEG", image(label, number))
             add(train, f"{wnid}.tar", inner.getvalue())
     with tarfile.open(folder / "ILSVRC2012_img_val.tar", "w") as archive:
         for number, label in enumerate(validation_labels(), 1):
             mode = "CMYK" if number == 3 else "RGB"
-            add(archive, f"ILSVRC2012_val_{number:08d}.JPEG", picture(label, number, mode))
+            add(archive, f"ILSVRC2012_val_{number:08d}.JPEG", image(label, number, mode))
     return folder
 
 
@@ -84,17 +84,17 @@ def prepared(tarballs, tmp_path_factory):
 
 
 def predicted(images):
-    """A network that reads the class off the grey."""
+    """A network that reads the class off the gray."""
     first, second = (np.round((images[:, 16, 16, c] * 255 - 20) / 5) for c in (0, 1))
     return (40 * first + second).astype(int)
 
 
 def test_what_was_prepared_is_evaluated(prepared):
-    source = open_source("imagenet", data_dir=prepared)
+    source = load_dataset("imagenet", data_dir=prepared)
     assert source.classes == 1000
     assert source.class_names[281] == imagenet_labels()[281].name
     found = {}
-    for images, labels, names in eval_pipeline(source, RECORD, batch=5, names=True):
+    for images, labels, names in eval_input_pipeline(source, RECORD, batch=5, names=True):
         answers = predicted(images.numpy())
         np.testing.assert_array_equal(answers, labels)
         found |= dict(zip(names.numpy().tolist(), labels.numpy().tolist(), strict=True))
@@ -106,10 +106,10 @@ def test_what_was_prepared_is_evaluated(prepared):
 
 
 def test_training_reads_it_shuffled_and_again(prepared):
-    source = open_source("imagenet", data_dir=prepared)
+    source = load_dataset("imagenet", data_dir=prepared)
 
     def epoch(**fields):
-        batches = train_pipeline(source, RECORD, Augmentation(), batch=6, **fields)
+        batches = train_input_pipeline(source, RECORD, Augmentation(), batch=6, **fields)
         return [(x.numpy(), y.numpy().argmax(1)) for x, y in batches]
 
     first = epoch(seed=3)
@@ -125,16 +125,16 @@ def test_training_reads_it_shuffled_and_again(prepared):
 
 
 def test_workers_read_different_parts(prepared):
-    source = open_source("imagenet", data_dir=prepared)
+    source = load_dataset("imagenet", data_dir=prepared)
     names = []
     for index in range(2):
-        batches = eval_pipeline(source, RECORD, shards=2, index=index, names=True)
+        batches = eval_input_pipeline(source, RECORD, shards=2, index=index, names=True)
         names += [name for _, _, called in batches for name in called.numpy()]
     assert len(names) == len(set(names)) == VALIDATED
 
 
 def test_a_bad_record_is_named(prepared, monkeypatch):
-    source, bad = open_source("imagenet", data_dir=prepared), BadPictures()
+    source, bad = load_dataset("imagenet", data_dir=prepared), SkippedImages()
     split = source.split("validation")
     batches = split.batches
 
@@ -153,7 +153,7 @@ def test_a_bad_record_is_named(prepared, monkeypatch):
         return batches(*args, **kwargs).map(spoil)
 
     object.__setattr__(split, "batches", spoiled)
-    seen = sum(len(labels) for _, labels in eval_pipeline(source, RECORD, bad=bad))
+    seen = sum(len(labels) for _, labels in eval_input_pipeline(source, RECORD, bad=bad))
     assert seen == VALIDATED - 1
     assert [b.path for b in bad.bad] == ["ILSVRC2012_val_00000003.JPEG"]
 
@@ -168,7 +168,7 @@ def test_missing_tarballs_are_listed(tmp_path, tarballs, capsys):
     one.mkdir()
     (one / "ILSVRC2012_img_val.tar").write_bytes((tarballs / "ILSVRC2012_img_val.tar").read_bytes())
     with pytest.raises(
-        SourceError, match=r"--partial\).*\n.*train.tar: MISSING.*\n.*val.tar: found"
+        DatasetError, match=r"--partial\).*\n.*train.tar: MISSING.*\n.*val.tar: found"
     ):
         prepare("imagenet", one, tmp_path)
     arguments = [
@@ -190,17 +190,17 @@ def test_missing_tarballs_are_listed(tmp_path, tarballs, capsys):
 def test_wrong_tarballs_are_known_before_work(tmp_path):
     with tarfile.open(tmp_path / "ILSVRC2012_img_train.tar", "w") as archive:
         add(archive, "cat.jpg", b"1")
-    with pytest.raises(SourceError, match=r"a tarball a class.*Received: 'cat.jpg' in it"):
+    with pytest.raises(DatasetError, match=r"a tarball a class.*Received: 'cat.jpg' in it"):
         prepare("imagenet", tmp_path, tmp_path / "out", partial=True)
     (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(b"x" * 2000)
-    with pytest.raises(SourceError, match="must be ILSVRC's archive"):
+    with pytest.raises(DatasetError, match="must be ILSVRC's archive"):
         prepare("imagenet", tmp_path, tmp_path / "out", partial=True)
 
 
 def test_what_is_not_prepared_or_not_known(tmp_path):
-    with pytest.raises(SourceError, match="newnet data prepare imagenet"):
-        open_source("imagenet", data_dir=tmp_path)
-    with pytest.raises(SourceError, match="Received: 'no_such_set'"):
-        open_source("tfds:no_such_set", data_dir=tmp_path)
-    with pytest.raises(SourceError, match="each with one of named classes"):
-        open_source("tfds:wider_face", data_dir=tmp_path)
+    with pytest.raises(DatasetError, match="newnet data prepare imagenet"):
+        load_dataset("imagenet", data_dir=tmp_path)
+    with pytest.raises(DatasetError, match="Received: 'no_such_set'"):
+        load_dataset("tfds:no_such_set", data_dir=tmp_path)
+    with pytest.raises(DatasetError, match="each with one of named classes"):
+        load_dataset("tfds:wider_face", data_dir=tmp_path)

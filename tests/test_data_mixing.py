@@ -11,7 +11,7 @@ COUNT, SIDE, CLASSES = 64, 20, 5
 
 @pytest.fixture(scope="module")
 def batch():
-    """Pictures that are all of one value, their number, so that shares can be read off them."""
+    """Images that are all of one value, their number, so that shares can be read off them."""
     values = np.arange(1.0, COUNT + 1)
     images = np.broadcast_to(values[:, None, None, None], (COUNT, SIDE, SIDE, 3))
     labels = np.arange(COUNT) % CLASSES
@@ -31,7 +31,7 @@ def mixed(batch, **fields):
 
 
 def expected_targets(shares, labels):
-    """Targets of pictures that show `shares` of their own and the rest of their partner."""
+    """Targets of images that show `shares` of their own and the rest of their partner."""
     one_hot = np.eye(CLASSES)[labels]
     return shares[:, None] * one_hot + (1 - shares[:, None]) * one_hot[::-1]
 
@@ -47,7 +47,7 @@ def test_cutmix_labels_are_the_pasted_area(batch):
     assert ((own > 0) & (own < 1)).mean() > 0.8
 
 
-def test_cutmix_pastes_one_box_clipped_to_the_picture(batch):
+def test_cutmix_pastes_one_box_clipped_to_the_image(batch):
     images, _ = mixed(batch, cutmix=1.0)
     touching = 0
     for number, image in enumerate(images[..., 0]):
@@ -63,28 +63,28 @@ def test_cut_box_is_clipped_after_it_is_placed():
     kept, middle = tf.constant([0.75]), tf.constant([0.0])
     top, bottom, left, right = (int(v[0]) for v in cut_box(kept, middle, middle, 100, 100))
     assert (top, bottom, left, right) == (0, 25, 0, 25)  # 50 x 50 about the corner
-    centre = tf.constant([0.5])
-    assert [int(v[0]) for v in cut_box(kept, centre, centre, 100, 100)] == [25, 75, 25, 75]
+    center = tf.constant([0.5])
+    assert [int(v[0]) for v in cut_box(kept, center, center, 100, 100)] == [25, 75, 25, 75]
 
 
 def test_mixup_labels_are_the_weight(batch):
     images, targets = mixed(batch, mixup=0.4)
     values = np.arange(1.0, COUNT + 1)
-    assert np.ptp(images, axis=(1, 2, 3)).max() < 1e-3  # pictures stay of one value
+    assert np.ptp(images, axis=(1, 2, 3)).max() < 1e-3  # images stay of one value
     own = (images[:, 0, 0, 0] - values[::-1]) / (values - values[::-1])
     assert (own >= -1e-3).all()
     assert (own <= 1 + 1e-3).all()
     np.testing.assert_allclose(targets, expected_targets(own, batch[2]), atol=1e-3)
 
 
-def test_with_both_each_picture_gets_one(batch):
+def test_with_both_each_image_gets_one(batch):
     images, targets = mixed(batch, mixup=1.0, cutmix=1.0)
     is_flat = np.ptp(images, axis=(1, 2, 3)) < 1e-3
     assert 15 < is_flat.sum() < 49
     np.testing.assert_allclose(targets.sum(1), 1, atol=1e-5)
 
 
-def test_mixing_probability_leaves_pictures_alone(batch):
+def test_mixing_probability_leaves_images_alone(batch):
     images, targets = mixed(batch, mixup=1.0, probability=0.5)
     alone = (np.abs(images - batch[0]) < 1e-4).all(axis=(1, 2, 3))
     assert 18 < alone.sum() < 46

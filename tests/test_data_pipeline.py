@@ -1,7 +1,7 @@
-"""The pipelines: the same epoch again, evaluation as on the host, and no bad picture ends a run.
+"""The pipelines: the same epoch again, evaluation as on the host, and no bad image ends a run.
 
-Grey levels between evaluation in tf.data and on the host, measured on photographs: 0.26 on average,
-99.9 % of values within 6 (see `crops.centre_crop`).
+Gray levels between evaluation in tf.data and on the host, measured on photographs: 0.26 on average,
+99.9 % of values within 6 (see `crops.center_crop`).
 """
 
 import io
@@ -14,29 +14,29 @@ from PIL import Image
 
 from newnet_tf.data.augment.config import NONE, Augmentation
 from newnet_tf.data.contact_sheet import caption, contact_sheet
-from newnet_tf.data.crops import centre_crop, resized_crop
-from newnet_tf.data.datasets.factory import folder_source
-from newnet_tf.data.decode import BadPictures
-from newnet_tf.data.pipeline import eval_pipeline, train_pipeline
+from newnet_tf.data.crops import center_crop, resized_crop
+from newnet_tf.data.datasets.factory import folder_dataset
+from newnet_tf.data.decode import SkippedImages
+from newnet_tf.data.pipeline import eval_input_pipeline, train_input_pipeline
 from newnet_tf.data.preprocess import apply, crop_image
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 
-RECORD = Preprocess(size=48)
+RECORD = PreprocessConfig(size=48)
 EVERYTHING = Augmentation(
     randaugment=2, erasing=0.5, cutmix=1.0, mixup=0.2, smoothing=0.1, brightness=0.2, lighting=0.1
 )
 MEAN, RARE = 0.4, 8.0  # levels: on average, and at the 99.9th percentile
 
 
-def encode(picture, kind, **options):
+def encode(image, kind, **options):
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
 @pytest.fixture(scope="module")
-def photos(pictures):
-    return [Image.open(path).convert("RGB").resize((150, 110)) for path in pictures.values()]
+def photos(samples):
+    return [Image.open(path).convert("RGB").resize((150, 110)) for path in samples.values()]
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,14 @@ def folder(tmp_path_factory, photos):
     for name, pair in (("a", photos[:2]), ("b", photos[2:])):
         (root / name).mkdir()
         for number in range(12):
-            picture = pair[number % 2].rotate(number)
-            (root / name / f"{number:02d}.jpg").write_bytes(encode(picture, "JPEG", quality=92))
+            image = pair[number % 2].rotate(number)
+            (root / name / f"{number:02d}.jpg").write_bytes(encode(image, "JPEG", quality=92))
     return root
 
 
 @pytest.fixture(scope="module")
 def source(folder):
-    return folder_source(folder, holdout=0.25)
+    return folder_dataset(folder, holdout=0.25)
 
 
 def arrays(pipeline):
@@ -70,7 +70,7 @@ def same(a, b):
 
 def test_an_epoch_can_be_had_again(source):
     def epoch(**fields):
-        return arrays(train_pipeline(source, RECORD, EVERYTHING, batch=4, **fields))
+        return arrays(train_input_pipeline(source, RECORD, EVERYTHING, batch=4, **fields))
 
     first = epoch(seed=1, epoch=2)
     assert len(first) == 4 == source.split("train").steps(4)
@@ -85,12 +85,12 @@ def test_an_epoch_can_be_had_again(source):
 
 
 def test_two_workers_see_what_one_sees(source):
-    def pictures(batch, **share):
-        batches = train_pipeline(source, RECORD, Augmentation(), batch=batch, seed=4, **share)
+    def samples(batch, **share):
+        batches = train_input_pipeline(source, RECORD, Augmentation(), batch=batch, seed=4, **share)
         return [sorted(images.numpy().sum(axis=(1, 2, 3)).tolist()) for images, _ in batches]
 
-    alone = pictures(4)
-    two = [pictures(2, shards=2, index=i) for i in range(2)]
+    alone = samples(4)
+    two = [samples(2, shards=2, index=i) for i in range(2)]
     for step, sums in enumerate(alone):
         np.testing.assert_array_equal(sorted(two[0][step] + two[1][step]), sums)
 
@@ -100,18 +100,18 @@ def levels(found, expected, record):
 
 
 @pytest.mark.parametrize(
-    "record", [RECORD, Preprocess(size=160, interpolation="bilinear"), Preprocess(size=97, crop=0.9)],
+    "record", [RECORD, PreprocessConfig(size=160, interpolation="bilinear"), PreprocessConfig(size=97, crop=0.9)],
     ids=str,
 )  # fmt: skip
 def test_evaluation_equals_the_host(source, record):
-    found = arrays(eval_pipeline(source, record, batch=5, split="all", names=True))
+    found = arrays(eval_input_pipeline(source, record, batch=5, split="all", names=True))
     assert [len(labels) for _, labels, _ in found] == [5, 5, 5, 5, 4]
     for images, _, names in found:
         for image, name in zip(images, names, strict=True):
             difference = levels(image, apply(name.decode(), record), record)
             assert difference.mean() < MEAN
             assert np.quantile(difference, 0.999) < RARE
-    wrong = Preprocess(
+    wrong = PreprocessConfig(
         size=record.size, crop=record.crop * 0.99, interpolation=record.interpolation
     )
     differs = levels(found[0][0][0], apply(found[0][2][0].decode(), wrong), record)
@@ -124,7 +124,7 @@ def test_fused_decoding_equals_decoding_first(photos, shape, subsampling):
     data = encode(photos[0].resize(shape[::-1]), "JPEG", quality=90, subsampling=subsampling)
     host = crop_image(data, RECORD).astype(np.float32)
     pixels = np.array(Image.open(io.BytesIO(data)))
-    fused, first = centre_crop(tf.constant(data), RECORD), centre_crop(tf.constant(pixels), RECORD)
+    fused, first = center_crop(tf.constant(data), RECORD), center_crop(tf.constant(pixels), RECORD)
     np.testing.assert_allclose(fused, first, atol=1)
     assert np.abs(fused - host).mean() < 0.6
 
@@ -135,15 +135,15 @@ def test_large_crops_are_decoded_small(photos, fold):
     data = encode(photos[3].resize((side + 24, side + 16)), "JPEG", quality=95)
     box = tf.constant([8, 16, side, side])
     found = resized_crop(tf.constant(data), lambda shape: box, 48).numpy()
-    picture = Image.open(io.BytesIO(data)).crop((16, 8, 16 + side, 8 + side))
-    expected = np.asarray(picture.resize((48, 48), Image.Resampling.BILINEAR), np.float32)
+    image = Image.open(io.BytesIO(data)).crop((16, 8, 16 + side, 8 + side))
+    expected = np.asarray(image.resize((48, 48), Image.Resampling.BILINEAR), np.float32)
     assert found.shape == (48, 48, 3)
     assert np.abs(found - expected).mean() < 5  # a shift by a pixel makes 12
 
 
 @pytest.fixture
 def mixed_bag(tmp_path, photos):
-    """Pictures of every odd kind, good and bad: (folder, names of good ones, of bad ones)."""
+    """Images of every odd kind, good and bad: (folder, names of good ones, of bad ones)."""
     photo = photos[0]
     jpeg = encode(photo, "JPEG", quality=90)
     frames = {"save_all": True, "append_images": [photo.rotate(90)]}
@@ -151,7 +151,7 @@ def mixed_bag(tmp_path, photos):
     good = {
         "plain.jpg": jpeg,
         "cmyk.JPEG": encode(photo.convert("CMYK"), "JPEG"),
-        "grey.jpg": encode(photo.convert("L"), "JPEG"),
+        "gray.jpg": encode(photo.convert("L"), "JPEG"),
         "png_called.JPEG": encode(photo, "PNG"),
         "webp_called.jpg": encode(photo, "WEBP", lossless=True),
         "tiff_called.jpg": encode(photo, "TIFF"),
@@ -165,7 +165,7 @@ def mixed_bag(tmp_path, photos):
         "empty.jpg": b"",
         "truncated.jpg": jpeg[: len(jpeg) // 2],
         "headless.jpg": b"\xff\xd8\xff" + jpeg[40:],
-        "text.jpg": b"no picture at all",
+        "text.jpg": b"no image at all",
         "half.png": good["png_called.JPEG"][:600],
     }
     (tmp_path / "only").mkdir()
@@ -174,11 +174,11 @@ def mixed_bag(tmp_path, photos):
     return tmp_path, set(good), set(bad)
 
 
-def test_evaluation_reads_odd_pictures_and_names_bad_ones(mixed_bag):
+def test_evaluation_reads_odd_images_and_names_bad_ones(mixed_bag):
     root, good, bad_names = mixed_bag
-    bad = BadPictures()
+    bad = SkippedImages()
     batches = arrays(
-        eval_pipeline(folder_source(root), RECORD, batch=3, split="all", names=True, bad=bad)
+        eval_input_pipeline(folder_dataset(root), RECORD, batch=3, split="all", names=True, bad=bad)
     )
     seen = {}
     for images, _, names in batches:
@@ -189,50 +189,52 @@ def test_evaluation_reads_odd_pictures_and_names_bad_ones(mixed_bag):
         assert levels(image, expected, RECORD).mean() < 0.6, name
     assert {b.path.rsplit("/", 1)[1] for b in bad.bad} == bad_names
     assert len(bad) == len(bad_names)
-    assert str(bad).startswith("5 pictures skipped:\n")
+    assert str(bad).startswith("5 images skipped:\n")
     assert all(b.path in b.reason and "Received" in b.reason for b in bad.bad)
 
 
 def test_training_goes_on_in_full_batches(mixed_bag):
     root, good, bad_names = mixed_bag
-    source, bad = folder_source(root), BadPictures()
+    source, bad = folder_dataset(root), SkippedImages()
     total = len(good) + len(bad_names)
     for epoch in range(2):
         batches = arrays(
-            train_pipeline(source, RECORD, NONE, batch=8, split="all", bad=bad, epoch=epoch)
+            train_input_pipeline(source, RECORD, NONE, batch=8, split="all", bad=bad, epoch=epoch)
         )
         assert [len(images) for images, _ in batches] == [8] * (total // 8)
     assert {b.path.rsplit("/", 1)[1] for b in bad.bad} <= bad_names
     assert len(bad) >= len(bad_names) - total % 8
 
 
-def test_a_batch_of_bad_pictures_alone_is_left_out(tmp_path, photos):
+def test_a_batch_of_bad_images_alone_is_left_out(tmp_path, photos):
     (tmp_path / "x").mkdir()
     for number in range(4):
         (tmp_path / "x" / f"{number}.jpg").write_bytes(b"\xff\xd8\xff nothing")
     (tmp_path / "x" / "4.jpg").write_bytes(encode(photos[0], "JPEG"))
-    source, bad = folder_source(tmp_path), BadPictures()
-    assert len(arrays(train_pipeline(source, RECORD, NONE, batch=1, split="all", bad=bad))) == 1
+    source, bad = folder_dataset(tmp_path), SkippedImages()
+    assert (
+        len(arrays(train_input_pipeline(source, RECORD, NONE, batch=1, split="all", bad=bad))) == 1
+    )
     assert len(bad) == 4
 
 
-def test_bad_pictures_are_named_on_stderr_by_default(tmp_path, capfd):
+def test_bad_images_are_named_on_stderr_by_default(tmp_path, capfd):
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "broken.jpg").write_bytes(b"")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert arrays(eval_pipeline(folder_source(tmp_path), RECORD, split="all")) == []
+        assert arrays(eval_input_pipeline(folder_dataset(tmp_path), RECORD, split="all")) == []
     assert "broken.jpg" in capfd.readouterr().err
 
 
 def test_wrong_arguments(source):
     for wrong in ({"seed": -1}, {"epoch": 1.5}, {"batch": 1000}, {"split": "none"}):
         with pytest.raises(ValueError, match="Received: "):
-            train_pipeline(source, RECORD, **wrong)
+            train_input_pipeline(source, RECORD, **wrong)
 
 
 def test_contact_sheet(source):
-    batches = train_pipeline(source, RECORD, Augmentation(cutmix=1.0), batch=6)
+    batches = train_input_pipeline(source, RECORD, Augmentation(cutmix=1.0), batch=6)
     sheet = contact_sheet(batches, source, RECORD, count=10, columns=4)
     assert sheet.size == (4 * 54 + 6, 3 * 70 + 6)
     assert np.asarray(sheet)[8:50, 8:50].std() > 5

@@ -9,17 +9,17 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from newnet_tf.data.datasets.base import SourceError, Split, held_out, memory_split
-from newnet_tf.data.datasets.factory import open_source
-from newnet_tf.data.pipeline import eval_pipeline
-from newnet_tf.models.config import Preprocess
+from newnet_tf.data.datasets.base import DatasetError, Split, memory_split, stratified_split
+from newnet_tf.data.datasets.factory import load_dataset
+from newnet_tf.data.pipeline import eval_input_pipeline
+from newnet_tf.models.config import PreprocessConfig
 
-COLOURS = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (210, 30, 20)}
+COLORS = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (210, 30, 20)}
 
 
-def encoded(colour, size=(40, 30), kind="JPEG"):
+def encoded(color, size=(40, 30), kind="JPEG"):
     file = io.BytesIO()
-    Image.new("RGB", size, colour).save(file, kind, quality=95)
+    Image.new("RGB", size, color).save(file, kind, quality=95)
     return file.getvalue()
 
 
@@ -27,7 +27,7 @@ def write_folder(root, counts):
     for name, count in counts.items():
         (root / name).mkdir(parents=True)
         for number in range(count):
-            (root / name / f"{number:02d}.jpg").write_bytes(encoded(COLOURS[name]))
+            (root / name / f"{number:02d}.jpg").write_bytes(encoded(COLORS[name]))
     return root
 
 
@@ -46,12 +46,12 @@ def taken(split: Split, batch=4, **share):
     return [np.concatenate(column) for column in columns] if columns else [[], [], []]
 
 
-def colours_match(source, split):
-    """Whether each picture has its class's colour."""
-    record = Preprocess(size=8, crop=1.0, mean=(0, 0, 0), std=(1, 1, 1))
-    expected = np.array([COLOURS[name] for name in source.class_names]) / 255
+def colors_match(source, split):
+    """Whether each image has its class's color."""
+    record = PreprocessConfig(size=8, crop=1.0, mean=(0, 0, 0), std=(1, 1, 1))
+    expected = np.array([COLORS[name] for name in source.class_names]) / 255
     seen = 0
-    for images, labels in eval_pipeline(source, record, split=split, batch=5):
+    for images, labels in eval_input_pipeline(source, record, split=split, batch=5):
         middles = images.numpy()[:, 4, 4]
         np.testing.assert_allclose(middles, expected[labels.numpy()], atol=0.03)
         seen += len(middles)
@@ -61,7 +61,7 @@ def colours_match(source, split):
 
 def test_folder_is_divided_by_class_and_seed(tmp_path):
     root = write_folder(tmp_path / "toys", {"red": 10, "green": 5, "blue": 1})
-    source = open_source(root, holdout=0.2, seed=3)
+    source = load_dataset(root, holdout=0.2, seed=3)
     assert source.name == "toys"
     assert source.class_names == ("blue", "green", "red")
     sizes = {name: split.size for name, split in source.splits.items()}
@@ -69,45 +69,45 @@ def test_folder_is_divided_by_class_and_seed(tmp_path):
     labels, names, _ = taken(source.split("validation"))
     assert sorted(labels) == [1, 2, 2]
     assert set(names) | set(taken(source.split("train"))[1]) == set(taken(source.split("all"))[1])
-    again = open_source(root, holdout=0.2, seed=3)
+    again = load_dataset(root, holdout=0.2, seed=3)
     np.testing.assert_array_equal(taken(again.split("validation"))[1], names)
-    other = [taken(open_source(root, seed=s).split("validation"))[1].tolist() for s in range(6)]
+    other = [taken(load_dataset(root, seed=s).split("validation"))[1].tolist() for s in range(6)]
     assert len({tuple(o) for o in other}) > 1
-    assert colours_match(source, "all")
+    assert colors_match(source, "all")
     assert "13" in repr(source)
 
 
 def test_folder_with_its_own_splits(tmp_path):
     write_folder(tmp_path / "train", {"red": 4, "blue": 3})
     write_folder(tmp_path / "val", {"red": 2, "blue": 2})
-    source = open_source(tmp_path)
+    source = load_dataset(tmp_path)
     assert {n: s.size for n, s in source.splits.items()} == {"train": 7, "validation": 4}
     assert source.split() is source.split("validation")
-    assert colours_match(source, "validation")
+    assert colors_match(source, "validation")
     (tmp_path / "val" / "red").rename(tmp_path / "val" / "green")
-    with pytest.raises(SourceError, match=r"Received: \['green', 'red'\]"):
-        open_source(tmp_path)
+    with pytest.raises(DatasetError, match=r"Received: \['green', 'red'\]"):
+        load_dataset(tmp_path)
 
 
 def test_tarball_of_class_folders(tmp_path):
     members = {"toys/readme.txt": b"hello", "toys/train/red/.x.jpg": b"hidden"}
     for split, count in (("train", 3), ("test", 2)):
-        for name, colour in COLOURS.items():
+        for name, color in COLORS.items():
             for number in range(count):
-                members[f"toys/{split}/{name}/{number}.jpg"] = encoded(colour)
-    source = open_source(write_tar(tmp_path / "toys.tar.gz", members))
-    assert source.class_names == tuple(COLOURS)
+                members[f"toys/{split}/{name}/{number}.jpg"] = encoded(color)
+    source = load_dataset(write_tar(tmp_path / "toys.tar.gz", members))
+    assert source.class_names == tuple(COLORS)
     assert {n: s.size for n, s in source.splits.items()} == {"train": 9, "test": 6}
-    assert colours_match(source, "train")
-    assert colours_match(source, None)
+    assert colors_match(source, "train")
+    assert colors_match(source, None)
     assert taken(source.split("test"))[1][0] == b"toys.tar.gz:toys/test/blue/0.jpg"
 
 
 def records(labels, head):
-    """CIFAR's binary records: each picture of one colour."""
+    """CIFAR's binary records: each image of one color."""
     rows = []
     for label in labels:
-        planes = np.repeat(np.array(list(COLOURS.values())[label], np.uint8), 32 * 32)
+        planes = np.repeat(np.array(list(COLORS.values())[label], np.uint8), 32 * 32)
         rows.append(np.concatenate([np.array([7] * (head - 1) + [label], np.uint8), planes]))
     return np.concatenate(rows).tobytes()
 
@@ -122,16 +122,16 @@ def records(labels, head):
     ids=["cifar10", "cifar100"],
 )  # fmt: skip
 def test_cifars_binary_version(tmp_path, names, head, files):
-    members = {f"cifar/{names}": "\n".join(COLOURS).encode() + b"\n\n"}
+    members = {f"cifar/{names}": "\n".join(COLORS).encode() + b"\n\n"}
     members |= {f"cifar/{name}": records(labels, head) for name, labels in files.items()}
-    source = open_source(write_tar(tmp_path / "cifar.tar.gz", members))
-    assert source.class_names == tuple(COLOURS)
+    source = load_dataset(write_tar(tmp_path / "cifar.tar.gz", members))
+    assert source.class_names == tuple(COLORS)
     assert taken(source.split("train"))[0].tolist() == [0, 1, 2]
     assert taken(source.split("test"))[0].tolist() == [1, 2]
-    assert colours_match(source, "train")
+    assert colors_match(source, "train")
     members["cifar/" + next(iter(files))] += b"x"
-    with pytest.raises(SourceError, match=r"records of \d+ bytes. Received"):
-        open_source(write_tar(tmp_path / "longer.tar.gz", members))
+    with pytest.raises(DatasetError, match=r"records of \d+ bytes. Received"):
+        load_dataset(write_tar(tmp_path / "longer.tar.gz", members))
 
 
 class Bomb:
@@ -142,8 +142,8 @@ class Bomb:
 @pytest.mark.parametrize("name", ["cifar-10-batches-py/data_batch_1", "cifar-100-python/train"])
 def test_pickles_are_refused_unread(tmp_path, name):
     path = write_tar(tmp_path / "python.tar.gz", {name: pickle.dumps(Bomb())})
-    with pytest.raises(SourceError, match=r"cifar-10-binary.tar.gz.*Received: the python version"):
-        open_source(path)
+    with pytest.raises(DatasetError, match=r"cifar-10-binary.tar.gz.*Received: the python version"):
+        load_dataset(path)
 
 
 def test_what_cannot_be_opened(tmp_path):
@@ -155,22 +155,22 @@ def test_what_cannot_be_opened(tmp_path):
         "imagnet": "must be among: imagenet",
         tmp_path / "none.tar.gz": "existing archive",
         tmp_path / "cut.tar.gz": "must be whole",
-        tmp_path / "flat.tar.gz": "<class>/<picture>.*Received: a.jpg",
+        tmp_path / "flat.tar.gz": "<class>/<image>.*Received: a.jpg",
     }.items():
-        with pytest.raises(SourceError, match=message):
-            open_source(data)
+        with pytest.raises(DatasetError, match=message):
+            load_dataset(data)
 
 
 @pytest.fixture(scope="module")
 def hundred():
     pixels = np.zeros((100, 4, 4, 3), np.uint8)
-    return memory_split(pixels, np.arange(100) % 7, [f"picture {i}" for i in range(100)])
+    return memory_split(pixels, np.arange(100) % 7, [f"image {i}" for i in range(100)])
 
 
 def test_order_depends_on_the_seed_alone(hundred):
     labels, names, positions = taken(hundred)
     assert positions.tolist() == list(range(100))
-    assert names[:2].tolist() == [b"picture 0", b"picture 1"]
+    assert names[:2].tolist() == [b"image 0", b"image 1"]
     first, again, other = (taken(hundred, seed=s)[1].tolist() for s in (1, 1, 2))
     assert first == again != other
     assert sorted(first) == sorted(names.tolist())
@@ -202,13 +202,13 @@ def test_wrong_shares(hundred):
         with pytest.raises(ValueError, match=r"Received: batch="):
             hundred.batches(**{"batch": 4} | wrong)
     with pytest.raises(ValueError, match="between 0 and 1"):
-        held_out([0, 1], 1.5, 0)
-    with pytest.raises(SourceError, match="at least one"):
+        stratified_split([0, 1], 1.5, 0)
+    with pytest.raises(DatasetError, match="at least one"):
         memory_split(tf.zeros((0, 4, 4, 3)), [], [])
 
 
 def test_cifar10_as_it_lies(shared_data):
-    source = open_source(shared_data("cifar10.tar.gz"))
+    source = load_dataset(shared_data("cifar10.tar.gz"))
     assert source.name == "cifar10"
     assert source.classes == 10
     assert {n: s.size for n, s in source.splits.items()} == {"train": 50_000, "test": 10_000}

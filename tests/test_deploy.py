@@ -16,13 +16,13 @@ from small_network import PREPROCESS, WHOLE
 
 from newnet_tf import card
 from newnet_tf.applications import LeNet5, MobileNetV1_025
-from newnet_tf.data.preprocess import Transform, crop_image, normalise
+from newnet_tf.data.preprocess import Transform, crop_image, normalize
 from newnet_tf.deploy import (
     PRECISIONS,
+    DegenerateOutputsError,
+    ExportConfig,
     ExportError,
-    Recipe,
     Runner,
-    UnjudgeableError,
     export_saved_model,
     export_tflite,
     fingerprint,
@@ -31,7 +31,7 @@ from newnet_tf.deploy import (
 from newnet_tf.deploy.converter import silence
 from newnet_tf.deploy.flatbuffer.graph import Graph
 from newnet_tf.deploy.quantization import precisions, weight_only
-from newnet_tf.models.config import IMAGENET_STD, Preprocess
+from newnet_tf.models.config import IMAGENET_STD, PreprocessConfig
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def exported(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pixels():
-    return small_network.pictures()
+    return small_network.images()
 
 
 def logits(model, inputs):
@@ -63,7 +63,7 @@ def test_each_precision_with_its_recipe(exported, pixels):
         assert result.verification.passed
         assert not result.reused
         record = json.loads(result.file.with_suffix(".json").read_text())
-        assert Recipe.from_record(record) == result.recipe
+        assert ExportConfig.from_record(record) == result.recipe
         assert record["sha256"] == hashlib.sha256(result.file.read_bytes()).hexdigest()
         assert record["bytes"] == result.file.stat().st_size
         assert record["purpose"] == "deployment"
@@ -73,14 +73,14 @@ def test_each_precision_with_its_recipe(exported, pixels):
         makers = {kind.maker} if kind.maker else set()
         assert set(record["versions"]) == {"tensorflow", "keras"} | makers
         calibration = result.recipe.calibration
-        takes = precisions.takes_pictures(precision)
+        takes = precisions.uses_calibration_images(precision)
         assert calibration.count == len(pixels) + 1 if takes else calibration is None
     sizes = {precision: result.file.stat().st_size for precision, result in exported.items()}
     assert sizes["fp32"] > 1.5 * sizes["fp16"] > 1.5 * sizes["int8-full"] / 1.2
 
 
 def test_exports_are_silent_but_for_progress(tmp_path, capfd, pixels):
-    export_tflite(small_network.network(), PREPROCESS, tmp_path, pictures=pixels)
+    export_tflite(small_network.network(), PREPROCESS, tmp_path, validation_images=pixels)
     out, err = capfd.readouterr()
     assert out == ""
     assert [line.split(":")[0] for line in err.splitlines()] == [
@@ -92,7 +92,7 @@ def test_exports_are_silent_but_for_progress(tmp_path, capfd, pixels):
 
 
 def test_pixels_in_and_integers_out(tmp_path, pixels):
-    """All options at once, for a network whose normalisation fits the input's own steps."""
+    """All options at once, for a network whose normalization fits the input's own steps."""
     model = small_network.network(WHOLE)
     (result,) = export_tflite(
         model,
@@ -100,20 +100,20 @@ def test_pixels_in_and_integers_out(tmp_path, pixels):
         tmp_path,
         name="whole",
         precisions=["int8-full"],
-        calibration=list(pixels),
-        pictures=pixels,
+        calibration_images=list(pixels),
+        validation_images=pixels,
         io="uint8",
-        with_preprocessing=True,
+        embed_normalization=True,
     )
     assert files_in(tmp_path) == [f"whole.int8-full.uint8.pixels.{s}" for s in ("json", "tflite")]
     runner = Runner(result.file)
-    assert (runner.takes_pixels, runner.output, runner.dtype) == (True, "logits", np.uint8)
+    assert (runner.expects_uint8_pixels, runner.output, runner.dtype) == (True, "logits", np.uint8)
     graph = Graph(result.file.read_bytes())
     assert graph.operators[:2] == ["DEQUANTIZE", "QUANTIZE"]
-    assert graph.quantisation(graph.body.inputs[0]) == pytest.approx((1 / 128, 127))
+    assert graph.quantization(graph.body.inputs[0]) == pytest.approx((1 / 128, 127))
     network_input = graph.body.operators[1].outputs[0]  # its steps are the pixels' own
-    assert graph.quantisation(network_input) == pytest.approx((1 / 128, -1))
-    expected = logits(model, normalise(pixels, WHOLE))
+    assert graph.quantization(network_input) == pytest.approx((1 / 128, -1))
+    expected = logits(model, normalize(pixels, WHOLE))
     assert np.abs(runner(pixels) - expected).max() < 0.5
 
 
@@ -123,13 +123,13 @@ def test_pixels_in_and_probabilities_out(tmp_path, pixels):
         model,
         PREPROCESS,
         tmp_path,
-        pictures=pixels,
-        with_preprocessing=True,
+        validation_images=pixels,
+        embed_normalization=True,
         output="probabilities",
     )
     assert result.file.name == "small.fp32.pixels.probabilities.tflite"
     assert result.verification.passed
-    expected = keras.ops.convert_to_numpy(model(normalise(pixels, PREPROCESS)))
+    expected = keras.ops.convert_to_numpy(model(normalize(pixels, PREPROCESS)))
     np.testing.assert_allclose(Runner(result.file)(pixels), expected, atol=1e-5)
 
 
@@ -151,7 +151,7 @@ def test_beyond_the_tolerance_nothing_is_left_behind(tmp_path, pixels, strict):
             PREPROCESS,
             folder,
             precisions=["fp16", "fp32"],
-            pictures=pixels,
+            validation_images=pixels,
         )
     assert not folder.exists()
 
@@ -161,7 +161,9 @@ def test_an_earlier_file_survives_a_failed_export(tmp_path, pixels, exported, st
     for suffix in (".tflite", ".json"):
         (tmp_path / old.name).with_suffix(suffix).write_bytes(old.with_suffix(suffix).read_bytes())
     with pytest.raises(ExportError):
-        export_tflite(small_network.network(), PREPROCESS, tmp_path, pictures=pixels, fresh=True)
+        export_tflite(
+            small_network.network(), PREPROCESS, tmp_path, validation_images=pixels, fresh=True
+        )
     assert files_in(tmp_path) == ["small.fp32.json", "small.fp32.tflite"]
     assert (tmp_path / old.name).read_bytes() == old.read_bytes()
 
@@ -187,7 +189,7 @@ def test_a_graph_that_xnnpack_takes_in_pieces_fails(tmp_path, pixels, monkeypatc
 
 
 def wide_network():
-    """A depthwise convolution with enough weights (1,024) for the converter to quantise it."""
+    """A depthwise convolution with enough weights (1,024) for the converter to quantize it."""
     image = keras.Input((64, 64, 3), name="image")
     x = keras.layers.Conv2D(128, 3, 2, activation="relu", name="stem")(image)
     x = keras.layers.DepthwiseConv2D(3, name="depthwise")(x)
@@ -209,8 +211,8 @@ def test_operators_that_phones_lack_fail(tmp_path):
 
 def test_an_untrained_network_is_refused_before_anything_is_written(tmp_path, pixels):
     untrained = MobileNetV1_025(weights=None, input_shape=(64, 64, 3))
-    with pytest.raises(UnjudgeableError):
-        export_tflite(untrained, PREPROCESS, tmp_path / "out", pictures=pixels)
+    with pytest.raises(DegenerateOutputsError):
+        export_tflite(untrained, PREPROCESS, tmp_path / "out", validation_images=pixels)
     assert not (tmp_path / "out").exists()
 
 
@@ -219,7 +221,7 @@ def test_files_for_timing_only_are_marked_and_verified_later(tmp_path, pixels, e
     (first,) = export_tflite(model, PREPROCESS, tmp_path, verify=False)
     assert first.verification is None
     assert Runner(first.file).recipe.purpose == "timing only"
-    (second,) = export_tflite(model, PREPROCESS, tmp_path, pictures=pixels)
+    (second,) = export_tflite(model, PREPROCESS, tmp_path, validation_images=pixels)
     assert second.reused
     assert second.verification.passed
     assert Runner(first.file).recipe.purpose == "deployment"
@@ -233,7 +235,7 @@ def test_a_file_is_made_anew_only_where_its_recipe_changed(tmp_path, pixels):
     model = small_network.network()
 
     def export(model=model, **options):
-        options = {"precisions": ["fp32"], "pictures": pixels} | options
+        options = {"precisions": ["fp32"], "images": pixels} | options
         return [r.reused for r in export_tflite(model, PREPROCESS, tmp_path, **options)]
 
     assert export() == [False]
@@ -245,7 +247,7 @@ def test_a_file_is_made_anew_only_where_its_recipe_changed(tmp_path, pixels):
     file.with_suffix(".json").write_text("{")
     assert export() == [False]
     changed = small_network.network(WHOLE)
-    assert export(changed, pictures=pixels) == [False]
+    assert export(changed, validation_images=pixels) == [False]
 
 
 def test_verify_tflite_wants_the_same_weights(tmp_path, pixels, exported):
@@ -264,17 +266,23 @@ def test_verify_tflite_wants_the_same_weights(tmp_path, pixels, exported):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "`pictures` must be given unless `verify=False`"),
-        ({"precisions": ["int8-full"], "verify": False}, "`calibration` must be given"),
+        ({}, "`validation_images` must be given unless `verify=False`"),
+        ({"precisions": ["int8-full"], "verify": False}, "`calibration_images` must be given"),
         ({"precisions": ["int2"], "verify": False}, "Received: precision='int2'"),
         ({"precisions": [], "verify": False}, r"`precisions` must be a list .* Received: \[\]"),
         (
             {"precisions": "fp32", "verify": False},
             "`precisions` must be a list .* Received: 'fp32'",
         ),
-        ({"pictures": "cat.jpg"}, "`pictures` must be a list of pictures. Received: 'cat.jpg'"),
-        ({"pictures": []}, "`pictures` must hold at least one picture. Received: none"),
-        ({"preprocess": Preprocess(size=32), "verify": False}, r"Received: input shape \(None, 64"),
+        (
+            {"images": "cat.jpg"},
+            "`validation_images` must be a list of images. Received: 'cat.jpg'",
+        ),
+        ({"images": []}, "`validation_images` must hold at least one image. Received: none"),
+        (
+            {"preprocess": PreprocessConfig(size=32), "verify": False},
+            r"Received: input shape \(None, 64",
+        ),
     ],
 )
 def test_bad_arguments_are_errors(tmp_path, options, message):
@@ -306,11 +314,11 @@ np.savez(sys.argv[2], encoded=encoded.numpy(), raw=np.concatenate(served))
 """
 
 
-def test_a_saved_model_serves_pictures_in_another_process(tmp_path, pictures):
+def test_a_saved_model_serves_images_in_another_process(tmp_path, images):
     model, folder = small_network.network(), tmp_path / "served"
     names = [f"class {number}" for number in range(10)]
     assert export_saved_model(model, folder, PREPROCESS, names) == folder
-    paths = [pictures["chelsea.png"], pictures["rocket.jpg"]]
+    paths = [images["chelsea.png"], images["rocket.jpg"]]
     answers = tmp_path / "answers.npz"
     command = [sys.executable, "-c", SERVE, folder, answers, *paths]
     run = subprocess.run(command, capture_output=True, check=False, text=True, cwd=tmp_path)
@@ -328,52 +336,52 @@ def test_a_saved_model_serves_pictures_in_another_process(tmp_path, pictures):
 
 
 @pytest.fixture(scope="module")
-def grey_network():
-    """A network of one channel, and the record of its pictures."""
+def gray_network():
+    """A network of one channel, and the record of its images."""
     keras.utils.set_random_seed(0)
     return LeNet5(weights=None), card("lenet5").preprocess
 
 
-@pytest.mark.parametrize("with_preprocessing", [False, True])
-def test_a_network_of_one_channel_runs_on_colour_pictures(
-    tmp_path, pixels, grey_network, with_preprocessing
+@pytest.mark.parametrize("embed_normalization", [False, True])
+def test_a_network_of_one_channel_runs_on_color_images(
+    tmp_path, pixels, gray_network, embed_normalization
 ):
-    model, record = grey_network
+    model, record = gray_network
     record = dataclasses.replace(record, mean=(0.3,))  # no whole-numbered zero: MUL and ADD
     (result,) = export_tflite(
-        model, record, tmp_path, verify=False, with_preprocessing=with_preprocessing
+        model, record, tmp_path, verify=False, embed_normalization=embed_normalization
     )
-    grey = np.stack([crop_image(picture, record) for picture in pixels[:2]])
+    gray = np.stack([crop_image(image, record) for image in pixels[:2]])
     runner = Runner(result.file)
     assert (runner.size, runner.channels, runner.classes) == (32, 1, 10)
-    found = runner(grey if with_preprocessing else normalise(grey, record))
-    np.testing.assert_allclose(found, logits(model, normalise(grey, record)), atol=1e-5)
+    found = runner(gray if embed_normalization else normalize(gray, record))
+    np.testing.assert_allclose(found, logits(model, normalize(gray, record)), atol=1e-5)
     with pytest.raises(ValueError, match=r"\(n, 32, 32, 1\). Received: shape=\(1, 32, 32, 3\)"):
         runner(np.zeros((1, 32, 32, 3), np.float32))
 
 
-def test_a_saved_model_of_one_channel_takes_grey_pixels_and_any_file(
-    tmp_path, pictures, grey_network
+def test_a_saved_model_of_one_channel_takes_gray_pixels_and_any_file(
+    tmp_path, images, gray_network
 ):
     import tensorflow as tf
 
-    model, record = grey_network
+    model, record = gray_network
     folder = export_saved_model(model, tmp_path / "served", record)
     signatures = tf.saved_model.load(folder).signatures
-    files = tf.constant([pictures["chelsea.png"].read_bytes()])
-    expected = keras.ops.convert_to_numpy(model(Transform(record)(pictures["chelsea.png"])))
+    files = tf.constant([images["chelsea.png"].read_bytes()])
+    expected = keras.ops.convert_to_numpy(model(Transform(record)(images["chelsea.png"])))
     found = signatures["encoded"](files=files)["probabilities"]
     np.testing.assert_allclose(found, expected, atol=0.01)
-    grey = tf.constant(crop_image(pictures["chelsea.png"], record)[None])
-    found = signatures["serving_default"](images=grey)["probabilities"]
+    gray = tf.constant(crop_image(images["chelsea.png"], record)[None])
+    found = signatures["serving_default"](images=gray)["probabilities"]
     np.testing.assert_allclose(found, expected, atol=0.01)
 
 
-def test_a_model_of_other_channels_than_its_record_is_refused(tmp_path, grey_network):
-    model, record = grey_network
-    colours = Preprocess(size=record.size)
+def test_a_model_of_other_channels_than_its_record_is_refused(tmp_path, gray_network):
+    model, record = gray_network
+    colors = PreprocessConfig(size=record.size)
     with pytest.raises(ValueError, match=r"3 channels. Received: .*\(None, 32, 32, 1\)"):
-        export_tflite(model, colours, tmp_path, verify=False)
+        export_tflite(model, colors, tmp_path, verify=False)
 
 
 def test_a_saved_model_replaces_only_its_like(tmp_path):

@@ -1,4 +1,4 @@
-"""`newnet evaluate`: one network in four forms answers alike, and bad pictures stop nothing."""
+"""`newnet evaluate`: one network in four forms answers alike, and bad images stop nothing."""
 
 import json
 import tarfile
@@ -24,11 +24,16 @@ def forms(tmp_path_factory):
     """The folder of one network as a Keras file, two TFLite files and a SavedModel."""
     folder = tmp_path_factory.mktemp("forms")
     model, record = small_network.network(), small_network.PREPROCESS
-    pictures = small_network.pictures()
+    images = small_network.images()
     sidecar.save(model, folder, "small", record, NAMES)
     for with_pixels in (False, True):
         export_tflite(
-            model, record, folder, name="small", pictures=pictures, with_preprocessing=with_pixels
+            model,
+            record,
+            folder,
+            name="small",
+            validation_images=images,
+            embed_normalization=with_pixels,
         )
     export_saved_model(model, folder / "served", record, NAMES)
     return folder
@@ -36,17 +41,17 @@ def forms(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory, forms):
-    """Pictures in folders of the classes that the network sees in them, two in a wrong one."""
+    """Images in folders of the classes that the network sees in them, two in a wrong one."""
     folder = tmp_path_factory.mktemp("data")
     predictor = inference.load(str(forms / "small.keras"), None, None)
-    for number, pixels in enumerate(small_network.pictures()):
-        picture = Image.fromarray(pixels).resize((88, 72 + number % 5))
-        label = int(predictor.probabilities(np.asarray(picture)).argmax())
+    for number, pixels in enumerate(small_network.images()):
+        image = Image.fromarray(pixels).resize((88, 72 + number % 5))
+        label = int(predictor.probabilities(np.asarray(image)).argmax())
         label = (label + 1) % small_network.CLASSES if number in (3, 9) else label
         place = folder / NAMES[label]
         place.mkdir(exist_ok=True)
-        picture.save(place / f"{number:02}.png")
-    (place / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+        image.save(place / f"{number:02}.png")
+    (place / "broken.jpg").write_bytes(b"\xff\xd8\xff no image")
     return folder
 
 
@@ -75,14 +80,14 @@ def test_every_form_gives_the_same_numbers(form, forms, data, capsys):
 def test_every_form_gives_the_same_probabilities(forms, data):
     """Keras and the TFLite files see the same pixels; the SavedModel's resizing differs by levels."""
     loaded = {form: inference.load(str(forms / form), None, None) for form in FORMS}
-    pictures = [read_image(path) for path in list_images(data) if path.suffix == ".png"]
+    images = [read_image(path) for path in list_images(data) if path.suffix == ".png"]
     answers = {
-        form: np.concatenate([predictor.probabilities(picture) for picture in pictures])
+        form: np.concatenate([predictor.probabilities(image) for image in images])
         for form, predictor in loaded.items()
     }
     for form, bound in zip(FORMS[1:], (1e-5, 1e-5, 0.03), strict=True):
         np.testing.assert_allclose(answers[form], answers["small.keras"], atol=bound, err_msg=form)
-    batched = loaded["small.keras"].scores([loaded["small.keras"].prepare(p) for p in pictures])
+    batched = loaded["small.keras"].scores([loaded["small.keras"].prepare(p) for p in images])
     np.testing.assert_allclose(batched, answers["small.keras"], atol=1e-5)
     assert {predictor.class_names for predictor in loaded.values()} == {NAMES}
 
@@ -124,10 +129,10 @@ def test_record_writes_the_row(forms, data, capsys, tmp_path, monkeypatch):
 
 
 def test_predict_knows_a_savedmodel_and_the_labels(forms, data, capsys):
-    picture = next(path for path in list_images(data) if path.suffix == ".png")
+    image = next(path for path in list_images(data) if path.suffix == ".png")
     answers = []
     for form in FORMS:
-        assert main(["predict", str(picture), "--model", str(forms / form), "--json"]) == 0
+        assert main(["predict", str(image), "--model", str(forms / form), "--json"]) == 0
         best = json.loads(capsys.readouterr().out)["answers"][0]["classes"][0]
         answers.append(best["name"])
     assert set(answers) == {answers[0]}

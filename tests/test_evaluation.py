@@ -7,17 +7,17 @@ from PIL import Image
 from newnet_tf import results
 from newnet_tf.classification.linear_probe import _fit, _loss, linear_probe
 from newnet_tf.evaluation.intervals import newcombe, wilson
-from newnet_tf.evaluation.loop import Paired, Result, compare, evaluate, record
-from newnet_tf.models.config import Preprocess
+from newnet_tf.evaluation.loop import PairedComparison, Result, compare, evaluate, record
+from newnet_tf.models.config import PreprocessConfig
 
 CLASSES = 8
-RAW = Preprocess(size=4, crop=1.0, mean=(0, 0, 0), std=(1 / 255,) * 3)  # pixels as they are
+RAW = PreprocessConfig(size=4, crop=1.0, mean=(0, 0, 0), std=(1 / 255,) * 3)  # pixels as they are
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """(paths, labels): 20 pictures, whose red is 30 x class; the 6th and 11th are damaged."""
-    root = tmp_path_factory.mktemp("pictures")
+    """(paths, labels): 20 images, whose red is 30 x class; the 6th and 11th are damaged."""
+    root = tmp_path_factory.mktemp("images")
     paths, labels = [], [i % CLASSES for i in range(20)]
     for i, label in enumerate(labels):
         paths.append(root / f"{i:02}.png")
@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 
 
 def oracle(images):
-    """Scores that fall with the distance of a picture's red from each class's."""
+    """Scores that fall with the distance of a image's red from each class's."""
     return -np.abs(images[:, 0, 0, :1] - 30 * np.arange(CLASSES))
 
 
@@ -38,7 +38,7 @@ def shifted(images):
 
 
 def judged(predict, folder, **options):
-    with pytest.warns(UserWarning, match="2 of 20 pictures skipped"):
+    with pytest.warns(UserWarning, match="2 of 20 images skipped"):
         return evaluate(predict, *folder, RAW, **({"top": (1, 2)} | options))
 
 
@@ -53,7 +53,7 @@ def test_evaluate_counts_and_names_what_it_skips(folder, capsys):
     assert "Evaluating" in output.err
 
 
-def test_labels_stay_with_their_pictures_behind_a_skipped_one(folder):
+def test_labels_stay_with_their_images_behind_a_skipped_one(folder):
     result = judged(oracle, folder)
     assert result.labels.tolist() == [v for i, v in enumerate(folder[1]) if i not in (6, 11)]
     assert result.ranked[:, 0].tolist() == result.labels.tolist()
@@ -119,7 +119,7 @@ def test_bad_labels_are_clear_errors(folder, labels):
 def test_nothing_readable_is_an_error(folder):
     with (
         pytest.warns(UserWarning, match="1 of 1"),
-        pytest.raises(ValueError, match=r"readable picture\. Received: .*06\.png.*0 bytes"),
+        pytest.raises(ValueError, match=r"readable image\. Received: .*06\.png.*0 bytes"),
     ):
         evaluate(oracle, [folder[0][6]], [0], RAW)
     with pytest.raises(ValueError, match="Received: none"):
@@ -164,7 +164,7 @@ def test_compare_counts_flips_both_ways():
     first = result_of([0, 1, 2, 3, 4, 0, 0, 0], labels)
     second = result_of([0, 1, 9, 9, 4, 5, 0, 1], labels)
     paired = compare(first, second)
-    assert paired == Paired(both=3, first_only=2, second_only=1, neither=2, agree=4)
+    assert paired == PairedComparison(both=3, first_only=2, second_only=1, neither=2, agree=4)
     assert paired.n == 8
     assert paired.difference == pytest.approx(-12.5)
     assert paired.agreement == 50
@@ -176,17 +176,17 @@ def test_compare_counts_flips_both_ways():
 
 def test_pairing_is_sharper_than_two_intervals():
     """4 of 400 flip one way: the paired interval leaves 0 out of sight by far less."""
-    paired = Paired(both=340, first_only=4, second_only=0, neither=56, agree=390)
+    paired = PairedComparison(both=340, first_only=4, second_only=0, neither=56, agree=390)
     low, high = paired.interval
     unpaired = wilson(344, 400)
     assert high - low < 100 * (unpaired[1] - unpaired[0]) / 2
 
 
-def test_compare_needs_the_same_pictures(folder):
+def test_compare_needs_the_same_images(folder):
     first, second = result_of([0, 1], [0, 1]), result_of([0, 1, 2], [0, 1, 2])
-    with pytest.raises(ValueError, match="Received: 2 and 3 pictures, 2 in common"):
+    with pytest.raises(ValueError, match="Received: 2 and 3 images, 2 in common"):
         compare(first, second)
-    with pytest.raises(ValueError, match="same pictures and labels"):
+    with pytest.raises(ValueError, match="same images and labels"):
         compare(first, result_of([0, 1], [0, 0]))
 
 
@@ -257,7 +257,7 @@ def test_probe_stops_at_the_minimum(penalty):
         ({"labels": [0, 1, 0, 1, 0, 3]}, "0 of class 2"),
         ({"test_features": np.zeros((2, 5))}, r"Received: \(2, 5\)"),
         ({"test_labels": [0, 7]}, "classes to 7"),
-        ({"held_out": 1.0}, "held_out=1.0"),
+        ({"holdout_fraction": 1.0}, "holdout_fraction=1.0"),
     ],
     ids=["rank", "infinite", "missing class", "depth", "test class", "share"],
 )

@@ -122,7 +122,7 @@ def test_takes_sides_down_to_its_minimum(name):
 
 @every_network(TWELVE)
 def test_gives_its_features_and_maps(name):
-    """A picture larger by GROWTH has maps larger by GROWTH / stride, whatever the padding."""
+    """A image larger by GROWTH has maps larger by GROWTH / stride, whatever the padding."""
     variant, _ = resolve(name)
     side, channels = variant.card.preprocess.size, variant.card.preprocess.channels
     model, larger = (

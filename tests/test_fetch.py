@@ -14,10 +14,10 @@ import pytest
 import safetensors.numpy
 import torch_files
 from hub_client import REPO, digest, target, weights
-from hub_server import COMMIT, Hub
+from hub_server import COMMIT, HubFile
 
 from newnet_tf.applications import rexnet
-from newnet_tf.models.config import Package
+from newnet_tf.models.config import PackageFile
 from newnet_tf.weights import CheckpointError, fetch, reader
 
 TESTS = Path(__file__).parent
@@ -78,12 +78,12 @@ def files(home):
 @pytest.fixture(scope="module")
 def gone():
     """The address of a hub that has stopped."""
-    with Hub(REPO, FILE) as hub:
+    with HubFile(REPO, FILE) as hub:
         return hub.url
 
 
 def test_download_once_keep_the_commit_then_need_no_network(tmp_path, gone):
-    with Hub(REPO, FILE) as hub:
+    with HubFile(REPO, FILE) as hub:
         process = start(tmp_path, hub.url, "obtain", "forget", "wait", "obtain")
         first, _ = (json.loads(process.stdout.readline()) for _ in range(2))
         hub.commit = "d" * 40  # the branch moves on
@@ -92,7 +92,7 @@ def test_download_once_keep_the_commit_then_need_no_network(tmp_path, gone):
         (_, again), said = finish(process)
     assert first["digest"] == OURS
     assert first["file"] == f"{STEM}.{SHA256[:12]}.safetensors"
-    assert (first["sha256"], first["licence"]) == (SHA256, "MIT")
+    assert (first["sha256"], first["license"]) == (SHA256, "MIT")
     assert COMMIT in first["source"]
     assert (again, hub.count("GET")) == (first, 1)
     assert len(said) == 2  # one for each conversion
@@ -106,7 +106,7 @@ def test_download_once_keep_the_commit_then_need_no_network(tmp_path, gone):
 
 
 def test_a_transfer_cut_short_is_an_error_and_leaves_no_file(tmp_path):
-    with Hub(REPO, FILE, cut=len(FILE) // 2) as hub:
+    with HubFile(REPO, FILE, cut=len(FILE) // 2) as hub:
         (answer,), _ = ask(tmp_path, hub.url, "obtain")
     assert "tiny.test_in1k" in answer["error"]
     assert f"hub file {REPO}/model.safetensors at main" in answer["error"]
@@ -116,18 +116,18 @@ def test_a_transfer_cut_short_is_an_error_and_leaves_no_file(tmp_path):
 
 
 def test_a_corrupt_file_of_the_right_size_is_deleted_then_a_good_one_taken(tmp_path):
-    with Hub(REPO, FILE, corrupt=True) as hub:
+    with HubFile(REPO, FILE, corrupt=True) as hub:
         for links in ({}, {"HF_HUB_DISABLE_SYMLINKS": "1"}):  # the cache has two forms
             (answer,), said = ask(tmp_path, hub.url, "obtain", **links)
             assert f"not {SHA256}; it was deleted, try again" in answer["error"]
             assert (files(tmp_path), said) == ([], [])
-    with Hub(REPO, FILE) as hub:
+    with HubFile(REPO, FILE) as hub:
         (answer,), said = ask(tmp_path, hub.url, "obtain")
     assert (answer["digest"], len(said), hub.count("GET")) == (OURS, 1, 1)
 
 
 def test_the_cards_own_digest_comes_first(tmp_path):
-    with Hub(REPO, FILE) as hub:
+    with HubFile(REPO, FILE) as hub:
         (answer,), _ = ask(tmp_path, hub.url, "obtain-exact")
     assert f"has the digest {SHA256}, not {'0' * 64}" in answer["error"]
     assert files(tmp_path) == []
@@ -139,13 +139,13 @@ def test_offline_and_unreachable_hubs_say_so(tmp_path, gone):
     assert "or be the path of a checkpoint file" in answer["error"]
     (answer,), _ = ask(tmp_path, gone, "obtain")
     assert "refused" in answer["error"]
-    with Hub("timm/another", FILE) as hub:
+    with HubFile("timm/another", FILE) as hub:
         (answer,), _ = ask(tmp_path, hub.url, "obtain")
     assert "404" in answer["error"]
 
 
 def test_two_processes_at_once(tmp_path):
-    with Hub(REPO, FILE) as hub:
+    with HubFile(REPO, FILE) as hub:
         both = [start(tmp_path, hub.url, "obtain") for _ in range(2)]
         answers = [finish(process) for process in both]
     assert [answer["digest"] for (answer,), _ in answers] == [OURS, OURS]
@@ -170,7 +170,7 @@ def test_a_public_network_by_its_tag(tmp_path):
             value = value[:, :, 0, 0] if layer.name == "classifier" and value.ndim == 4 else value
             key = f"{names[layer.name]}.{leaves[variable.name]}"
             theirs[key] = np.ascontiguousarray(value)
-    with Hub("timm/rexnet_100.nav_in1k", safetensors.numpy.save(theirs)) as hub:
+    with HubFile("timm/rexnet_100.nav_in1k", safetensors.numpy.save(theirs)) as hub:
         process = start(tmp_path, hub.url, "rexnet", "wait", "rexnet")
         first = json.loads(process.stdout.readline())
     process.stdin.write("\n")  # the hub has stopped
@@ -178,7 +178,7 @@ def test_a_public_network_by_its_tag(tmp_path):
     assert first == again == {"digest": digest(ours), "torch": False}
     assert len(said) == 1
     assert "timm/rexnet_100.nav_in1k" in said[0]
-    assert "licence MIT" in said[0]
+    assert "license MIT" in said[0]
 
 
 # ---- Installed packages --------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def package(tmp_path, monkeypatch):
     path = folder / "models" / "tiny.pth"
     torch_files.save_stream(path, ARRAYS)
     monkeypatch.syspath_prepend(tmp_path / "site")
-    return Package(
+    return PackageFile(
         distribution="tiny-weights",
         module="tiny_weights",
         file="models/tiny.pth",
@@ -217,7 +217,7 @@ def test_a_package_is_converted_once_and_then_not_needed(package, builds, tmp_pa
     assert digest(reader.read(path).tensors) == OURS
     said = capsys.readouterr()
     assert said.err.count("newnet_tf: ") == 1
-    assert "the package tiny-weights (licence MIT, by nobody)" in said.err
+    assert "the package tiny-weights (license MIT, by nobody)" in said.err
     assert said.out == ""
     (tmp_path / "site" / "tiny_weights" / "models" / "tiny.pth").unlink()
     assert fetch.obtain(target(), weights(package)) == path
@@ -246,7 +246,7 @@ def test_a_damaged_conversion_that_cannot_be_made_again_is_removed(package, tmp_
 
 
 def test_sources_are_tried_in_order_and_all_reasons_told(package, tmp_path):
-    absent = Package(distribution="no-such", module="no_such_module", file="x", sha256="0" * 64)
+    absent = PackageFile(distribution="no-such", module="no_such_module", file="x", sha256="0" * 64)
     path = fetch.obtain(target(), weights(absent, package))
     assert package.sha256[:12] in path.name
     path.unlink()

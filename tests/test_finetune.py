@@ -16,36 +16,36 @@ from newnet_tf.classification.linear_probe import fit_linear
 from newnet_tf.cli import common, main
 from newnet_tf.data import sidecar
 from newnet_tf.data.augment.config import NONE
-from newnet_tf.data.datasets.factory import open_source
-from newnet_tf.data.host_loader import pictures_of
+from newnet_tf.data.datasets.factory import load_dataset
+from newnet_tf.data.host_loader import iter_samples
 from newnet_tf.finetuning import feature_cache, full_finetune, holdout, lr_bound
-from newnet_tf.finetuning.full_finetune import slowed, unfreeze
+from newnet_tf.finetuning.full_finetune import slowed, train_all_layers
 from newnet_tf.training import Recipe
 
 NETWORK, SIDE, EACH = "efficientnet_lite0", 64, 20
 CLASSES = ("fog", "sea", "wood")
-COLOURS = ((200, 200, 200), (30, 60, 180), (150, 90, 30))
+COLORS = ((200, 200, 200), (30, 60, 180), (150, 90, 30))
 RECORD = dataclasses.replace(newnet_tf.card(NETWORK).preprocess, size=SIDE)
 RECIPE = Recipe(lr=0.05, batch=8, epochs=1, augmentation=NONE)
 
 
 def made(seed):
-    """Yields (class, picture) in turn: shades of a colour, with a little noise."""
+    """Yields (class, image) in turn: shades of a color, with a little noise."""
     generator = np.random.default_rng(seed)
     for number in range(len(CLASSES) * EACH):
-        shade = np.array(COLOURS[number % len(CLASSES)]) + generator.normal(0, 15, 3)
+        shade = np.array(COLORS[number % len(CLASSES)]) + generator.normal(0, 15, 3)
         pixels = shade + generator.normal(0, 20, (12, 15, 3))
-        picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-        yield CLASSES[number % len(CLASSES)], picture.resize((60, 48))
+        image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+        yield CLASSES[number % len(CLASSES)], image.resize((60, 48))
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Three classes of pictures; one file is broken."""
+    """Three classes of images; one file is broken."""
     root = tmp_path_factory.mktemp("made") / "photos"
-    for number, (name, picture) in enumerate(made(0)):
+    for number, (name, image) in enumerate(made(0)):
         (root / name).mkdir(parents=True, exist_ok=True)
-        picture.save(root / name / f"{number:02}.jpg")
+        image.save(root / name / f"{number:02}.jpg")
     (root / "fog" / "99.jpg").write_bytes(b"\xff\xd8 nothing")
     return root
 
@@ -67,11 +67,11 @@ def network(loaded):
 
 @pytest.fixture(scope="module")
 def source(photos):
-    return open_source(photos, holdout=0.25)
+    return load_dataset(photos, holdout=0.25)
 
 
 def quietly(function, *arguments):
-    with common.no_warnings():  # one names the broken picture
+    with common.no_warnings():  # one names the broken image
         return function(*arguments)
 
 
@@ -80,10 +80,10 @@ def cached(embed, split, file):
 
 
 def test_the_last_layer_is_the_linear_classifier_exactly(network, source, tmp_path):
-    embed = feature_cache.embedder(network)
+    embed = feature_cache.feature_extractor(network)
     train, _ = cached(embed, source.split("train"), tmp_path / "train.npz")
     linear = fit_linear(train.values, train.labels)
-    feature_cache.put_linear(network, linear)
+    feature_cache.set_classifier(network, linear)
     test = quietly(feature_cache.outputs, embed, source.split(), RECORD)
     whole = quietly(feature_cache.outputs, network, source.split(), RECORD)
     assert whole.names == test.names
@@ -97,7 +97,7 @@ def test_the_last_layer_is_the_linear_classifier_exactly(network, source, tmp_pa
 def test_linear_of_another_shape_is_refused(network):
     linear = fit_linear(np.random.default_rng(0).normal(size=(9, 4)), [0, 1, 2] * 3)
     with pytest.raises(ValueError, match=r"Received: \(4, 3\)"):
-        feature_cache.put_linear(network, linear)
+        feature_cache.set_classifier(network, linear)
 
 
 def small(dropout=0.0):
@@ -120,7 +120,7 @@ def test_the_highest_rate_is_one_over_the_largest_curvature(share, capsys):
     model, images, targets = small(dropout=0.5)
     head = model.get_layer("classifier").trainable_variables
     before = model.get_weights()
-    found = lr_bound.highest_rate(model, head, share, images, targets)
+    found = lr_bound.max_stable_lr(model, head, share, images, targets)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     assert model.layers[2].rate == 0.5
     values = [variable.value for variable in model.trainable_variables]
@@ -153,7 +153,7 @@ def test_a_rate_is_lowered_to_what_the_network_bears(network, source, tmp_path, 
 
 
 def test_features_are_kept_until_something_changes(network, source, photos, tmp_path):
-    file, embed = tmp_path / "features.npz", feature_cache.embedder(network)
+    file, embed = tmp_path / "features.npz", feature_cache.feature_extractor(network)
     first, is_kept = cached(embed, source.split("train"), file)
     assert not is_kept
     again, is_kept = cached(embed, source.split("train"), file)
@@ -165,11 +165,11 @@ def test_features_are_kept_until_something_changes(network, source, photos, tmp_
     assert len(first.names) == source.split("train").size - 1
     file.write_bytes(file.read_bytes()[:500])
     assert not cached(embed, source.split("train"), file)[1]
-    assert not cached(embed, source.split(), file)[1]  # other pictures
+    assert not cached(embed, source.split(), file)[1]  # other images
     assert cached(embed, source.split(), file)[1]
-    picture = source.split().reread(next(iter(source.split().batches(1)))[0].numpy()[0])
-    state = os.stat(picture)
-    os.utime(picture, ns=(state.st_atime_ns, state.st_mtime_ns + 10**9))
+    image = source.split().reread(next(iter(source.split().batches(1)))[0].numpy()[0])
+    state = os.stat(image)
+    os.utime(image, ns=(state.st_atime_ns, state.st_mtime_ns + 10**9))
     assert not cached(embed, source.split(), file)[1]
     layer = network.get_layer("stem_conv")
     layer.set_weights([1.01 * value for value in layer.get_weights()])
@@ -179,10 +179,10 @@ def test_features_are_kept_until_something_changes(network, source, photos, tmp_
 def test_networks_without_pooled_features_are_refused():
     model = newnet_tf.create("squeezenet1_1", weights=None, input_shape=(64, 64, 3))
     with pytest.raises(ValueError, match=r"pooled features.*Received: 'squeezenet1_1'"):
-        feature_cache.embedder(model)
+        feature_cache.feature_extractor(model)
     image = keras.Input((8, 8, 3))
     with pytest.raises(ValueError, match="must have a layer `classifier`"):
-        feature_cache.embedder(keras.Model(image, keras.layers.Flatten()(image)))
+        feature_cache.feature_extractor(keras.Model(image, keras.layers.Flatten()(image)))
 
 
 @pytest.mark.parametrize("norms", ["frozen", "trained"])
@@ -192,7 +192,7 @@ def test_batch_norm_stays_as_it_is_unless_asked(norms, network, source, tmp_path
         return [value.copy() for layer in found for value in layer.get_weights()]
 
     before = weights(keras.layers.BatchNormalization), weights(keras.layers.Conv2D)
-    unfreeze(network, source, RECORD, RECIPE, tmp_path / "run", norms=norms)
+    train_all_layers(network, source, RECORD, RECIPE, tmp_path / "run", norms=norms)
     after = weights(keras.layers.BatchNormalization), weights(keras.layers.Conv2D)
     same = [np.array_equal(a, b) for a, b in zip(before[0], after[0], strict=True)]
     assert all(same) == (norms == "frozen")
@@ -219,18 +219,18 @@ def test_pretrained_layers_move_at_a_share_of_the_rate():
     np.testing.assert_array_equal(still, 0 * body)
 
 
-def test_pictures_held_aside_are_of_every_class_and_in_no_other_part(source, network, tmp_path):
+def test_images_held_aside_are_of_every_class_and_in_no_other_part(source, network, tmp_path):
     train = source.split("train")
-    features, _ = cached(feature_cache.embedder(network), train, tmp_path / "train.npz")
-    learnt, held = holdout.parted(train, features, 0.2, 0)
-    parts = [[(p.name, p.label) for p in pictures_of(part)] for part in (learnt, held)]
+    features, _ = cached(feature_cache.feature_extractor(network), train, tmp_path / "train.npz")
+    learned, held = holdout.parted(train, features, 0.2, 0)
+    parts = [[(p.name, p.label) for p in iter_samples(part)] for part in (learned, held)]
     assert sorted(parts[0] + parts[1]) == sorted(
         zip(features.names, features.labels.tolist(), strict=True)
     )
     assert np.bincount([label for _, label in parts[1]]).tolist() == [3, 3, 3]
-    assert [(p.name, p.label) for p in pictures_of(holdout.parted(train, features, 0.2, 0)[1])] == (
-        parts[1]
-    )
+    assert [
+        (p.name, p.label) for p in iter_samples(holdout.parted(train, features, 0.2, 0)[1])
+    ] == (parts[1])
     assert holdout.parted(train, features, 0, 0) == (train, None)
     assert holdout.parted(train, features, 0.9, 0) == (train, None)  # two of a class would be left
     with pytest.raises(ValueError, match="must lie in 0 to below 1"):
@@ -238,11 +238,11 @@ def test_pictures_held_aside_are_of_every_class_and_in_no_other_part(source, net
 
 
 def test_another_second_stage_in_the_same_folder_is_refused(network, source, tmp_path, capsys):
-    unfreeze(network, source, RECORD, RECIPE, tmp_path / "run", backbone=0.1)
+    train_all_layers(network, source, RECORD, RECIPE, tmp_path / "run", backbone=0.1)
     with pytest.raises(ValueError, match="backbone"):
-        unfreeze(network, source, RECORD, RECIPE, tmp_path / "run", backbone=0.5)
+        train_all_layers(network, source, RECORD, RECIPE, tmp_path / "run", backbone=0.5)
     with pytest.raises(ValueError, match="`norms` must be among"):
-        unfreeze(network, source, RECORD, RECIPE, tmp_path / "new", norms="thawed")
+        train_all_layers(network, source, RECORD, RECIPE, tmp_path / "new", norms="thawed")
 
 
 def rows(file):
@@ -271,7 +271,7 @@ def test_split_is_by_class_and_seeded(run, photos):
     assert {counts["test", name] for name in CLASSES} == {EACH // 4}
     assert {counts["aside", name] for name in CLASSES} == {2}
     assert sum(counts.values()) == len({r["file"] for r in split}) == 3 * EACH + 1
-    expected = open_source(photos, holdout=0.25, seed=0).split()
+    expected = load_dataset(photos, holdout=0.25, seed=0).split()
     names = [name.decode() for batch in expected.batches(99) for name in batch[2].numpy()]
     assert [r["file"] for r in split if r["part"] == "test"] == names
 
@@ -303,7 +303,7 @@ def test_predictions_gallery_and_files_agree(run, photos, capsys):
     assert not list(run[0].glob(".*"))
 
 
-def test_files_are_calibrated_on_training_pictures_and_verified_on_others(run, capsys, monkeypatch):
+def test_files_are_calibrated_on_training_images_and_verified_on_others(run, capsys, monkeypatch):
     """A file that comes out wrong ends the command, but not what was written before."""
     folder, command = run
     split = rows(folder / "split.csv")
@@ -325,7 +325,7 @@ def test_files_are_calibrated_on_training_pictures_and_verified_on_others(run, c
     assert main([*command, "--export", "int8-full"]) == 1
     assert "no such file can be" in capsys.readouterr().err
     assert set(asked["calibration"]) == parts[False]
-    assert set(asked["pictures"]) == parts[True]
+    assert set(asked["images"]) == parts[True]
     assert (folder / "report.html").is_file()
 
 
@@ -365,7 +365,7 @@ def test_a_run_goes_on_and_records(run, capsys, tmp_path, monkeypatch):
 
 def test_a_second_stage_that_comes_out_worse_is_not_kept(run, tmp_path, capsys, monkeypatch):
     """It is said where the accuracy stands, and the files are those of the first stage."""
-    real = full_finetune.unfreeze
+    real = full_finetune.train_all_layers
 
     def spoilt(model, *arguments):
         outcome, layer = real(model, *arguments), model.get_layer("classifier")
@@ -392,7 +392,7 @@ def test_a_second_stage_that_comes_out_worse_is_not_kept(run, tmp_path, capsys, 
     model = keras.models.load_model(tmp_path / f"{NETWORK}.keras", compile=False)
     record, split = (
         sidecar.preprocess_beside(tmp_path / f"{NETWORK}.keras"),
-        open_source(run[1][run[1].index("--data") + 1], holdout=0.25).split(),
+        load_dataset(run[1][run[1].index("--data") + 1], holdout=0.25).split(),
     )
     judged = quietly(feature_cache.outputs, model, split, record).result()
     assert judged.accuracy() == pytest.approx(tops["frozen features"], abs=0.01)

@@ -13,10 +13,10 @@ from PIL import Image
 from small_network import PREPROCESS
 
 from newnet_tf.cli import common, export, main
-from newnet_tf.data.preprocess import normalise
+from newnet_tf.data.preprocess import normalize
 from newnet_tf.deploy import export_tflite, formats, sandbox
 from newnet_tf.deploy.runtime import ModelFileError, Runner
-from newnet_tf.deploy.sandbox import RunnerApart
+from newnet_tf.deploy.sandbox import SandboxedRunner
 from newnet_tf.profiling import litert_profiler
 
 
@@ -24,14 +24,14 @@ from newnet_tf.profiling import litert_profiler
 def whole(tmp_path_factory):
     """A file with its recipe."""
     folder = tmp_path_factory.mktemp("whole")
-    pictures = small_network.pictures()
-    (made,) = export_tflite(small_network.network(), PREPROCESS, folder, pictures=pictures)
+    images = small_network.images()
+    (made,) = export_tflite(small_network.network(), PREPROCESS, folder, validation_images=images)
     return made.file
 
 
 @pytest.fixture(scope="module")
 def inputs():
-    return normalise(small_network.pictures()[:2], PREPROCESS)
+    return normalize(small_network.images()[:2], PREPROCESS)
 
 
 def mutated(data: bytes, seed: int) -> bytes:
@@ -72,14 +72,14 @@ def tried(whole, folder, seeds, use) -> dict[str, list[int]]:
 
 def answer(inputs):
     def use(file):
-        with contextlib.closing(RunnerApart(file)) as runner:
+        with contextlib.closing(SandboxedRunner(file)) as runner:
             assert runner(inputs).shape == (2, small_network.CLASSES)
 
     return use
 
 
 def verify(file):
-    formats.verify_file(small_network.network(), file, small_network.pictures()[::6], PREPROCESS)
+    formats.verify_file(small_network.network(), file, small_network.images()[::6], PREPROCESS)
 
 
 def profile(file):
@@ -88,10 +88,14 @@ def profile(file):
 
 def test_a_runner_apart_is_a_runner(whole, inputs):
     here = Runner(whole)
-    with RunnerApart(whole, threads=2) as runner:
+    with SandboxedRunner(whole, threads=2) as runner:
         np.testing.assert_array_equal(runner(inputs), here(inputs))
         assert (runner.size, runner.channels, runner.classes) == (64, 3, 10)
-        assert (runner.takes_pixels, runner.output, runner.dtype) == (False, "logits", "float32")
+        assert (runner.expects_uint8_pixels, runner.output, runner.dtype) == (
+            False,
+            "logits",
+            "float32",
+        )
         assert runner.recipe == here.recipe
         with pytest.raises(ValueError, match=r"must be of shape \(n, 64, 64, 3\)"):
             runner(inputs[:, :32])
@@ -99,7 +103,7 @@ def test_a_runner_apart_is_a_runner(whole, inputs):
 
 
 def test_a_dead_child_is_an_invalid_model(whole, inputs):
-    with RunnerApart(whole) as runner:
+    with SandboxedRunner(whole) as runner:
         os.kill(runner._child.pid, signal.SIGSEGV)
         with pytest.raises(
             ModelFileError, match=r"small\.fp32\.tflite.*an invalid model.*signal 11"
@@ -108,7 +112,7 @@ def test_a_dead_child_is_an_invalid_model(whole, inputs):
 
 
 def test_a_child_that_never_answers_is_ended(whole, inputs, monkeypatch):
-    with RunnerApart(whole) as runner:
+    with SandboxedRunner(whole) as runner:
         monkeypatch.setattr(sandbox, "SECONDS", 0.5)
         os.kill(runner._child.pid, signal.SIGSTOP)
         with pytest.raises(ModelFileError, match=r"an invalid model.*signal 9"):
@@ -141,7 +145,7 @@ def test_the_command_names_the_file(whole, tmp_path, capsys):
         assert "cut.tflite must be a whole TFLite file" in capsys.readouterr().err
 
 
-# Folders of pictures to calibrate with.
+# Folders of images to calibrate with.
 
 
 def folder_of(tmp_path, good=12, small=0):
@@ -154,11 +158,11 @@ def folder_of(tmp_path, good=12, small=0):
         )
     (folder / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
     (folder / "empty.png").write_bytes(b"")
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     return folder
 
 
-def test_broken_and_small_pictures_are_counted(tmp_path, capsys):
+def test_broken_and_small_images_are_counted(tmp_path, capsys):
     folder = folder_of(tmp_path, small=3)
     found = common.readable(folder, export.LEAST_CALIBRATION, "--calibration", 64)
     assert [path.name for path in found] == [f"{number:02}.png" for number in range(12)]
@@ -166,17 +170,17 @@ def test_broken_and_small_pictures_are_counted(tmp_path, capsys):
     assert "cut.jpg" in said
     assert "empty.png" in said
     assert "notes.txt" not in said
-    assert "--calibration: 12 readable pictures of 14" in said
-    assert "3 of 12 pictures are smaller than 64 and are enlarged" in said
+    assert "--calibration: 12 readable images of 14" in said
+    assert "3 of 12 images are smaller than 64 and are enlarged" in said
 
 
 @pytest.mark.parametrize("command", ["export", "bundle"])
-def test_too_few_pictures_are_an_error(command, tmp_path, capsys, monkeypatch):
+def test_too_few_images_are_an_error(command, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder, model = folder_of(tmp_path, good=9), tmp_path / "own.keras"
     small_network.network().save(model)
     arguments = [command, str(model), "--like", "newnet_small", "--precision", "int8-full"]
     assert main([*arguments, "--calibration", str(folder)]) == 1
     said = capsys.readouterr().err
-    assert "--calibration must hold 10 readable pictures or more. Received: 9 readable" in said
+    assert "--calibration must hold 10 readable images or more. Received: 9 readable" in said
     assert not (tmp_path / "build").exists()

@@ -1,4 +1,4 @@
-"""Reading pictures: every kind becomes uint8 RGB, every bad file a clear error or a counted skip."""
+"""Reading images: every kind becomes uint8 RGB, every bad file a clear error or a counted skip."""
 
 import io
 
@@ -12,55 +12,55 @@ HEIGHT, WIDTH = 24, 32
 
 
 @pytest.fixture(scope="module")
-def colours():
+def colors():
     """Smooth uint8 RGB pixels, whose corners differ."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     return np.stack([x * 8, y * 10, 255 - x * 4 - y * 5], axis=-1).astype(np.uint8)
 
 
-def encoded(picture, kind, **options):
+def encoded(image, kind, **options):
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
-def as_picture(colours, mode):
-    return Image.fromarray(colours).convert(mode)
+def as_image(colors, mode):
+    return Image.fromarray(colors).convert(mode)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM"])
-def test_lossless_rgb_is_kept(colours, kind):
-    data = encoded(as_picture(colours, "RGB"), kind)
-    np.testing.assert_array_equal(read_image(data), colours)
+def test_lossless_rgb_is_kept(colors, kind):
+    data = encoded(as_image(colors, "RGB"), kind)
+    np.testing.assert_array_equal(read_image(data), colors)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "1"])
-def test_grey_is_repeated(colours, mode):
-    grey = as_picture(colours, mode)
-    image = read_image(encoded(grey, "PNG"))
+def test_gray_is_repeated(colors, mode):
+    gray = as_image(colors, mode)
+    image = read_image(encoded(gray, "PNG"))
     assert image.shape == (HEIGHT, WIDTH, 3)
     assert image.dtype == np.uint8
-    expected = np.asarray(grey.convert("L"))
+    expected = np.asarray(gray.convert("L"))
     for channel in range(3):
         np.testing.assert_array_equal(image[..., channel], expected)
 
 
-def test_alpha_is_dropped_not_blended(colours):
-    picture = as_picture(colours, "RGBA")
-    picture.putalpha(0)
-    np.testing.assert_array_equal(read_image(encoded(picture, "PNG")), colours)
+def test_alpha_is_dropped_not_blended(colors):
+    image = as_image(colors, "RGBA")
+    image.putalpha(0)
+    np.testing.assert_array_equal(read_image(encoded(image, "PNG")), colors)
 
 
 @pytest.mark.parametrize("transparency", [0, bytes([0, 128, 255])])
-def test_palette_with_transparency_keeps_its_colours(colours, transparency):
-    palette = as_picture(colours, "RGB").quantize(16)
+def test_palette_with_transparency_keeps_its_colors(colors, transparency):
+    palette = as_image(colors, "RGB").quantize(16)
     image = read_image(encoded(palette, "PNG", transparency=transparency))
     np.testing.assert_array_equal(image, np.asarray(palette.convert("RGB")))
 
 
-def test_cmyk_jpeg_has_the_right_colours(colours):
-    image = read_image(encoded(as_picture(colours, "CMYK"), "JPEG", quality=100, subsampling=0))
-    assert np.abs(image.astype(int) - colours).max() <= 6  # inverted inks would be off by 100s
+def test_cmyk_jpeg_has_the_right_colors(colors):
+    image = read_image(encoded(as_image(colors, "CMYK"), "JPEG", quality=100, subsampling=0))
+    assert np.abs(image.astype(int) - colors).max() <= 6  # inverted inks would be off by 100s
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PGM"])
@@ -76,47 +76,47 @@ def test_sixteen_bits_are_scaled_not_clipped(kind):
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
-def test_first_frame_of_an_animation(colours, kind):
-    first, second = as_picture(colours, "RGB"), Image.new("RGB", (WIDTH, HEIGHT), "red")
+def test_first_frame_of_an_animation(colors, kind):
+    first, second = as_image(colors, "RGB"), Image.new("RGB", (WIDTH, HEIGHT), "red")
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encoded(first, kind, save_all=True, append_images=[second], **options)
     assert len(list(ImageSequence.Iterator(Image.open(io.BytesIO(data))))) == 2
-    close = 40 if kind == "GIF" else 0  # 256 colours
-    assert np.abs(read_image(data).astype(int) - colours).max() <= close
+    close = 40 if kind == "GIF" else 0  # 256 colors
+    assert np.abs(read_image(data).astype(int) - colors).max() <= close
 
 
 def test_one_pixel():
-    picture = Image.new("RGB", (1, 1), (1, 2, 3))
-    np.testing.assert_array_equal(read_image(encoded(picture, "PNG")), [[[1, 2, 3]]])
+    image = Image.new("RGB", (1, 1), (1, 2, 3))
+    np.testing.assert_array_equal(read_image(encoded(image, "PNG")), [[[1, 2, 3]]])
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_exif_orientation_turns_the_picture(colours, kind):
+def test_exif_orientation_turns_the_image(colors, kind):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held turned: show it 90 degrees clockwise
-    data = encoded(as_picture(colours, "RGB"), kind, exif=exif)
+    data = encoded(as_image(colors, "RGB"), kind, exif=exif)
     plain = read_image(data, exif=False)
     assert plain.shape == (HEIGHT, WIDTH, 3)
     np.testing.assert_array_equal(read_image(data), np.rot90(plain, k=-1))
 
 
-def test_sources_agree(colours, tmp_path):
+def test_sources_agree(colors, tmp_path):
     path = tmp_path / "a.png"
-    picture = as_picture(colours, "RGB")
-    picture.save(path)
-    for source in (path, str(path), path.read_bytes(), picture, colours):
-        np.testing.assert_array_equal(read_image(source), colours)
+    image = as_image(colors, "RGB")
+    image.save(path)
+    for source in (path, str(path), path.read_bytes(), image, colors):
+        np.testing.assert_array_equal(read_image(source), colors)
 
 
-def test_a_grey_array_is_repeated(colours):
-    found = read_image(colours[..., :1])
-    np.testing.assert_array_equal(found, np.repeat(colours[..., :1], 3, axis=-1))
+def test_a_gray_array_is_repeated(colors):
+    found = read_image(colors[..., :1])
+    np.testing.assert_array_equal(found, np.repeat(colors[..., :1], 3, axis=-1))
 
 
-def test_image_given_is_left_alone(colours):
-    picture = as_picture(colours, "RGB")
-    read_image(picture)[:] = 0
-    np.testing.assert_array_equal(np.asarray(picture), colours)
+def test_image_given_is_left_alone(colors):
+    image = as_image(colors, "RGB")
+    read_image(image)[:] = 0
+    np.testing.assert_array_equal(np.asarray(image), colors)
 
 
 @pytest.fixture(scope="module")
@@ -124,10 +124,10 @@ def bad_files(tmp_path_factory):
     """{what is wrong: (file, words that its error must have)}."""
     folder = tmp_path_factory.mktemp("bad")
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)  # no byte to spare
-    whole = {k: encoded(as_picture(noise, "RGB"), k) for k in ("JPEG", "PNG", "GIF", "WEBP")}
+    whole = {k: encoded(as_image(noise, "RGB"), k) for k in ("JPEG", "PNG", "GIF", "WEBP")}
     contents = {
         "empty": (b"", "0 bytes"),
-        "text": (b"this is no picture, whatever its name says\n", "no known format"),
+        "text": (b"this is no image, whatever its name says\n", "no known format"),
         "zeros": (bytes(1000), "no known format"),
         "float": (encoded(Image.new("F", (3, 3), 0.5), "TIFF"), "mode 'F'"),
     }
@@ -155,13 +155,13 @@ def test_bad_file_is_a_clear_error(bad_files, name):
         read_image(path)
     message = str(caught.value)
     assert str(path) in message
-    assert "a picture must" in message
+    assert "a image must" in message
     assert words in message.split("Received: ")[1]
 
 
 @pytest.mark.parametrize("cut", range(0, 700, 7))
-def test_jpeg_cut_anywhere_is_an_error(colours, cut):
-    data = encoded(as_picture(colours, "RGB"), "JPEG")
+def test_jpeg_cut_anywhere_is_an_error(colors, cut):
+    data = encoded(as_image(colors, "RGB"), "JPEG")
     with pytest.raises(ImageError, match="bytes"):
         read_image(data[: min(cut, len(data) - 3)])
 
@@ -171,7 +171,7 @@ def test_absurdly_large_is_an_error(monkeypatch, tmp_path, factor):
     path = tmp_path / "huge.png"
     Image.new("RGB", (200, 100)).save(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", int(20000 / factor))
-    with pytest.raises(ImageError, match=r"huge\.png: a picture must have at most \d+ pixels"):
+    with pytest.raises(ImageError, match=r"huge\.png: a image must have at most \d+ pixels"):
         read_image(path)
 
 
@@ -195,7 +195,7 @@ def test_other_source_is_named():
         read_image(3)
 
 
-def test_list_images_is_sorted_recursive_and_visible(tmp_path, colours):
+def test_list_images_is_sorted_recursive_and_visible(tmp_path, colors):
     for name in ("b.PNG", "a/z.jpeg", "a/b/c.webp", ".hidden.png", ".cache/x.png", "notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
@@ -211,12 +211,12 @@ def test_list_images_without_any(tmp_path):
         list_images(tmp_path / "nowhere")
 
 
-def test_read_images_skips_counts_and_names(bad_files, colours, tmp_path):
+def test_read_images_skips_counts_and_names(bad_files, colors, tmp_path):
     good = tmp_path / "good.png"
-    as_picture(colours, "RGB").save(good)
+    as_image(colors, "RGB").save(good)
     bad = [bad_files["empty"][0], bad_files["cut_PNG"][0]]
     reader = read_images([bad[0], good, bad[1], good])
-    with pytest.warns(UserWarning, match=r"2 of 4 pictures skipped:\n.*empty.*\n.*cut_PNG"):
+    with pytest.warns(UserWarning, match=r"2 of 4 images skipped:\n.*empty.*\n.*cut_PNG"):
         positions = [position for position, _ in reader]
     assert positions == [1, 3]
     assert reader.read == 2

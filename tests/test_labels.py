@@ -1,4 +1,4 @@
-"""ImageNet's names, scores to names, folders of labelled pictures."""
+"""ImageNet's names, scores to names, folders of labeled images."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from newnet_tf.data.datasets.folder import labelled_files
+from newnet_tf.data.datasets.folder import labeled_files
 from newnet_tf.data.images import ImageError
 from newnet_tf.data.labels import decode_predictions, imagenet_labels
 
@@ -102,7 +102,7 @@ def test_subfolders_are_classes(tmp_path):
     touch(
         tmp_path, "rose/b.jpg", "rose/deep/a.png", "daisy/c.jpg", ".cache/d.jpg", "rose/notes.txt"
     )
-    paths, labels, names = labelled_files(tmp_path)
+    paths, labels, names = labeled_files(tmp_path)
     assert [p.relative_to(tmp_path).as_posix() for p in paths] == [
         "daisy/c.jpg",
         "rose/b.jpg",
@@ -114,7 +114,7 @@ def test_subfolders_are_classes(tmp_path):
 
 def test_flat_imagenet_folder(tmp_path):
     touch(tmp_path, "n02123045_tabby.JPEG", "n01440764_tench.JPEG", "n02124075_x.JPEG")
-    paths, labels, names = labelled_files(tmp_path)
+    paths, labels, names = labeled_files(tmp_path)
     assert [p.name[:9] for p in paths] == ["n01440764", "n02123045", "n02124075"]
     assert labels == [0, 281, 285]
     assert len(names) == 1000
@@ -130,18 +130,18 @@ def test_flat_imagenet_folder(tmp_path):
         (["a/x.jpg", "b/notes.txt"], r"none in \['b'\]"),
         (["notes.txt"], "which has none"),
     ],
-    ids=["mixed", "no wnid", "unknown wnid", "empty class", "no picture"],
+    ids=["mixed", "no wnid", "unknown wnid", "empty class", "no image"],
 )
 def test_other_folders_are_clear_errors(tmp_path, files, words):
     touch(tmp_path, *files)
     with pytest.raises(ImageError, match=words):
-        labelled_files(tmp_path)
+        labeled_files(tmp_path)
     with pytest.raises(ImageError, match="existing folder"):
-        labelled_files(tmp_path / "nowhere")
+        labeled_files(tmp_path / "nowhere")
 
 
 def test_real_samples_are_every_second_class(shared_data):
-    paths, labels, names = labelled_files(shared_data("imagenet_samples"))
+    paths, labels, names = labeled_files(shared_data("imagenet_samples"))
     assert labels == list(range(0, 1000, 2))
     for path, label in zip(paths, labels, strict=True):
         assert path.stem.split("_", 1)[1].lower() == names[label].lower()

@@ -7,7 +7,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from tools import run_notebooks
 
-NAMES = ("finetune_flowers", "quantise_and_deploy", "quickstart", "training_settings")
+NAMES = ("finetune_flowers", "quantize_and_deploy", "quickstart", "training_settings")
 QUICK = ("quickstart",)  # the others run in `make test-all`
 MOST = 300_000  # bytes of a notebook
 every = pytest.mark.parametrize("name", NAMES)
@@ -23,7 +23,7 @@ def said(notebook, stream):
 
 
 def shown(notebook):
-    """How many pictures each cell shows."""
+    """How many images each cell shows."""
     return [len(run_notebooks.images(cell)) for cell in code_cells(notebook)]
 
 

@@ -12,7 +12,7 @@ from small_network import PREPROCESS
 
 import newnet_tf
 from newnet_tf.cli import main
-from newnet_tf.data.preprocess import normalise
+from newnet_tf.data.preprocess import normalize
 from newnet_tf.deploy import ExportError, export_saved_model, export_tflite, fingerprint, formats
 from newnet_tf.deploy.onnx import INPUT, OPSET, RECORD, OnnxRunner, export_onnx
 from newnet_tf.deploy.runtime import ModelFileError
@@ -27,7 +27,7 @@ pytest.importorskip("tf2onnx", reason="ONNX needs pip install 'newnet_tf[onnx]'"
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("onnx")
     return export_onnx(
-        small_network.network(), PREPROCESS, folder, pictures=small_network.pictures()
+        small_network.network(), PREPROCESS, folder, validation_images=small_network.images()
     )
 
 
@@ -51,8 +51,8 @@ def test_the_file_answers_as_the_model_in_batches(exported):
     assert exported.file.name == "small.onnx"
     assert [path.name for path in exported.file.parent.iterdir()] == ["small.onnx"]
     assert exported.verification.passed
-    assert exported.verification.agreed == len(small_network.pictures())
-    inputs = normalise(small_network.pictures()[:5], PREPROCESS)
+    assert exported.verification.agreed == len(small_network.images())
+    inputs = normalize(small_network.images()[:5], PREPROCESS)
     runner = OnnxRunner(exported.file)
     expected = fingerprint.logits_model(small_network.network())(inputs)
     np.testing.assert_allclose(runner(inputs), expected, atol=1e-4)
@@ -82,7 +82,7 @@ def test_a_file_that_answers_otherwise_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr(made, "_convert", lambda logits, *rest: convert(other, *rest))
     with pytest.raises(ExportError, match=r"small\.onnx must answer as the model does.*cosine"):
         export_onnx(
-            small_network.network(), PREPROCESS, tmp_path, pictures=small_network.pictures()
+            small_network.network(), PREPROCESS, tmp_path, validation_images=small_network.images()
         )
     assert list(tmp_path.iterdir()) == []
 
@@ -91,7 +91,7 @@ def test_hard_sigmoid_and_grouped_convolutions_keep_the_graph_clean(tmp_path):
     style = blocks.TENSORFLOW
     image = keras.Input((64, 64, 3))
     x = blocks.conv_bn_act(image, 16, 3, 2, act="hard_swish", style=style, name="stem")
-    squeeze = blocks.Squeeze(width=8, gate="hard_sigmoid")
+    squeeze = blocks.SEConfig(width=8, gate="hard_sigmoid")
     x = blocks.inverted_residual(x, 16, squeeze=squeeze, style=style, name="block0")
     x = blocks.conv_bn_act(x, 32, 3, groups=4, style=style, name="grouped")
     model = keras.Model(image, blocks.classifier(x, 10, dropout=0.0), name="odd")
@@ -120,8 +120,10 @@ def test_verify_takes_every_kind_of_file(exported, saved, tmp_path, capsys):
     small_network.network().save(network)
     record = {"preprocess": dataclasses.asdict(PREPROCESS)}
     network.with_suffix(".json").write_text(json.dumps(record))
-    pictures = small_network.pictures()
-    (tflite,) = export_tflite(small_network.network(), PREPROCESS, tmp_path, pictures=pictures)
+    images = small_network.images()
+    (tflite,) = export_tflite(
+        small_network.network(), PREPROCESS, tmp_path, validation_images=images
+    )
     files = [exported.file, saved, network, tflite.file]
     assert [formats.network_of(f) for f in files] == ["small", "small", None, "small"]
     assert main(["verify", *map(str, files), "--model", str(network), "--json"]) == 0
@@ -137,14 +139,14 @@ def test_other_weights_are_refused(exported, saved):
     other = keras.models.clone_model(small_network.network())
     for file in (exported.file, saved):
         with pytest.raises(ValueError, match=r"must have the weights that .* was made from"):
-            formats.verify_file(other, file, small_network.pictures(), PREPROCESS)
+            formats.verify_file(other, file, small_network.images(), PREPROCESS)
 
 
 def test_what_is_no_file_of_a_kind_is_named(saved, tmp_path):
     for name in ("none.onnx", "none.keras", "none.tflite"):
         with pytest.raises(ValueError, match=rf"{name}.*Received"):
             formats.verify_file(
-                small_network.network(), tmp_path / name, small_network.pictures(), PREPROCESS
+                small_network.network(), tmp_path / name, small_network.images(), PREPROCESS
             )
     with pytest.raises(ValueError, match=r"must be one of \.tflite, \.onnx"):
         formats.kind_of(tmp_path)

@@ -55,7 +55,7 @@ def test_a_profile_in_full(profiles):
     assert (found.model, found.precision, found.weights) == ("small", "fp32", "real")
     assert (found.threads, found.rounds) == (1, 3)
     assert found.whole_ms > 0
-    assert found.covered == pytest.approx(found.parts_ms / found.whole_ms)
+    assert found.covered == pytest.approx(found.ops_ms / found.whole_ms)
     assert 0 <= found.without_macs < 1
     totals = {total.name: total for total in found.by_operator()}
     assert {name: total.count for name, total in totals.items()} == {
@@ -294,16 +294,16 @@ def test_info_tells_it_in_a_line_a_file(profiles, tmp_path):
 
 def test_the_command(files, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(results, "HERE", tmp_path / "results")
-    picture = tmp_path / "out" / "shares.png"
+    image = tmp_path / "out" / "shares.png"
     arguments = [str(files[p]) for p in ("fp32", "int8-full")]
-    command = ["profile", *arguments, "--rounds", "2", "--layers", "3", "--plot", str(picture)]
+    command = ["profile", *arguments, "--rounds", "2", "--layers", "3", "--plot", str(image)]
     assert main([*command, "--record"]) == 0
     out = capsys.readouterr().out
     assert "small fp32, 1 thread, 2 rounds, weights: real" in out
     assert "CONV_2D 1x1" in out
     assert "without multiply-adds" in out
     assert out.count("slowest layers") == 2
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert image.read_bytes().startswith(b"\x89PNG")
     assert len(results.read("operators")) == sum(
         len(operators.profile(file, rounds=1, warmup=0).by_operator()) for file in arguments
     )
@@ -312,14 +312,14 @@ def test_the_command(files, tmp_path, monkeypatch, capsys):
     [found] = json.loads(capsys.readouterr().out)
     assert found["model"] == "small"
     assert sum(o["macs"] for o in found["operators"]) == cost(small_network.network()).macs
-    assert sum(t["ms"] for t in found["by_layer"]) == pytest.approx(found["parts_ms"])
+    assert sum(t["ms"] for t in found["by_layer"]) == pytest.approx(found["ops_ms"])
     assert b"<svg" in drawn.read_bytes()
 
 
 def test_two_files_side_by_side(files, tmp_path, capsys):
-    picture = tmp_path / "flame.svg"
+    image = tmp_path / "flame.svg"
     arguments = [str(files[p]) for p in ("fp32", "int8-full")]
-    assert main(["profile", *arguments, "--rounds", "2", "--flame", str(picture)]) == 0
+    assert main(["profile", *arguments, "--rounds", "2", "--flame", str(image)]) == 0
     out = capsys.readouterr().out
     assert out.count("XNNPACK takes 100% of") == 2
     assert out.count("maps alive at once: 0.") == 2
@@ -335,7 +335,7 @@ def test_two_files_side_by_side(files, tmp_path, capsys):
         rounding = 0.0005 * (1 + ratio) + 0.005 * (first + 0.0005)  # of all three that are printed
         assert second == pytest.approx(first * ratio, abs=1.01 * rounding), name
     assert [row[0] for row in rows].count("all") == 2
-    assert b"<svg" in picture.read_bytes()
+    assert b"<svg" in image.read_bytes()
 
 
 def test_the_flame_is_as_wide_as_the_time(profiles):
@@ -345,7 +345,7 @@ def test_the_flame_is_as_wide_as_the_time(profiles):
     for axes, found in zip(drawn.axes, both, strict=True):
         for place in range(len(flame_chart.ROWS)):
             row = [patch for patch in axes.patches if patch.get_y() == place]
-            assert sum(patch.get_width() for patch in row) == pytest.approx(found.parts_ms)
+            assert sum(patch.get_width() for patch in row) == pytest.approx(found.ops_ms)
         operators_row = [patch for patch in axes.patches if patch.get_y() == 2]
         assert len(operators_row) == sum(operator.ms > 0 for operator in found.operators)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import newnet_tf
-from newnet_tf.models.config import Naming
+from newnet_tf.models.config import CheckpointFormat
 from newnet_tf.models.registry import resolve
 from newnet_tf.weights import assign, parity
 from newnet_tf.weights.reader import Checkpoint
@@ -45,8 +45,8 @@ def target(variant, model):
     """What the golden file must fit; NewNet's is in PyTorch's layout under our own layer names."""
     made = variant.target()
     layers = {layer.name: layer.name for layer in model.layers if layer.weights}
-    own = Naming(name="our names in PyTorch", layers=layers)
-    return made if made.namings else dataclasses.replace(made, namings=(own,))
+    own = CheckpointFormat(name="our names in PyTorch", layers=layers)
+    return made if made.checkpoint_formats else dataclasses.replace(made, checkpoint_formats=(own,))
 
 
 def filled(path):

@@ -1,6 +1,6 @@
 """Preprocessing: torchvision's figures, and one record giving the same pixels in every form.
 
-Differences are in grey levels (1/255 of the range), with each record's std undone, so that a bound
+Differences are in gray levels (1/255 of the range), with each record's std undone, so that a bound
 means the same for all. Measured: host against torchvision 0.05 (the golden file's float16); tf.data
 against host at most 1 level, 0.003 on average, on JPEG as on PNG (the decoders give equal pixels, and
 Pillow's two roundings are repeated).
@@ -19,8 +19,15 @@ from PIL import Image
 
 from newnet_tf.data import preprocess as room
 from newnet_tf.data.images import ImageError
-from newnet_tf.data.preprocess import Transform, apply, crop_image, in_graph, normalise, tf_function
-from newnet_tf.models.config import Preprocess
+from newnet_tf.data.preprocess import (
+    Transform,
+    apply,
+    crop_image,
+    normalization_layer,
+    normalize,
+    tf_preprocess,
+)
+from newnet_tf.models.config import PreprocessConfig
 
 GOLDEN = Path(__file__).parent / "golden" / "preprocess.npz"
 STRIDE = 8
@@ -28,27 +35,27 @@ TO_TORCHVISION = 0.1  # levels, largest: half of float16's step at 2.6 is 0.056 
 LARGEST, MEAN = 1.1, 0.02  # levels, tf.data to host: one flipped rounding a pixel, rarely
 BACKWARDS = {"mean": (0.2, 0.5, 0.7), "std": (0.1, 0.2, 0.3)}
 RECORDS = (
-    Preprocess(),
-    Preprocess(size=97, crop=0.882, **BACKWARDS),
-    Preprocess(size=160, interpolation="bilinear"),
-    Preprocess(size=192, crop=1.0),
-    Preprocess(size=64, mean=(0.4,), std=(0.3,)),
+    PreprocessConfig(),
+    PreprocessConfig(size=97, crop=0.882, **BACKWARDS),
+    PreprocessConfig(size=160, interpolation="bilinear"),
+    PreprocessConfig(size=192, crop=1.0),
+    PreprocessConfig(size=64, mean=(0.4,), std=(0.3,)),
 )
 
 
 def levels(a, b, record):
-    """Absolute difference in grey levels."""
+    """Absolute difference in gray levels."""
     return np.abs(np.asarray(a, np.float64) - b) * np.array(record.std) * 255
 
 
 def golden():
-    """[(record, picture's name, every eighth pixel that torchvision makes)]."""
+    """[(record, image's name, every eighth pixel that torchvision makes)]."""
     with np.load(GOLDEN) as file:
         arrays = dict(file)
     cases = []
     for key in [k for k in arrays if k.startswith("record")]:
         fields = json.loads(str(arrays[key]))
-        record = Preprocess(
+        record = PreprocessConfig(
             **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
         )
         for name in ("chelsea.png", "rocket.jpg"):
@@ -61,14 +68,14 @@ IDS = [f"{n}-{r.resize}-{r.size}-{r.interpolation}" for r, n, _ in GOLDEN_CASES]
 
 
 @pytest.mark.parametrize(("record", "name", "expected"), GOLDEN_CASES, ids=IDS)
-def test_host_equals_torchvision(pictures, record, name, expected):
-    found = apply(pictures[name], record)
+def test_host_equals_torchvision(images, record, name, expected):
+    found = apply(images[name], record)
     assert found.shape == (record.size, record.size, 3)
     assert found.dtype == np.float32
     assert levels(found[::STRIDE, ::STRIDE], expected, record).max() < TO_TORCHVISION
 
 
-VARIANCE = tuple(s**2 for s in Preprocess().std)
+VARIANCE = tuple(s**2 for s in PreprocessConfig().std)
 
 
 @pytest.mark.parametrize(
@@ -83,13 +90,13 @@ VARIANCE = tuple(s**2 for s in Preprocess().std)
     ],
     ids=["mean", "bgr", "variance", "std", "interpolation", "resize"],
 )
-def test_golden_notices_a_wrong_record(pictures, wrong):
+def test_golden_notices_a_wrong_record(images, wrong):
     record, name, expected = GOLDEN_CASES[0]
-    found = apply(pictures[name], dataclasses.replace(record, **wrong))
+    found = apply(images[name], dataclasses.replace(record, **wrong))
     assert levels(found[::STRIDE, ::STRIDE], expected, record).max() > 2 * TO_TORCHVISION
 
 
-def test_golden_notices_a_crop_rounded_otherwise(pictures, monkeypatch):
+def test_golden_notices_a_crop_rounded_otherwise(images, monkeypatch):
     """0.95 leaves 129 columns and 11 rows over: halves 64.5 -> 64 and 5.5 -> 6, to even."""
     record, name, expected = next(case for case in GOLDEN_CASES if case[0].resize == 235)
     axis = room.plan_axis
@@ -99,28 +106,28 @@ def test_golden_notices_a_crop_rounded_otherwise(pictures, monkeypatch):
         return plan._replace(offset=(plan.length - preprocess.size) // 2)
 
     monkeypatch.setattr(room, "plan_axis", floored)
-    found = apply(pictures[name], record)
+    found = apply(images[name], record)
     assert levels(found[::STRIDE, ::STRIDE], expected, record).max() > 5
 
 
 @pytest.mark.parametrize("spare", range(12))
 def test_crop_offset_rounds_halves_to_even(spare):
-    record = Preprocess(size=100, crop=1.0)
+    record = PreprocessConfig(size=100, crop=1.0)
     plan = room.plan_axis(100 + spare, 100, record, min)
     assert plan.length == 100 + spare
     assert plan.offset == round(spare / 2)
 
 
-def picture_files(pictures):
-    """{kind: encoded bytes}: real JPEG and PNG, and other kinds made of a real picture."""
-    photo = Image.open(pictures["chelsea.png"]).convert("RGB")
+def image_files(images):
+    """{kind: encoded bytes}: real JPEG and PNG, and other kinds made of a real image."""
+    photo = Image.open(images["chelsea.png"]).convert("RGB")
     small = photo.resize((131, 97))
-    files = {name: path.read_bytes() for name, path in pictures.items()}
+    files = {name: path.read_bytes() for name, path in images.items()}
     made = {
-        "grey.jpg": (photo.convert("L"), {}),
+        "gray.jpg": (photo.convert("L"), {}),
         "cmyk.jpg": (photo.convert("CMYK"), {}),
         "progressive.jpg": (photo, {"progressive": True, "subsampling": 2}),
-        "grey.png": (photo.convert("L"), {}),
+        "gray.png": (photo.convert("L"), {}),
         "alpha.png": (photo.convert("RGBA"), {}),
         "palette.png": (photo.quantize(64), {}),
         "sixteen.png": (Image.fromarray(np.asarray(photo)[..., 0].astype(np.uint16) * 257), {}),
@@ -129,24 +136,24 @@ def picture_files(pictures):
         "wide.png": (photo.resize((500, 3)), {}),
         "tall.png": (photo.resize((2, 300)), {}),
     }
-    for name, (picture, options) in made.items():
+    for name, (image, options) in made.items():
         file = io.BytesIO()
         kind = {"jpg": "JPEG"}.get(name[-3:], name[-3:].upper())
-        picture.save(file, kind, **options)
+        image.save(file, kind, **options)
         files[name] = file.getvalue()
     return files
 
 
 @pytest.fixture(scope="module")
-def files(pictures):
-    return picture_files(pictures)
+def files(images):
+    return image_files(images)
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=str)
 def test_tf_data_equals_host_on_every_kind(files, record):
     import tensorflow as tf
 
-    dataset = tf.data.Dataset.from_tensor_slices(list(files.values())).map(tf_function(record))
+    dataset = tf.data.Dataset.from_tensor_slices(list(files.values())).map(tf_preprocess(record))
     assert dataset.element_spec.shape == record.shape
     for (name, data), found in zip(files.items(), dataset.as_numpy_iterator(), strict=True):
         difference = levels(apply(data, record), found, record)
@@ -154,41 +161,41 @@ def test_tf_data_equals_host_on_every_kind(files, record):
         assert difference.mean() < MEAN, name
 
 
-def test_tf_eagerly_on_pixels_equals_host(pictures):
+def test_tf_eagerly_on_pixels_equals_host(images):
     for name in ("chelsea.png", "rocket.jpg"):
-        pixels = np.array(Image.open(pictures[name]).convert("RGB"))
-        found = tf_function(RECORDS[0])(pixels)
+        pixels = np.array(Image.open(images[name]).convert("RGB"))
+        found = tf_preprocess(RECORDS[0])(pixels)
         difference = levels(apply(pixels, RECORDS[0]), found, RECORDS[0])
         assert difference.max() < LARGEST
         assert difference.mean() < MEAN
 
 
-def test_one_channel_is_the_grey_that_pillow_makes(pictures):
-    record = Preprocess(size=90, crop=1.0, mean=(0.4,), std=(0.3,))
-    picture = Image.open(pictures["chelsea.png"]).convert("RGB").crop((0, 0, 90, 90))
-    colours, grey = np.array(picture), np.array(picture.convert("L"))[..., None]
-    for source in (picture, colours, grey):
-        np.testing.assert_array_equal(crop_image(source, record), grey)
-    expected = normalise(grey, record)
-    np.testing.assert_allclose(expected, (grey / 255 - 0.4) / 0.3, atol=1e-5)
+def test_one_channel_is_the_gray_that_pillow_makes(images):
+    record = PreprocessConfig(size=90, crop=1.0, mean=(0.4,), std=(0.3,))
+    image = Image.open(images["chelsea.png"]).convert("RGB").crop((0, 0, 90, 90))
+    colors, gray = np.array(image), np.array(image.convert("L"))[..., None]
+    for source in (image, colors, gray):
+        np.testing.assert_array_equal(crop_image(source, record), gray)
+    expected = normalize(gray, record)
+    np.testing.assert_allclose(expected, (gray / 255 - 0.4) / 0.3, atol=1e-5)
     transform = Transform(record)
-    np.testing.assert_array_equal(transform(grey[None]), expected[None])
-    for source in (colours, grey):
+    np.testing.assert_array_equal(transform(gray[None]), expected[None])
+    for source in (colors, gray):
         np.testing.assert_allclose(transform.tf(source), expected, atol=1e-5)
 
 
-def test_grey_pixels_suit_a_record_of_three_channels(pictures):
-    grey = np.array(Image.open(pictures["chelsea.png"]).convert("L"))[..., None]
-    repeated = np.repeat(grey, 3, axis=-1)
+def test_gray_pixels_suit_a_record_of_three_channels(images):
+    gray = np.array(Image.open(images["chelsea.png"]).convert("L"))[..., None]
+    repeated = np.repeat(gray, 3, axis=-1)
     transform = Transform(RECORDS[2])
-    np.testing.assert_array_equal(transform(grey), transform(repeated))
-    np.testing.assert_array_equal(transform.tf(grey), transform.tf(repeated))
+    np.testing.assert_array_equal(transform(gray), transform(repeated))
+    np.testing.assert_array_equal(transform.tf(gray), transform.tf(repeated))
 
 
 @pytest.mark.parametrize("wrong", [{"interpolation": "bilinear"}, {"crop": 0.879}], ids=str)
-def test_bound_between_forms_notices_a_wrong_record(pictures, wrong):
-    path = pictures["rocket.jpg"]
-    found = tf_function(dataclasses.replace(RECORDS[0], **wrong))(path.read_bytes())
+def test_bound_between_forms_notices_a_wrong_record(images, wrong):
+    path = images["rocket.jpg"]
+    found = tf_preprocess(dataclasses.replace(RECORDS[0], **wrong))(path.read_bytes())
     difference = levels(apply(path, RECORDS[0]), found, RECORDS[0])
     assert difference.max() > 10 * LARGEST
     assert difference.mean() > 10 * MEAN
@@ -197,13 +204,13 @@ def test_bound_between_forms_notices_a_wrong_record(pictures, wrong):
 def test_tf_refuses_other_input():
     import tensorflow as tf
 
-    transform = tf_function(Preprocess())
+    transform = tf_preprocess(PreprocessConfig())
     with pytest.raises(ValueError, match="Received: dtype=float32"):
         transform(np.zeros((4, 4, 3), np.float32))
     with pytest.raises(ValueError, match=r"shape=\(4, 4, 4\)"):
         transform(np.zeros((4, 4, 4), np.uint8))
     with pytest.raises(tf.errors.InvalidArgumentError):
-        transform(b"no picture")
+        transform(b"no image")
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
@@ -214,16 +221,16 @@ def test_layers_and_tensors_equal_host(record, dtype, tmp_path):
     shape = (8, 9, record.channels)
     pixels = np.random.default_rng(0).integers(0, 256, (2, *shape)).astype(dtype)
     image = keras.Input(shape, dtype=dtype)
-    model = keras.Model(image, [in_graph(image, record), normalise(image, record)])
-    model.save(tmp_path / "normalise.keras")
-    loaded = keras.models.load_model(tmp_path / "normalise.keras")
-    expected = normalise(pixels, record)
+    model = keras.Model(image, [normalization_layer(image, record), normalize(image, record)])
+    model.save(tmp_path / "normalize.keras")
+    loaded = keras.models.load_model(tmp_path / "normalize.keras")
+    expected = normalize(pixels, record)
     tensor = keras.ops.convert_to_tensor(pixels)
-    outputs = [*model(pixels), *loaded(pixels), normalise(tensor, record)]
+    outputs = [*model(pixels), *loaded(pixels), normalize(tensor, record)]
     for found in outputs:
         assert keras.backend.standardize_dtype(found.dtype) == "float32"
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-    assert isinstance(model.get_layer("normalise"), keras.layers.Rescaling)
+    assert isinstance(model.get_layer("normalize"), keras.layers.Rescaling)
 
 
 def test_in_graph_stays_float32_under_mixed_precision():
@@ -231,37 +238,37 @@ def test_in_graph_stays_float32_under_mixed_precision():
 
     keras.mixed_precision.set_dtype_policy("mixed_float16")
     try:
-        x = in_graph(keras.Input((8, 8, 3), dtype="uint8"), Preprocess())
+        x = normalization_layer(keras.Input((8, 8, 3), dtype="uint8"), PreprocessConfig())
     finally:
         keras.mixed_precision.set_dtype_policy("float32")
     assert x.dtype == "float32"
 
 
-def test_normalise_is_what_it_says():
+def test_normalize_is_what_it_says():
     record = RECORDS[1]
     pixels = np.random.default_rng(0).integers(0, 256, (5, 3)).astype(np.uint8)
     expected = (pixels / 255 - np.array(record.mean)) / np.array(record.std)
-    found = normalise(pixels, record)
+    found = normalize(pixels, record)
     assert isinstance(found, np.ndarray)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    np.testing.assert_array_equal(normalise(pixels.tolist(), record), found)
+    np.testing.assert_array_equal(normalize(pixels.tolist(), record), found)
 
 
 @pytest.mark.parametrize("shape", [(), (4, 4), (3, 4, 4), (4, 4, 1)])
-def test_normalise_needs_three_channels(shape):
+def test_normalize_needs_three_channels(shape):
     with pytest.raises(ValueError, match=r"shape \(..., 3\). Received: shape="):
-        normalise(np.zeros(shape), Preprocess())
+        normalize(np.zeros(shape), PreprocessConfig())
 
 
-def test_normalise_needs_one_channel_for_grey():
+def test_normalize_needs_one_channel_for_gray():
     with pytest.raises(ValueError, match=r"shape \(..., 1\). Received: shape=\(4, 4, 3\)"):
-        normalise(np.zeros((4, 4, 3)), RECORDS[-1])
+        normalize(np.zeros((4, 4, 3)), RECORDS[-1])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 20000), (20000, 1), (2000, 1), (7, 3000)])
 def test_any_aspect_works_in_bounded_memory(shape):
-    record = Preprocess()
+    record = PreprocessConfig()
     height, width = shape
     for side, other in ((height, width), (width, height)):
         assert room.plan_axis(side, other, record, min).length <= record.resize * room.LONGEST
@@ -270,23 +277,23 @@ def test_any_aspect_works_in_bounded_memory(shape):
     pixels[...] = ramp[:, None] if height > width else ramp
     found = crop_image(pixels, record)
     assert found.shape == (224, 224, 3)
-    assert np.abs(found.astype(int) - pixels[height // 2, width // 2]).max() <= 2  # the centre
+    assert np.abs(found.astype(int) - pixels[height // 2, width // 2]).max() <= 2  # the center
 
 
-def test_transform_takes_one_or_many(pictures):
-    record = Preprocess(size=32)
+def test_transform_takes_one_or_many(images):
+    record = PreprocessConfig(size=32)
     transform = Transform(record)
-    path = pictures["chelsea.png"]
-    picture = Image.open(path).convert("RGB")
-    pixels = np.array(picture)
+    path = images["chelsea.png"]
+    image = Image.open(path).convert("RGB")
+    pixels = np.array(image)
     expected = apply(path, record)[None]
     batch = np.stack([pixels, pixels])
-    for source in (path, str(path), path.read_bytes(), picture, pixels, [path], (pixels,)):
+    for source in (path, str(path), path.read_bytes(), image, pixels, [path], (pixels,)):
         np.testing.assert_array_equal(transform(source), expected)
     np.testing.assert_array_equal(transform(batch), np.concatenate([expected, expected]))
     assert transform.record is record
     assert transform.tf(pixels).shape == (32, 32, 3)
-    assert "centre 32 x 32" in repr(transform)
+    assert "center 32 x 32" in repr(transform)
     with pytest.raises(ValueError, match="Received: none"):
         transform([])
     with pytest.raises(ImageError, match="shape="):
@@ -297,9 +304,9 @@ def test_host_form_loads_no_framework():
     code = (
         "import sys, numpy as np\n"
         "from newnet_tf.models.config import Preprocess\n"
-        "from newnet_tf.data.preprocess import Transform, normalise\n"
+        "from newnet_tf.data.preprocess import Transform, normalize\n"
         "Transform(Preprocess())(np.zeros((9, 9, 3), np.uint8))\n"
-        "normalise(np.zeros((9, 3)), Preprocess())\n"
+        "normalize(np.zeros((9, 3)), Preprocess())\n"
         "found = {'tensorflow', 'keras', 'torch', 'jax'} & set(sys.modules)\n"
         "assert not found, found\n"
     )

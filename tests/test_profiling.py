@@ -128,7 +128,7 @@ def test_a_row_for_every_file_and_number_of_threads(files):
     ]
     for row in rows:
         assert 0 < row.min_ms <= row.median_ms
-        assert row.spread_ms >= 0
+        assert row.iqr_ms >= 0
         assert row.ratio > 0
         assert row.rounds == 3
         if row.precision != "int16x8":  # which XNNPACK has no kernels for
@@ -146,7 +146,7 @@ def test_ratios_are_paired_by_round(files, monkeypatch):
     assert base.ratio == 1
     assert other.ratio == pytest.approx(1.5)  # of 2, 0.5, 1.5; the medians' own ratio is 1
     assert (base.median_ms, base.min_ms) == (pytest.approx(20), pytest.approx(10))
-    assert base.spread_ms == pytest.approx(30)  # quartiles at 10 and 40
+    assert base.iqr_ms == pytest.approx(30)  # quartiles at 10 and 40
     assert [row.ratio for row in latency.measure(chosen)] == [None, None]
 
 

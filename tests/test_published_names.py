@@ -64,7 +64,7 @@ def test_files_come_back_exactly(network, blanks, saved, target, name):
 
 @pytest.mark.parametrize(("naming", "linear"), [("timm", ["classifier"]), ("clovaai", [])])
 def test_published_names_of_rexnet(network, blanks, target, naming, linear):
-    names = next(n.layers for n in target.namings if n.name == naming)
+    names = next(n.layers for n in target.checkpoint_formats if n.name == naming)
     given = held(as_torch(network, names, linear))
     assert assign.classes_in(given, target) == 1000
     blank = blanks[0]
@@ -86,7 +86,7 @@ def test_constructors_take_a_file(network, saved):
 
 
 def test_another_width_is_named(blanks):
-    names = REGISTRY["rexnet_130"].target().namings[0].layers
+    names = REGISTRY["rexnet_130"].target().checkpoint_formats[0].layers
     given = held(as_torch(REGISTRY["rexnet_130"].build(), names, ["classifier"]))
     others = [v.target for name, v in REGISTRY.items() if name != "rexnet_060"]
     with pytest.raises(CheckpointError) as caught:

@@ -13,26 +13,26 @@ from small_network import CLASSES, PREPROCESS
 
 from newnet_tf.cli import main
 from newnet_tf.data import sidecar
-from newnet_tf.data.preprocess import normalise
-from newnet_tf.deploy import Recipe, Runner, converter, image_batch
+from newnet_tf.data.preprocess import normalize
+from newnet_tf.deploy import ExportConfig, Runner, converter, image_batch
 from newnet_tf.deploy.flatbuffer.graph import Graph
 from newnet_tf.deploy.quantization import observers, quantizer
 from newnet_tf.deploy.quantization.quantizer import CORRECTIONS
 from newnet_tf.deploy.quantization.sensitivity import Layer, Sensitivity, worst
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 
 NAMES = [f"class_{number}" for number in range(CLASSES)]
 
 
 def seen(pixels) -> np.ndarray:
-    """The class that the network sees in each picture."""
-    scores = small_network.network()(normalise(pixels, PREPROCESS))
+    """The class that the network sees in each image."""
+    scores = small_network.network()(normalize(pixels, PREPROCESS))
     return keras.ops.convert_to_numpy(scores).argmax(1)
 
 
 @pytest.fixture(scope="module")
 def study():
-    pixels = small_network.pictures()
+    pixels = small_network.images()
     labels = seen(pixels)
     labels[:2] = (labels[:2] + 1) % CLASSES  # even the float network gets these wrong
     return Sensitivity(small_network.network(), PREPROCESS, pixels[::2], pixels, labels)
@@ -45,17 +45,17 @@ def measured(study):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The network as a Keras file, and pictures in folders of the classes that it sees in them."""
+    """The network as a Keras file, and images in folders of the classes that it sees in them."""
     folder = tmp_path_factory.mktemp("quantize")
     sidecar.save(small_network.network(), folder, "small", PREPROCESS, NAMES)
-    pixels = small_network.pictures()
-    for number, (picture, label) in enumerate(zip(pixels, seen(pixels), strict=True)):
+    pixels = small_network.images()
+    for number, (image, label) in enumerate(zip(pixels, seen(pixels), strict=True)):
         place = folder / "data" / NAMES[label]
         place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(place / f"{number:02}.png")
+        Image.fromarray(image).save(place / f"{number:02}.png")
     (folder / "calibration").mkdir()
-    for number, picture in enumerate(pixels[::2]):
-        Image.fromarray(picture).save(folder / "calibration" / f"{number:02}.png")
+    for number, image in enumerate(pixels[::2]):
+        Image.fromarray(image).save(folder / "calibration" / f"{number:02}.png")
     return folder
 
 
@@ -80,7 +80,7 @@ def test_what_moves_a_mean_is_what_a_flat_map_shows(kind):
 
 
 def test_correction_gives_back_the_mean_answer(tmp_path):
-    """One large weight a channel makes all others coarse; pictures are far from 0 in the mean."""
+    """One large weight a channel makes all others coarse; images are far from 0 in the mean."""
     image = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(16, 5, strides=4, activation="relu", name="coarse")(image)
     model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
@@ -88,11 +88,11 @@ def test_correction_gives_back_the_mean_answer(tmp_path):
     kernel = random.normal(0, 0.005, (5, 5, 3, 16))
     kernel[2, 2, 1] = 1.0
     model.get_layer("coarse").set_weights([kernel, np.zeros(16)])
-    preprocess = Preprocess(size=32, mean=(0.0,) * 3, std=(1.0,) * 3)
+    preprocess = PreprocessConfig(size=32, mean=(0.0,) * 3, std=(1.0,) * 3)
     pixels = random.integers(100, 256, (8, 32, 32, 3), np.uint8)
-    read = image_batch.read(pixels, preprocess, "pictures")
+    read = image_batch.read(pixels, preprocess, "images")
     converter.save(model, preprocess, tmp_path / "saved")
-    graph = converter.Source(
+    graph = converter.GraphFactory(
         tmp_path / "saved", image_batch.with_extremes(read), "coarse"
     ).calibrated
     expected = keras.ops.convert_to_numpy(model(read.inputs)).mean(0)
@@ -100,7 +100,7 @@ def test_correction_gives_back_the_mean_answer(tmp_path):
     def error(corrections):
         file = tmp_path / "coarse.tflite"
         with converter.silence():
-            file.write_bytes(graph.quantised(corrections=corrections).to_bytes())
+            file.write_bytes(graph.quantized(corrections=corrections).to_bytes())
         return np.abs(Runner(file)(read.inputs).mean(0) - expected).max()
 
     assert error(["biases"]) < 0.05 * error([])
@@ -126,7 +126,7 @@ def test_all_layers_float_are_the_float_network(study):
 def test_each_layer_has_its_share(study, measured):
     assert tuple(layer.name for layer in measured) == study.layers
     assert sum(layer.share for layer in measured) == pytest.approx(1)
-    assert {layer.found.pictures for layer in measured} == {8}
+    assert {layer.found.images for layer in measured} == {8}
     ranked = worst(measured, 8)
     assert [x.share for x in ranked] == sorted((x.share for x in measured), reverse=True)[:8]
     found, others = ([x.name for x in part] for part in (ranked, set(measured) - set(ranked)))
@@ -144,7 +144,7 @@ def test_the_proposal_stops_at_half_of_the_error(measured):
 
 def test_unknown_layers_are_errors(study):
     with pytest.raises(
-        ValueError, match=r"`keep_float` must be layers among stem_conv.*\['stem'\]"
+        ValueError, match=r"`exclude_layers` must be layers among stem_conv.*\['stem'\]"
     ):
         study.judge(["stem"])
 
@@ -156,7 +156,7 @@ def test_corrections_bring_the_file_nearer_to_the_network(study):
     assert max(each) > nearest
 
 
-def test_a_picture_that_blows_the_network_up_is_not_measured_on(study, monkeypatch):
+def test_a_image_that_blows_the_network_up_is_not_measured_on(study, monkeypatch):
     monkeypatch.setattr(observers, "runaways", lambda largest: (1,))
     graph = study._graph
     expected = graph.left_out
@@ -173,25 +173,25 @@ def test_a_picture_that_blows_the_network_up_is_not_measured_on(study, monkeypat
 
 def test_a_recipe_says_what_stays_float():
     fields = {"model": "m", "preprocess": PREPROCESS, "weights": "0", "graph": "1", "versions": {}}
-    plain = Recipe(precision="int8-full", **fields)
-    kept = dataclasses.replace(plain, keep_float=("stem_conv", "pool"))
+    plain = ExportConfig(precision="int8-full", **fields)
+    kept = dataclasses.replace(plain, exclude_layers=("stem_conv", "pool"))
     assert kept.stem == "m.int8-full.float2"
     assert kept.digest != plain.digest
-    assert Recipe.from_record(json.loads(json.dumps(kept.record()))) == kept
+    assert ExportConfig.from_record(json.loads(json.dumps(kept.record()))) == kept
     older = plain.record()
-    del older["keep_float"], older["ranges"]
-    assert Recipe.from_record(older) == dataclasses.replace(plain, ranges="min-max")
-    with pytest.raises(ValueError, match=r"`keep_float` must be empty .* but 'int8-full'"):
-        Recipe(precision="fp32", keep_float=("pool",), **fields)
+    del older["exclude_layers"], older["ranges"]
+    assert ExportConfig.from_record(older) == dataclasses.replace(plain, ranges="min-max")
+    with pytest.raises(ValueError, match=r"`exclude_layers` must be empty .* but 'int8-full'"):
+        ExportConfig(precision="fp32", exclude_layers=("pool",), **fields)
     with pytest.raises(ValueError, match=r"`ranges` must be None .* but 'int8-full'"):
-        Recipe(precision="fp16", ranges="entropy", **fields)
+        ExportConfig(precision="fp16", ranges="entropy", **fields)
     with pytest.raises(ValueError, match=r"`ranges` must be among \('least-squares'.*'widest'"):
-        Recipe(precision="int8-full", ranges="widest", **fields)
+        ExportConfig(precision="int8-full", ranges="widest", **fields)
 
 
 def test_constants_behind_the_tables_are_kept(study):
     with converter.silence():
-        graph = study._graph.quantised()
+        graph = study._graph.quantized()
     weights = next(o for o in graph.body.operators if graph.name_of(o) == "CONV_2D").inputs[1]
     expected = graph.constant(weights)
     buffer = graph._model.buffers[graph.body.tensors[weights].buffer]
@@ -202,9 +202,9 @@ def test_constants_behind_the_tables_are_kept(study):
 
 
 def test_the_page_is_fresh():
-    from tools.make_quantisation_page import PAGE, page
+    from tools.make_quantization_page import PAGE, page
 
-    assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tools.make_quantisation_page"
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tools.make_quantization_page"
 
 
 # The command.
@@ -216,7 +216,7 @@ def command(folder, *arguments):
 
 
 def test_the_command_writes_table_drawing_and_file(folder, capsys):
-    assert command(folder, "--sensitivity", "--keep-float", 1, "--pictures", folder / "data") == 0
+    assert command(folder, "--sensitivity", "--keep-float", 1, "--images", folder / "data") == 0
     out, err = capsys.readouterr()
     with (folder / "out" / "small.sensitivity.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -225,18 +225,18 @@ def test_the_command_writes_table_drawing_and_file(folder, capsys):
     with Image.open(folder / "out" / "small.sensitivity.png") as drawn:
         assert drawn.height > 200
     runner = Runner(folder / "out" / "small.int8-full.float1.tflite")
-    assert runner.recipe.keep_float == (lowest["layer"],)
+    assert runner.recipe.exclude_layers == (lowest["layer"],)
     assert runner.delegation().whole
     assert all(row["layer"] in out for row in rows)
     assert "small.int8-full.float1.tflite" in out
-    assert "measuring ranges on 12 pictures" in err
+    assert "measuring ranges on 12 images" in err
 
 
 def test_named_layers_stay_float_without_a_study(folder, capsys, monkeypatch):
     monkeypatch.setattr(Sensitivity, "measure", None)
     assert command(folder, "--keep-float", "stem_conv,pool") == 0
     file = folder / "out" / "small.int8-full.float2.tflite"
-    assert Runner(file).recipe.keep_float == ("stem_conv", "pool")
+    assert Runner(file).recipe.exclude_layers == ("stem_conv", "pool")
     graph = Graph(file.read_bytes())
     types = [graph.constant(o.inputs[1]).dtype for o in graph.body.operators if len(o.inputs) > 2]
     assert types[0] == np.float32
@@ -250,7 +250,7 @@ def test_named_layers_stay_float_without_a_study(folder, capsys, monkeypatch):
 def test_a_budget_out_of_reach_leaves_no_file(folder, capsys, monkeypatch):
     monkeypatch.setattr(Sensitivity, "loss", lambda self, keep: 2.0 - len(keep) / 100)
     monkeypatch.setattr(Sensitivity, "measure", lambda self, *_: fake_layers(self.layers))
-    arguments = ("--pictures", folder / "data", "--budget", 0.5)
+    arguments = ("--images", folder / "data", "--budget", 0.5)
     before = sorted(folder.rglob("*.tflite"))
     assert command(folder, *arguments) == 1
     assert "`--budget` must be within reach" in capsys.readouterr().err
@@ -266,7 +266,7 @@ def fake_layers(names):
     [
         (["--keep-float", "-1"], "`--keep-float` must not be negative. Received: -1"),
         (["--budget", "nan"], "`--budget` must not be negative. Received: nan"),
-        (["--budget", "1"], "`--budget` needs --pictures, labelled"),
+        (["--budget", "1"], "`--budget` needs --images, labeled"),
     ],
 )
 def test_options_that_mean_nothing_are_errors(arguments, message, folder, capsys):

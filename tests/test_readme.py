@@ -14,15 +14,15 @@ TEXT = README.read_text(encoding="utf-8")
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch, pictures):
+def folder(tmp_path, monkeypatch, images):
     """A folder as the README supposes it: cat.jpg, cup.jpg and photos/."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
-    for name, source in pictures.items():
-        picture = Image.open(source).convert("RGB")
-        picture.save(tmp_path / "photos" / f"{Path(name).stem}.jpg")
+    for name, source in images.items():
+        image = Image.open(source).convert("RGB")
+        image.save(tmp_path / "photos" / f"{Path(name).stem}.jpg")
     for name, source in (("cat", "chelsea.png"), ("cup", "coffee.png")):
-        Image.open(pictures[source]).convert("RGB").save(tmp_path / f"{name}.jpg", quality=95)
+        Image.open(images[source]).convert("RGB").save(tmp_path / f"{name}.jpg", quality=95)
     return tmp_path
 
 

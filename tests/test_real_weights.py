@@ -1,6 +1,6 @@
-"""Real weights on real pictures: what a wrong mean, padding, epsilon or rounding would break.
+"""Real weights on real images: what a wrong mean, padding, epsilon or rounding would break.
 
-The pictures and two of the checkpoints are not part of the project; without them these skip.
+The images and two of the checkpoints are not part of the project; without them these skip.
 """
 
 import keras
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import newnet_tf
-from newnet_tf.data.datasets.folder import labelled_files
+from newnet_tf.data.datasets.folder import labeled_files
 from newnet_tf.deploy import Runner, export_tflite
 from newnet_tf.evaluation import loop
 
@@ -22,7 +22,7 @@ def judge(model, record, paths, labels):
 
 @pytest.fixture(scope="module")
 def samples(shared_data):
-    paths, labels, _ = labelled_files(shared_data("imagenet_samples"))
+    paths, labels, _ = labeled_files(shared_data("imagenet_samples"))
     return paths, labels
 
 
@@ -51,7 +51,7 @@ def test_google_mobilenet_v1_reaches_the_reference(shared_data, samples):
 
 
 def test_gluon_mobilenet_v2_is_the_network_its_statistics_come_from(shared_data, samples):
-    """Batch norm's stored variances are those of real pictures only if the graph is right."""
+    """Batch norm's stored variances are those of real images only if the graph is right."""
     weights = shared_data("weights/mobilenetv2_batchnorm_nchw.safetensors")
     name = "gluon_mobilenet_v2_100"
     model = newnet_tf.create(name, weights=weights, include_top=False, pooling="avg")
@@ -66,7 +66,7 @@ def test_gluon_mobilenet_v2_is_the_network_its_statistics_come_from(shared_data,
 
 
 def test_full_int8_keeps_its_accuracy(lite0, lite0_on_samples, samples, tmp_path):
-    """Calibrated on 100 seeded pictures, judged on the other 400: at most one point is lost."""
+    """Calibrated on 100 seeded images, judged on the other 400: at most one point is lost."""
     paths, labels = samples
     chosen = np.random.RandomState(0).permutation(len(paths))
     record = newnet_tf.preprocess("efficientnet_lite0").record
@@ -76,10 +76,10 @@ def test_full_int8_keeps_its_accuracy(lite0, lite0_on_samples, samples, tmp_path
         record,
         tmp_path,
         precisions=["int8-full"],
-        calibration=[paths[i] for i in chosen[:CALIBRATION]],
-        pictures=[paths[i] for i in rest[::8]],
+        calibration_images=[paths[i] for i in chosen[:CALIBRATION]],
+        validation_images=[paths[i] for i in rest[::8]],
     )
-    quantised = loop.evaluate(
+    quantized = loop.evaluate(
         Runner(file.file, threads=2), [paths[i] for i in rest], [labels[i] for i in rest], record
     )
     exact = loop.Result(
@@ -88,7 +88,7 @@ def test_full_int8_keeps_its_accuracy(lite0, lite0_on_samples, samples, tmp_path
         lite0_on_samples.ranked[rest],
         lite0_on_samples.top,
     )
-    assert loop.compare(exact, quantised).difference >= -1.0
+    assert loop.compare(exact, quantized).difference >= -1.0
 
 
 def test_squeezenet_answers_as_published(shared_data):
@@ -100,6 +100,6 @@ def test_squeezenet_answers_as_published(shared_data):
         classifier_activation=None,
     )
     with np.load(folder / "squeezenet1_1_nchw.golden.npz") as golden:
-        picture, answer = golden["input"], golden["output"]
-    ours = np.asarray(model(picture.transpose(0, 2, 3, 1)))
+        image, answer = golden["input"], golden["output"]
+    ours = np.asarray(model(image.transpose(0, 2, 3, 1)))
     np.testing.assert_allclose(ours, answer, atol=1e-4 * answer.std())

@@ -1,4 +1,4 @@
-"""What determines a file, what a model is, which comparisons prove something, and the pictures."""
+"""What determines a file, what a model is, which comparisons prove something, and the images."""
 
 import dataclasses
 import json
@@ -11,18 +11,18 @@ from small_network import PREPROCESS, WHOLE
 
 from newnet_tf.applications import MobileNetV1_025, NewNetSmall, ReXNet060
 from newnet_tf.data.images import ImageError
-from newnet_tf.data.preprocess import Transform, normalise
+from newnet_tf.data.preprocess import Transform, normalize
 from newnet_tf.deploy import (
     PRECISIONS,
-    Recipe,
+    DegenerateOutputsError,
+    ExportConfig,
     Runner,
-    UnjudgeableError,
     export_config,
     fingerprint,
     image_batch,
 )
-from newnet_tf.deploy.verification import compare, judgeable, verify
-from newnet_tf.models.config import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from newnet_tf.deploy.verification import check_outputs_vary, compare, verify
+from newnet_tf.models.config import IMAGENET_MEAN, IMAGENET_STD, PreprocessConfig
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +32,12 @@ def exported(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pixels():
-    return small_network.pictures()
+    return small_network.images()
 
 
 @pytest.fixture(scope="module")
 def reference(pixels):
-    return logits(small_network.network(), normalise(pixels, PREPROCESS))
+    return logits(small_network.network(), normalize(pixels, PREPROCESS))
 
 
 def logits(model, inputs):
@@ -46,7 +46,9 @@ def logits(model, inputs):
 
 def recipe(**fields):
     known = {"model": "m", "precision": "fp32", "preprocess": PREPROCESS}
-    return Recipe(**known | {"weights": "0", "graph": "1", "versions": {"keras": "3"}} | fields)
+    return ExportConfig(
+        **known | {"weights": "0", "graph": "1", "versions": {"keras": "3"}} | fields
+    )
 
 
 # Recipes.
@@ -60,7 +62,7 @@ def recipe(**fields):
         ({"precision": "int8-full", "io": "uint8"}, "m.int8-full.uint8"),
         ({"precision": "int8-full", "ranges": "least-squares"}, "m.int8-full"),
         ({"precision": "int8-full", "ranges": "entropy"}, "m.int8-full.entropy"),
-        ({"with_preprocessing": True, "output": "probabilities"}, "m.fp32.pixels.probabilities"),
+        ({"embed_normalization": True, "output": "probabilities"}, "m.fp32.pixels.probabilities"),
     ],
 )
 def test_file_names_say_what_the_file_is(fields, stem):
@@ -71,7 +73,7 @@ def test_a_recipe_survives_json():
     calibration = export_config.Calibration(sources=("a.jpg",), count=1, sha256="2")
     made = recipe(precision="int8-full", calibration=calibration, io="int8")
     record = json.loads(json.dumps(made.record()))
-    assert Recipe.from_record(record) == made
+    assert ExportConfig.from_record(record) == made
     assert record["digest"] == made.digest
 
 
@@ -86,7 +88,7 @@ def test_the_digest_covers_what_the_bytes_depend_on():
         {"graph": "2"},
         {"versions": {"keras": "4"}},
         {"preprocess": WHOLE},
-        {"with_preprocessing": True},
+        {"embed_normalization": True},
         {"output": "probabilities"},
         {"calibration": calibrated("3")},
         {"precision": "int8-full", "ranges": "entropy"},
@@ -95,8 +97,8 @@ def test_the_digest_covers_what_the_bytes_depend_on():
     digests = {dataclasses.replace(plain, **change).digest for change in changes}
     assert len(digests | {plain.digest}) == len(changes) + 1
     assert dataclasses.replace(plain, purpose="timing only").digest == plain.digest
-    same_pictures = [recipe(calibration=calibrated("3", name)).digest for name in ("a", "b")]
-    assert len(set(same_pictures)) == 1
+    same_images = [recipe(calibration=calibrated("3", name)).digest for name in ("a", "b")]
+    assert len(set(same_images)) == 1
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_the_digest_covers_what_the_bytes_depend_on():
             "too coarse to verify. Received: io='uint8', output='probabilities'",
         ),
         (
-            {"precision": "int8-full", "io": "int8", "with_preprocessing": True},
+            {"precision": "int8-full", "io": "int8", "embed_normalization": True},
             "pixels are uint8. Received: io='int8'",
         ),
     ],
@@ -166,17 +168,17 @@ def test_a_model_that_ends_otherwise_is_an_error(activation):
 
 
 def test_untrained_networks_are_refused(pixels):
-    record = Preprocess(size=64, mean=(0.5,) * 3, std=(0.5,) * 3)
+    record = PreprocessConfig(size=64, mean=(0.5,) * 3, std=(0.5,) * 3)
     for make in (MobileNetV1_025, ReXNet060, NewNetSmall):
         model = make(weights=None, input_shape=(64, 64, 3))
-        with pytest.raises(UnjudgeableError, match="must vary from picture to picture"):
-            judgeable(logits(model, normalise(pixels, record)))
+        with pytest.raises(DegenerateOutputsError, match="must vary from image to image"):
+            check_outputs_vary(logits(model, normalize(pixels, record)))
 
 
 def test_networks_that_vary_are_judged(reference):
-    judgeable(reference)
-    judgeable(reference[[0, 20]])
-    judgeable(np.array([[3.0], [-2.0], [0.5]]))  # one class: a yes or no
+    check_outputs_vary(reference)
+    check_outputs_vary(reference[[0, 20]])
+    check_outputs_vary(np.array([[3.0], [-2.0], [0.5]]))  # one class: a yes or no
 
 
 @pytest.mark.parametrize(
@@ -188,18 +190,18 @@ def test_networks_that_vary_are_judged(reference):
         np.full((5, 10), np.nan),
         np.arange(10.0)[None],
     ],
-    ids=["constant", "scaled copies", "tiny", "nan", "one picture"],
+    ids=["constant", "scaled copies", "tiny", "nan", "one image"],
 )
 def test_what_proves_nothing_is_refused(scores):
-    with pytest.raises(UnjudgeableError, match="Received: "):
-        judgeable(scores)
+    with pytest.raises(DegenerateOutputsError, match="Received: "):
+        check_outputs_vary(scores)
 
 
 def test_figures_of_a_comparison():
     scores = np.array([[1.0, -1.0], [-1.0, 1.0], [3.0, -3.0], [-3.0, 3.0]])
     moved = scores + np.array([[0.1, 0], [2.5, 0], [0, 0], [0, 0]])
     found = compare(scores, moved, PRECISIONS["int8-full"].tolerance)
-    assert (found.agreed, found.pictures, found.passed) == (3, 4, False)
+    assert (found.agreed, found.images, found.passed) == (3, 4, False)
     assert found.spread == pytest.approx(5**0.5)
     assert found.largest == pytest.approx(2.5)
     assert found.difference == pytest.approx(2.5 / 5**0.5)
@@ -223,17 +225,17 @@ def test_nan_never_passes(reference):
 
 
 @pytest.mark.parametrize("precision", small_network.MADE)
-def test_the_tolerance_tells_faults_from_quantisation(exported, pixels, reference, precision):
+def test_the_tolerance_tells_faults_from_quantization(exported, pixels, reference, precision):
     result = exported[precision]
     runner = Runner(result.file)
-    assert verify(reference, runner, normalise(pixels, PREPROCESS), result.recipe).passed
-    half = Preprocess(size=64, mean=(0.5,) * 3, std=(0.5,) * 3)
-    zero = Preprocess(size=64, mean=(0.0,) * 3, std=(1.0,) * 3)
+    assert verify(reference, runner, normalize(pixels, PREPROCESS), result.recipe).passed
+    half = PreprocessConfig(size=64, mean=(0.5,) * 3, std=(0.5,) * 3)
+    zero = PreprocessConfig(size=64, mean=(0.0,) * 3, std=(1.0,) * 3)
     faults = {
-        "channels swapped": normalise(pixels[..., ::-1], PREPROCESS),
-        "another mean and std": normalise(pixels, half),
-        "not normalised": normalise(pixels, zero),
-        "transposed": normalise(pixels, PREPROCESS).transpose(0, 2, 1, 3),
+        "channels swapped": normalize(pixels[..., ::-1], PREPROCESS),
+        "another mean and std": normalize(pixels, half),
+        "not normalized": normalize(pixels, zero),
+        "transposed": normalize(pixels, PREPROCESS).transpose(0, 2, 1, 3),
     }
     for fault, inputs in faults.items():
         assert not verify(reference, runner, inputs, result.recipe).passed, fault
@@ -244,20 +246,20 @@ def test_shapes_must_agree(reference):
         compare(reference, reference[:, :9], PRECISIONS["fp32"].tolerance)
 
 
-# Pictures.
+# Images.
 
 
-def test_pictures_come_as_files_arrays_or_floats(pictures, pixels):
-    paths = list(pictures.values())
-    read = image_batch.read(paths, PREPROCESS, "pictures")
-    assert read.names == tuple(pictures)
+def test_images_come_as_files_arrays_or_floats(images, pixels):
+    paths = list(images.values())
+    read = image_batch.read(paths, PREPROCESS, "images")
+    assert read.names == tuple(images)
     np.testing.assert_allclose(read.inputs, Transform(PREPROCESS)(paths), atol=1e-6)
-    floats = image_batch.read(normalise(pixels, PREPROCESS), PREPROCESS, "pictures")
+    floats = image_batch.read(normalize(pixels, PREPROCESS), PREPROCESS, "images")
     np.testing.assert_array_equal(floats.pixels, pixels)
-    assert floats.sha256 == image_batch.read(pixels, PREPROCESS, "pictures").sha256
+    assert floats.sha256 == image_batch.read(pixels, PREPROCESS, "images").sha256
 
 
-def test_floats_of_another_normalisation_are_errors(pixels):
+def test_floats_of_another_normalization_are_errors(pixels):
     with pytest.raises(
         ValueError, match=r"`calibration` as floats must be preprocessed.*pixels 390"
     ):
@@ -266,7 +268,7 @@ def test_floats_of_another_normalisation_are_errors(pixels):
         image_batch.read(["none.jpg"], PREPROCESS, "calibration")
 
 
-def test_calibration_covers_all_grey_levels(pixels):
+def test_calibration_covers_all_gray_levels(pixels):
     found = image_batch.with_extremes(
         image_batch.read(pixels[:2] // 2 + 50, PREPROCESS, "calibration")
     )

@@ -169,15 +169,15 @@ def test_page_loads_nothing(made):
     assert {f.read_text() for f in folder.glob("accuracy_*.svg")} == set(texts[1:])
 
 
-def test_pictures_are_whole_and_small(made):
+def test_images_are_whole_and_small(made):
     folder, _, _ = made
     stems = {"overview", *(f"accuracy_{key}" for key in AXES)}
     assert {f.stem for f in folder.glob("*.png")} == stems
     assert {f.stem for f in folder.glob("*.svg")} == stems
     for stem in stems:
-        picture = folder / f"{stem}.png"
-        assert picture.read_bytes()[:4] == b"\x89PNG"
-        assert picture.stat().st_size < 200_000
+        image = folder / f"{stem}.png"
+        assert image.read_bytes()[:4] == b"\x89PNG"
+        assert image.stat().st_size < 200_000
         assert ElementTree.parse(folder / f"{stem}.svg").getroot().tag.endswith("svg")
     assert not [f for f in folder.iterdir() if f.name.startswith(".")]
 

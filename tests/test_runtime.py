@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import small_network
 
-from newnet_tf.data.preprocess import normalise
+from newnet_tf.data.preprocess import normalize
 from newnet_tf.deploy import runtime
 from newnet_tf.deploy.flatbuffer import io_adapters
 from newnet_tf.deploy.flatbuffer.graph import CHANNEL_AXIS, Graph
@@ -27,7 +27,7 @@ def exported(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def inputs():
-    return normalise(small_network.pictures(), small_network.PREPROCESS)
+    return normalize(small_network.images(), small_network.PREPROCESS)
 
 
 @pytest.fixture
@@ -48,13 +48,17 @@ def edited(exported, tmp_path):
 def test_a_runner_knows_its_file(exported):
     runner = Runner(exported["int8-full"].file, threads=2)
     assert (runner.size, runner.classes, runner.threads) == (64, 10, 2)
-    assert (runner.output, runner.takes_pixels, runner.dtype) == ("logits", False, np.float32)
+    assert (runner.output, runner.expects_uint8_pixels, runner.dtype) == (
+        "logits",
+        False,
+        np.float32,
+    )
     assert runner.recipe == exported["int8-full"].recipe
     assert runner.delegation().whole
     assert runner.delegation().share == 1
 
 
-def test_a_batch_gives_what_single_pictures_give(exported, inputs):
+def test_a_batch_gives_what_single_images_give(exported, inputs):
     runner = Runner(exported["fp32"].file)
     together = runner(inputs[:3])
     assert together.shape == (3, 10)
@@ -84,15 +88,15 @@ def test_integers_in_and_out_are_the_network_s_own_steps(exported, edited, input
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-dynamic", "int8-full"])
 @pytest.mark.parametrize("record", [small_network.PREPROCESS, small_network.WHOLE])
 def test_pixels_in_equal_floats_in(exported, edited, precision, record):
-    pixels = small_network.pictures()
+    pixels = small_network.images()
     runner = edited(
         precision,
         (io_adapters.pixels, record.scale, record.offset),
         (Graph.rename, "pixels", "logits"),
     )
-    assert runner.takes_pixels
+    assert runner.expects_uint8_pixels
     assert runner.delegation().whole
-    plain = Runner(exported[precision].file)(normalise(pixels, record))
+    plain = Runner(exported[precision].file)(normalize(pixels, record))
     spread = plain.std(0).mean()
     # Float sums differ in their last bits; where activations are rounded to 8 bits, a step may flip.
     bound = 1e-4 if precision in ("fp32", "fp16") else 0.05
@@ -104,7 +108,7 @@ def test_filters_are_integers_but_small_and_depthwise_ones(exported, inputs, tmp
     plain = Graph(exported["fp32"].file.read_bytes())
     graph = Graph(exported["fp32"].file.read_bytes())
     weight_only.store(graph)
-    (weight_only.give_back if given_back else weight_only.run_on_integers)(graph)
+    (weight_only.insert_dequantize if given_back else weight_only.use_dynamic_range)(graph)
     stored = {o.outputs[0]: o.inputs[0] for o in graph.body.operators if is_dequantize(graph, o)}
     versions, stayed = set(), 0
     for operator, same in zip(*map(filtered, (graph, plain)), strict=True):
@@ -117,7 +121,7 @@ def test_filters_are_integers_but_small_and_depthwise_ones(exported, inputs, tmp
         versions.add(graph.version_of(operator))
         steps = np.abs(exact).max((1, 2, 3), keepdims=True) / 127
         assert graph.constant(found).dtype == np.int8
-        assert (np.abs(graph.dequantised(found) - exact) <= 0.501 * steps).all()
+        assert (np.abs(graph.dequantized(found) - exact) <= 0.501 * steps).all()
     assert versions == {1 if given_back else 5}
     assert stayed > 2
     file = tmp_path / "integers.tflite"

@@ -1,4 +1,4 @@
-"""The code that a bundle holds for phones: whole, sound, and preparing pictures as Python does."""
+"""The code that a bundle holds for phones: whole, sound, and preparing images as Python does."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ import tree_sitter_kotlin
 import tree_sitter_swift
 from PIL import Image
 
-from newnet_tf.data.preprocess import normalise
+from newnet_tf.data.preprocess import normalize
 from newnet_tf.deploy import Provenance
 from newnet_tf.deploy.bundle import codegen
 from newnet_tf.deploy.bundle.build import make_bundle
@@ -24,13 +24,13 @@ LANGUAGES = {
 }
 STEPS = {"scale": 0.025, "zero_point": 3}
 KINDS = {
-    "floats": {"takes": "normalised", "dtype": "float32", "quantisation": None},
-    "pixels": {"takes": "pixels", "dtype": "uint8", "quantisation": None},
-    "int8": {"takes": "normalised", "dtype": "int8", "quantisation": STEPS},
+    "floats": {"takes": "normalized", "dtype": "float32", "quantization": None},
+    "pixels": {"takes": "pixels", "dtype": "uint8", "quantization": None},
+    "int8": {"takes": "normalized", "dtype": "int8", "quantization": STEPS},
     "uint8": {
-        "takes": "normalised",
+        "takes": "normalized",
         "dtype": "uint8",
-        "quantisation": {**STEPS, "zero_point": 131},
+        "quantization": {**STEPS, "zero_point": 131},
     },
 }
 # What TensorFlow Lite's c_api.h declares, as far as the code uses it.
@@ -78,10 +78,10 @@ def made(tmp_path_factory):
         tmp_path_factory.mktemp("made") / "small.zip",
         "small",
         Provenance(),
-        small_network.pictures(),
+        small_network.images(),
         NAMES,
         precisions=["fp32"],
-        pictures=small_network.pictures(),
+        validation_images=small_network.images(),
     )
 
 
@@ -90,7 +90,7 @@ def record_of(kind, made, scores="logits"):
     image = {key: made.record["input"][key] for key in ("shape", "scale", "offset")}
     output = {**made.record["output"], "name": scores}
     if kind in ("int8", "uint8"):
-        output |= {"dtype": kind, "quantisation": STEPS}
+        output |= {"dtype": kind, "quantization": STEPS}
     return {**made.record, "input": {**image, **KINDS[kind]}, "output": output}
 
 
@@ -141,7 +141,7 @@ def test_the_cpp_code_compiles_and_prepares_as_python_does(kind, made, tmp_path)
     (tmp_path / "main.cc").write_text(PREPARE)
     command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-I.", "main.cc", "-o", "main"]
     subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
-    pixels = small_network.pictures()[0]
+    pixels = small_network.images()[0]
     run = subprocess.run(
         [tmp_path / "main"], input=pixels.tobytes(), capture_output=True, check=True, timeout=60
     )
@@ -149,17 +149,17 @@ def test_the_cpp_code_compiles_and_prepares_as_python_does(kind, made, tmp_path)
 
 
 def is_prepared(data: bytes, pixels, record):
-    """Checks what a program made of a picture."""
+    """Checks what a program made of a image."""
     image = record["input"]
     found = np.frombuffer(data, image["dtype"]).reshape(image["shape"][1:])
     if image["takes"] == "pixels":
         np.testing.assert_array_equal(found, pixels)
         return
-    floats = normalise(pixels, small_network.PREPROCESS)
+    floats = normalize(pixels, small_network.PREPROCESS)
     if image["dtype"] == "float32":
         np.testing.assert_allclose(found, floats, atol=1e-6)
         return
-    steps, bounds = image["quantisation"], np.iinfo(found.dtype)
+    steps, bounds = image["quantization"], np.iinfo(found.dtype)
     whole = np.round(floats / np.float32(steps["scale"])) + steps["zero_point"]
     expected = np.clip(whole, bounds.min, bounds.max)
     assert np.abs(found - expected).max() <= 1  # a tie may fall to either side
@@ -192,21 +192,21 @@ def kotlin():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "is_grey"), [*((kind, False) for kind in KINDS), ("pixels", True)]
+    ("kind", "is_gray"), [*((kind, False) for kind in KINDS), ("pixels", True)]
 )
-def test_the_kotlin_code_compiles_and_answers_as_python_does(kind, is_grey, made, kotlin, tmp_path):
+def test_the_kotlin_code_compiles_and_answers_as_python_does(kind, is_gray, made, kotlin, tmp_path):
     """With stand-ins of Android's and LiteRT's classes, `tests/kotlin`."""
     build, run = kotlin
     record = record_of(kind, made)
-    if is_grey:
+    if is_gray:
         image = {**record["input"], "shape": [*record["input"]["shape"][:3], 1]}
         record = {**record, "input": image}
     (tmp_path / codegen.KOTLIN).write_text(codegen.generate(record)[codegen.KOTLIN])
     (tmp_path / "model.tflite").write_bytes(bytes(100))
     (tmp_path / record["labels"]).write_text("".join(f"{name}\n" for name in NAMES))
-    pixels = small_network.pictures()[0]
-    side, resize = record["picture"]["size"], record["picture"]["resize"]
-    border = round((resize - side) / 2) + 3  # more on the left and right, so that the centre counts
+    pixels = small_network.images()[0]
+    side, resize = record["image"]["size"], record["image"]["resize"]
+    border = round((resize - side) / 2) + 3  # more on the left and right, so that the center counts
     whole = np.pad(pixels, [(border - 3,) * 2, (border,) * 2, (0, 0)], constant_values=9)
     (tmp_path / "pixels.bin").write_bytes(whole.tobytes())
     scores = np.random.default_rng(0).normal(0, 2, len(NAMES)).astype("float32")
@@ -218,8 +218,8 @@ def test_the_kotlin_code_compiles_and_answers_as_python_does(kind, is_grey, made
     (tmp_path / "output.bin").write_bytes(given.tobytes())
     build(tmp_path)
     probabilities, *best = run(tmp_path, str(whole.shape[1]), str(whole.shape[0]))
-    grey = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
-    is_prepared((tmp_path / "input.bin").read_bytes(), grey if is_grey else pixels, record)
+    gray = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
+    is_prepared((tmp_path / "input.bin").read_bytes(), gray if is_gray else pixels, record)
     expected = np.exp(scores - scores.max())
     expected /= expected.sum()
     np.testing.assert_allclose([float(p) for p in probabilities.split()], expected, rtol=1e-5)

@@ -37,7 +37,7 @@ PAIR = "10.0.0.1:2222,10.0.0.2:2222"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tiny_run.make_pictures(tmp_path_factory.mktemp("made"))
+    return tiny_run.make_images(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ def test_killed_and_resumed_it_ends_as_if_never_killed(killed, resumed, output):
 def test_another_number_of_workers_may_go_on(resumed, folder, output):
     """Here one, with a run that two have done."""
     done, made = output / "worker0" / "whole", strategy_child.recipe("whole")
-    model, data = strategy_child.network("whole", seed=9), tiny_run.pictures(folder, made)
+    model, data = strategy_child.network("whole", seed=9), tiny_run.loader(folder, made)
     outcome = trainer.train(model, data, made, done, resume=True)
     assert len(outcome.history) == made.epochs
     expected = arrays(output / "worker0" / "whole.npz")
@@ -247,7 +247,7 @@ def test_what_cannot_be_is_refused(folder, tmp_path, monkeypatch, capsys):
     with pytest.raises(ValueError, match="must have GPUs"):
         strategy.mirrored()
     made = tiny_run.recipe()
-    part = tiny_run.pictures(folder, made, workers=2, index=0)
+    part = tiny_run.loader(folder, made, workers=2, index=0)
     with pytest.raises(ValueError, match=r"as many workers as train \(1\).*workers=2"):
         trainer.train(tiny_run.network(), part, made, tmp_path / "run")
 
@@ -265,5 +265,5 @@ def test_what_cannot_be_is_refused(folder, tmp_path, monkeypatch, capsys):
 def test_a_share_whose_batch_is_unreadable_keeps_step():
     assert list(image_loader.in_number(iter("ab"), 4)) == ["a", "b", "b", "b"]
     assert list(image_loader.in_number(iter("abc"), 2)) == ["a", "b"]
-    with pytest.raises(ValueError, match="readable picture"):
+    with pytest.raises(ValueError, match="readable image"):
         list(image_loader.in_number(iter(""), 2))

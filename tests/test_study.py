@@ -19,8 +19,8 @@ from newnet_tf.training import TrainingStopped, trainer
 from newnet_tf.training.curves import read_history
 from newnet_tf.training.tuning import summary
 from newnet_tf.training.tuning.search_space import around, points, space
-from newnet_tf.training.tuning.trial_storage import JOURNAL, Journal
-from newnet_tf.training.tuning.trials import COMPLETE, FAILED, StudyOutcome, Tried
+from newnet_tf.training.tuning.trial_storage import JOURNAL, TrialStorage
+from newnet_tf.training.tuning.trials import COMPLETE, FAILED, Trial, TuneResult
 
 ALL = list(points(space(tiny_run.recipe(), tiny_study.GRID)))
 DIVERGING = {"lr": [0.05, 1e30]}
@@ -28,7 +28,7 @@ DIVERGING = {"lr": [0.05, 1e30]}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tiny_run.make_pictures(tmp_path_factory.mktemp("made"))
+    return tiny_run.make_images(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_killed_in_mid_trial_it_goes_on_from_the_checkpoint(folder, tmp_path, mo
 def test_a_trial_is_an_ordinary_run(studied, folder, tmp_path):
     tried = studied.best
     made = tiny_run.recipe(epochs=1, **tried.values)
-    outcome = trainer.train(tiny_run.network(), tiny_run.pictures(folder, made), made, tmp_path)
+    outcome = trainer.train(tiny_run.network(), tiny_run.loader(folder, made), made, tmp_path)
     [expected], [found] = (
         outcome.history,
         read_history(studied.folder / f"trials/{tried.number:04d}"),
@@ -173,18 +173,18 @@ def test_runs_that_diverge_are_recorded_and_not_fatal(studied):
     for row, tried in zip(rows, studied.trials, strict=True):
         assert (row["state"], row["reason"]) == (tried.state, tried.reason)
         assert row["test_error"] == ("" if tried is failed else str(tried.test_error))
-    with Image.open(studied.folder / "study.png") as picture:
-        assert picture.width > 500
+    with Image.open(studied.folder / "study.png") as image:
+        assert image.width > 500
     assert {path.name for path in studied.folder.iterdir()} == {
         ".lock", "study.csv", "study.journal", "study.png", "trials",
     }  # fmt: skip
 
 
 def test_settings_that_cannot_be_trained_fail_alone(folder, tmp_path):
-    """64 pictures, of which 48 to train on."""
+    """64 images, of which 48 to train on."""
     outcome = tiny_study.real(folder, tmp_path, {"batch": [8, 64]})
     assert {t.values["batch"]: t.state for t in outcome.trials} == {8: COMPLETE, 64: FAILED}
-    assert "`batch` must be at most the pictures to train on (48" in outcome.ranked[1].reason
+    assert "`batch` must be at most the images to train on (48" in outcome.ranked[1].reason
 
 
 def test_what_is_no_settings_fault_stops_the_study_and_leaves_the_trial(tmp_path, capsys):
@@ -232,7 +232,7 @@ def test_a_journal_whose_last_line_was_cut_is_mended(tmp_path):
 
 
 def journal(path, sampler, over, planned=8):
-    return Journal(path, space(tiny_run.recipe(), over), sampler, planned, 3, {})
+    return TrialStorage(path, space(tiny_run.recipe(), over), sampler, planned, 3, {})
 
 
 def test_trials_left_behind_half_drawn_are_taken_up(tmp_path):
@@ -331,10 +331,10 @@ def outcome(over, errors, *, tests=1000, epochs=9, measure="test_error", planned
     for number, error in enumerate(errors if isinstance(errors, list) else errors.values()):
         known = {"number": number, "values": settings[number], "seconds": 1.0}
         if error is None:
-            tried.append(Tried(**known, state=FAILED, reason="nan"))
+            tried.append(Trial(**known, state=FAILED, reason="nan"))
         else:
-            tried.append(Tried(**known, state=COMPLETE, test_error=error, test_loss=error / 10))
-    return StudyOutcome(
+            tried.append(Trial(**known, state=COMPLETE, test_error=error, test_loss=error / 10))
+    return TuneResult(
         folder=folder,
         title="tiny on made",
         recipe=made,
@@ -348,38 +348,38 @@ def outcome(over, errors, *, tests=1000, epochs=9, measure="test_error", planned
 
 def test_the_edge_of_what_was_tried_is_told():
     lr = {"lr": "0.05,0.1,0.2,0.4"}
-    assert outcome(lr, [30, 20, 25, 40]).caveats() == []
-    [low] = outcome(lr, [20, 25, 30, 40]).caveats()
+    assert outcome(lr, [30, 20, 25, 40]).warnings() == []
+    [low] = outcome(lr, [20, 25, 30, 40]).warnings()
     assert low.startswith("The best lr, 0.05, lies at the low end of what was tried")
-    [high] = outcome(lr, [40, 35, 30, 20]).caveats()
+    [high] = outcome(lr, [40, 35, 30, 20]).warnings()
     assert high.startswith("The best lr, 0.4, lies at the high end")
-    assert outcome(lr, [40, 35, 20, None]).caveats() == []  # beyond it, runs diverge
-    assert outcome({"weight_decay": "0,1e-4,1e-3"}, [20, 30, 40]).caveats() == []
-    assert outcome({"optimizer": "sgd,adamw"}, [20, 30]).caveats() == []
-    assert outcome({"seed": "1,2,3"}, [20, 30, 40]).caveats() == []
+    assert outcome(lr, [40, 35, 20, None]).warnings() == []  # beyond it, runs diverge
+    assert outcome({"weight_decay": "0,1e-4,1e-3"}, [20, 30, 40]).warnings() == []
+    assert outcome({"optimizer": "sgd,adamw"}, [20, 30]).warnings() == []
+    assert outcome({"seed": "1,2,3"}, [20, 30, 40]).warnings() == []
     spread = {"lr": "0.01..1:log"}
-    assert outcome(spread, {0.0126: 20.0, 0.1: 40.0}).caveats() == []
-    [near] = outcome(spread, {0.0125: 20.0, 0.1: 40.0}).caveats()
+    assert outcome(spread, {0.0126: 20.0, 0.1: 40.0}).warnings() == []
+    [near] = outcome(spread, {0.0125: 20.0, 0.1: 40.0}).warnings()
     assert "low end" in near
-    assert outcome({"lr": "0.01..1"}, {0.06: 20.0, 0.5: 40.0}).caveats() == []
-    [near] = outcome({"lr": "0.01..1"}, {0.05: 20.0, 0.5: 40.0}).caveats()
+    assert outcome({"lr": "0.01..1"}, {0.06: 20.0, 0.5: 40.0}).warnings() == []
+    [near] = outcome({"lr": "0.01..1"}, {0.05: 20.0, 0.5: 40.0}).warnings()
     assert "low end" in near
 
 
-def test_what_the_test_pictures_cannot_tell_apart_is_told():
+def test_what_the_test_images_cannot_tell_apart_is_told():
     over = {"optimizer": "sgd,adamw", "nesterov": "true,false"}
-    assert outcome(over, [20.0, 25.0, 24.0, None], tests=1000).caveats() == []
-    [tie] = outcome(over, [20.0, 25.0, 22.5, None], tests=1000).caveats()
+    assert outcome(over, [20.0, 25.0, 24.0, None], tests=1000).warnings() == []
+    [tie] = outcome(over, [20.0, 25.0, 22.5, None], tests=1000).warnings()
     assert tie == (
         "Best and second (trials 0 and 2) differ by 2.50 points of error, less than the 95 % "
-        "interval of 1,000 pictures (17.64 to 22.59 %), which holds 1 of the 2 others: this study "
+        "interval of 1,000 images (17.64 to 22.59 %), which holds 1 of the 2 others: this study "
         "does not tell them apart."
     )
-    assert outcome(over, [20.0, 25.0, 22.5, None], tests=2000).caveats() == []
-    [short] = outcome(over, [20.0, 40.0], epochs=3).caveats()
+    assert outcome(over, [20.0, 25.0, 22.5, None], tests=2000).warnings() == []
+    [short] = outcome(over, [20.0, 40.0], epochs=3).warnings()
     assert short.startswith("Early trends need not last: a run of 3 epochs")
     nothing = outcome(over, [None, None])
-    assert (nothing.best, nothing.setting, nothing.caveats()) == (None, "", [])
+    assert (nothing.best, nothing.setting, nothing.warnings()) == (None, "", [])
 
 
 def texts(axes):

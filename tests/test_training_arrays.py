@@ -1,4 +1,4 @@
-"""Pictures in memory as a run's data: what is drawn, what is kept, what is refused."""
+"""Images in memory as a run's data: what is drawn, what is kept, what is refused."""
 
 import io
 import tarfile
@@ -8,31 +8,31 @@ import pytest
 from PIL import Image
 
 from newnet_tf.data.augment.config import NONE, Augmentation
-from newnet_tf.data.datasets.tar import SourceError, archive_arrays, archive_source
-from newnet_tf.models.config import Preprocess
-from newnet_tf.training.array_loader import Arrays, augmented, mixed
+from newnet_tf.data.datasets.tar import DatasetError, archive_arrays, archive_dataset
+from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.training.array_loader import ArrayLoader, augmented, mixed
 from newnet_tf.training.recipes import Recipe
 
-PLAIN = Preprocess(size=8, crop=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+PLAIN = PreprocessConfig(size=8, crop=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 RANDOM = np.random.default_rng(0)
-PICTURES = RANDOM.integers(0, 256, (40, 8, 8, 3), np.uint8)
+IMAGES = RANDOM.integers(0, 256, (40, 8, 8, 3), np.uint8)
 LABELS = np.arange(40, dtype=np.int32) % 4
 
 
 def arrays(augmentation=NONE, **options):
     recipe = Recipe(batch=8, epochs=1, augmentation=augmentation)
-    parts = (PICTURES, LABELS), (PICTURES[:10], LABELS[:10])
-    return Arrays("made", 4, *parts, PLAIN, recipe, **options)
+    parts = (IMAGES, LABELS), (IMAGES[:10], LABELS[:10])
+    return ArrayLoader("made", 4, *parts, PLAIN, recipe, **options)
 
 
-def test_every_picture_once_an_epoch_in_an_order_of_its_own():
+def test_every_image_once_an_epoch_in_an_order_of_its_own():
     data = arrays()
     assert (data.steps, data.tests, data.batch, data.classes) == (5, 10, 8, 4)
     epochs = []
     for epoch in range(2):
         images = np.concatenate([images for images, _ in data.train(epoch)])
         keys = np.rint(images * 255).astype(np.uint8).reshape(40, -1).tolist()
-        assert sorted(keys) == sorted(PICTURES.reshape(40, -1).tolist())
+        assert sorted(keys) == sorted(IMAGES.reshape(40, -1).tolist())
         epochs.append(keys)
     assert epochs[0] != epochs[1]
 
@@ -48,13 +48,13 @@ def test_goes_on_where_it_was_with_any_number_of_threads():
         np.testing.assert_allclose(targets.sum(1), 1, rtol=1e-5)
 
 
-def test_padded_crops_and_flips_show_the_picture_moved():
+def test_padded_crops_and_flips_show_the_image_moved():
     augmentation = Augmentation(crop="padded", padding=1, flip=0.5)
-    images, targets = augmented(PICTURES, LABELS, 4, augmentation, PLAIN, np.random.default_rng(1))
+    images, targets = augmented(IMAGES, LABELS, 4, augmentation, PLAIN, np.random.default_rng(1))
     assert np.array_equal(targets.argmax(1), LABELS)
     seen = set()
-    for image, picture in zip(np.rint(images * 255).astype(int), PICTURES, strict=True):
-        padded = np.pad(picture, ((1, 1), (1, 1), (0, 0)))
+    for image, original in zip(np.rint(images * 255).astype(int), IMAGES, strict=True):
+        padded = np.pad(original, ((1, 1), (1, 1), (0, 0)))
         views = {
             (top, left, flip): padded[top : top + 8, left : left + 8][:, :: 1 - 2 * flip]
             for top in range(3)
@@ -68,8 +68,8 @@ def test_padded_crops_and_flips_show_the_picture_moved():
 
 
 @pytest.mark.parametrize("kind", ["cutmix", "mixup"])
-def test_a_target_weighs_what_its_picture_shows(kind):
-    augmentation = Augmentation(crop="centre", **{kind: 1.0})
+def test_a_target_weighs_what_its_image_shows(kind):
+    augmentation = Augmentation(crop="center", **{kind: 1.0})
     images = np.zeros((64, 8, 8, 3), np.float32)
     images[32:] = 1  # the first half meets the second at the mirrored place
     targets = np.eye(2, dtype=np.float32)[(np.arange(64) >= 32).astype(int)]
@@ -81,22 +81,22 @@ def test_a_target_weighs_what_its_picture_shows(kind):
 
 
 def test_refused():
-    with pytest.raises(ValueError, match=r"use `Pictures`.*Received: crop='resized'"):
+    with pytest.raises(ValueError, match=r"use `ImageLoader`.*Received: crop='resized'"):
         arrays(Augmentation())
-    with pytest.raises(ValueError, match=r"use `Pictures`.*randaugment.: 2"):
+    with pytest.raises(ValueError, match=r"use `ImageLoader`.*randaugment.: 2"):
         arrays(Augmentation(crop="padded", randaugment=2))
     recipe = Recipe(batch=64, augmentation=NONE)
     with pytest.raises(ValueError, match=r"Received: batch=64"):
-        Arrays("made", 4, (PICTURES, LABELS), (PICTURES, LABELS), PLAIN, recipe)
+        ArrayLoader("made", 4, (IMAGES, LABELS), (IMAGES, LABELS), PLAIN, recipe)
     with pytest.raises(ValueError, match=r"labels must lie in 0 to 2. Received: 0 to 3"):
-        Arrays("made", 3, (PICTURES, LABELS), (PICTURES, LABELS), PLAIN, Recipe(augmentation=NONE))
+        ArrayLoader("made", 3, (IMAGES, LABELS), (IMAGES, LABELS), PLAIN, Recipe(augmentation=NONE))
     with pytest.raises(ValueError, match=r"uint8 \(40, 8, 8, 3\).*Received: float64"):
-        Arrays("made", 4, (PICTURES / 2, LABELS), (PICTURES, LABELS), PLAIN, recipe)
+        ArrayLoader("made", 4, (IMAGES / 2, LABELS), (IMAGES, LABELS), PLAIN, recipe)
     with pytest.raises(ValueError, match=r"`limit`.*Received: 41"):
         arrays(limit=41)
 
 
-def test_fewer_pictures_by_a_seed():
+def test_fewer_images_by_a_seed():
     one, other = (arrays(limit=16) for _ in range(2))
     assert one.steps == 2
     for (images, _), (again, _) in zip(one.train(0), other.train(0), strict=True):
@@ -107,7 +107,7 @@ def archive(path, sizes):
     with tarfile.open(path, "w") as out:
         for i, size in enumerate(sizes):
             data = io.BytesIO()
-            Image.fromarray(PICTURES[i]).resize((size, size), 0).save(data, "PNG")
+            Image.fromarray(IMAGES[i]).resize((size, size), 0).save(data, "PNG")
             member = tarfile.TarInfo(
                 f"set/{'test' if i % 2 else 'train'}/{'ab'[i // 2 % 2]}/{i}.png"
             )
@@ -120,9 +120,9 @@ def archive(path, sizes):
 def test_archives_as_arrays(tmp_path):
     path = archive(tmp_path / "made.tar", [8] * 8)
     names, splits = archive_arrays(path)
-    assert names == archive_source(path).class_names == ("a", "b")
-    pictures, labels = splits["train"]
+    assert names == archive_dataset(path).class_names == ("a", "b")
+    images, labels = splits["train"]
     assert labels.tolist() == [0, 0, 1, 1]
-    np.testing.assert_array_equal(pictures, PICTURES[[0, 4, 2, 6]])
-    with pytest.raises(SourceError, match=r"set/train/b/6.png: .*one size.*Received: \(9, 9, 3\)"):
+    np.testing.assert_array_equal(images, IMAGES[[0, 4, 2, 6]])
+    with pytest.raises(DatasetError, match=r"set/train/b/6.png: .*one size.*Received: \(9, 9, 3\)"):
         archive_arrays(archive(tmp_path / "other.tar", [8] * 6 + [9, 8]))

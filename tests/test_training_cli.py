@@ -13,7 +13,7 @@ MODEL = "mobilenet_v1_025"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tiny_run.make_pictures(tmp_path_factory.mktemp("made"))
+    return tiny_run.make_images(tmp_path_factory.mktemp("made"))
 
 
 def command(folder, output, *more):
@@ -27,7 +27,7 @@ def test_train_then_go_on(folder, tmp_path, capsys):
     assert main(command(folder, output, *few, "--epochs", "2", "--json")) == 0
     captured = capsys.readouterr()
     [row] = json.loads(captured.out)
-    assert (row["model"], row["pictures"], row["reading"]) == (MODEL, 12, "too short to tell")
+    assert (row["model"], row["images"], row["reading"]) == (MODEL, 12, "too short to tell")
     assert float(row["low"]) <= float(row["top-1 %"]) <= float(row["high"])
     assert "epoch 2/2: train loss" in captured.err
     network = keras.models.load_model(output / "best.keras")

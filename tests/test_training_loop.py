@@ -21,14 +21,14 @@ BATCHES = 6  # an epoch
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tiny_run.make_pictures(tmp_path_factory.mktemp("made"))
+    return tiny_run.make_images(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture(scope="module")
 def trained(folder, tmp_path_factory):
     """A whole run: (outcome, model, data, what it said)."""
     made = tiny_run.recipe(augmentation=NONE, epochs=4, lr=0.01)
-    data, model, out = tiny_run.pictures(folder, made), tiny_run.network(), io.StringIO()
+    data, model, out = tiny_run.loader(folder, made), tiny_run.network(), io.StringIO()
     output = tmp_path_factory.mktemp("runs") / "whole"
     outcome = trainer.train(
         model, data, made, output, every=4, said={"command": "newnet train"}, out=out
@@ -67,7 +67,7 @@ def test_the_saved_networks_are_those_that_were_tested(trained):
     assert not getattr(model, "compiled", False)
 
 
-def test_judging_counts_every_picture(trained):
+def test_judging_counts_every_image(trained):
     data, model = trained[2], tiny_run.network()
     batches = [(np.asarray(images), np.asarray(labels)) for images, labels in data.test()]
     images, labels = (np.concatenate(column) for column in zip(*batches, strict=True))
@@ -75,10 +75,10 @@ def test_judging_counts_every_picture(trained):
     loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     odd = [(images[:5], labels[:5]), (images[5:], labels[5:])]
     judged = judge(model, odd)
-    assert judged.pictures == data.tests == len(labels) == 16
+    assert judged.images == data.tests == len(labels) == 16
     assert judged.error == 100 * np.mean(logits.argmax(1) != labels)
     assert judged.loss == pytest.approx(float(np.mean(loss)), rel=1e-5)
-    with pytest.raises(ValueError, match="readable picture"):
+    with pytest.raises(ValueError, match="readable image"):
         judge(model, [])
 
 
@@ -92,7 +92,7 @@ def stopping(data, made, output, make_step, match, every=2, model=None):
 
 def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path):
     made = tiny_run.recipe()
-    data = tiny_run.pictures(folder, made)
+    data = tiny_run.loader(folder, made)
 
     def breaking(trained):
         step, done = trainer.single_step(trained), 0
@@ -117,7 +117,7 @@ def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path):
 
 def test_weights_that_are_no_numbers_are_not_saved(folder, tmp_path):
     made = tiny_run.recipe()
-    data = tiny_run.pictures(folder, made)
+    data = tiny_run.loader(folder, made)
 
     def breaking(trained):
         step, done = trainer.single_step(trained), 0
@@ -143,7 +143,7 @@ def test_weights_that_are_no_numbers_are_not_saved(folder, tmp_path):
 def test_a_full_disk_stops_the_run(folder, tmp_path, monkeypatch, what):
     """The second writing of a file fails, as where there is no room for it."""
     made = tiny_run.recipe()
-    data = tiny_run.pictures(folder, made)
+    data = tiny_run.loader(folder, made)
     replace, done = os.replace, {}
 
     def full(source, target):
@@ -168,7 +168,7 @@ def test_a_full_disk_stops_the_run(folder, tmp_path, monkeypatch, what):
 
 def test_what_does_not_fit_is_refused(folder, tmp_path):
     made = tiny_run.recipe()
-    data, model = tiny_run.pictures(folder, made), tiny_run.network()
+    data, model = tiny_run.loader(folder, made), tiny_run.network()
 
     def refused(match, model=model, recipe=made, **options):
         with pytest.raises(ValueError, match=match):
@@ -182,13 +182,13 @@ def test_what_does_not_fit_is_refused(folder, tmp_path):
     refused("without dropout layers", tiny_run.network(dropout=0), tiny_run.recipe(dropout=0.5))
     refused("`every` must be a positive int", every=0)
     with pytest.raises(ValueError, match="`limit` must lie in 1 to"):
-        tiny_run.pictures(folder, made, limit=1000)
+        tiny_run.loader(folder, made, limit=1000)
     with pytest.raises(ValueError, match=r"`batch` must be at most .*48"):
-        tiny_run.pictures(folder, tiny_run.recipe(batch=49))
+        tiny_run.loader(folder, tiny_run.recipe(batch=49))
     assert not (tmp_path / "run" / checkpoint.NAME).exists()
 
 
-def test_a_limit_draws_the_same_pictures(folder):
+def test_a_limit_draws_the_same_images(folder):
     made = tiny_run.recipe(augmentation=NONE)
 
     def seen(data, epoch=0):
@@ -196,19 +196,19 @@ def test_a_limit_draws_the_same_pictures(folder):
 
     def few(epoch, seed=3):
         chosen = tiny_run.recipe(augmentation=NONE, seed=seed)
-        return seen(tiny_run.pictures(folder, chosen, limit=16), epoch)
+        return seen(tiny_run.loader(folder, chosen, limit=16), epoch)
 
     first, second = few(0), few(1)
     assert first != second
     assert sorted(first) == sorted(second)
     assert len(set(first)) == 16
-    assert set(first) <= set(seen(tiny_run.pictures(folder, made)))
+    assert set(first) <= set(seen(tiny_run.loader(folder, made)))
     assert sorted(few(0, seed=4)) != sorted(first)
 
 
 def test_dropout_and_average_of_the_recipe(folder, tmp_path):
     made = tiny_run.recipe(dropout=0.1, ema=0.5, epochs=1)
-    data, model = tiny_run.pictures(folder, made), tiny_run.network()
+    data, model = tiny_run.loader(folder, made), tiny_run.network()
     weights, kept = [], None
 
     def watching(trained):
@@ -236,7 +236,7 @@ def test_mixed_precision_trains(folder, tmp_path, dtype):
     keras.config.set_dtype_policy(dtype)
     try:
         model = tiny_run.network()
-        outcome = trainer.train(model, tiny_run.pictures(folder, made), made, tmp_path)
+        outcome = trainer.train(model, tiny_run.loader(folder, made), made, tmp_path)
     finally:
         keras.config.set_dtype_policy("float32")
     assert np.isfinite(outcome.history[0]["train_loss"])

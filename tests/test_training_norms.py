@@ -20,7 +20,7 @@ def network(**options):
 
 
 def trained(model, steps=4):
-    """Trains on made pictures; returns the losses."""
+    """Trains on made images; returns the losses."""
     random = np.random.default_rng(0)
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return [

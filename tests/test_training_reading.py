@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from newnet_tf.training import curve_diagnosis, curves
-from newnet_tf.training.curve_diagnosis import best_epoch, read_curves
+from newnet_tf.training.curve_diagnosis import best_epoch, diagnose_curves
 
 EPOCHS = 30
 
@@ -42,17 +42,17 @@ def rising_from(epoch, slope=0.03):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_well_generalised(seed):
-    found = read_curves(history(falling(0.3), falling(0.4) + noise(seed)))
+def test_well_generalized(seed):
+    found = diagnose_curves(history(falling(0.3), falling(0.4) + noise(seed)))
     assert (found.kind, found.epoch) == (curve_diagnosis.WELL, None)
-    assert str(found).startswith("Well generalised: ")
+    assert str(found).startswith("Well generalized: ")
 
 
 def test_one_odd_epoch_decides_nothing():
     for place in (5, 20, EPOCHS - 1):
         tested = falling(0.4)
         tested[place] *= 3
-        assert read_curves(history(falling(0.3), tested)).kind == curve_diagnosis.WELL
+        assert diagnose_curves(history(falling(0.3), tested)).kind == curve_diagnosis.WELL
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -60,18 +60,18 @@ def test_one_odd_epoch_decides_nothing():
 def test_overfitting_from_epoch(seed, epoch):
     tested = np.where(np.arange(EPOCHS) < epoch, falling(0.4), falling(0.4)[epoch - 1])
     tested = tested + rising_from(epoch) + noise(seed, 0.002)
-    found = read_curves(history(falling(0.0), tested))
+    found = diagnose_curves(history(falling(0.0), tested))
     assert found.kind == curve_diagnosis.OVERFITTING
     assert abs(found.epoch - epoch) <= 1
     assert f"Overfitting from epoch {found.epoch}:" in str(found)
     assert "fell all the same" not in str(found)
     better = history(falling(0.0), tested, test_error=np.linspace(60, 30, EPOCHS))
-    assert "the test error fell all the same" in str(read_curves(better))
+    assert "the test error fell all the same" in str(diagnose_curves(better))
 
 
 def test_a_rise_without_fitting_is_unstable():
     trained = falling(0.4) + 2 * rising_from(12)
-    found = read_curves(history(trained, falling(0.5) + rising_from(12)))
+    found = diagnose_curves(history(trained, falling(0.5) + rising_from(12)))
     assert found.kind == curve_diagnosis.UNSTABLE
     assert "did not fall" in str(found)
 
@@ -80,24 +80,24 @@ def test_late_reversal():
     """As with a high rate that a cosine takes down: worse for long, and at last better than ever."""
     rise = [1.0, *[1.2] * 13]
     tested = np.concatenate([np.linspace(2, 1, 6), rise, np.linspace(1.1, 0.5, 10)])
-    found = read_curves(history(falling(0.3), tested))
+    found = diagnose_curves(history(falling(0.3), tested))
     assert found.kind == curve_diagnosis.REVERSAL
     assert found.epoch == 23  # 0.97, the first below 1
     assert "risen since epoch 6" in str(found)
     early = np.concatenate([np.linspace(2, 1, 2), [1.0], [1.2] * 4, np.linspace(0.9, 0.5, 23)])
-    assert read_curves(history(falling(0.3), early)).kind == curve_diagnosis.WELL
+    assert diagnose_curves(history(falling(0.3), early)).kind == curve_diagnosis.WELL
     short = np.concatenate([np.linspace(2, 1, 19), [1.0, 1.2], np.linspace(0.9, 0.5, 9)])
-    assert read_curves(history(falling(0.3), short)).kind == curve_diagnosis.WELL
+    assert diagnose_curves(history(falling(0.3), short)).kind == curve_diagnosis.WELL
 
 
 def test_gap_nothing_and_short():
     apart = history(falling(0.0), falling(1.0), falling(0, 60), falling(30, 70))
-    found = read_curves(apart)
+    found = diagnose_curves(apart)
     assert found.kind == curve_diagnosis.GAP
     assert "by 29" in str(found) or "by 30" in str(found)
     flat = 2.3 + noise(0, 0.005)
-    assert read_curves(history(flat, 2.3 + noise(1, 0.005))).kind == curve_diagnosis.NOTHING
-    assert read_curves(history(falling(0.3), falling(0.4))[:3]).kind == curve_diagnosis.SHORT
+    assert diagnose_curves(history(flat, 2.3 + noise(1, 0.005))).kind == curve_diagnosis.NOTHING
+    assert diagnose_curves(history(falling(0.3), falling(0.4))[:3]).kind == curve_diagnosis.SHORT
 
 
 def test_the_best_epoch_is_the_first_of_equals():
@@ -111,11 +111,11 @@ def test_curves_are_written_and_drawn(tmp_path, epochs):
     curves.write_history(made, tmp_path)
     assert curves.read_history(tmp_path) == made
     curves.write_drawing(made, tmp_path, "tiny")
-    with Image.open(tmp_path / curves.DRAWING) as picture:
-        assert picture.size == (1100, 484)
-        drawn = np.asarray(picture.convert("RGB")).reshape(-1, 3)
-    for colour in (curves.TRAIN, curves.TEST):
-        exact = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    with Image.open(tmp_path / curves.DRAWING) as image:
+        assert image.size == (1100, 484)
+        drawn = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    for color in (curves.TRAIN, curves.TEST):
+        exact = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
         assert (drawn == exact).all(axis=1).sum() > 20
 
 

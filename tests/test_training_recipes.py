@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from newnet_tf.data.augment.config import Augmentation
-from newnet_tf.training import RECIPES, Recipe, named_recipe
+from newnet_tf.training import RECIPES, Recipe, get_recipe
 from newnet_tf.training.optimizers import is_decayed, learning_rate, make_optimizer
-from newnet_tf.training.overrides import fields, overridden, parsed
+from newnet_tf.training.overrides import fields, override, parsed
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from newnet_tf.training.overrides import fields, overridden, parsed
     [
         {"optimizer": "lion"}, {"schedule": "steps"}, {"dtype": "float16"}, {"lr": 0}, {"lr": True},
         {"lr": float("inf")},
-        {"batch": 0}, {"batch": 1.5}, {"epochs": 0}, {"lr_batch": 0}, {"seed": -1}, {"warmup": -1},
+        {"batch": 0}, {"batch": 1.5}, {"epochs": 0}, {"base_batch_size": 0}, {"seed": -1}, {"warmup": -1},
         {"epochs": 3, "warmup": 3}, {"weight_decay": -1e-4}, {"momentum": 1.0}, {"momentum": None},
         {"dropout": 1.0}, {"ema": -0.1}, {"nesterov": 1}, {"momentum": 0.0, "nesterov": True},
         {"augmentation": {}},
@@ -30,35 +30,35 @@ def test_wrong_fields_are_refused(wrong):
 
 
 def test_the_rate_is_stated_at_a_batch():
-    assert Recipe(lr=0.5, lr_batch=512, batch=128).peak == 0.125
+    assert Recipe(lr=0.5, base_batch_size=512, batch=128).peak == 0.125
     assert Recipe(lr=0.5, batch=128).peak == 0.5
 
 
 def test_named_recipes_are_the_talks_and_rexnets():
-    talk, rexnet = named_recipe("talk"), named_recipe("rexnet")
+    talk, rexnet = get_recipe("talk"), get_recipe("rexnet")
     assert (talk.optimizer, talk.nesterov, talk.momentum, talk.schedule, talk.ema) == (
         "sgd", True, 0.9, "cosine", None
     )  # fmt: skip
     assert (talk.dtype, talk.augmentation) == ("mixed_float16", Augmentation())
     changed = dataclasses.replace(talk, epochs=300, augmentation=Augmentation(cutmix=1.0))
-    assert named_recipe("talk-cutmix") == changed
-    assert (rexnet.lr, rexnet.lr_batch, rexnet.weight_decay, rexnet.epochs, rexnet.warmup) == (
+    assert get_recipe("talk-cutmix") == changed
+    assert (rexnet.lr, rexnet.base_batch_size, rexnet.weight_decay, rexnet.epochs, rexnet.warmup) == (
         0.5, 512, 1e-5, 400, 5
     )  # fmt: skip
     aug = rexnet.augmentation
     assert (aug.randaugment, aug.magnitude, aug.erasing, aug.smoothing) == (2, 9, 0.2, 0.1)
     assert rexnet.dropout == 0.2
-    assert named_recipe("cifar").augmentation.crop == "padded"
+    assert get_recipe("cifar").augmentation.crop == "padded"
     for name, known in RECIPES.items():
         assert f"--recipe {name}" in known.command
         assert all((known.source, known.hours, known.hardware, known.expected))
     with pytest.raises(ValueError, match=r"nearest: cifar.*Received: 'cifar10'"):
-        named_recipe("cifar10")
+        get_recipe("cifar10")
 
 
 def test_fields_are_changed_by_name():
     texts = ["lr=0.1,augmentation.cutmix=1.0", "nesterov=false,augmentation.scale=0.2,1,ema=0.99"]
-    found = overridden(Recipe(), parsed([*texts, "epochs=7, dropout=none"]))
+    found = override(Recipe(), parsed([*texts, "epochs=7, dropout=none"]))
     expected = Recipe(
         lr=0.1,
         nesterov=False,
@@ -67,8 +67,8 @@ def test_fields_are_changed_by_name():
         augmentation=Augmentation(cutmix=1.0, scale=(0.2, 1.0)),
     )
     assert found == expected
-    assert overridden(expected, {"ema": None, "lr": 1, "augmentation.padding": 2}).lr == 1.0
-    assert overridden(Recipe(), {}) == Recipe()
+    assert override(expected, {"ema": None, "lr": 1, "augmentation.padding": 2}).lr == 1.0
+    assert override(Recipe(), {}) == Recipe()
     names = {f.name for f in dataclasses.fields(Recipe)} - {"augmentation"}
     inner = {f"augmentation.{f.name}" for f in dataclasses.fields(Augmentation)}
     assert fields().keys() == names | inner == Recipe().flat().keys()
@@ -93,7 +93,7 @@ def test_fields_are_changed_by_name():
 )
 def test_wrong_changes_say_what_is_known(text, match):
     with pytest.raises(ValueError, match=match):
-        overridden(Recipe(), parsed([text]))
+        override(Recipe(), parsed([text]))
 
 
 def test_the_rate_rises_and_falls():

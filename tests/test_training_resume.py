@@ -21,7 +21,7 @@ STEPS = 18  # of a whole run: three epochs of six
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tiny_run.make_pictures(tmp_path_factory.mktemp("made"))
+    return tiny_run.make_images(tmp_path_factory.mktemp("made"))
 
 
 def start(folder, output):
@@ -88,7 +88,7 @@ def test_killed_twice_it_ends_as_if_never_killed(folder, tmp_path):
 def begun(folder, tmp_path):
     """A run that stopped after its fourth step: (data, recipe, output)."""
     made = tiny_run.recipe()
-    data, output = tiny_run.pictures(folder, made), tmp_path / "run"
+    data, output = tiny_run.loader(folder, made), tmp_path / "run"
 
     def stopping(trained):
         step, done = trainer.single_step(trained), 0
@@ -116,7 +116,7 @@ def test_another_run_is_refused_and_named(begun, folder):
     other = tiny_run.recipe(lr=0.01, epochs=4)
     with pytest.raises(ValueError, match=r"recipe\.lr 0\.05, now 0\.01; recipe\.epochs 3, now 4$"):
         trainer.train(tiny_run.network(), data, other, output, resume=True)
-    fewer = tiny_run.pictures(folder, made, limit=16)
+    fewer = tiny_run.loader(folder, made, limit=16)
     with pytest.raises(ValueError, match=r"data\.train 48, now 16$"):
         trainer.train(tiny_run.network(), fewer, made, output, resume=True)
     with pytest.raises(ValueError, match=r"the variables of tiny\. Received: others, as "):
@@ -130,5 +130,5 @@ def test_another_run_is_refused_and_named(begun, folder):
 
 def test_only_one_process_trains_in_a_folder(begun):
     data, made, output = begun
-    with run_files.alone_in(output), pytest.raises(TrainingStopped, match="in use"):
+    with run_files.exclusive_lock(output), pytest.raises(TrainingStopped, match="in use"):
         trainer.train(tiny_run.network(), data, made, output, resume=True)

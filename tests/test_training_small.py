@@ -1,4 +1,4 @@
-"""Networks for small pictures: the stem keeps their size, and nothing else changes."""
+"""Networks for small images: the stem keeps their size, and nothing else changes."""
 
 import functools
 
@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 import newnet_tf
-from newnet_tf.models.cifar_stem import for_small_pictures, small_preprocess
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.cifar_stem import small_preprocess, with_stride1_stem
+from newnet_tf.models.config import PreprocessConfig
 
 NAMES = ("newnet_small", "mobilenet_v2_100", "efficientnet_b0", "rexnet_lite_100")
 
 
 @functools.cache
-def built(name, side=64):
+def build_model(name, side=64):
     keras.utils.set_random_seed(1)
     return newnet_tf.create(
         name, weights=None, classes=10, input_shape=(side, side, 3), classifier_activation=None
@@ -23,8 +23,8 @@ def built(name, side=64):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_only_the_stems_stride_changes(name):
-    model = built(name)
-    small = for_small_pictures(model)
+    model = build_model(name)
+    small = with_stride1_stem(model)
     assert small.name == model.name == name
     assert small.input_shape == (None, 32, 32, 3)
     assert small.output_shape == (None, 10)
@@ -50,24 +50,24 @@ def test_only_the_stems_stride_changes(name):
 def test_a_map_after_the_stem_is_every_second_one_there():
     """Without a stride the stem gives all positions, of which the strided one keeps every second."""
     model = newnet_tf.create("rexnet_lite_100", weights=None, input_shape=(64, 64, 3))
-    small = for_small_pictures(model)
-    picture = np.random.default_rng(0).normal(size=(1, 32, 32, 3)).astype(np.float32)
-    maps = keras.Model(small.input, small.get_layer("stem_conv").output)(picture)
+    small = with_stride1_stem(model)
+    image = np.random.default_rng(0).normal(size=(1, 32, 32, 3)).astype(np.float32)
+    maps = keras.Model(small.input, small.get_layer("stem_conv").output)(image)
     strided = newnet_tf.create("rexnet_lite_100", weights=None, input_shape=(32, 32, 3))
     strided.set_weights(model.get_weights())
-    fewer = keras.Model(strided.input, strided.get_layer("stem_conv").output)(picture)
+    fewer = keras.Model(strided.input, strided.get_layer("stem_conv").output)(image)
     np.testing.assert_allclose(np.array(maps)[:, ::2, ::2], np.array(fewer), atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "side"), [("shufflenet_v2_050", 64), ("newnet_small", None)])
 def test_reshaped_channels_and_unknown_sides_work(name, side):
-    small = for_small_pictures(built(name, side))
+    small = with_stride1_stem(build_model(name, side))
     assert small.input_shape == (None, *[side and 32] * 2, 3)
     assert np.array(small(np.zeros((1, 32, 32, 3), np.float32))).shape == (1, 10)
 
 
 def test_it_saves_and_loads(tmp_path):
-    small = for_small_pictures(built("newnet_small"))
+    small = with_stride1_stem(build_model("newnet_small"))
     small.save(tmp_path / "small.keras")
     again = keras.models.load_model(tmp_path / "small.keras")
     image = np.random.default_rng(0).normal(size=(1, 32, 32, 3)).astype(np.float32)
@@ -76,16 +76,16 @@ def test_it_saves_and_loads(tmp_path):
 
 def test_what_has_no_such_stem_is_refused():
     with pytest.raises(ValueError, match=r"even sides.*63"):
-        for_small_pictures(built("newnet_small", 63))
+        with_stride1_stem(build_model("newnet_small", 63))
     with pytest.raises(ValueError, match=r"convolution of stride 2.*'stem_conv' of strides"):
-        for_small_pictures(for_small_pictures(built("newnet_small")))
+        with_stride1_stem(with_stride1_stem(build_model("newnet_small")))
     image = keras.Input((64, 64, 3))
     plain = keras.Model(image, keras.layers.Flatten()(image), name="plain")
     with pytest.raises(ValueError, match="Received: plain, no convolution"):
-        for_small_pictures(plain)
+        with_stride1_stem(plain)
 
 
-def test_preprocessing_of_small_pictures():
-    record = small_preprocess(Preprocess(mean=(0.1,) * 3, interpolation="bilinear"), 32)
-    assert record == Preprocess(size=32, crop=1.0, mean=(0.1,) * 3, interpolation="bilinear")
+def test_preprocessing_of_small_images():
+    record = small_preprocess(PreprocessConfig(mean=(0.1,) * 3, interpolation="bilinear"), 32)
+    assert record == PreprocessConfig(size=32, crop=1.0, mean=(0.1,) * 3, interpolation="bilinear")
     assert record.resize == 32

@@ -20,9 +20,9 @@ from PIL import Image
 
 from newnet_tf.cli import main
 from newnet_tf.data.images import read_image
-from newnet_tf.data.preprocess import crop_image, normalise
+from newnet_tf.data.preprocess import crop_image, normalize
 from newnet_tf.deploy import Runner, export_tflite
-from newnet_tf.models.config import INCEPTION, Preprocess
+from newnet_tf.models.config import INCEPTION, PreprocessConfig
 from newnet_tf.web import EngineError, build, litert_js, server, site
 
 NAMES = [f"kind_{number}" for number in range(small_network.CLASSES)]
@@ -62,8 +62,8 @@ def assets(archive, monkeypatch):
 
 
 @pytest.fixture
-def made(files, assets, pictures, tmp_path):
-    return build(files, tmp_path / "site", NAMES, "A <title>", pictures["chelsea.png"], assets)
+def made(files, assets, images, tmp_path):
+    return build(files, tmp_path / "site", NAMES, "A <title>", images["chelsea.png"], assets)
 
 
 def record(made):
@@ -125,25 +125,31 @@ def test_a_site_made_again_drops_only_its_own_old_files(made, files, assets):
 
 
 def cases():
-    """Pictures of many shapes, with the preprocessing to put them through."""
+    """Images of many shapes, with the preprocessing to put them through."""
     random = np.random.default_rng(0)
-    bilinear = Preprocess(size=32, crop=0.9, interpolation="bilinear")
-    grey = Preprocess(size=28, crop=1.0, interpolation="bilinear", mean=(0.1307,), std=(0.3081,))
-    strip = Preprocess(size=16)
-    shapes = [(451, 300, Preprocess()), (300, 451, INCEPTION), (640, 427, bilinear)]
-    shapes += [(97, 61, Preprocess(size=64)), (224, 224, Preprocess(crop=1.0)), (1, 1, bilinear)]
-    shapes += [(3, 700, strip), (1500, 2, strip), (130, 2, strip), (123, 77, grey), (28, 28, grey)]
+    bilinear = PreprocessConfig(size=32, crop=0.9, interpolation="bilinear")
+    gray = PreprocessConfig(
+        size=28, crop=1.0, interpolation="bilinear", mean=(0.1307,), std=(0.3081,)
+    )
+    strip = PreprocessConfig(size=16)
+    shapes = [(451, 300, PreprocessConfig()), (300, 451, INCEPTION), (640, 427, bilinear)]
+    shapes += [
+        (97, 61, PreprocessConfig(size=64)),
+        (224, 224, PreprocessConfig(crop=1.0)),
+        (1, 1, bilinear),
+    ]
+    shapes += [(3, 700, strip), (1500, 2, strip), (130, 2, strip), (123, 77, gray), (28, 28, gray)]
     for width, height, preprocess in shapes:
         yield random.integers(0, 256, (height, width, 3), np.uint8), preprocess
-    for preprocess in (Preprocess(), bilinear, grey):  # overshoot at edges must be cut off
+    for preprocess in (PreprocessConfig(), bilinear, gray):  # overshoot at edges must be cut off
         yield np.uint8(random.random((90, 120, 1)) > 0.5).repeat(3, 2) * np.uint8(255), preprocess
 
 
-def test_preprocessing_equals_the_python_side_bit_for_bit(pictures):
+def test_preprocessing_equals_the_python_side_bit_for_bit(images):
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not here, which runs the page's preprocessing outside a browser")
-    photographs = [(read_image(path), Preprocess()) for path in pictures.values()]
+    photographs = [(read_image(path), PreprocessConfig()) for path in images.values()]
     tried = [*photographs, *cases()]
     lines = []
     for number, (image, preprocess) in enumerate(tried):
@@ -167,7 +173,7 @@ def test_preprocessing_equals_the_python_side_bit_for_bit(pictures):
         expected = crop_image(image, preprocess)
         assert np.array_equal(np.frombuffer(pixels, np.uint8), expected.ravel()), image.shape
         floats = np.frombuffer(floats, np.float32)
-        assert np.array_equal(floats, normalise(expected, preprocess).ravel())
+        assert np.array_equal(floats, normalize(expected, preprocess).ravel())
 
 
 def test_the_server_sends_what_threads_need(made):
@@ -257,7 +263,7 @@ def test_integer_input_is_refused(tmp_path, assets):
         small_network.PREPROCESS,
         tmp_path / "out",
         precisions=["int8-full"],
-        calibration=small_network.pictures(),
+        calibration_images=small_network.images(),
         io="int8",
         verify=False,
     )
@@ -278,6 +284,6 @@ def test_the_command_makes_a_site_of_exported_files(files, assets, tmp_path, cap
     assert "untrained network proves nothing" in capsys.readouterr().err
 
 
-def test_examples_are_pictures_that_every_browser_opens(made):
-    with Image.open(made.folder / record(made)["example"]) as picture:
-        assert picture.format == "PNG"
+def test_examples_are_images_that_every_browser_opens(made):
+    with Image.open(made.folder / record(made)["example"]) as image:
+        assert image.format == "PNG"

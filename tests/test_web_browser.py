@@ -59,30 +59,30 @@ def exported(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def folder(exported, tmp_path_factory, pictures):
+def folder(exported, tmp_path_factory, images):
     """A site of the small network."""
     files = [exported / f"small.{precision}.tflite" for precision in reversed(COMMON)]
     names = [f"kind {number}" for number in range(small_network.CLASSES)]
     made = tmp_path_factory.mktemp("web") / "site"
-    return build(files, made, names, example=pictures["chelsea.png"]).folder
+    return build(files, made, names, example=images["chelsea.png"]).folder
 
 
-def compare(page, folder, exported, pictures):
-    """Puts pictures through the page by all its models, and through Python's LiteRT."""
+def compare(page, folder, exported, images):
+    """Puts images through the page by all its models, and through Python's LiteRT."""
     about = json.loads((folder / "site.json").read_text(encoding="utf-8"))
     for model in about["models"]:
         runner = Runner(exported / f"{about['network']}.{model['kind']}.tflite")
         use(page, model["kind"])
-        for picture in pictures:
-            assert difference(page, runner, about["labels"], picture) <= FARTHEST[model["kind"]]
-            if picture.suffix == ".png":  # without loss: decoders cannot differ
-                assert np.array_equal(pixels_of(page), read_image(picture))
+        for image in images:
+            assert difference(page, runner, about["labels"], image) <= FARTHEST[model["kind"]]
+            if image.suffix == ".png":  # without loss: decoders cannot differ
+                assert np.array_equal(pixels_of(page), read_image(image))
 
 
 @pytest.fixture
-def five(pictures):
+def five(images):
     """Five photographs of scikit-image's."""
-    return [pictures["chelsea.png"].with_name(name) for name in FIVE]
+    return [images["chelsea.png"].with_name(name) for name in FIVE]
 
 
 def test_answers_are_those_of_python_on_several_threads(folder, exported, five):
@@ -105,7 +105,7 @@ def test_answers_are_those_of_python_on_a_plain_host_in_a_subfolder(folder, expo
 def assert_all_from(page, address):
     asked = [a.removeprefix("blob:") for a in page.requests if a != "about:blank"]
     assert len(asked) > 15
-    host = address[: address.index("/", len("http://")) + 1]  # all that a picture's blob: names
+    host = address[: address.index("/", len("http://")) + 1]  # all that a image's blob: names
     assert [a for a in asked if not a.startswith(host)] == []
 
 
@@ -126,13 +126,13 @@ def plain_host(folder):
         running.shutdown()
 
 
-def test_turned_pictures_and_odd_files(folder, tmp_path):
+def test_turned_images_and_odd_files(folder, tmp_path):
     noise = np.random.default_rng(1).integers(0, 256, (70, 110, 3), np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned a quarter
     Image.fromarray(noise).save(tmp_path / "turned.png", exif=exif)
-    grey = Image.fromarray(noise[..., 0])
-    grey.save(tmp_path / "grey.png")
+    gray = Image.fromarray(noise[..., 0])
+    gray.save(tmp_path / "gray.png")
     Image.fromarray(noise).quantize(64).save(tmp_path / "palette.png")
     tall = np.repeat(noise, 30, axis=0)  # more rows than one strip
     Image.fromarray(tall).save(tmp_path / "tall.png")
@@ -141,27 +141,27 @@ def test_turned_pictures_and_odd_files(folder, tmp_path):
     Image.fromarray(noise).save(tmp_path / "gamma.png", pnginfo=gamma)
     with served(folder) as address, browser.chromium() as page:
         opened(page, address)
-        for name in ("turned.png", "grey.png", "palette.png", "tall.png", "gamma.png"):
+        for name in ("turned.png", "gray.png", "palette.png", "tall.png", "gamma.png"):
             choose(page, tmp_path / name)
             assert np.array_equal(pixels_of(page), read_image(tmp_path / name)), name
 
 
-def test_errors_in_plain_words(folder, pictures, tmp_path):
-    (tmp_path / "notes.png").write_text("not a picture")
+def test_errors_in_plain_words(folder, images, tmp_path):
+    (tmp_path / "notes.png").write_text("not a image")
     (tmp_path / "empty.jpg").write_bytes(b"")
-    cut = pictures["chelsea.png"].read_bytes()[:40]
+    cut = images["chelsea.png"].read_bytes()[:40]
     (tmp_path / "cut.png").write_bytes(cut)
     with served(folder) as address, browser.chromium() as page:
         opened(page, address)
         for name, said in (
-            ("notes.png", "cannot be read as a picture"),
+            ("notes.png", "cannot be read as a image"),
             ("empty.jpg", "This file is empty."),
-            ("cut.png", "cannot be read as a picture"),
+            ("cut.png", "cannot be read as a image"),
         ):
             page.choose("#file", tmp_path / name)
             assert said in page.wait(FAILED)
             assert page.run(ANSWERS) == []
-            choose(page, pictures["coffee.png"])  # goes on afterwards
+            choose(page, images["coffee.png"])  # goes on afterwards
             assert page.run("return document.querySelector('#error').hidden")
         setting = {"permission": {"name": "camera"}, "setting": "denied", "origin": address[:-1]}
         page.send("Browser.setPermission", **setting)

@@ -6,10 +6,10 @@ import pytest
 
 from newnet_tf.deploy import converter, export_tflite
 from newnet_tf.deploy.runtime import Runner
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 
 layers = keras.layers
-PREPROCESS = Preprocess(size=24)
+PREPROCESS = PreprocessConfig(size=24)
 
 
 def joined(count):
@@ -49,14 +49,14 @@ def test_what_xnnpack_leaves_out_is_replaced(name, precision, tmp_path, monkeypa
     x = layers.Conv2D(5, 1)(body(x))
     x = layers.Flatten()(layers.Conv2D(20, x.shape[1:3])(x))
     network = keras.Model(image, x, name=name)
-    pictures = list(np.random.RandomState(0).randint(0, 256, (8, 24, 24, 3), np.uint8))
-    options = {"precisions": [precision], "calibration": pictures, "verify": False, "fresh": True}
+    images = list(np.random.RandomState(0).randint(0, 256, (8, 24, 24, 3), np.uint8))
+    options = {"precisions": [precision], "calibration": images, "verify": False, "fresh": True}
     (result,) = export_tflite(network, PREPROCESS, tmp_path / "whole", **options)
     assert result.delegation.whole
 
     inputs = np.random.RandomState(1).uniform(-1, 1, (64, 24, 24, 3)).astype(np.float32)
     answers = Runner(result.file)(inputs)
-    monkeypatch.setattr(converter, "make_whole", lambda graph: None)
+    monkeypatch.setattr(converter, "apply_xnnpack_rewrites", lambda graph: None)
     monkeypatch.setattr("newnet_tf.deploy.runtime.Delegation.whole", True)
     (plain,) = export_tflite(network, PREPROCESS, tmp_path / "plain", **options)
     exact = keras.ops.convert_to_numpy(network(inputs))

@@ -1,6 +1,6 @@
-"""A run small enough to train in a test: a network with batch norm and dropout, 64 made pictures.
+"""A run small enough to train in a test: a network with batch norm and dropout, 64 made images.
 
-As a program it is the child of `test_training_resume`: `python tiny_run.py PICTURES FOLDER` trains,
+As a program it is the child of `test_training_resume`: `python tiny_run.py IMAGES FOLDER` trains,
 tells each step on stdout, and takes its time over it, so that it can be killed at a chosen one.
 """
 
@@ -15,7 +15,7 @@ SIZE, CLASSES, COUNT, BATCH = 32, 4, 64, 8
 PAUSE = 0.05  # seconds of a step of the child
 
 
-def make_pictures(folder: Path, seed: int = 0) -> Path:
+def make_images(folder: Path, seed: int = 0) -> Path:
     """Writes PNG files: noise, brighter in one quarter, which tells the class."""
     from PIL import Image
 
@@ -64,13 +64,13 @@ def network(seed: int = 0, dropout: float = 0.3):
     return keras.Model(image, keras.layers.Dense(CLASSES, name="classifier")(x), name="tiny")
 
 
-def pictures(folder: Path, made, **options):
-    from newnet_tf.data.datasets.factory import folder_source
-    from newnet_tf.models.config import Preprocess
-    from newnet_tf.training import Pictures
+def loader(folder: Path, made, **options):
+    from newnet_tf.data.datasets.factory import folder_dataset
+    from newnet_tf.models.config import PreprocessConfig
+    from newnet_tf.training import ImageLoader
 
-    source = folder_source(folder, holdout=0.25)
-    return Pictures(source, Preprocess(size=SIZE, crop=1.0), made, **options)
+    source = folder_dataset(folder, holdout=0.25)
+    return ImageLoader(source, PreprocessConfig(size=SIZE, crop=1.0), made, **options)
 
 
 def child(folder: Path, output: Path) -> None:
@@ -92,7 +92,7 @@ def child(folder: Path, output: Path) -> None:
         return slow
 
     made = recipe(ema=0.9)
-    data = pictures(folder, made)
+    data = loader(folder, made)
     trainer.train(network(), data, made, output, resume=True, every=2, make_step=slow_step)
 
 

@@ -1,7 +1,7 @@
 """Studies small enough for a test, in processes of their own that can be killed.
 
 `python tiny_study.py quick FOLDER PAUSE` takes part in a study whose runs are made up: they tell that
-they begin, write down who began and ended them, and take a while. `python tiny_study.py real PICTURES
+they begin, write down who began and ended them, and take a while. `python tiny_study.py real IMAGES
 FOLDER` trains the network of `tiny_run`, and tells each step. Both say "ready", and begin when they
 are sent a line.
 """
@@ -62,16 +62,16 @@ def quick(
         patch.object(tune.study_files, "write_drawing", lambda outcome: None),
     ):
         made = recipe or tiny_run.recipe()
-        return tune.run_study(None, lambda _: data, made, folder, over, **options)
+        return tune.tune(None, lambda _: data, made, folder, over, **options)
 
 
-def real(pictures: Path, folder: Path, over=TWO, **options):
+def real(images: Path, folder: Path, over=TWO, **options):
     """Takes part in a study of real runs of one epoch; returns its outcome."""
-    from newnet_tf.training import run_study
+    from newnet_tf.training import tune
 
-    return run_study(
+    return tune(
         lambda _: tiny_run.network(),
-        lambda made: tiny_run.pictures(pictures, made),
+        lambda made: tiny_run.loader(images, made),
         tiny_run.recipe(epochs=1),
         folder,
         over,

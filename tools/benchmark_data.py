@@ -22,7 +22,7 @@ RANDAUGMENT = "rand-m9-mstd0.5"
 
 
 def timm_loaders(folder: Path, batch: int, workers: int) -> dict:
-    """Returns {name: callable -> loader of the pictures of a folder of classes}."""
+    """Returns {name: callable -> loader of the images of a folder of classes}."""
     from timm.data import ImageDataset, create_transform
     from torch.utils.data import DataLoader
 

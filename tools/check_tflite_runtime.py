@@ -1,6 +1,6 @@
 """Runs exported files with tflite-runtime 2.14, the last of its name, and compares the answers.
 
-    python tools/check_tflite_runtime.py build/demo/*.tflite --pictures photos/*.jpg
+    python tools/check_tflite_runtime.py build/demo/*.tflite --images photos/*.jpg
 
 tflite-runtime wants Python 3.11 or older and NumPy 1, so it gets an environment of its own (default
 `build/tflite-runtime`, made at the first call from the package index). Nothing else is installed
@@ -28,12 +28,12 @@ PACKAGES = ("tflite-runtime==2.14.0", "numpy<2")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path, help="TFLite files, recipes beside them")
-    parser.add_argument("--pictures", nargs="+", required=True, help="two or more pictures")
+    parser.add_argument("--images", nargs="+", required=True, help="two or more images")
     parser.add_argument("--venv", type=Path, default=ROOT / "build" / "tflite-runtime")
     parser.add_argument("--python", default="python3.11", help="Python 3.9 to 3.11")
     arguments = parser.parse_args()
     python = environment(arguments.venv, arguments.python)
-    failed = [file for file in arguments.files if not check(file, arguments.pictures, python)]
+    failed = [file for file in arguments.files if not check(file, arguments.images, python)]
     return 1 if failed else 0
 
 
@@ -49,14 +49,14 @@ def environment(folder: Path, python: str) -> Path:
     return inside
 
 
-def check(file: Path, pictures: list[str], python: Path) -> bool:
+def check(file: Path, images: list[str], python: Path) -> bool:
     """Compares one file's answers under both interpreters and prints the figures."""
     from newnet_tf.deploy import image_batch
     from newnet_tf.deploy.verification import compare
 
     here = Runner(file)
-    prepared = image_batch.read(pictures, here.recipe.preprocess, "pictures")
-    inputs = prepared.pixels if here.takes_pixels else prepared.inputs
+    prepared = image_batch.read(images, here.recipe.preprocess, "images")
+    inputs = prepared.pixels if here.expects_uint8_pixels else prepared.inputs
     with tempfile.TemporaryDirectory() as folder:
         given, answered = Path(folder, "inputs.npy"), Path(folder, "outputs.npy")
         np.save(given, inputs)

@@ -3,7 +3,7 @@
     newnet web efficientnet_lite0 -o build/web
     python tools/check_web.py build/web --screenshot docs/web.png
 
-The picture's pixels are those that the page decoded, handed to Python: decoders of JPEG differ.
+The image's pixels are those that the page decoded, handed to Python: decoders of JPEG differ.
 """
 
 import argparse
@@ -51,7 +51,7 @@ return [btoa(text), width, height];
 DESKTOP = {"width": 1120}
 PHONE = {"width": 390, "height": 700, "mobile": True, "deviceScaleFactor": 0.66}
 DARK = [{"name": "prefers-color-scheme", "value": "dark"}]
-COLOURS = 256
+COLORS = 256
 
 
 @contextlib.contextmanager
@@ -68,7 +68,7 @@ def served(folder: Path, **options) -> Iterator[str]:
 
 
 def opened(page: browser.Browser, address: str, **view) -> browser.Browser:
-    """Opens a site and waits until it takes pictures."""
+    """Opens a site and waits until it takes images."""
     page.open(address, **view)
     page.wait(READY)
     page.run(KEEP)
@@ -82,7 +82,7 @@ def use(page: browser.Browser, kind: str) -> None:
 
 
 def choose(page: browser.Browser, file: Path) -> list:
-    """Gives the page a picture; returns its classes and their probabilities."""
+    """Gives the page a image; returns its classes and their probabilities."""
     page.run(CLEAR)
     page.choose("#file", file)
     page.wait(ANSWERED)
@@ -90,13 +90,13 @@ def choose(page: browser.Browser, file: Path) -> list:
 
 
 def pixels_of(page: browser.Browser) -> np.ndarray:
-    """Returns the chosen picture as the page decodes it, uint8 (height, width, 3)."""
+    """Returns the chosen image as the page decodes it, uint8 (height, width, 3)."""
     text, width, height = page.run(PIXELS)
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 3)
 
 
 def difference(page: browser.Browser, runner: Runner, labels: list[str], file: Path) -> float:
-    """Puts a picture through the page and, from the page's pixels, through Python.
+    """Puts a image through the page and, from the page's pixels, through Python.
 
     Returns:
         The largest difference between the five probabilities.
@@ -130,7 +130,7 @@ def _times(page: browser.Browser, runner: Runner, file: Path) -> tuple[float, fl
     return tuple(statistics.median(column) for column in zip(*taken, strict=True))
 
 
-def _rows(folder: Path, exported: Path, pictures: list[Path]) -> Iterator[dict]:
+def _rows(folder: Path, exported: Path, images: list[Path]) -> Iterator[dict]:
     about = json.loads((folder / "site.json").read_text(encoding="utf-8"))
     for threads, options in HEADERS.items():
         with served(folder, **options) as address, browser.chromium() as page:
@@ -140,8 +140,8 @@ def _rows(folder: Path, exported: Path, pictures: list[Path]) -> Iterator[dict]:
                 runner = Runner(exported / f"{about['network']}.{model['kind']}.tflite")
                 common.note(f"{model['kind']}, {said} ({threads} wanted)")
                 use(page, model["kind"])
-                worst = max(difference(page, runner, about["labels"], p) for p in pictures)
-                took, ratio = _times(page, runner, pictures[0])
+                worst = max(difference(page, runner, about["labels"], p) for p in images)
+                took, ratio = _times(page, runner, images[0])
                 yield {
                     "file": model["kind"],
                     "page": said,
@@ -159,7 +159,7 @@ def _screenshot(folder: Path, target: Path) -> None:
     both = Image.new("RGB", (desktop.width + phone.width, max(desktop.height, phone.height)))
     both.paste(desktop, (0, 0))
     both.paste(phone, (desktop.width, 0))
-    both.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+    both.quantize(COLORS, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
 def _shot(address: str, view: dict, features: Sequence[dict] = ()) -> Image.Image:
@@ -182,10 +182,10 @@ def main() -> None:
     if browser.executable() is None:
         sys.exit("Chromium must be installed (apt-get install chromium). Received: none found")
     exported = arguments.exported or arguments.site.with_name(f"{arguments.site.name}.export")
-    pictures = [common.pictures_at_hand()[0].with_name(name) for name in FIVE]
+    images = [common.images_at_hand()[0].with_name(name) for name in FIVE]
     if arguments.screenshot:
         _screenshot(arguments.site, arguments.screenshot)
-    print(tables.table(list(_rows(arguments.site, exported, pictures))))
+    print(tables.table(list(_rows(arguments.site, exported, images))))
 
 
 if __name__ == "__main__":

@@ -16,14 +16,14 @@ from tools.train_cifar import COMPARED
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE, DRAWING = DOCS / "cifar.md", DOCS / "cifar.png"
 LONG, OWN = "long", "newnet_small"
-COLOURS = ("#1f6fd0", "#12805c", "#f2a93b", "#7b4fb5", "#6b7280", "#97bbf5", "#2a9d8f", "#b56576")
+COLORS = ("#1f6fd0", "#12805c", "#f2a93b", "#7b4fb5", "#6b7280", "#97bbf5", "#2a9d8f", "#b56576")
 NEW, OTHER = "#c8102e", "#1f2933"
 INTRODUCTION = """# The talk's process on small data
 
 Written by `tools/make_cifar_page.py`. The talk advises to try a design on small data (CIFAR) first,
 under settings that are studied and the same for all. Here: CIFAR-10, the stem's stride 1 and all
-other strides kept ([training.md](training.md#small-pictures)), recipe `cifar` (Nesterov SGD, cosine,
-padded crops and flips), learning rate {lr} for 128 pictures, weight decay {weight_decay}, batch
+other strides kept ([training.md](training.md#small-images)), recipe `cifar` (Nesterov SGD, cosine,
+padded crops and flips), learning rate {lr} for 128 images, weight decay {weight_decay}, batch
 {batch}, {dtype}; Keras on {backend}, {device}.
 
     KERAS_BACKEND={backend} python tools/train_cifar.py --data cifar-10-binary.tar.gz -o runs/cifar \\
@@ -34,7 +34,7 @@ CAUTION = """
 {epochs} epochs are a beginning: they say which networks learn fast from few steps under these settings,
 not which is best when trained to the end. Each setting was run once; two runs of MobileNetV2 that
 differ in nothing but the seed tell how far chance goes. Accuracy is that of the last epoch on the
-10,000 test pictures, with its 95 % interval; no epoch was chosen by it. `.cutmix` and `.again` (another
+10,000 test images, with its 95 % interval; no epoch was chosen by it. `.cutmix` and `.again` (another
 seed) name what differs.
 """
 
@@ -69,7 +69,7 @@ def _found(short: list[dict]) -> str:
         f"best of the others, {other}, has {tops[other]:.2f} % at {cost[other] / cost[OWN]:.2f} times "
         f"its multiply-adds; {small} has {tops[small]:.2f} % at {cost[small] / cost[OWN]:.2f} times. "
         f"Another seed moves MobileNetV2 by {chance:.2f} points. CutMix moves NewNetSmall by "
-        f"{mixed:+.2f} points: in {short[0]['epochs']} epochs there is little yet to regularise."
+        f"{mixed:+.2f} points: in {short[0]['epochs']} epochs there is little yet to regularize."
     )
     missing = [name for name in COMPARED if name not in tops]
     if missing:
@@ -79,7 +79,7 @@ def _found(short: list[dict]) -> str:
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "last")
 SHIPPED = """
-    newnet predict picture.png --model newnet_small_cifar
+    newnet predict image.png --model newnet_small_cifar
 
 These weights ship with the package (kernels in half precision): `weights="cifar10"` of
 `NewNetSmallCIFAR`. The goal of 94 % is not reached. Two things are known to be in its way: the run is
@@ -102,7 +102,7 @@ def _study() -> str:
     return "## The study before\n\n" + STUDIED + "\n" + markdown(table)
 
 
-STUDIED = """Learning rate and weight decay, 10,000 training pictures, 2 epochs each, on two CPU cores:
+STUDIED = """Learning rate and weight decay, 10,000 training images, 2 epochs each, on two CPU cores:
 
     newnet study --model newnet_small_cifar --data cifar10 --recipe cifar --over lr=0.05,0.1,0.2 \\
         --over weight_decay=1e-4,5e-4 --limit 10000 --epochs 2 -o studies/cifar
@@ -128,15 +128,15 @@ def draw():
     """Returns the figure: curves of all runs, and accuracy after the short runs against cost."""
     rows, curves = results.read("cifar"), results.read("cifar_curves")
     names = [row["run"] for row in rows]
-    colours = dict(zip([n for n in names if _plain_name(n)], COLOURS, strict=False))
+    colors = dict(zip([n for n in names if _plain_name(n)], COLORS, strict=False))
     drawn = charts.figure(11, 4.4)
     left, right = drawn.subplots(1, 2)
     for name in names:
         line = sorted((int(c["epoch"]), float(c["test_error"])) for c in curves if c["run"] == name)
-        colour = NEW if name.startswith(OWN) else colours.get(name, OTHER)
+        color = NEW if name.startswith(OWN) else colors.get(name, OTHER)
         style = {"ls": "--"} if name not in (LONG, OWN) and "." in name else {}
         left.plot(
-            *zip(*line, strict=True), color=colour, lw=1.6, marker="o", ms=3, label=name, **style
+            *zip(*line, strict=True), color=color, lw=1.6, marker="o", ms=3, label=name, **style
         )
     left.set_xlabel("epoch")
     left.set_ylabel("test error (%)")

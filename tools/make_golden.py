@@ -37,7 +37,7 @@ def fill(state, names, scales, chosen):
 
 
 def multiply_adds(model, x):
-    """Counts those of convolutions and linear layers for one picture."""
+    """Counts those of convolutions and linear layers for one image."""
     counts = []
 
     def count(module, inputs, output):
@@ -52,7 +52,7 @@ def multiply_adds(model, x):
     return sum(counts)
 
 
-def pictures(size, channels):
+def images(size, channels):
     return torch.from_numpy(parity.pixels(size, channels)).permute(0, 3, 1, 2).double()
 
 
@@ -77,21 +77,21 @@ def make(reference):
         if isinstance(module, nn.BatchNorm2d)
     ]
     side, channels = reference.side, reference.channels
-    logits = {side: model(pictures(side, channels)).float().numpy()}
+    logits = {side: model(images(side, channels)).float().numpy()}
     for hook in hooks:
         hook.remove()
     if reference.odd:
-        logits[reference.odd] = model(pictures(reference.odd, channels)).float().numpy()
+        logits[reference.odd] = model(images(reference.odd, channels)).float().numpy()
     features = {}
     if hasattr(model, "forward_intermediates"):
-        first = pictures(side, channels)[:1]
+        first = images(side, channels)[:1]
         for map_ in model.forward_intermediates(first, intermediates_only=True):
             stride = 2 ** round(math.log2(side / map_.shape[-1]))
             features[stride] = map_.mean(dim=(0, 2, 3)).float().numpy()
     return parity.Golden(
         reference=reference.what,
         params=sum(p.numel() for p in model.parameters()),
-        macs=multiply_adds(model, pictures(side, channels)),
+        macs=multiply_adds(model, images(side, channels)),
         shapes={published: tuple(state[name].shape) for name, published in names.items()},
         scales=scales,
         logits=logits,

@@ -1,10 +1,10 @@
 """Runs torchvision's preprocessing once and writes `tests/golden/preprocess.npz`.
 
-Needs torch, torchvision, scikit-image's two pictures and pillow, in an environment of its own:
+Needs torch, torchvision, scikit-image's two images and pillow, in an environment of its own:
 
-    python tools/make_preprocess_golden.py --pictures FOLDER [--shim FOLDER]
+    python tools/make_preprocess_golden.py --images FOLDER [--shim FOLDER]
 
-`--pictures` holds chelsea.png and rocket.jpg (scikit-image's `data` folder). `--shim` is for a CPU
+`--images` holds chelsea.png and rocket.jpg (scikit-image's `data` folder). `--shim` is for a CPU
 build of torch, whose torchvision wheel cannot load its operators: a module `tvshim` found in that
 folder is imported first. What is kept is every eighth pixel of each result, as float16.
 """
@@ -24,21 +24,21 @@ ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "tests" / "golden" / "preprocess.npz"
 sys.path.insert(0, str(ROOT))
 
-from newnet_tf.models.config import Preprocess  # noqa: E402
+from newnet_tf.models.config import PreprocessConfig  # noqa: E402
 
 STRIDE = 8
-PICTURES = ("chelsea.png", "rocket.jpg")
+IMAGES = ("chelsea.png", "rocket.jpg")
 TF_STYLE = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 RECORDS = (
-    Preprocess(),
-    Preprocess(size=240, crop=0.882),
-    Preprocess(interpolation="bilinear", **TF_STYLE),
-    Preprocess(crop=0.95),
-    Preprocess(size=96, crop=1.0),
+    PreprocessConfig(),
+    PreprocessConfig(size=240, crop=0.882),
+    PreprocessConfig(interpolation="bilinear", **TF_STYLE),
+    PreprocessConfig(crop=0.95),
+    PreprocessConfig(size=96, crop=1.0),
 )
 
 
-def reference(transforms, record: Preprocess):
+def reference(transforms, record: PreprocessConfig):
     """Returns torchvision's evaluation transform for a record."""
     mode = transforms.InterpolationMode(record.interpolation)
     return transforms.Compose(
@@ -54,7 +54,7 @@ def reference(transforms, record: Preprocess):
 def main():
     """Writes the file, beside and then in place."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--shim", type=Path)
     arguments = parser.parse_args()
     if arguments.shim:
@@ -65,9 +65,9 @@ def main():
     arrays = {}
     for i, record in enumerate(RECORDS):
         arrays[f"record{i}"] = np.array(json.dumps(asdict(record)))
-        for name in PICTURES:
-            picture = Image.open(arguments.pictures / name).convert("RGB")
-            pixels = reference(transforms, record)(picture).permute(1, 2, 0).numpy()
+        for name in IMAGES:
+            image = Image.open(arguments.images / name).convert("RGB")
+            pixels = reference(transforms, record)(image).permute(1, 2, 0).numpy()
             arrays[f"{name}{i}"] = pixels[::STRIDE, ::STRIDE].astype(np.float16)
     arrays["made_with"] = np.array(f"torchvision {torchvision.__version__}, Pillow {__version__}")
     beside = TARGET.with_suffix(".part")

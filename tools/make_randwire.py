@@ -9,13 +9,13 @@ import textwrap
 
 import networkx
 
-NODES, NEIGHBOURS, REWIRED = 32, 4, 0.75
+NODES, NEIGHBORS, REWIRED = 32, 4, 0.75
 SEEDS = {3: 0, 4: 1, 5: 2}
 
 
 def sources(seed):
     """Every node's sources; edges lead from the lower number to the higher."""
-    graph = networkx.connected_watts_strogatz_graph(NODES, NEIGHBOURS, REWIRED, seed=seed)
+    graph = networkx.connected_watts_strogatz_graph(NODES, NEIGHBORS, REWIRED, seed=seed)
     return [sorted(other for other in graph[node] if other < node) for node in range(NODES)]
 
 

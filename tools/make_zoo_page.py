@@ -21,7 +21,7 @@ INTRODUCTION = """# The zoo
 
 Written by `tools/make_zoo_page.py`; `newnet list --table heavy` prints the same. *Claimed* is what the
 DEVIEW 2019 talk prints; *ours* is counted on the Keras model (convolutions and linear layers, one
-picture, native size) and equals the reference implementation's count exactly wherever one exists.
+image, native size) and equals the reference implementation's count exactly wherever one exists.
 Errors are claims throughout: none was measured here on ImageNet's validation set.
 """
 

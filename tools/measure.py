@@ -1,5 +1,5 @@
 """Measures what `newnet_tf/results` holds, except latency (`newnet benchmark --record`)
-and quantisation (`tools/measure_quantisation.py`).
+and quantization (`tools/measure_quantization.py`).
 
     python tools/measure.py cost [--only 'vgg*']         # parameters and multiply-adds
     python tools/measure.py parity [--only 'vgg*']       # distance from the references
@@ -9,11 +9,11 @@ and quantisation (`tools/measure_quantisation.py`).
 
 `parity` runs under Keras' other backends too, in float32: KERAS_BACKEND=jax or torch before it.
 
-`--samples` is a folder of ImageNet pictures named `<wnid>_<name>.JPEG` (e.g. the 500 of
+`--samples` is a folder of ImageNet images named `<wnid>_<name>.JPEG` (e.g. the 500 of
 EliSchwartz/imagenet-sample-images at a short side of 256), `--flowers` one of five folders of
-pictures, `--mobilenet` Google's MobileNetV1 x0.75 in Keras names, `--gluon` GluonCV's MobileNetV2
+images, `--mobilenet` Google's MobileNetV1 x0.75 in Keras names, `--gluon` GluonCV's MobileNetV2
 backbone, `--squeezenet` GluonCV's SqueezeNet 1.1. The accuracy on the samples is no published
-accuracy: they are mostly training pictures. `transfer` goes on where it was ended: what is measured
+accuracy: they are mostly training images. `transfer` goes on where it was ended: what is measured
 is not measured again, and an ended run of a network goes on from its checkpoint in `--runs`.
 """
 
@@ -29,15 +29,15 @@ import numpy as np
 import newnet_tf
 from newnet_tf import results
 from newnet_tf.classification.linear_probe import linear_probe
-from newnet_tf.data.datasets.factory import open_source
-from newnet_tf.data.datasets.folder import labelled_files
+from newnet_tf.data.datasets.factory import load_dataset
+from newnet_tf.data.datasets.folder import labeled_files
 from newnet_tf.data.images import read_image
 from newnet_tf.data.preprocess import apply
 from newnet_tf.evaluation import loop
 from newnet_tf.finetuning import run as stages
 from newnet_tf.models import blocks, registry
 from newnet_tf.profiling.cost import cost
-from newnet_tf.training import named_recipe, overridden
+from newnet_tf.training import get_recipe, override
 from newnet_tf.weights import assign, parity
 from newnet_tf.weights.reader import Checkpoint
 
@@ -67,9 +67,9 @@ def measure_parity(arguments):
         golden = parity.Golden.read(path)
         name, _, naming = path.stem.partition(".")
         variant, _ = registry.resolve(name)
-        if not variant.family.namings(variant.row):
+        if not variant.family.checkpoint_formats(variant.row):
             continue  # no published implementation to be far from; tests compare it all the same
-        native = variant.family.namings(variant.row)[0].name
+        native = variant.family.checkpoint_formats(variant.row)[0].name
         row = {"model": name, "naming": naming or native, "backend": backend}
         row["reference"] = golden.reference
         for policy in policies:
@@ -96,7 +96,7 @@ def distance(variant, path, golden) -> float:
 
 
 def measure_accuracy(arguments):
-    paths, labels, _ = labelled_files(arguments.samples)
+    paths, labels, _ = labeled_files(arguments.samples)
     models = {"efficientnet_lite0": "imagenet"}
     if arguments.mobilenet:
         models["tf_mobilenet_v1_075"] = arguments.mobilenet
@@ -111,7 +111,7 @@ def measure_accuracy(arguments):
 
 def measure_probe(arguments):
     """Linear probe on frozen features; four fifths of each class train, seeded."""
-    paths, labels, names = labelled_files(arguments.flowers)
+    paths, labels, names = labeled_files(arguments.flowers)
     order = np.random.RandomState(0).permutation(len(paths))
     cut = round(len(paths) * TEST_SHARE)
     test, train = order[:cut], order[cut:]
@@ -131,7 +131,7 @@ def measure_probe(arguments):
         found, penalty = linear_probe(features[train], labels[train], features[test], labels[test])
         print(f"{name}: linear probe on {len(names)} classes: {found}", flush=True)
         tag = weights if weights == "imagenet" else Path(weights).name
-        note = f"linear probe, L2 {penalty:g}, {len(train)} training pictures"
+        note = f"linear probe, L2 {penalty:g}, {len(train)} training images"
         loop.record(found, name, FLOWERS, weights=tag, note=note)
 
 
@@ -148,8 +148,8 @@ def measure_transfer(arguments):
         "squeezenet1_1": arguments.squeezenet,
     }
     backbones |= {name: path for name, path in given.items() if path}
-    source = open_source(arguments.flowers, TEST_SHARE, seed=0)
-    recipe = overridden(named_recipe("finetune"), {"epochs": arguments.epochs})
+    source = load_dataset(arguments.flowers, TEST_SHARE, seed=0)
+    recipe = override(get_recipe("finetune"), {"epochs": arguments.epochs})
     settings = f"{source.name}, {arguments.size} px, {recipe.epochs} epochs, seed {recipe.seed}"
     done = {(row["model"], row["settings"]) for row in results.read("transfer")}
     for name, weights in sorted(backbones.items(), key=lambda item: zoo_cost(item[0])):

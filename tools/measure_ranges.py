@@ -3,9 +3,9 @@
     python -m tools.measure_ranges --samples DIR [--mobilenet FILE] [--squeezenet FILE] [--only NAME]
     python -m tools.measure_ranges --cifar TARBALL --runs runs/cifar
 
-Networks, weights and pictures are those of `tools.measure_quantisation`. Each network is calibrated
-once and quantised in every way, and once more with its channels equalised; SQNR and agreement are those
-of the logits with the float network's on all pictures that were not calibrated on. A network that is in
+Networks, weights and images are those of `tools.measure_quantization`. Each network is calibrated
+once and quantized in every way, and once more with its channels equalized; SQNR and agreement are those
+of the logits with the float network's on all images that were not calibrated on. A network that is in
 the table is not measured again (`--fresh` does).
 """
 
@@ -18,30 +18,30 @@ from newnet_tf import results
 from newnet_tf.deploy import converter, export_config
 from newnet_tf.deploy.quantization.quantizer import CORRECTIONS
 from newnet_tf.deploy.quantization.sensitivity import Sensitivity
-from tools import measure_quantisation as quantisation
-from tools.equalisation import EqualisedGraph
+from tools import measure_quantization as quantization
+from tools.equalization import EqualizedGraph
 
 TABLE, KEYS = "ranges", ("model", "ranges", "corrections")
-NOTHING, EQUALISED = "none", "equalisation"
+NOTHING, EQUALIZED = "none", "equalization"
 WAYS = [
     *((ranges, CORRECTIONS) for ranges in export_config.RANGES),
     *((export_config.BEST, (correction,)) for correction in CORRECTIONS),
     (export_config.UNCLIPPED, ()),
-    (export_config.BEST, (EQUALISED, *CORRECTIONS)),
+    (export_config.BEST, (EQUALIZED, *CORRECTIONS)),
 ]
 
 
-def measure(judged: quantisation.Judged) -> None:
+def measure(judged: quantization.EvalResult) -> None:
     """Writes the rows of one network."""
-    for kind in (converter.CalibratedGraph, EqualisedGraph):
+    for kind in (converter.CalibratedGraph, EqualizedGraph):
         with mock.patch.object(converter, "CalibratedGraph", kind):
             study = Sensitivity(
                 judged.build(), judged.record, judged.calibration, judged.paths, judged.labels
             )
         for ranges, corrections in WAYS:
-            if (EQUALISED in corrections) != (kind is EqualisedGraph):
+            if (EQUALIZED in corrections) != (kind is EqualizedGraph):
                 continue
-            known = [name for name in corrections if name != EQUALISED]
+            known = [name for name in corrections if name != EQUALIZED]
             found, won = study.judge(ranges=ranges, corrections=known)
             row = {
                 "model": judged.name,
@@ -49,8 +49,8 @@ def measure(judged: quantisation.Judged) -> None:
                 "corrections": "+".join(corrections) or NOTHING,
                 "data": judged.data,
                 "sqnr_db": f"{found.sqnr:.2f}",
-                "agreement": f"{100 * found.agreed / found.pictures:.2f}",
-                "difference": f"{100 * won / found.pictures:+.2f}",
+                "agreement": f"{100 * found.agreed / found.images:.2f}",
+                "difference": f"{100 * won / found.images:+.2f}",
                 "largest": f"{found.difference:.2f}",
                 "left_out": len(study.left_out),
             }
@@ -63,11 +63,11 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    quantisation.add_networks(parser)
+    quantization.add_networks(parser)
     parser.add_argument("--fresh", action="store_true", help="measure anew what is in the table")
     arguments = parser.parse_args()
     known = set() if arguments.fresh else {row["model"] for row in results.read(TABLE)}
-    for judged in quantisation.networks(arguments):
+    for judged in quantization.networks(arguments):
         if judged.name not in known:
             measure(judged)
 

@@ -3,9 +3,9 @@
     python tools/measure_runtimes.py efficientnet_lite0 efficientnet_lite2
 
 Exports each network in every precision, to ONNX and as a SavedModel, and runs all on scikit-image's
-pictures. TFLite files are compared with `ai-edge-litert`'s interpreter on the same file, the others
+images. TFLite files are compared with `ai-edge-litert`'s interpreter on the same file, the others
 with the Keras model; the difference is the largest of all scores, in spreads (their standard deviation
-over pictures). tflite-runtime 2.14 has an environment of its own, see `check_tflite_runtime.py`.
+over images). tflite-runtime 2.14 has an environment of its own, see `check_tflite_runtime.py`.
 """
 
 import argparse
@@ -47,14 +47,14 @@ def main() -> None:
 def measure(name: str, folder: Path, old: Path) -> list[dict]:
     """Returns the rows of one network."""
     loaded = common.load(name, None, None)
-    pictures = common.pictures_at_hand()
-    shown = image_batch.read(pictures, loaded.preprocess, "pictures")
+    images = common.images_at_hand()
+    shown = image_batch.read(images, loaded.preprocess, "images")
     logits = fingerprint.logits_model(loaded.model)
     with common.no_warnings():
         files = export_tflite(
             *(loaded.model, loaded.preprocess, folder, name, COMMON),
-            calibration=common.crops_at_hand(),
-            pictures=pictures,
+            calibration_images=common.crops_at_hand(),
+            validation_images=images,
         )
     rows = []
     for made in files:
@@ -136,7 +136,7 @@ def onnx(loaded, folder: Path, inputs: np.ndarray) -> np.ndarray:
 
 
 def served(loaded, folder: Path, pixels: np.ndarray) -> np.ndarray:
-    """Probabilities of the signature, for pictures that are cropped already."""
+    """Probabilities of the signature, for images that are cropped already."""
     import tensorflow as tf
 
     whole = dataclasses.replace(loaded.preprocess, crop=1.0)

@@ -3,8 +3,8 @@
     python tools/run_notebooks.py [NAME ...]
 
 Each runs from top to bottom in an empty folder, in a fresh kernel of this Python. What differs from
-run to run and tells nothing is left out (ids, times, colours of the terminal, what TensorFlow says of
-itself), and pictures keep few colours. A notebook whose text names a path of this machine is not
+run to run and tells nothing is left out (ids, times, colors of the terminal, what TensorFlow says of
+itself), and images keep few colors. A notebook whose text names a path of this machine is not
 written. The links to the repository, in `notebooks/README.md` too, are written here.
 """
 
@@ -28,7 +28,7 @@ REPOSITORY = "newnet-tf/newnet_tf"
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
 SECONDS = 1800  # for one cell, on a busy machine
-COLOURS = 128
+COLORS = 128
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -135,7 +135,7 @@ def main(chosen: Sequence[str]) -> None:
 
 
 def _joined(outputs: Sequence) -> Iterator:
-    """Yields outputs with pieces of the same stream as one, and pictures of few colours."""
+    """Yields outputs with pieces of the same stream as one, and images of few colors."""
     last = None
     for output in outputs:
         if output.output_type == "stream":
@@ -148,16 +148,16 @@ def _joined(outputs: Sequence) -> Iterator:
         elif not output.get("data", {}).get("text/plain", "-").strip():
             continue  # a bar of progress that is over
         elif "image/png" in output.get("data", {}):
-            output.data = {"image/png": _few_colours(output.data["image/png"])}
+            output.data = {"image/png": _few_colors(output.data["image/png"])}
             output.metadata = {}
         last = output
         yield output
 
 
-def _few_colours(data: str) -> str:
+def _few_colors(data: str) -> str:
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(data))) as image:
-        image.convert("RGB").quantize(COLOURS).save(buffer, "PNG", optimize=True)
+        image.convert("RGB").quantize(COLORS).save(buffer, "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -30,11 +30,11 @@ from newnet_tf.data.datasets.tar import archive_arrays
 from newnet_tf.evaluation.intervals import wilson
 from newnet_tf.models.cifar_stem import small_preprocess
 from newnet_tf.profiling.cost import cost
-from newnet_tf.training import Arrays, for_small_pictures, named_recipe, overridden, train
-from newnet_tf.training.compilation import built
+from newnet_tf.training import ArrayLoader, get_recipe, override, train, with_stride1_stem
+from newnet_tf.training.compilation import build_model
 from newnet_tf.training.curves import read_history
 from newnet_tf.training.overrides import parsed
-from newnet_tf.training.torch_backend import native_judge, native_step
+from newnet_tf.training.torch_backend import make_torch_evaluator, torch_train_step
 from newnet_tf.training.trainer import LAST, SUMMARY
 from newnet_tf.training.tuning import summary
 from newnet_tf.weights import reader
@@ -71,19 +71,19 @@ PLAN = (
 
 
 def network(name: str, classes: int, weights: Path | None = None):
-    """Returns a network for 32 x 32 pictures, giving logits, and its preprocessing."""
+    """Returns a network for 32 x 32 images, giving logits, and its preprocessing."""
     own = newnet_tf.card(OWN).preprocess
     options = {"weights": weights, "classes": classes, "classifier_activation": None}
     if name == OWN:
         return newnet_tf.create(name, **options), own
     large = newnet_tf.create(name, input_shape=(2 * own.size, 2 * own.size, 3), **options)
-    return for_small_pictures(large), small_preprocess(newnet_tf.card(name).preprocess, own.size)
+    return with_stride1_stem(large), small_preprocess(newnet_tf.card(name).preprocess, own.size)
 
 
 def run(planned: Planned, data, folder: Path, settings, limit: int | None, threads: int) -> None:
     """Does one run, or what is left of it."""
     names, splits = data
-    recipe = overridden(named_recipe("cifar"), settings | dict(planned.changes))
+    recipe = override(get_recipe("cifar"), settings | dict(planned.changes))
     preprocess = []
 
     def build(_):
@@ -91,8 +91,8 @@ def run(planned: Planned, data, folder: Path, settings, limit: int | None, threa
         preprocess.append(record)
         return model
 
-    model = built(build, recipe)
-    arrays = Arrays(
+    model = build_model(build, recipe)
+    arrays = ArrayLoader(
         "cifar10",
         len(names),
         splits["train"],
@@ -113,8 +113,8 @@ def run(planned: Planned, data, folder: Path, settings, limit: int | None, threa
         resume=True,
         every=10**6,
         said=said,
-        make_step=native_step if is_torch else None,
-        make_judge=native_judge if is_torch else None,
+        make_step=torch_train_step if is_torch else None,
+        make_evaluator=make_torch_evaluator if is_torch else None,
     )
     halve(folder / planned.name)
 
@@ -149,7 +149,7 @@ def halve(folder: Path) -> None:
         "result": json.dumps(said["last"]),
         "versions": said["versions"],
         "device": said["device"],
-        "licence": "Apache-2.0",
+        "license": "Apache-2.0",
     }
     reader.write(folder / HALVED, halved, about)
 
@@ -172,7 +172,7 @@ def record(folder: Path, planned: Planned) -> None:
         "test_loss": last["test_loss"],
         "train_error": f"{last['train_error']:.2f}",
         "epochs": recipe["epochs"],
-        "pictures": said["data"]["train"],
+        "images": said["data"]["train"],
         "params": counted.params,
         "macs": counted.macs,
         "lr": recipe["lr"],
@@ -216,18 +216,18 @@ def main():
     )
     plans = {planned.name: planned for planned in PLAN}
     parser.add_argument(
-        "--data", type=Path, help="CIFAR-10 as a tarball: its binary version, or pictures"
+        "--data", type=Path, help="CIFAR-10 as a tarball: its binary version, or images"
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/cifar"))
     parser.add_argument("--only", choices=list(plans), action="append", metavar="RUN")
     parser.add_argument(
         "--also", action="append", choices=newnet_tf.list_models(), metavar="NETWORK",
-        help="instead of the plan, a network that is not in it; for tools.measure_quantisation",
+        help="instead of the plan, a network that is not in it; for tools.measure_quantization",
     )  # fmt: skip
     parser.add_argument("--set", action="append", default=[], help="as in `newnet train`")
     parser.add_argument("--long", type=int, default=10, help="epochs of the long run; default: 10")
     parser.add_argument("--short", type=int, default=3, help="epochs of all others; default: 3")
-    parser.add_argument("--limit", type=int, help="train on so many pictures; default: all")
+    parser.add_argument("--limit", type=int, help="train on so many images; default: all")
     parser.add_argument("--threads", type=int, default=2, help="that make batches; default: 2")
     parser.add_argument(
         "--together", action="store_true", help="all runs at once, a process each (not with --only)"

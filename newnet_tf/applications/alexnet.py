@@ -2,7 +2,7 @@
 
 Krizhevsky: "One weird trick for parallelizing convolutional neural networks", arXiv 1404.5997, in
 torchvision's reading (BSD-3): one tower, narrower than the two of the 2012 network, no local response
-normalisation. What differs here: as in VGG, the dense layers are convolutions, the first as large as
+normalization. What differs here: as in VGG, the dense layers are convolutions, the first as large as
 the 6x6 map; they read the same checkpoints. Maps of another size are pooled to 6x6 first.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Naming, Preprocess
+from newnet_tf.models.config import Card, CheckpointFormat, PreprocessConfig
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -47,26 +47,26 @@ def top(x, row: Row, classes: int):
     x = pooling.adaptive_pool(x, MAP_SIDE, name="pool")
     for name in ("fc1", "fc2"):
         x = keras.layers.Dropout(0.5, name=f"{name}_dropout")(x)
-        x = blocks.conv_whole(x, HIDDEN, name=name)
+        x = blocks.global_conv(x, HIDDEN, name=name)
         x = blocks.activation(x, "relu", name=f"{name}_act")
     return blocks.logits(x, classes)
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
     names = {"fc1": "classifier.1", "fc2": "classifier.4", "classifier": "classifier.6"}
     index = 0
     for i in range(len(row.filters)):
         names[f"conv{i}"] = f"features.{index}"
         index += 3 if i in row.pooled else 2
-    return (Naming(name="torchvision", layers=names),)
+    return (CheckpointFormat(name="torchvision", layers=names),)
 
 
 FAMILY = Family(
     __name__,
     build=build,
     top=top,
-    namings=namings,
+    checkpoint_formats=checkpoint_formats,
     source="arXiv 1404.5997",
     head=("fc1", "fc2", "classifier"),
     minimum=95,  # Keras pools a map of 1 x 1 to 6 x 6 only eagerly
@@ -79,7 +79,7 @@ AlexNet = FAMILY.variant(
     Card(
         name="alexnet",
         title="AlexNet",
-        preprocess=Preprocess(interpolation="bilinear"),
+        preprocess=PreprocessConfig(interpolation="bilinear"),
         notes="No weights are on a public hub; pass torchvision's checkpoint file as `weights`.",
     ),
 )

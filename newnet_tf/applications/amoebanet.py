@@ -11,7 +11,7 @@ many filters the large network's first convolution has: that code's 32 give the 
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import cells
 from newnet_tf.models.cells import CURRENT, LARGE, PREVIOUS, Cell, Row
-from newnet_tf.models.config import INCEPTION, Card, Claim
+from newnet_tf.models.config import INCEPTION, Card, ReportedResults
 from newnet_tf.models.variants import Family
 
 NORMAL = Cell(  # paper, figure 5, middle
@@ -51,7 +51,7 @@ AmoebaNetA = FAMILY.variant(
         name="amoebanet_a",
         title="AmoebaNet-A (N = 4, F = 50), mobile",
         preprocess=INCEPTION,
-        claim=Claim(
+        claim=ReportedResults(
             source="DEVIEW 2019 talk, table of NAS models",
             top1_error=24.5,
             top5_error=8.0,
@@ -69,7 +69,7 @@ AmoebaNetALarge = FAMILY.variant(
         name="amoebanet_a_large",
         title="AmoebaNet-A (N = 6, F = 190), large",
         preprocess=LARGE,
-        claim=Claim(
+        claim=ReportedResults(
             source="arXiv 1802.01548, table 2",
             top1_error=17.2,
             top5_error=3.9,

@@ -8,9 +8,9 @@ PyTorch's 1e-5. The blocks are FBNet's, those of expansion 1 with their expandin
 differs here: the zoo's head.
 """
 
-from newnet_tf.applications.fbnet import Row, build, namings, top
+from newnet_tf.applications.fbnet import Row, build, checkpoint_formats, top
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.models.config import Card, Claim
+from newnet_tf.models.config import Card, ReportedResults
 from newnet_tf.models.stages import Stage
 from newnet_tf.models.variants import Family
 
@@ -24,7 +24,9 @@ A = (
     Stage(480, 1, 1, joined=True),
 )
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1812.08934")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1812.08934"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 ChamNet = FAMILY.variant(
@@ -33,7 +35,7 @@ ChamNet = FAMILY.variant(
     Card(
         name="chamnet",
         title="ChamNet-A",
-        claim=Claim(
+        claim=ReportedResults(
             source="facebookresearch/mobile-vision, table of Caffe2 models",
             top1_error=24.6,
             params=6.2,

@@ -2,7 +2,7 @@
 
 Huang, Liu, van der Maaten, Weinberger: "CondenseNet: An Efficient DenseNet using Learned Group
 Convolutions", arXiv 1711.09224 (ShichenLiu/CondenseNet, MIT). Follows pytorchcv (MIT), whose form is
-the one for inference: which channels each group of a 1x1 convolution reads was learnt in training,
+the one for inference: which channels each group of a 1x1 convolution reads was learned in training,
 and a checkpoint names them. Their numbers are weights here too, in frozen `Embedding` layers, so
 that loading a checkpoint sets them and the graph stays as it is; a new network reads its channels in
 order. What differs here: the head is the zoo's.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -56,10 +56,10 @@ def pick(x, channels: int, *, name: str):
 def dense_layer(x, growth: int, groups: int, *, name: str):
     """Learned group 1x1, shuffle, grouped 3x3, joined to its input (paper, figure 1, right)."""
     y = pick(x, x.shape[-1], name=f"{name}_1")
-    y = blocks.norm_act(y, style=TORCH, name=f"{name}_1")
+    y = blocks.bn_act(y, style=TORCH, name=f"{name}_1")
     y = blocks.conv(y, BOTTLENECK * growth, groups=groups, style=TORCH, name=f"{name}_1_conv")
     y = blocks.channel_shuffle(y, groups, name=f"{name}_shuffle")
-    y = blocks.norm_act(y, style=TORCH, name=f"{name}_2")
+    y = blocks.bn_act(y, style=TORCH, name=f"{name}_2")
     y = blocks.conv(y, growth, 3, groups=groups, style=TORCH, name=f"{name}_2_conv")
     return keras.layers.Concatenate(name=f"{name}_join")([x, y])
 
@@ -73,7 +73,7 @@ def build(x, row: Row):
             x = pooling.average_pool(x, 2, 2, name=f"transition{b - 1}_pool")
         for n in range(depth):
             x = dense_layer(x, growth, row.groups, name=f"block{b}_{n}")
-    return blocks.feature(blocks.norm_act(x, style=TORCH, name="final"), 32)
+    return blocks.feature(blocks.bn_act(x, style=TORCH, name="final"), 32)
 
 
 def top(x, row: Row, classes: int):
@@ -83,7 +83,7 @@ def top(x, row: Row, classes: int):
     return blocks.logits(x, classes)
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
     names = {"stem_conv": "features.init_block.conv", "final_bn": "features.post_activ.bn"}
     for b, depth in enumerate(row.depths):
@@ -94,14 +94,14 @@ def namings(row: Row) -> tuple[Naming, ...]:
                 for kind in ("bn", "conv"):
                     names[f"{ours}_{part}_{kind}"] = f"{theirs}.conv{part}.{kind}"
     names |= {"classifier_index": "output", "classifier": "output.linear"}
-    return (Naming(name="pytorchcv", layers=names),)
+    return (CheckpointFormat(name="pytorchcv", layers=names),)
 
 
 FAMILY = Family(
     __name__,
     build=build,
     top=top,
-    namings=namings,
+    checkpoint_formats=checkpoint_formats,
     source="arXiv 1711.09224",
     head=("classifier_index", "classifier"),
 )
@@ -113,7 +113,7 @@ CondenseNet74 = FAMILY.variant(
     Card(
         name="condensenet74",
         title="CondenseNet-74 (C=G=4)",
-        claim=Claim(
+        claim=ReportedResults(
             source="DEVIEW 2019 talk, table of light models",
             top1_error=26.2,
             top5_error=8.3,

@@ -1,7 +1,7 @@
 """DARTS, the network of the second-order search on CIFAR-10, for ImageNet.
 
 Liu, Simonyan, Yang: "DARTS: Differentiable Architecture Search", ICLR 2019, arXiv 1806.09055. The
-authors' code (quark0/darts) is under the Apache-2.0 licence; module names are pytorchcv's, which has
+authors' code (quark0/darts) is under the Apache-2.0 license; module names are pytorchcv's, which has
 the network without the training-time auxiliary tower. What differs here: sides that are no multiple
 of 32 work, because the factorized reduction pads a row and column where the authors' fails.
 """
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, cells
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.cells import CURRENT, PREVIOUS, Cell, Words
-from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.cells import CURRENT, PREVIOUS, Cell, CheckpointNames
+from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
 from newnet_tf.models.variants import Family
 
 NORMAL = Cell(  # paper, figure 4
@@ -33,7 +33,7 @@ REDUCTION = Cell(  # paper, figure 5
     ),
     output=(2, 3, 4, 5),
 )
-PYTORCHCV = Words(
+PYTORCHCV = CheckpointNames(
     squeeze="preprocess",
     previous="preprocess_prev",
     halved=("preprocess_prev.conv1", "preprocess_prev.conv2", "preprocess_prev.bn"),
@@ -84,12 +84,14 @@ def pytorchcv_names(row: Row) -> dict[str, str]:
     return names | cells.stacked_names(NORMAL, REDUCTION, plan, PYTORCHCV, units, stem=False)
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="pytorchcv", layers=pytorchcv_names(row)),)
+    return (CheckpointFormat(name="pytorchcv", layers=pytorchcv_names(row)),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1806.09055")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1806.09055"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 DARTS = FAMILY.variant(
@@ -98,7 +100,7 @@ DARTS = FAMILY.variant(
     Card(
         name="darts",
         title="DARTS",
-        claim=Claim(
+        claim=ReportedResults(
             source="DEVIEW 2019 talk, table of NAS models",
             top1_error=26.9,
             top5_error=9.0,

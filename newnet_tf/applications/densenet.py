@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.config import (
+    Card,
+    CheckpointFormat,
+    HubFile,
+    PreprocessConfig,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -27,16 +34,16 @@ class Row:
 
 def dense_layer(x, *, name: str):
     """Batch norm, ReLU, 1x1, batch norm, ReLU, 3x3, joined to its input."""
-    y = blocks.norm_act(x, style=TORCH, name=f"{name}_1")
+    y = blocks.bn_act(x, style=TORCH, name=f"{name}_1")
     y = blocks.conv(y, BOTTLENECK * GROWTH, style=TORCH, name=f"{name}_1_conv")
-    y = blocks.norm_act(y, style=TORCH, name=f"{name}_2")
+    y = blocks.bn_act(y, style=TORCH, name=f"{name}_2")
     y = blocks.conv(y, GROWTH, 3, style=TORCH, name=f"{name}_2_conv")
     return keras.layers.Concatenate(name=f"{name}_join")([x, y])
 
 
 def transition(x, *, name: str):
     """Batch norm, ReLU, 1x1 to half of the channels, average pooling."""
-    x = blocks.norm_act(x, style=TORCH, name=name)
+    x = blocks.bn_act(x, style=TORCH, name=name)
     x = blocks.conv(x, x.shape[-1] // 2, style=TORCH, name=f"{name}_conv")
     return pooling.average_pool(x, 2, 2, name=f"{name}_pool")
 
@@ -51,7 +58,7 @@ def build(x, row: Row):
             x = transition(x, name=f"transition{b - 1}")
         for n in range(depth):
             x = dense_layer(x, name=f"block{b}_{n}")
-    return blocks.feature(blocks.norm_act(x, style=TORCH, name="final"), 32)
+    return blocks.feature(blocks.bn_act(x, style=TORCH, name="final"), 32)
 
 
 def top(x, row: Row, classes: int):
@@ -59,7 +66,7 @@ def top(x, row: Row, classes: int):
     return blocks.classifier(x, classes)
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads; timm's names are torchvision's."""
     names = {"stem_conv": "conv0", "stem_bn": "norm0", "final_bn": "norm5"}
     for b, depth in enumerate(row.depths):
@@ -72,21 +79,23 @@ def namings(row: Row) -> tuple[Naming, ...]:
             names[f"transition{b - 1}_bn"] = f"transition{b}.norm"
             names[f"transition{b - 1}_conv"] = f"transition{b}.conv"
     layers = {ours: f"features.{module}" for ours, module in names.items()}
-    return (Naming(name="torchvision", layers=layers | {"classifier": "classifier"}),)
+    return (CheckpointFormat(name="torchvision", layers=layers | {"classifier": "classifier"}),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1608.06993")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1608.06993"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 
-def _densenet(number: int, depths: tuple[int, ...], claim: Claim):
+def _densenet(number: int, depths: tuple[int, ...], claim: ReportedResults):
     name = f"densenet{number}"
     weights = Weights(
         tag="tv_in1k",
-        sources=(Hub(repo=f"timm/{name}.tv_in1k"),),
-        licence="Apache-2.0",
+        sources=(HubFile(repo=f"timm/{name}.tv_in1k"),),
+        license="Apache-2.0",
         origin="torchvision, in timm's repository",
-        preprocess=Preprocess(),
+        preprocess=PreprocessConfig(),
     )
     card = Card(name=name, title=f"DenseNet-{number}", claim=claim, weights=(weights,))
     return FAMILY.variant(f"DenseNet{number}", Row(depths), card)
@@ -98,10 +107,14 @@ COUNTED = "the talk counts batch norm, activations and pooling too"
 DenseNet169 = _densenet(
     169,
     (6, 12, 32, 32),
-    Claim(source=TALK, top1_error=24.0, top5_error=7.0, params=14.2, macs=3.4, gap=COUNTED),
+    ReportedResults(
+        source=TALK, top1_error=24.0, top5_error=7.0, params=14.2, macs=3.4, gap=COUNTED
+    ),
 )
 DenseNet201 = _densenet(
     201,
     (6, 12, 48, 32),
-    Claim(source=TALK, top1_error=22.8, top5_error=6.4, params=20.0, macs=4.4, gap=COUNTED),
+    ReportedResults(
+        source=TALK, top1_error=22.8, top5_error=6.4, params=20.0, macs=4.4, gap=COUNTED
+    ),
 )

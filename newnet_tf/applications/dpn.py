@@ -11,12 +11,19 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
 from newnet_tf.models.blocks import Style
-from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.config import (
+    Card,
+    CheckpointFormat,
+    HubFile,
+    PreprocessConfig,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
 STYLE = Style(padding="symmetric", eps=1e-3, momentum=0.9)
-PREPROCESS = Preprocess(mean=(124 / 255, 117 / 255, 104 / 255), std=(1 / (0.0167 * 255),) * 3)
+PREPROCESS = PreprocessConfig(mean=(124 / 255, 117 / 255, 104 / 255), std=(1 / (0.0167 * 255),) * 3)
 GROUPS = 32
 
 
@@ -94,20 +101,22 @@ def timm_names(row: Row) -> dict[str, str]:
     return names | {"final_bn": "features.conv5_bn_ac.bn", "classifier": "classifier"}
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="timm", layers=timm_names(row)),)
+    return (CheckpointFormat(name="timm", layers=timm_names(row)),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1707.01629")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1707.01629"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 
-def _dpn(layers: int, row: Row, claim: Claim):
+def _dpn(layers: int, row: Row, claim: ReportedResults):
     weights = Weights(
         tag="mx_in1k",
-        sources=(Hub(repo=f"timm/dpn{layers}.mx_in1k"),),
-        licence="Apache-2.0",
+        sources=(HubFile(repo=f"timm/dpn{layers}.mx_in1k"),),
+        license="Apache-2.0",
         origin="the authors (cypw/DPNs), in timm's naming",
         preprocess=PREPROCESS,
     )
@@ -124,10 +133,10 @@ def _dpn(layers: int, row: Row, claim: Claim):
 DPN68 = _dpn(
     68,
     Row(10, 3, 128, 64, (3, 4, 12, 3), (16, 32, 32, 64)),
-    Claim(source="cypw/DPNs README", top1_error=23.6, top5_error=6.9),
+    ReportedResults(source="cypw/DPNs README", top1_error=23.6, top5_error=6.9),
 )
 DPN92 = _dpn(
     92,
     Row(64, 7, 96, 256, (3, 4, 20, 3), (16, 32, 24, 128)),
-    Claim(source="arXiv 1707.01629, table 2", top1_error=20.7, top5_error=5.4, macs=6.5),
+    ReportedResults(source="arXiv 1707.01629, table 2", top1_error=20.7, top5_error=5.4, macs=6.5),
 )

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, stages
 from newnet_tf.models.blocks import TENSORFLOW, TORCH, Style
-from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.config import (
+    Card,
+    CheckpointFormat,
+    HubFile,
+    PreprocessConfig,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.stages import Stage
 from newnet_tf.models.variants import Family
 
@@ -53,42 +60,46 @@ def top(x, row: Row, classes: int):
     return blocks.classifier(x, classes, dropout=row.dropout)
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="timm", layers=stages.timm_names(row.stages)),)
+    return (CheckpointFormat(name="timm", layers=stages.timm_names(row.stages)),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1905.11946")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1905.11946"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 PAPER = "arXiv 1905.11946v1, table 2"
 SCALES = (  # width, depth, dropout; input side and crop (tensorflow/tpu, preprocessing)
-    ((1.0, 1.0, 0.2), Preprocess(size=224)),
-    ((1.0, 1.1, 0.2), Preprocess(size=240, crop=0.882)),
-    ((1.1, 1.2, 0.3), Preprocess(size=260, crop=0.89)),
-    ((1.2, 1.4, 0.3), Preprocess(size=300, crop=0.904)),
-    ((1.4, 1.8, 0.4), Preprocess(size=380, crop=0.922)),
+    ((1.0, 1.0, 0.2), PreprocessConfig(size=224)),
+    ((1.0, 1.1, 0.2), PreprocessConfig(size=240, crop=0.882)),
+    ((1.1, 1.2, 0.3), PreprocessConfig(size=260, crop=0.89)),
+    ((1.2, 1.4, 0.3), PreprocessConfig(size=300, crop=0.904)),
+    ((1.4, 1.8, 0.4), PreprocessConfig(size=380, crop=0.922)),
 )
 CLAIMS = (
-    Claim(
+    ReportedResults(
         source="DEVIEW 2019 talk, table of NAS models",
         top1_error=23.7,
         top5_error=6.8,
         params=5.3,
         macs=0.39,
     ),
-    Claim(source=PAPER, top1_error=21.2, top5_error=5.6, params=7.8, macs=0.70, size=240),
-    Claim(source=PAPER, top1_error=20.2, top5_error=5.1, params=9.2, macs=1.0, size=260),
-    Claim(source=PAPER, top1_error=18.9, top5_error=4.5, params=12, macs=1.8, size=300),
-    Claim(source=PAPER, top1_error=17.4, top5_error=3.7, params=19, macs=4.2, size=380),
+    ReportedResults(source=PAPER, top1_error=21.2, top5_error=5.6, params=7.8, macs=0.70, size=240),
+    ReportedResults(source=PAPER, top1_error=20.2, top5_error=5.1, params=9.2, macs=1.0, size=260),
+    ReportedResults(source=PAPER, top1_error=18.9, top5_error=4.5, params=12, macs=1.8, size=300),
+    ReportedResults(source=PAPER, top1_error=17.4, top5_error=3.7, params=19, macs=4.2, size=380),
 )
 
 
-def _card(number: int, name: str, title: str, tag: str, preprocess: Preprocess, **more) -> Card:
+def _card(
+    number: int, name: str, title: str, tag: str, preprocess: PreprocessConfig, **more
+) -> Card:
     weights = Weights(
         tag=tag,
-        sources=(Hub(repo=f"timm/{name}.{tag}"),),
-        licence="Apache-2.0",
+        sources=(HubFile(repo=f"timm/{name}.{tag}"),),
+        license="Apache-2.0",
         origin="Google, in timm's naming" if name[:3] == "tf_" else "Ross Wightman (timm)",
         preprocess=preprocess,
     )
@@ -101,7 +112,7 @@ def _card(number: int, name: str, title: str, tag: str, preprocess: Preprocess, 
 def _torch(number: int, tag: str, trained: int = 224, tested: int = 224):
     factors, preprocess = SCALES[number]
     if tested != 224:
-        preprocess = Preprocess(size=preprocess.size, crop=1.0)
+        preprocess = PreprocessConfig(size=preprocess.size, crop=1.0)
     notes = f"The weights were trained at {trained} pixels and tested by timm at {tested}."
     name, title = f"efficientnet_b{number}", f"EfficientNet-B{number}"
     card = _card(number, name, title, tag, preprocess, notes=notes)

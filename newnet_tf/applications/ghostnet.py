@@ -11,8 +11,15 @@ from dataclasses import dataclass
 
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks
-from newnet_tf.models.blocks import TORCH, Squeeze
-from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.blocks import TORCH, SEConfig
+from newnet_tf.models.config import (
+    Card,
+    CheckpointFormat,
+    HubFile,
+    PreprocessConfig,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -107,7 +114,7 @@ def _bottleneck(x, block: Bottleneck, row: Row, name: str):
     if block.stride == 2:
         x = blocks.depthwise_bn_act(x, block.kernel, 2, **options, name=f"{name}_depthwise")
     if block.squeezed:
-        squeeze = Squeeze(blocks.make_divisible(expanded / 4, 4), gate="hard_sigmoid")
+        squeeze = SEConfig(blocks.make_divisible(expanded / 4, 4), gate="hard_sigmoid")
         x = blocks.squeeze_excite(x, squeeze, style=style, name=f"{name}_se")
     x = _ghost(x, filters, "linear", f"{name}_project")
     if block.stride == 2 or shortcut.shape[-1] != filters:
@@ -147,16 +154,16 @@ def timm_names() -> dict[str, str]:
     return names | {"hidden_conv": "conv_head", "classifier": "classifier"}
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="timm", layers=timm_names()),)
+    return (CheckpointFormat(name="timm", layers=timm_names()),)
 
 
 FAMILY = Family(
     __name__,
     build=build,
     top=top,
-    namings=namings,
+    checkpoint_formats=checkpoint_formats,
     head=("hidden_conv", "classifier"),
     source="arXiv 1911.11907",
 )
@@ -168,7 +175,7 @@ GhostNet100 = FAMILY.variant(
     Card(
         name="ghostnet_100",
         title="GhostNet x1.0",
-        claim=Claim(
+        claim=ReportedResults(
             source="arXiv 1911.11907, table 7",
             top1_error=26.1,
             top5_error=8.6,
@@ -178,10 +185,10 @@ GhostNet100 = FAMILY.variant(
         weights=(
             Weights(
                 tag="in1k",
-                sources=(Hub(repo="timm/ghostnet_100.in1k"),),
-                licence="Apache-2.0",
+                sources=(HubFile(repo="timm/ghostnet_100.in1k"),),
+                license="Apache-2.0",
                 origin="Huawei Noah's Ark Lab, in timm's naming",
-                preprocess=Preprocess(),
+                preprocess=PreprocessConfig(),
             ),
         ),
     ),

@@ -25,7 +25,7 @@ from newnet_tf.applications.inception_v3 import (
 )
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks
-from newnet_tf.models.config import Card, Claim, Hub, Naming, Weights
+from newnet_tf.models.config import Card, CheckpointFormat, HubFile, ReportedResults, Weights
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -134,23 +134,28 @@ def timm_names(row: Row) -> dict[str, str]:
     return names | {"classifier": "classif"}
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="timm", layers=timm_names(row)),)
+    return (CheckpointFormat(name="timm", layers=timm_names(row)),)
 
 
 def _weights(tag: str, origin: str) -> Weights:
     return Weights(
         tag=tag,
-        sources=(Hub(repo=f"timm/inception_resnet_v2.{tag}"),),
-        licence="Apache-2.0",
+        sources=(HubFile(repo=f"timm/inception_resnet_v2.{tag}"),),
+        license="Apache-2.0",
         origin=origin,
         preprocess=dataclasses.replace(PREPROCESS, crop=0.8975),
     )
 
 
 FAMILY = Family(
-    __name__, build=build, top=top, namings=namings, source="arXiv 1602.07261", minimum=MINIMUM
+    __name__,
+    build=build,
+    top=top,
+    checkpoint_formats=checkpoint_formats,
+    source="arXiv 1602.07261",
+    minimum=MINIMUM,
 )
 preprocess_input = FAMILY.preprocess_input()
 
@@ -161,7 +166,9 @@ InceptionResNetV2 = FAMILY.variant(
         name="inception_resnet_v2",
         title="Inception-ResNet-V2",
         preprocess=dataclasses.replace(PREPROCESS, crop=0.8975),
-        claim=Claim(source="arXiv 1602.07261, table 2", top1_error=19.9, top5_error=4.9, size=299),
+        claim=ReportedResults(
+            source="arXiv 1602.07261, table 2", top1_error=19.9, top5_error=4.9, size=299
+        ),
         weights=(
             _weights("tf_in1k", "Google (tensorflow/models), in timm's naming"),
             _weights("tf_ens_adv_in1k", "Google, ensemble adversarial training, in timm's naming"),

@@ -16,13 +16,20 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
 from newnet_tf.models.blocks import Style
-from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.config import (
+    Card,
+    CheckpointFormat,
+    HubFile,
+    PreprocessConfig,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
 MINIMUM = 75
 PADDED = Style(padding="same", eps=1e-3, momentum=0.9)
-PREPROCESS = Preprocess(size=299, mean=(0.5,) * 3, std=(0.5,) * 3)
+PREPROCESS = PreprocessConfig(size=299, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 @dataclass(frozen=True)
@@ -235,16 +242,16 @@ def timm_names(row: Row) -> dict[str, str]:
     return names | {"classifier": "fc"}
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="timm", layers=timm_names(row)),)
+    return (CheckpointFormat(name="timm", layers=timm_names(row)),)
 
 
 def _weights(tag: str, origin: str, **preprocess) -> Weights:
     return Weights(
         tag=tag,
-        sources=(Hub(repo=f"timm/inception_v3.{tag}"),),
-        licence="Apache-2.0",
+        sources=(HubFile(repo=f"timm/inception_v3.{tag}"),),
+        license="Apache-2.0",
         origin=origin,
         preprocess=dataclasses.replace(PREPROCESS, **preprocess),
     )
@@ -254,12 +261,12 @@ FAMILY = Family(
     __name__,
     build=build,
     top=top,
-    namings=namings,
+    checkpoint_formats=checkpoint_formats,
     source="arXiv 1512.00567",
     minimum=MINIMUM,
 )
 preprocess_input = FAMILY.preprocess_input()
-GLUON = {"mean": Preprocess().mean, "std": Preprocess().std}
+GLUON = {"mean": PreprocessConfig().mean, "std": PreprocessConfig().std}
 
 InceptionV3 = FAMILY.variant(
     "InceptionV3",
@@ -268,7 +275,7 @@ InceptionV3 = FAMILY.variant(
         name="inception_v3",
         title="InceptionV3",
         preprocess=PREPROCESS,
-        claim=Claim(
+        claim=ReportedResults(
             source="DEVIEW 2019 talk, table of heavy models",
             top1_error=22.6,
             top5_error=6.4,

@@ -22,7 +22,7 @@ from newnet_tf.applications.inception_v3 import (
 )
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks
-from newnet_tf.models.config import Card, Claim, Hub, Naming, Weights
+from newnet_tf.models.config import Card, CheckpointFormat, HubFile, ReportedResults, Weights
 from newnet_tf.models.variants import Family
 
 AVERAGE = Pool()
@@ -126,13 +126,18 @@ def timm_names(row: Row) -> dict[str, str]:
     return names | {"classifier": "last_linear"}
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="timm", layers=timm_names(row)),)
+    return (CheckpointFormat(name="timm", layers=timm_names(row)),)
 
 
 FAMILY = Family(
-    __name__, build=build, top=top, namings=namings, source="arXiv 1602.07261", minimum=MINIMUM
+    __name__,
+    build=build,
+    top=top,
+    checkpoint_formats=checkpoint_formats,
+    source="arXiv 1602.07261",
+    minimum=MINIMUM,
 )
 preprocess_input = FAMILY.preprocess_input()
 
@@ -143,12 +148,14 @@ InceptionV4 = FAMILY.variant(
         name="inception_v4",
         title="Inception-V4",
         preprocess=PREPROCESS,
-        claim=Claim(source="arXiv 1602.07261, table 2", top1_error=20.0, top5_error=5.0, size=299),
+        claim=ReportedResults(
+            source="arXiv 1602.07261, table 2", top1_error=20.0, top5_error=5.0, size=299
+        ),
         weights=(
             Weights(
                 tag="tf_in1k",
-                sources=(Hub(repo="timm/inception_v4.tf_in1k"),),
-                licence="Apache-2.0",
+                sources=(HubFile(repo="timm/inception_v4.tf_in1k"),),
+                license="Apache-2.0",
                 origin="Google (tensorflow/models), in timm's naming",
                 preprocess=PREPROCESS,
             ),

@@ -1,4 +1,4 @@
-"""LeNet-5, for grey pictures of digits.
+"""LeNet-5, for gray images of digits.
 
 LeCun et al.: "Gradient-Based Learning Applied to Document Recognition", Proceedings of the IEEE 86(11),
 1998. Built as it is taught and used today. What differs from the paper, section II-B: C3 reads all six
@@ -6,7 +6,7 @@ maps, not a table of some; subsampling is plain average pooling, without a weigh
 plain tanh for 1.7159 tanh(2x / 3); a linear layer with softmax for the radial basis functions. That
 makes 61,706 parameters of the paper's 60,000.
 
-C5 is a convolution, as the paper calls it: larger pictures give a larger map, whose mean F6 reads.
+C5 is a convolution, as the paper calls it: larger images give a larger map, whose mean F6 reads.
 Checkpoints where it is a dense layer on the 5x5 map (PyTorch's tutorial names) read as well.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Naming, Preprocess
+from newnet_tf.models.config import Card, CheckpointFormat, PreprocessConfig, ReportedResults
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -49,17 +49,17 @@ def top(x, row: Row, classes: int):
     return blocks.logits(x, classes)
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
     names = {"conv0": "conv1", "conv1": "conv2", "conv2": "fc1", "fc1": "fc2", "classifier": "fc3"}
-    return (Naming(name="pytorch tutorial", layers=names),)
+    return (CheckpointFormat(name="pytorch tutorial", layers=names),)
 
 
 FAMILY = Family(
     __name__,
     build=build,
     top=top,
-    namings=namings,
+    checkpoint_formats=checkpoint_formats,
     source="Proceedings of the IEEE 86(11), 1998",
     head=("fc1", "classifier"),
 )
@@ -72,8 +72,8 @@ LeNet5 = FAMILY.variant(
         name="lenet5",
         title="LeNet-5",
         # white ink on black to -0.1 and 1.175, as in the paper: mean 0, variance 1 of its digits
-        preprocess=Preprocess(size=32, crop=1.0, mean=(20 / 255,), std=(200 / 255,)),
-        claim=Claim(
+        preprocess=PreprocessConfig(size=32, crop=1.0, mean=(20 / 255,), std=(200 / 255,)),
+        claim=ReportedResults(
             source="LeCun et al. 1998, section II",
             params=0.06,
             size=32,
@@ -81,7 +81,7 @@ LeNet5 = FAMILY.variant(
         ),
         classes=10,
         notes=(
-            "Grey pictures, ten digits; the paper has 0.95 % error on MNIST. No weights are published; "
+            "Gray images, ten digits; the paper has 0.95 % error on MNIST. No weights are published; "
             "pass a checkpoint of PyTorch's tutorial naming as `weights`."
         ),
     ),

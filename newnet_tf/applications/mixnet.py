@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, stages
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.config import (
+    Card,
+    CheckpointFormat,
+    HubFile,
+    PreprocessConfig,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.stages import Stage
 from newnet_tf.models.variants import Family
 
@@ -83,18 +90,20 @@ def top(x, row: Row, classes: int):
     return blocks.classifier(x, classes, dropout=0.25)
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="timm", layers=stages.timm_names(row.stages)),)
+    return (CheckpointFormat(name="timm", layers=stages.timm_names(row.stages)),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1907.09595")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1907.09595"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 
 def _mixnet(size: str, row: Row, top1: float, top5: float, params: float, macs: float, gap=""):
     name = f"mixnet_{size.lower()}"
-    claim = Claim(
+    claim = ReportedResults(
         source="arXiv 1907.09595, table 2",
         top1_error=round(100 - top1, 1),
         top5_error=round(100 - top5, 1),
@@ -104,10 +113,10 @@ def _mixnet(size: str, row: Row, top1: float, top5: float, params: float, macs: 
     )
     weights = Weights(
         tag="ft_in1k",
-        sources=(Hub(repo=f"timm/{name}.ft_in1k"),),
-        licence="Apache-2.0",
+        sources=(HubFile(repo=f"timm/{name}.ft_in1k"),),
+        license="Apache-2.0",
         origin="Ross Wightman (timm)",
-        preprocess=Preprocess(),
+        preprocess=PreprocessConfig(),
     )
     card = Card(name=name, title=f"MixNet-{size}", claim=claim, weights=(weights,))
     return FAMILY.variant(f"MixNet{size}", row, card)

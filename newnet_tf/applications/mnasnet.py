@@ -17,7 +17,14 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, stages
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.config import (
+    Card,
+    CheckpointFormat,
+    HubFile,
+    PreprocessConfig,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.stages import Stage
 from newnet_tf.models.variants import Family
 
@@ -69,12 +76,14 @@ def top(x, row: Row, classes: int):
     return blocks.classifier(x, classes, dropout=0.2)
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="timm", layers=stages.timm_names(row.stages)),)
+    return (CheckpointFormat(name="timm", layers=stages.timm_names(row.stages)),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1807.11626")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1807.11626"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 
@@ -87,14 +96,16 @@ RECONSTRUCTED = (
 def _timm(name: str) -> Weights:
     return Weights(
         tag="rmsp_in1k",
-        sources=(Hub(repo=f"timm/{name}.rmsp_in1k"),),
-        licence="Apache-2.0",
+        sources=(HubFile(repo=f"timm/{name}.rmsp_in1k"),),
+        license="Apache-2.0",
         origin="Ross Wightman (timm)",
-        preprocess=Preprocess(),
+        preprocess=PreprocessConfig(),
     )
 
 
-def _mnasnet(letter: str, table: tuple[Stage, ...], claim: Claim, weights=(), notes: str = ""):
+def _mnasnet(
+    letter: str, table: tuple[Stage, ...], claim: ReportedResults, weights=(), notes: str = ""
+):
     name, title = f"mnasnet_{letter.lower()}", f"MnasNet-{letter}"
     card = Card(name=name, title=title, claim=claim, weights=weights, notes=notes)
     return FAMILY.variant(f"MnasNet{letter}", Row(table), card)
@@ -103,7 +114,7 @@ def _mnasnet(letter: str, table: tuple[Stage, ...], claim: Claim, weights=(), no
 MnasNetB1 = _mnasnet(
     "B1",
     B1,
-    Claim(
+    ReportedResults(
         source="DEVIEW 2019 talk, table of NAS models",
         top1_error=26.0,
         top5_error=8.2,
@@ -116,7 +127,7 @@ MnasNetB1 = _mnasnet(
 MnasNetA1 = _mnasnet(
     "A1",
     A1,
-    Claim(
+    ReportedResults(
         source="arXiv 1807.11626, table 1",
         top1_error=24.8,
         top5_error=7.5,
@@ -128,7 +139,7 @@ MnasNetA1 = _mnasnet(
 MnasNetA2 = _mnasnet(
     "A2",
     A2,
-    Claim(
+    ReportedResults(
         source="DEVIEW 2019 talk, table of NAS models",
         top1_error=24.4,
         top5_error=7.3,

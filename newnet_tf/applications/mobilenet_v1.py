@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks
 from newnet_tf.models.blocks import TENSORFLOW, TORCH, Style
-from newnet_tf.models.config import INCEPTION, Card, Claim, Hub, Naming, Weights
+from newnet_tf.models.config import (
+    INCEPTION,
+    Card,
+    CheckpointFormat,
+    HubFile,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.variants import Family
 
 DEPTHS = (1, 2, 2, 6, 2)
@@ -68,14 +75,14 @@ def keras_names() -> dict[str, str]:
     return names
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    timm = Naming(name="timm", layers=timm_names())
-    keras = Naming(name="keras.applications", layers=keras_names(), style="keras")
+    timm = CheckpointFormat(name="timm", layers=timm_names())
+    keras = CheckpointFormat(name="keras.applications", layers=keras_names(), style="keras")
     return (timm, keras) if row.style is TORCH else (keras, timm)
 
 
-TALK = Claim(
+TALK = ReportedResults(
     source="DEVIEW 2019 talk, table of light models",
     top1_error=29.4,
     top5_error=10.5,
@@ -83,13 +90,15 @@ TALK = Claim(
     macs=0.58,
     gap="the talk counts batch norm, activations and pooling too",
 )
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1704.04861")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1704.04861"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 
 def _v1(width: float, top1: float, macs: float, params: float, tensorflow: bool = False):
     code = f"{round(width * 100):03}"
-    claim = Claim(
+    claim = ReportedResults(
         source="arXiv 1704.04861, table 6",
         top1_error=round(100 - top1, 1),
         macs=macs,
@@ -99,8 +108,8 @@ def _v1(width: float, top1: float, macs: float, params: float, tensorflow: bool 
         claim = TALK
     timm = Weights(
         tag="ra4_e3600_r224_in1k",
-        sources=(Hub(repo="timm/mobilenetv1_100.ra4_e3600_r224_in1k"),),
-        licence="Apache-2.0",
+        sources=(HubFile(repo="timm/mobilenetv1_100.ra4_e3600_r224_in1k"),),
+        license="Apache-2.0",
         origin="Ross Wightman (timm)",
         preprocess=INCEPTION,
     )

@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, stages
 from newnet_tf.models.blocks import TENSORFLOW, TORCH, Style
-from newnet_tf.models.config import INCEPTION, Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.config import (
+    INCEPTION,
+    Card,
+    CheckpointFormat,
+    HubFile,
+    PreprocessConfig,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.stages import Stage
 from newnet_tf.models.variants import Family
 
@@ -95,22 +103,24 @@ def gluon_names() -> dict[str, str]:
     return names | {"classifier": "mobilenetv20_output_pred"}
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
     if row.base is GLUON_BASE:
-        return (Naming(name="gluon", layers=gluon_names(), style="gluon"),)
+        return (CheckpointFormat(name="gluon", layers=gluon_names(), style="gluon"),)
     return (
-        Naming(name="timm", layers=stages.timm_names(row.stages)),
-        Naming(name="torchvision", layers=torchvision_names()),
-        Naming(name="keras.applications", layers=keras_names(), style="keras"),
+        CheckpointFormat(name="timm", layers=stages.timm_names(row.stages)),
+        CheckpointFormat(name="torchvision", layers=torchvision_names()),
+        CheckpointFormat(name="keras.applications", layers=keras_names(), style="keras"),
     )
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1801.04381")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1801.04381"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 FILE = "No weights are on a public hub; pass a checkpoint file as `weights`."
-CLAIM_100 = Claim(
+CLAIM_100 = ReportedResults(
     source="DEVIEW 2019 talk, table of light models",
     top1_error=28.0,
     top5_error=9.0,
@@ -118,17 +128,19 @@ CLAIM_100 = Claim(
     macs=0.33,
     gap="no counting rule gives the talk's multiply-adds; the paper has 0.300G (table 4)",
 )
-CLAIM_140 = Claim(source="arXiv 1801.04381, table 4", top1_error=25.3, params=6.9, macs=0.585)
+CLAIM_140 = ReportedResults(
+    source="arXiv 1801.04381, table 4", top1_error=25.3, params=6.9, macs=0.585
+)
 
 
-def _v2(width: float, recipe: str, claim: Claim | None = None):
+def _v2(width: float, recipe: str, claim: ReportedResults | None = None):
     code = f"{round(width * 100):03}"
     weights = Weights(
         tag=f"{recipe}_in1k",
-        sources=(Hub(repo=f"timm/mobilenetv2_{code}.{recipe}_in1k"),),
-        licence="Apache-2.0",
+        sources=(HubFile(repo=f"timm/mobilenetv2_{code}.{recipe}_in1k"),),
+        license="Apache-2.0",
         origin="Ross Wightman (timm)",
-        preprocess=Preprocess(),
+        preprocess=PreprocessConfig(),
     )
     card = Card(
         name=f"mobilenet_v2_{code}", title=f"MobileNetV2 x{width}", claim=claim, weights=(weights,)
@@ -136,7 +148,7 @@ def _v2(width: float, recipe: str, claim: Claim | None = None):
     return FAMILY.variant(f"MobileNetV2_{code}", Row(width), card)
 
 
-def _tensorflow(width: float, claim: Claim | None = None):
+def _tensorflow(width: float, claim: ReportedResults | None = None):
     code = f"{round(width * 100):03}"
     card = Card(
         name=f"tf_mobilenet_v2_{code}",

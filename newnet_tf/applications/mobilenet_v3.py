@@ -3,7 +3,7 @@
 Howard et al.: "Searching for MobileNetV3", arXiv 1905.02244. Plain names follow timm's PyTorch weights
 (symmetric padding, batch-norm epsilon 1e-5), `tf_` names Google's weights in timm's naming (`same`
 padding, 1e-3; Apache-2.0). torchvision's network has symmetric padding with 1e-3, so its weights fit
-neither. Hard swish and hard sigmoid are spelt out with ReLU6. What differs here: nothing but layer
+neither. Hard swish and hard sigmoid are spelled out with ReLU6. What differs here: nothing but layer
 names. The last convolution before pooling belongs to the feature at stride 32, as in timm.
 """
 
@@ -11,8 +11,15 @@ from dataclasses import dataclass
 
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, stages
-from newnet_tf.models.blocks import TENSORFLOW, TORCH, Squeeze, Style
-from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.blocks import TENSORFLOW, TORCH, SEConfig, Style
+from newnet_tf.models.config import (
+    Card,
+    CheckpointFormat,
+    HubFile,
+    PreprocessConfig,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.stages import Stage
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
@@ -49,9 +56,9 @@ class Row:
     style: Style
 
 
-def squeeze(share: float, inputs: int, inner: int, act: str) -> Squeeze:
+def squeeze(share: float, inputs: int, inner: int, act: str) -> SEConfig:
     """A share of the channels inside of the block, ReLU and a hard gate."""
-    return Squeeze(blocks.make_divisible(inner * share), gate="hard_sigmoid")
+    return SEConfig(blocks.make_divisible(inner * share), gate="hard_sigmoid")
 
 
 def build(x, row: Row):
@@ -73,42 +80,44 @@ def top(x, row: Row, classes: int):
     return blocks.logits(x, classes, dropout=0.2)
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
     last = f"blocks.{sum(not stage.joined for stage in row.stages)}.0"
     ends = {"final_conv": f"{last}.conv", "final_bn": f"{last}.bn1", "hidden_conv": "conv_head"}
-    return (Naming(name="timm", layers=stages.timm_names(row.stages) | ends),)
+    return (CheckpointFormat(name="timm", layers=stages.timm_names(row.stages) | ends),)
 
 
 FAMILY = Family(
     __name__,
     build=build,
     top=top,
-    namings=namings,
+    checkpoint_formats=checkpoint_formats,
     head=("hidden_conv", "classifier"),
     source="arXiv 1905.02244",
 )
 preprocess_input = FAMILY.preprocess_input()
 
-LARGE_CLAIM = Claim(
+LARGE_CLAIM = ReportedResults(
     source="DEVIEW 2019 talk, table of light models",
     top1_error=24.8,
     params=5.4,
     macs=0.22,
     gap="the paper prints 5.4M; its published checkpoints have 5.48M",
 )
-SMALL_CLAIM = Claim(source="arXiv 1905.02244, table 3", top1_error=32.6, params=2.5, macs=0.056)
+SMALL_CLAIM = ReportedResults(
+    source="arXiv 1905.02244, table 3", top1_error=32.6, params=2.5, macs=0.056
+)
 
 
 def _v3(size: str, tag: str, style: Style = TORCH):
     tensorflow = style is TENSORFLOW
-    google = Preprocess(interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
-    preprocess = google if tensorflow else Preprocess()
+    google = PreprocessConfig(interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
+    preprocess = google if tensorflow else PreprocessConfig()
     prefix, is_large = "tf_" * tensorflow, size == "large"
     weights = Weights(
         tag=tag,
-        sources=(Hub(repo=f"timm/{prefix}mobilenetv3_{size}_100.{tag}"),),
-        licence="Apache-2.0",
+        sources=(HubFile(repo=f"timm/{prefix}mobilenetv3_{size}_100.{tag}"),),
+        license="Apache-2.0",
         origin="Google, in timm's naming" if tensorflow else "Ross Wightman (timm)",
         preprocess=preprocess,
     )

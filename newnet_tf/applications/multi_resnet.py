@@ -32,16 +32,16 @@ def multi_residual(x, planes: int, stride: int, functions: int, *, name: str):
     """Bottlenecks side by side, added to their input (paper, figure 1)."""
     is_first = x.shape[-1] != planes * EXPANSION
     if stride > 1:
-        x = blocks.norm_act(x, style=TORCH, name=f"{name}_shared")
+        x = blocks.bn_act(x, style=TORCH, name=f"{name}_shared")
     maps = []
     for k in range(functions):
         part, y = f"{name}_{k}", x
         if not is_first:
-            y = blocks.norm_act(y, style=TORCH, name=f"{part}_1")
+            y = blocks.bn_act(y, style=TORCH, name=f"{part}_1")
         y = blocks.conv(y, planes, style=TORCH, name=f"{part}_1_conv")
-        y = blocks.norm_act(y, style=TORCH, name=f"{part}_2")
+        y = blocks.bn_act(y, style=TORCH, name=f"{part}_2")
         y = blocks.conv(y, planes, 3, stride, style=TORCH, name=f"{part}_2_conv")
-        y = blocks.norm_act(y, style=TORCH, name=f"{part}_3")
+        y = blocks.bn_act(y, style=TORCH, name=f"{part}_3")
         maps.append(blocks.conv(y, planes * EXPANSION, style=TORCH, name=f"{part}_3_conv"))
     if is_first:
         x = blocks.conv(x, planes * EXPANSION, 1, stride, style=TORCH, name=f"{name}_shortcut_conv")
@@ -55,7 +55,7 @@ def build(x, row: Row):
         return multi_residual(x, planes, stride, row.functions, name=name)
 
     x = blocks.conv_bn_act(x, 64, 7, 2, act="relu", style=TORCH, name="stem")
-    return blocks.norm_act(body(x, row.depths, 1, block), style=TORCH, name="final")
+    return blocks.bn_act(body(x, row.depths, 1, block), style=TORCH, name="final")
 
 
 def top(x, row: Row, classes: int):

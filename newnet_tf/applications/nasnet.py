@@ -2,15 +2,22 @@
 
 Zoph, Vasudevan, Shlens, Le: "Learning Transferable Architectures for Scalable Image Recognition",
 CVPR 2018, arXiv 1707.07012. The authors' TensorFlow code (tensorflow/models, slim) and the weights
-are under the Apache-2.0 licence. Padding is TensorFlow's at every side, as the weights were trained;
+are under the Apache-2.0 license. Padding is TensorFlow's at every side, as the weights were trained;
 pytorchcv has that padding written down for its native side only. Average pooling does not count
 padding, as in TensorFlow and pytorchcv and unlike timm at stride 2.
 """
 
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import cells
-from newnet_tf.models.cells import CURRENT, LARGE, PREVIOUS, TIMM, Cell, Row, Words
-from newnet_tf.models.config import INCEPTION, Card, Claim, Hub, Naming, Weights
+from newnet_tf.models.cells import CURRENT, LARGE, PREVIOUS, TIMM, Cell, CheckpointNames, Row
+from newnet_tf.models.config import (
+    INCEPTION,
+    Card,
+    CheckpointFormat,
+    HubFile,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.variants import Family
 
 NORMAL = Cell(  # paper, figure 4, left
@@ -33,7 +40,7 @@ REDUCTION = Cell(  # paper, figure 4, right
     ),
     output=(3, 4, 5, 6),
 )
-PYTORCHCV = Words(
+PYTORCHCV = CheckpointNames(
     squeeze="conv1x1",
     previous="conv1x1_prev",
     halved=("path.path1.conv", "path.path2.conv", "path.bn"),
@@ -67,13 +74,19 @@ def pytorchcv_names(row: Row) -> dict[str, str]:
     return cells.network_names(row, NORMAL, REDUCTION, PYTORCHCV, prefixes, **ends)
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    timm = Naming(name="timm", layers=timm_names(row))
-    return (timm, Naming(name="pytorchcv", layers=pytorchcv_names(row)))
+    timm = CheckpointFormat(name="timm", layers=timm_names(row))
+    return (timm, CheckpointFormat(name="pytorchcv", layers=pytorchcv_names(row)))
 
 
-FAMILY = Family(__name__, build=build, top=cells.top, namings=namings, source="arXiv 1707.07012")
+FAMILY = Family(
+    __name__,
+    build=build,
+    top=cells.top,
+    checkpoint_formats=checkpoint_formats,
+    source="arXiv 1707.07012",
+)
 preprocess_input = FAMILY.preprocess_input()
 
 NASNetAMobile = FAMILY.variant(
@@ -83,7 +96,7 @@ NASNetAMobile = FAMILY.variant(
         name="nasnet_a_mobile",
         title="NASNet-A (4 @ 1056), mobile",
         preprocess=INCEPTION,
-        claim=Claim(
+        claim=ReportedResults(
             source="DEVIEW 2019 talk, table of NAS models",
             top1_error=26.0,
             top5_error=8.3,
@@ -101,7 +114,7 @@ NASNetALarge = FAMILY.variant(
         name="nasnet_a_large",
         title="NASNet-A (6 @ 4032), large",
         preprocess=LARGE,
-        claim=Claim(
+        claim=ReportedResults(
             source="arXiv 1707.07012, table 2",
             top1_error=17.3,
             top5_error=3.8,
@@ -112,8 +125,8 @@ NASNetALarge = FAMILY.variant(
         weights=(
             Weights(
                 tag="tf_in1k",
-                sources=(Hub(repo="timm/nasnetalarge.tf_in1k"),),
-                licence="Apache-2.0",
+                sources=(HubFile(repo="timm/nasnetalarge.tf_in1k"),),
+                license="Apache-2.0",
                 origin="the authors (Google), in timm's naming",
                 preprocess=LARGE,
             ),

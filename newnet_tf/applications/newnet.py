@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks
-from newnet_tf.models.blocks import Squeeze, Style
-from newnet_tf.models.config import Card, Claim, Package, Preprocess, Weights
+from newnet_tf.models.blocks import SEConfig, Style
+from newnet_tf.models.config import Card, PackageFile, PreprocessConfig, ReportedResults, Weights
 from newnet_tf.models.variants import Family
 
 STRIDES = blocks.block_strides(depths=(1, 2, 2, 3, 3, 5), firsts=(1, 2, 2, 2, 1, 2))
@@ -21,7 +21,7 @@ FIRST_SQUEEZED = 3
 SQUEEZE_RATIO = 16
 EXPANSION = 6
 FEATURES = 512
-CIFAR = Preprocess(size=32, crop=1.0)
+CIFAR = PreprocessConfig(size=32, crop=1.0)
 CIFAR_NAMES = (
     "airplane",
     "automobile",
@@ -59,7 +59,7 @@ def build(x, row: Row):
             row.widths[i],
             expansion=EXPANSION if i > 0 else None,
             stride=stride,
-            squeeze=Squeeze(squeezed, early=True) if i >= FIRST_SQUEEZED else None,
+            squeeze=SEConfig(squeezed, early=True) if i >= FIRST_SQUEEZED else None,
             partial=True,
             style=STYLE,
             name=f"block{i}",
@@ -79,7 +79,7 @@ def _card(name: str, title: str, top1: float, top5: float, params: float, macs: 
     return Card(
         name=name,
         title=title,
-        claim=Claim(
+        claim=ReportedResults(
             source="DEVIEW 2019 talk, table of the new model (the talk's own network)",
             top1_error=top1,
             top5_error=top5,
@@ -112,14 +112,14 @@ NewNetSmallCIFAR = FAMILY.variant(
             Weights(
                 tag="cifar10",
                 sources=(
-                    Package(
+                    PackageFile(
                         distribution="newnet_tf",
                         module="newnet_tf.weights",
                         file="shipped/newnet_small_cifar.cifar10.safetensors",
                         sha256="f96a543b14a3cb94056ff45ba3dcae8404b9e366bda4a1151ffbbd7f3bb4db97",
                     ),
                 ),
-                licence="Apache-2.0",
+                license="Apache-2.0",
                 origin="newnet_tf: tools/train_cifar.py, 40 epochs (docs/cifar.md)",
                 data="CIFAR-10",
                 classes=10,
@@ -127,8 +127,8 @@ NewNetSmallCIFAR = FAMILY.variant(
                 preprocess=CIFAR,
             ),
         ),
-        notes="NewNet small with a stem of stride 1, for pictures of 32 x 32. Its weights reach top-1 "
-        "88.20 % on CIFAR-10's test pictures (recipe cifar, lr 0.1, weight decay 5e-4, batch 256, "
+        notes="NewNet small with a stem of stride 1, for images of 32 x 32. Its weights reach top-1 "
+        "88.20 % on CIFAR-10's test images (recipe cifar, lr 0.1, weight decay 5e-4, batch 256, "
         "bfloat16, seed 0; the last epoch). Kernels are in half precision.",
     ),
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -105,12 +105,14 @@ def pytorchcv_names(row: Row) -> dict[str, str]:
     return names | {"classifier": "output.fc"}
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="pytorchcv", layers=pytorchcv_names(row)),)
+    return (CheckpointFormat(name="pytorchcv", layers=pytorchcv_names(row)),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1804.06882")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1804.06882"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 Pelee = FAMILY.variant(
@@ -119,7 +121,7 @@ Pelee = FAMILY.variant(
     Card(
         name="pelee",
         title="Pelee",
-        claim=Claim(
+        claim=ReportedResults(
             source="DEVIEW 2019 talk, table of light models",
             top1_error=27.4,
             top5_error=9.4,

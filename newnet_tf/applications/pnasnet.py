@@ -1,7 +1,7 @@
 """PNASNet-5, mobile and large.
 
 Liu et al.: "Progressive Neural Architecture Search", ECCV 2018, arXiv 1712.00559. The authors'
-TensorFlow code (tensorflow/models, slim) and the weights are under the Apache-2.0 licence. One cell
+TensorFlow code (tensorflow/models, slim) and the weights are under the Apache-2.0 license. One cell
 serves as normal and as reduction cell. Padding is TensorFlow's. Where a halved map's width is odd, in
 the mobile network's stem, its second convolution has one filter more than its first, as in slim.
 """
@@ -11,7 +11,14 @@ from dataclasses import replace
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import cells
 from newnet_tf.models.cells import CURRENT, LARGE, PREVIOUS, Cell, Row
-from newnet_tf.models.config import INCEPTION, Card, Claim, Hub, Naming, Weights
+from newnet_tf.models.config import (
+    INCEPTION,
+    Card,
+    CheckpointFormat,
+    HubFile,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.variants import Family
 
 CELL = Cell(  # paper, figure 1, left
@@ -42,12 +49,18 @@ def timm_names(row: Row) -> dict[str, str]:
     return cells.network_names(row, CELL, CELL, TIMM, found, **ends)
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="timm", layers=timm_names(row)),)
+    return (CheckpointFormat(name="timm", layers=timm_names(row)),)
 
 
-FAMILY = Family(__name__, build=build, top=cells.top, namings=namings, source="arXiv 1712.00559")
+FAMILY = Family(
+    __name__,
+    build=build,
+    top=cells.top,
+    checkpoint_formats=checkpoint_formats,
+    source="arXiv 1712.00559",
+)
 preprocess_input = FAMILY.preprocess_input()
 
 PNASNetMobile = FAMILY.variant(
@@ -57,7 +70,7 @@ PNASNetMobile = FAMILY.variant(
         name="pnasnet_mobile",
         title="PNASNet-5 (N = 3, F = 54), mobile",
         preprocess=INCEPTION,
-        claim=Claim(
+        claim=ReportedResults(
             source="DEVIEW 2019 talk, table of NAS models",
             top1_error=25.8,
             top5_error=8.1,
@@ -74,7 +87,7 @@ PNASNetLarge = FAMILY.variant(
         name="pnasnet_large",
         title="PNASNet-5 (N = 4, F = 216), large",
         preprocess=LARGE,
-        claim=Claim(
+        claim=ReportedResults(
             source="arXiv 1712.00559, table 5",
             top1_error=17.1,
             top5_error=3.8,
@@ -85,8 +98,8 @@ PNASNetLarge = FAMILY.variant(
         weights=(
             Weights(
                 tag="tf_in1k",
-                sources=(Hub(repo="timm/pnasnet5large.tf_in1k"),),
-                licence="Apache-2.0",
+                sources=(HubFile(repo="timm/pnasnet5large.tf_in1k"),),
+                license="Apache-2.0",
                 origin="the authors (Google), in timm's naming",
                 preprocess=LARGE,
             ),

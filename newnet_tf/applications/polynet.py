@@ -25,7 +25,7 @@ from newnet_tf.applications.inception_v3 import (
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Naming, Preprocess
+from newnet_tf.models.config import Card, CheckpointFormat, PreprocessConfig, ReportedResults
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -163,7 +163,7 @@ def _in_turn(x, branches: Mixed, factor: float, name: str):
         for branch in branches:
             z = y
             for step in branch:
-                z = blocks.norm_act(convs[step](z), style=TORCH, name=part(f"{name}{i}", step))
+                z = blocks.bn_act(convs[step](z), style=TORCH, name=part(f"{name}{i}", step))
             maps.append(z)
         y = keras.layers.Concatenate(name=f"{name}{i}_join")(maps)
         return _project(y, x.shape[-1], f"{name}{i}")
@@ -185,7 +185,7 @@ def _add(x, block: Callable, count: int, factor: float, name: str):
     return blocks.activation(total, "relu", name=f"{name}_act")
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
     init = "features.init_block"
     names = unit_names({f"stem_{step.name}": f"{init}.{step.name}" for step in STEM})
@@ -199,7 +199,7 @@ def namings(row: Row) -> tuple[Naming, ...]:
         for i in range(stage.depth):
             prefix = f"features.stage{s + 1}.unit{i + first}"
             names |= _unit_names(stage, f"stage{s}_{i}", prefix)
-    return (Naming(name="pytorchcv", layers=names | {"classifier": "output.fc"}),)
+    return (CheckpointFormat(name="pytorchcv", layers=names | {"classifier": "output.fc"}),)
 
 
 def _unit_names(stage: Stage, name: str, prefix: str) -> dict[str, str]:
@@ -223,7 +223,7 @@ FAMILY = Family(
     __name__,
     build=build,
     top=top,
-    namings=namings,
+    checkpoint_formats=checkpoint_formats,
     source="arXiv 1611.05725",
     minimum=MINIMUM,
 )
@@ -235,8 +235,8 @@ PolyNet = FAMILY.variant(
     Card(
         name="polynet",
         title="PolyNet (very deep)",
-        preprocess=Preprocess(size=331),
-        claim=Claim(
+        preprocess=PreprocessConfig(size=331),
+        claim=ReportedResults(
             source="arXiv 1611.05725, table 2 (single crop)",
             top1_error=18.71,
             top5_error=4.25,

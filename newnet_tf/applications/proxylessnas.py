@@ -1,7 +1,7 @@
 """ProxylessNAS, as searched for a phone, a CPU and a GPU.
 
 Cai, Zhu, Han: "ProxylessNAS: Direct Neural Architecture Search on Target Task and Hardware",
-arXiv 1812.00332; the authors' code and weights (mit-han-lab/proxylessnas) are under the MIT licence.
+arXiv 1812.00332; the authors' code and weights (mit-han-lab/proxylessnas) are under the MIT license.
 Symmetric padding, batch-norm epsilon 1e-3. Definition and checkpoint names are pytorchcv's
 (`proxylessnas_mobile`, `_cpu`, `_gpu`), whose numbers count the units that the search left out too.
 What differs here: the zoo's head, which takes any input side.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, stages
 from newnet_tf.models.blocks import Style
-from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
 from newnet_tf.models.stages import Stage
 from newnet_tf.models.variants import Family
 
@@ -80,12 +80,14 @@ def pytorchcv_names(row: Row) -> dict[str, str]:
     return names
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="pytorchcv", layers=pytorchcv_names(row)),)
+    return (CheckpointFormat(name="pytorchcv", layers=pytorchcv_names(row)),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1812.00332")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1812.00332"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 README = "mit-han-lab/proxylessnas README"
@@ -133,7 +135,7 @@ GPU = Row(
 )
 
 
-def _proxyless(target: str, row: Row, claim: Claim | None):
+def _proxyless(target: str, row: Row, claim: ReportedResults | None):
     title = target if target == "Mobile" else target.upper()
     card = Card(
         name=f"proxyless_{target.lower()}",
@@ -148,7 +150,7 @@ def _proxyless(target: str, row: Row, claim: Claim | None):
 ProxylessMobile = _proxyless(
     "Mobile",
     MOBILE,
-    Claim(
+    ReportedResults(
         source="DEVIEW 2019 talk, table of NAS models",
         top1_error=25.4,
         top5_error=6.7,
@@ -157,4 +159,6 @@ ProxylessMobile = _proxyless(
     ),
 )
 ProxylessCPU = _proxyless("CPU", CPU, None)
-ProxylessGPU = _proxyless("GPU", GPU, Claim(source=README, top1_error=24.9, top5_error=7.5))
+ProxylessGPU = _proxyless(
+    "GPU", GPU, ReportedResults(source=README, top1_error=24.9, top5_error=7.5)
+)

@@ -13,7 +13,7 @@ from newnet_tf.applications.resnet import EXPANSION, FIRST_STRIDES
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -38,9 +38,9 @@ def pyramidal(x, width: int, stride: int, *, name: str):
     """Bottleneck without a ReLU at its beginning, a batch norm at its end (paper, figure 6 d)."""
     y = blocks.norm(x, style=TORCH, name=f"{name}_1_bn")
     y = blocks.conv(y, width, style=TORCH, name=f"{name}_1_conv")
-    y = blocks.norm_act(y, style=TORCH, name=f"{name}_2")
+    y = blocks.bn_act(y, style=TORCH, name=f"{name}_2")
     y = blocks.conv(y, width, 3, stride, style=TORCH, name=f"{name}_2_conv")
-    y = blocks.norm_act(y, style=TORCH, name=f"{name}_3")
+    y = blocks.bn_act(y, style=TORCH, name=f"{name}_3")
     y = blocks.conv(y, width * EXPANSION, style=TORCH, name=f"{name}_3_conv")
     y = blocks.norm(y, style=TORCH, name=f"{name}_end_bn")
     if stride > 1:  # rounds up, and means are of what lies inside
@@ -54,7 +54,7 @@ def build(x, row: Row):
 
     def block(x, i, stride):
         if i == len(widths):
-            return blocks.norm_act(x, style=TORCH, name="final")
+            return blocks.bn_act(x, style=TORCH, name="final")
         return pyramidal(x, widths[i], stride, name=f"block{i}")
 
     x = blocks.conv_bn_act(x, STEM, 7, 2, act="relu", style=TORCH, name="stem")
@@ -68,7 +68,7 @@ def top(x, row: Row, classes: int):
     return blocks.classifier(x, classes)
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
     names = {f"stem_{part}": f"features.init_block.{part}" for part in ("conv", "bn")}
     names["final_bn"] = "features.post_activ.bn"
@@ -79,10 +79,12 @@ def namings(row: Row) -> tuple[Naming, ...]:
         for n in (1, 2, 3):
             for part in ("bn", "conv"):
                 names[f"block{i}_{n}_{part}"] = f"{prefix}.body.conv{n}.{part}"
-    return (Naming(name="pytorchcv", layers=names | {"classifier": "output"}),)
+    return (CheckpointFormat(name="pytorchcv", layers=names | {"classifier": "output"}),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1610.02915")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1610.02915"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 PyramidNet101A360 = FAMILY.variant(
@@ -91,7 +93,7 @@ PyramidNet101A360 = FAMILY.variant(
     Card(
         name="pyramidnet101_a360",
         title="PyramidNet-101 (alpha 360)",
-        claim=Claim(
+        claim=ReportedResults(
             source="the authors' page, github.com/dyhan0920/PyramidNet-PyTorch",
             top1_error=21.98,
             top5_error=6.20,

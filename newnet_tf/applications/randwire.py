@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, cells
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim
+from newnet_tf.models.config import Card, ReportedResults
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -100,7 +100,7 @@ RandWireWSSmall = FAMILY.variant(
     Card(
         name="randwire_ws_small",
         title="RandWire-WS, small regime (C = 78)",
-        claim=Claim(
+        claim=ReportedResults(
             source="DEVIEW 2019 talk, table of NAS models",
             top1_error=25.3,
             top5_error=7.8,

@@ -3,7 +3,7 @@
 He, Zhang, Ren, Sun: "Deep Residual Learning for Image Recognition", arXiv 1512.03385; Xie et al.:
 "Aggregated Residual Transformations for Deep Neural Networks", arXiv 1611.05431; Zagoruyko,
 Komodakis: "Wide Residual Networks", arXiv 1605.07146. The original code is under MIT and BSD
-licences. As in torchvision and timm, whose checkpoints load, the stride of a bottleneck sits on its
+licenses. As in torchvision and timm, whose checkpoints load, the stride of a bottleneck sits on its
 3x3 convolution (the paper has it on the first 1x1). The pooling after the stem pads zeros, which
 after a ReLU equals PyTorch's minus infinity. What differs here: the classifier is a 1x1 convolution.
 """
@@ -13,14 +13,21 @@ from dataclasses import dataclass
 
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
-from newnet_tf.models.blocks import TORCH, Squeeze
-from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.blocks import TORCH, SEConfig
+from newnet_tf.models.config import (
+    Card,
+    CheckpointFormat,
+    HubFile,
+    PreprocessConfig,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
 EXPANSION = 4
 FIRST_STRIDES = (1, 2, 2, 2)
-BILINEAR = Preprocess(interpolation="bilinear")
+BILINEAR = PreprocessConfig(interpolation="bilinear")
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Conv:
 
 
 def residual(
-    x, convs: Sequence[Conv], *, shortcut_kernel=1, squeeze: Squeeze | None = None, name: str
+    x, convs: Sequence[Conv], *, shortcut_kernel=1, squeeze: SEConfig | None = None, name: str
 ):
     """Residual block: convolutions and optional squeeze-and-excitation, added to the input.
 
@@ -132,44 +139,44 @@ def block_names(depths: Sequence[int], bottleneck: bool = True) -> dict[str, str
     return names
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads; timm's names are torchvision's."""
     ends = {"stem_conv": "conv1", "stem_bn": "bn1", "classifier": "fc"}
     names = block_names(row.depths, row.bottleneck) | ends
-    return (Naming(name="torchvision", layers=names),)
+    return (CheckpointFormat(name="torchvision", layers=names),)
 
 
 FAMILY = Family(
     __name__,
     build=build,
     top=top,
-    namings=namings,
+    checkpoint_formats=checkpoint_formats,
     source="arXiv 1512.03385, 1611.05431, 1605.07146",
 )
 preprocess_input = FAMILY.preprocess_input()
 
 ORIGINS = {
     "tv": ("BSD-3-Clause", "torchvision, first recipe", BILINEAR),
-    "gluon": ("Apache-2.0", "GluonCV, converted by timm", Preprocess()),
-    "a1": ("Apache-2.0", "timm, arXiv 2110.00476", Preprocess(crop=0.95)),
-    "c1": ("Apache-2.0", "timm, arXiv 2110.00476", Preprocess(crop=0.95)),
-    "racm": ("Apache-2.0", "Ross Wightman (timm)", Preprocess()),
+    "gluon": ("Apache-2.0", "GluonCV, converted by timm", PreprocessConfig()),
+    "a1": ("Apache-2.0", "timm, arXiv 2110.00476", PreprocessConfig(crop=0.95)),
+    "c1": ("Apache-2.0", "timm, arXiv 2110.00476", PreprocessConfig(crop=0.95)),
+    "racm": ("Apache-2.0", "Ross Wightman (timm)", PreprocessConfig()),
 }
 
 
 def _weights(name: str, recipe: str) -> Weights:
-    licence, origin, preprocess = ORIGINS[recipe]
+    license, origin, preprocess = ORIGINS[recipe]
     return Weights(
         tag=f"{recipe}_in1k",
-        sources=(Hub(repo=f"timm/{name}.{recipe}_in1k"),),
-        licence=licence,
+        sources=(HubFile(repo=f"timm/{name}.{recipe}_in1k"),),
+        license=license,
         origin=origin,
         preprocess=preprocess,
     )
 
 
-def _talk(top1: float, top5: float, params: float, macs: float, gap: str = "") -> Claim:
-    return Claim(
+def _talk(top1: float, top5: float, params: float, macs: float, gap: str = "") -> ReportedResults:
+    return ReportedResults(
         source="DEVIEW 2019 talk, table of heavy models",
         top1_error=top1,
         top5_error=top5,
@@ -179,7 +186,7 @@ def _talk(top1: float, top5: float, params: float, macs: float, gap: str = "") -
     )
 
 
-def _resnet(name: str, title: str, row: Row, claim: Claim, recipes: tuple[str, ...]):
+def _resnet(name: str, title: str, row: Row, claim: ReportedResults, recipes: tuple[str, ...]):
     """Adds a network; its first recipe is what `"imagenet"` means."""
     weights = tuple(_weights(name, recipe) for recipe in recipes)
     preprocess = weights[0].preprocess
@@ -200,14 +207,14 @@ ResNet18 = _resnet(
     "resnet18",
     "ResNet-18",
     Row((2, 2, 2, 2), bottleneck=False),
-    Claim(source=PAPER, top1_error=27.88, macs=1.8),
+    ReportedResults(source=PAPER, top1_error=27.88, macs=1.8),
     ("tv", "a1", "gluon"),
 )
 ResNet34 = _resnet(
     "resnet34",
     "ResNet-34",
     Row((3, 4, 6, 3), bottleneck=False),
-    Claim(source=PAPER, top1_error=25.03, macs=3.6),
+    ReportedResults(source=PAPER, top1_error=25.03, macs=3.6),
     ("tv", "a1", "gluon"),
 )
 ResNet50 = _resnet(
@@ -237,6 +244,6 @@ WideResNet50_2 = _resnet(
     "wide_resnet50_2",
     "Wide ResNet-50-2",
     Row(ROW_50.depths, base=128),
-    Claim(source=WIDE_PAPER, top1_error=21.9, top5_error=6.03, params=68.9),
+    ReportedResults(source=WIDE_PAPER, top1_error=21.9, top5_error=6.03, params=68.9),
     ("tv", "racm"),
 )

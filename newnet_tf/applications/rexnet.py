@@ -2,7 +2,7 @@
 
 Han, Yun, Heo, Yoo: "Rethinking Channel Dimensions for Efficient Model Design", CVPR 2021,
 arXiv 2007.00992, the published successor of the talk's network. The authors' PyTorch code and weights
-(clovaai/rexnet) are under the MIT licence; ReXNet-R is timm's variant with widths rounded to multiples
+(clovaai/rexnet) are under the MIT license; ReXNet-R is timm's variant with widths rounded to multiples
 of 8 (16 for x3.0). What differs here: the head is a 1x1 convolution on the pooled map, as the authors
 have it and timm has not; parameters and outputs are the same.
 """
@@ -12,8 +12,15 @@ from dataclasses import dataclass
 from newnet_tf.applications.newnet import EXPANSION, FIRST_SQUEEZED, STRIDES
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks
-from newnet_tf.models.blocks import TORCH, Squeeze
-from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.blocks import TORCH, SEConfig
+from newnet_tf.models.config import (
+    Card,
+    CheckpointFormat,
+    HubFile,
+    PreprocessConfig,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.variants import Family
 
 BLOCKS = len(STRIDES)
@@ -58,7 +65,7 @@ def build(x, row: Row):
             expansion=EXPANSION if i > 0 else None,
             stride=stride,
             act="silu",
-            squeeze=Squeeze(squeezed, normed=True, early=True) if i >= FIRST_SQUEEZED else None,
+            squeeze=SEConfig(squeezed, normed=True, early=True) if i >= FIRST_SQUEEZED else None,
             partial=True,
             style=TORCH,
             name=f"block{i}",
@@ -112,11 +119,11 @@ def author_names(squeezed: bool = True) -> dict[str, str]:
     return names | {"final_conv": "features.19", "final_bn": "features.20"}
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
     return (
-        Naming(name="timm", layers=timm_names()),
-        Naming(name="clovaai", layers=author_names() | {"classifier": "output.1"}),
+        CheckpointFormat(name="timm", layers=timm_names()),
+        CheckpointFormat(name="clovaai", layers=author_names() | {"classifier": "output.1"}),
     )
 
 
@@ -124,10 +131,10 @@ def _nav(name: str) -> tuple[Weights, ...]:
     return (
         Weights(
             tag="nav_in1k",
-            sources=(Hub(repo=f"timm/{name}.nav_in1k"),),
-            licence="MIT",
+            sources=(HubFile(repo=f"timm/{name}.nav_in1k"),),
+            license="MIT",
             origin="NAVER AI Lab (clovaai/rexnet), in timm's naming",
-            preprocess=Preprocess(),
+            preprocess=PreprocessConfig(),
         ),
     )
 
@@ -136,18 +143,18 @@ def _sw(name: str) -> tuple[Weights, ...]:
     return (
         Weights(
             tag="sw_in12k_ft_in1k",
-            sources=(Hub(repo=f"timm/{name}.sw_in12k_ft_in1k"),),
-            licence="Apache-2.0",
+            sources=(HubFile(repo=f"timm/{name}.sw_in12k_ft_in1k"),),
+            license="Apache-2.0",
             origin="Ross Wightman (timm)",
             data="ImageNet-12k, finetuned on ImageNet-1k",
-            preprocess=Preprocess(crop=0.95),
+            preprocess=PreprocessConfig(crop=0.95),
         ),
     )
 
 
-def _claim(top1: float, top5: float, macs: float, params: float) -> Claim:
+def _claim(top1: float, top5: float, macs: float, params: float) -> ReportedResults:
     source = "clovaai/rexnet README, ImageNet classification results"
-    return Claim(
+    return ReportedResults(
         source=source,
         top1_error=round(100 - top1, 1),
         top5_error=round(100 - top5, 1),
@@ -157,12 +164,16 @@ def _claim(top1: float, top5: float, macs: float, params: float) -> Claim:
 
 
 FAMILY = Family(
-    __name__, build=build, top=top, namings=namings, source="arXiv 2007.00992, CVPR 2021"
+    __name__,
+    build=build,
+    top=top,
+    checkpoint_formats=checkpoint_formats,
+    source="arXiv 2007.00992, CVPR 2021",
 )
 preprocess_input = FAMILY.preprocess_input()
 
 
-def _rexnet(width: float, claim: Claim | None = None, published: bool = True):
+def _rexnet(width: float, claim: ReportedResults | None = None, published: bool = True):
     name = f"rexnet_{round(width * 100):03}"
     card = Card(
         name=name,

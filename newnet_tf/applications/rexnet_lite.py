@@ -1,7 +1,7 @@
 """ReXNet-lite: ReXNet without squeeze-and-excitation and SiLU, for integer hardware.
 
 Han, Yun, Heo, Yoo, arXiv 2007.00992; the authors' PyTorch code (clovaai/rexnet, `rexnetv1_lite.py`)
-is under the MIT licence. Widths are rounded to multiples of 8, activations are ReLU6, and a hidden
+is under the MIT license. Widths are rounded to multiples of 8, activations are ReLU6, and a hidden
 layer of 1,024 stands between pooling and classifier. Definition and checkpoint names are the
 authors'; their weights are not on a hub, so convert a file you have:
 `ReXNetLite100(weights="rexnet_lite_1.0.pth")`.
@@ -12,7 +12,7 @@ from newnet_tf.applications.rexnet import BLOCKS, Row, author_names, stem_width,
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -48,15 +48,15 @@ def top(x, row: Row, classes: int):
     return blocks.logits(x, classes, dropout=0.2)
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
     head = {"hidden_conv": "output.0", "hidden_bn": "output.1", "classifier": "output.4"}
-    return (Naming(name="clovaai", layers=author_names(squeezed=False) | head),)
+    return (CheckpointFormat(name="clovaai", layers=author_names(squeezed=False) | head),)
 
 
 def _lite(width: float, top1: float, top5: float, macs: float, params: float):
     code = f"{round(width * 100)}"
-    claim = Claim(
+    claim = ReportedResults(
         source="clovaai/rexnet README, ReXNet-lites vs. EfficientNet-lites",
         top1_error=round(100 - top1, 1),
         top5_error=round(100 - top5, 1),
@@ -72,7 +72,7 @@ FAMILY = Family(
     __name__,
     build=build,
     top=top,
-    namings=namings,
+    checkpoint_formats=checkpoint_formats,
     head=("hidden_conv", "hidden_bn", "classifier"),
     source="arXiv 2007.00992, CVPR 2021",
 )

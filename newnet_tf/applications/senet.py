@@ -1,7 +1,7 @@
 """SE-ResNet, SE-ResNeXt, SENet-154.
 
 Hu, Shen, Sun: "Squeeze-and-Excitation Networks", arXiv 1709.01507. The authors' Caffe code and weights
-are under the Apache-2.0 licence; their PyTorch conversion, timm's `legacy_` networks, loads here. From
+are under the Apache-2.0 license; their PyTorch conversion, timm's `legacy_` networks, loads here. From
 Caffe come the stride of SE-ResNet-50 on the first 1x1 convolution and the pooling after the stem,
 which rounds up (`ceil_mode`) instead of padding on all sides. What differs here: the classifier is a
 1x1 convolution. All but the squeeze-and-excitation is ResNet's code.
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from newnet_tf.applications.resnet import BILINEAR, EXPANSION, Conv, block_names, body, residual
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
-from newnet_tf.models.blocks import TORCH, Squeeze
-from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.blocks import TORCH, SEConfig
+from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
 from newnet_tf.models.variants import Family
 
 REDUCTION = 16
@@ -52,7 +52,7 @@ def build(x, row: Row):
             Conv(second, 3, 1 if row.early else stride, row.groups),
             Conv(planes * EXPANSION),
         )
-        squeeze = Squeeze(planes * EXPANSION // REDUCTION)
+        squeeze = SEConfig(planes * EXPANSION // REDUCTION)
         return residual(x, convs, shortcut_kernel=row.shortcut, squeeze=squeeze, name=name)
 
     for n, (kernel, filters) in enumerate(row.stem, 1):
@@ -81,12 +81,14 @@ def timm_names(row: Row) -> dict[str, str]:
     return names | {"classifier": "last_linear"}
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="timm", layers=timm_names(row)),)
+    return (CheckpointFormat(name="timm", layers=timm_names(row)),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1709.01507")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1709.01507"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 FILE = (
@@ -95,7 +97,7 @@ FILE = (
 )
 
 
-def _senet(name: str, constructor: str, title: str, row: Row, claim: Claim):
+def _senet(name: str, constructor: str, title: str, row: Row, claim: ReportedResults):
     notes = FILE.format(name=name)
     card = Card(name=name, title=title, preprocess=BILINEAR, claim=claim, notes=notes)
     return FAMILY.variant(constructor, row, card)
@@ -106,14 +108,16 @@ SEResNet50 = _senet(
     "SEResNet50",
     "SE-ResNet-50",
     Row((3, 4, 6, 3), early=True),
-    Claim(source="arXiv 1709.01507, table 2", top1_error=23.29, top5_error=6.62, macs=3.87),
+    ReportedResults(
+        source="arXiv 1709.01507, table 2", top1_error=23.29, top5_error=6.62, macs=3.87
+    ),
 )
 SEResNeXt101_32x4d = _senet(
     "seresnext101_32x4d",
     "SEResNeXt101_32x4d",
     "SE-ResNeXt-101 32x4d",
     Row((3, 4, 23, 3), (128, 128), groups=32),
-    Claim(source="arXiv 1709.01507, table 2", top1_error=20.7, top5_error=5.01, macs=8.0),
+    ReportedResults(source="arXiv 1709.01507, table 2", top1_error=20.7, top5_error=5.01, macs=8.0),
 )
 SENet154 = _senet(
     "senet154",
@@ -127,5 +131,7 @@ SENet154 = _senet(
         stem=((3, 64), (3, 64), (3, 128)),
         dropout=0.2,
     ),
-    Claim(source="arXiv 1709.01507, 224 x 224 centre crop", top1_error=18.68, top5_error=4.47),
+    ReportedResults(
+        source="arXiv 1709.01507, 224 x 224 center crop", top1_error=18.68, top5_error=4.47
+    ),
 )

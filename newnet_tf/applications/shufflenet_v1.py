@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -84,18 +84,20 @@ def pytorchcv_names() -> dict[str, str]:
     return names | {"classifier": "output"}
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="pytorchcv", layers=pytorchcv_names()),)
+    return (CheckpointFormat(name="pytorchcv", layers=pytorchcv_names()),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1707.01083")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1707.01083"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 FILE = "No weights are on a public hub; pass pytorchcv's checkpoint file as `weights`."
 
 
-def _v1(width: float, claim: Claim):
+def _v1(width: float, claim: ReportedResults):
     groups, code = 3, f"{round(width * 100):03}"
     card = Card(
         name=f"shufflenet_v1_{code}",
@@ -107,9 +109,11 @@ def _v1(width: float, claim: Claim):
 
 
 ShuffleNetV1_100 = _v1(
-    1.0, Claim(source="arXiv 1707.01083, tables 1 and 2", top1_error=32.6, macs=0.137)
+    1.0, ReportedResults(source="arXiv 1707.01083, tables 1 and 2", top1_error=32.6, macs=0.137)
 )
 ShuffleNetV1_200 = _v1(
     2.0,
-    Claim(source="DEVIEW 2019 talk, table of light models", top1_error=26.3, params=5.4, macs=0.52),
+    ReportedResults(
+        source="DEVIEW 2019 talk, table of light models", top1_error=26.3, params=5.4, macs=0.52
+    ),
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -76,12 +76,14 @@ def torchvision_names() -> dict[str, str]:
     return names | {"final_conv": "conv5.0", "final_bn": "conv5.1", "classifier": "fc"}
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="torchvision", layers=torchvision_names()),)
+    return (CheckpointFormat(name="torchvision", layers=torchvision_names()),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1807.11164")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1807.11164"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 FILE = "No weights are on a public hub; pass torchvision's checkpoint file as `weights`."
@@ -90,7 +92,7 @@ PAPER = "arXiv 1807.11164, tables 5 and 8"
 TALK = "DEVIEW 2019 talk, table of light models"
 
 
-def _v2(width: float, row: Row, claim: Claim | None, notes: str = FILE):
+def _v2(width: float, row: Row, claim: ReportedResults | None, notes: str = FILE):
     code = f"{round(width * 100):03}"
     name, title = f"shufflenet_v2_{code}", f"ShuffleNetV2 x{width}"
     card = Card(name=name, title=title, claim=claim, notes=notes)
@@ -98,15 +100,19 @@ def _v2(width: float, row: Row, claim: Claim | None, notes: str = FILE):
 
 
 ShuffleNetV2_050 = _v2(
-    0.5, Row((48, 96, 192)), Claim(source=PAPER, top1_error=39.7, params=1.4, macs=0.041)
+    0.5, Row((48, 96, 192)), ReportedResults(source=PAPER, top1_error=39.7, params=1.4, macs=0.041)
 )
 ShuffleNetV2_100 = _v2(
-    1.0, Row((116, 232, 464)), Claim(source=PAPER, top1_error=30.6, params=2.3, macs=0.146)
+    1.0,
+    Row((116, 232, 464)),
+    ReportedResults(source=PAPER, top1_error=30.6, params=2.3, macs=0.146),
 )
 ShuffleNetV2_140 = _v2(1.4, Row((162, 324, 648)), claim=None, notes=EVEN)
 ShuffleNetV2_150 = _v2(
-    1.5, Row((176, 352, 704)), Claim(source=TALK, top1_error=27.4, params=3.5, macs=0.30)
+    1.5, Row((176, 352, 704)), ReportedResults(source=TALK, top1_error=27.4, params=3.5, macs=0.30)
 )
 ShuffleNetV2_200 = _v2(
-    2.0, Row((244, 488, 976), 2048), Claim(source=PAPER, top1_error=25.1, params=7.4, macs=0.591)
+    2.0,
+    Row((244, 488, 976), 2048),
+    ReportedResults(source=PAPER, top1_error=25.1, params=7.4, macs=0.591),
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -84,26 +84,31 @@ def gluon_names() -> dict[str, str]:
     return {name: f"squeezenet0_conv{n}" for n, name in enumerate([*layers, "classifier"])}
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
     return (
-        Naming(name="torchvision", layers=torchvision_names(row)),
-        Naming(name="gluon", layers=gluon_names(), style="gluon"),
+        CheckpointFormat(name="torchvision", layers=torchvision_names(row)),
+        CheckpointFormat(name="gluon", layers=gluon_names(), style="gluon"),
     )
 
 
 FAMILY = Family(
-    __name__, build=build, top=top, namings=namings, source="arXiv 1602.07360", minimum=21
+    __name__,
+    build=build,
+    top=top,
+    checkpoint_formats=checkpoint_formats,
+    source="arXiv 1602.07360",
+    minimum=21,
 )
 preprocess_input = FAMILY.preprocess_input()
 
 FILE = "No weights are on a public hub; pass torchvision's or GluonCV's file as `weights`."
-PAPER = Claim(
+PAPER = ReportedResults(
     source="arXiv 1602.07360, tables 1 and 2", top1_error=42.5, top5_error=19.7, params=1.248
 )
 
 
-def _squeezenet(version: str, row: Row, claim: Claim | None = None):
+def _squeezenet(version: str, row: Row, claim: ReportedResults | None = None):
     code = version.replace(".", "_")
     card = Card(name=f"squeezenet{code}", title=f"SqueezeNet {version}", claim=claim, notes=FILE)
     return FAMILY.variant(f"SqueezeNet{code}", row, card)

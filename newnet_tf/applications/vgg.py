@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Hub, Naming, Preprocess, Weights
+from newnet_tf.models.config import (
+    Card,
+    CheckpointFormat,
+    HubFile,
+    PreprocessConfig,
+    ReportedResults,
+    Weights,
+)
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -51,7 +58,7 @@ def top(x, row: Row, classes: int):
     """The last map to logits."""
     x = pooling.adaptive_pool(x, MAP_SIDE, name="pool")
     for name in ("fc1", "fc2"):
-        x = blocks.conv_whole(x, HIDDEN, name=name)
+        x = blocks.global_conv(x, HIDDEN, name=name)
         x = blocks.activation(x, "relu", name=f"{name}_act")
         x = keras.layers.Dropout(0.5, name=f"{name}_dropout")(x)
     return blocks.logits(x, classes)
@@ -71,13 +78,13 @@ def names(row: Row, head: tuple[str, str, str]) -> dict[str, str]:
     return found
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
     dense = ("classifier.0", "classifier.3", "classifier.6")
     convolutions = ("pre_logits.fc1", "pre_logits.fc2", "head.fc")
     return (
-        Naming(name="torchvision", layers=names(row, dense)),
-        Naming(name="timm", layers=names(row, convolutions)),
+        CheckpointFormat(name="torchvision", layers=names(row, dense)),
+        CheckpointFormat(name="timm", layers=names(row, convolutions)),
     )
 
 
@@ -85,25 +92,25 @@ FAMILY = Family(
     __name__,
     build=build,
     top=top,
-    namings=namings,
+    checkpoint_formats=checkpoint_formats,
     source="arXiv 1409.1556",
     head=("fc1", "fc2", "classifier"),
     minimum=64,  # Keras pools a map of 1 x 1 to 7 x 7 only eagerly
 )
 preprocess_input = FAMILY.preprocess_input()
 
-BILINEAR = Preprocess(interpolation="bilinear")
+BILINEAR = PreprocessConfig(interpolation="bilinear")
 DEPTHS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 PAPER = "arXiv 1409.1556, tables 2 and 3 (one scale)"
 TALK = "DEVIEW 2019 talk, table of heavy models"
 
 
-def _vgg(number: int, claim: Claim, normed: bool = False):
+def _vgg(number: int, claim: ReportedResults, normed: bool = False):
     name = f"vgg{number}{'_bn' * normed}"
     weights = Weights(
         tag="tv_in1k",
-        sources=(Hub(repo=f"timm/{name}.tv_in1k"),),
-        licence="BSD-3-Clause",
+        sources=(HubFile(repo=f"timm/{name}.tv_in1k"),),
+        license="BSD-3-Clause",
         origin="torchvision",
         preprocess=BILINEAR,
     )
@@ -117,11 +124,15 @@ def _vgg(number: int, claim: Claim, normed: bool = False):
     return FAMILY.variant(f"VGG{number}{'BN' * normed}", Row(DEPTHS[number], normed), card)
 
 
-VGG16 = _vgg(16, Claim(source=PAPER, top1_error=27.0, top5_error=8.8, params=138))
-VGG19 = _vgg(19, Claim(source=PAPER, top1_error=27.3, top5_error=9.0, params=144))
+VGG16 = _vgg(16, ReportedResults(source=PAPER, top1_error=27.0, top5_error=8.8, params=138))
+VGG19 = _vgg(19, ReportedResults(source=PAPER, top1_error=27.3, top5_error=9.0, params=144))
 VGG16BN = _vgg(
-    16, Claim(source=TALK, top1_error=28.5, top5_error=10.2, params=138.4, macs=15.5), normed=True
+    16,
+    ReportedResults(source=TALK, top1_error=28.5, top5_error=10.2, params=138.4, macs=15.5),
+    normed=True,
 )
 VGG19BN = _vgg(
-    19, Claim(source=TALK, top1_error=25.8, top5_error=8.2, params=143.7, macs=19.7), normed=True
+    19,
+    ReportedResults(source=TALK, top1_error=25.8, top5_error=8.2, params=143.7, macs=19.7),
+    normed=True,
 )

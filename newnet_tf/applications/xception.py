@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Naming, Preprocess
+from newnet_tf.models.config import Card, CheckpointFormat, PreprocessConfig, ReportedResults
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -90,7 +90,7 @@ def top(x, row: Row, classes: int):
     return blocks.classifier(x, classes)
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
     names = {"classifier": "fc"}
 
@@ -108,10 +108,12 @@ def namings(row: Row) -> tuple[Naming, ...]:
         if stride == 2:
             names[f"block{i}_shortcut_conv"] = f"block{i + 1}.skip"
             names[f"block{i}_shortcut_bn"] = f"block{i + 1}.skipbn"
-    return (Naming(name="timm", layers=names),)
+    return (CheckpointFormat(name="timm", layers=names),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1610.02357")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1610.02357"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 Xception = FAMILY.variant(
@@ -120,8 +122,8 @@ Xception = FAMILY.variant(
     Card(
         name="xception",
         title="Xception",
-        preprocess=Preprocess(size=299, crop=0.8975, mean=(0.5,) * 3, std=(0.5,) * 3),
-        claim=Claim(
+        preprocess=PreprocessConfig(size=299, crop=0.8975, mean=(0.5,) * 3, std=(0.5,) * 3),
+        claim=ReportedResults(
             source="DEVIEW 2019 talk, table of heavy models",
             top1_error=21.0,
             top5_error=5.5,

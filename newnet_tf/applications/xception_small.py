@@ -17,7 +17,7 @@ from newnet_tf.applications.xception import separable
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.config import Card, Claim, Naming
+from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
@@ -83,12 +83,14 @@ def torchseg_names() -> dict[str, str]:
     return names
 
 
-def namings(row: Row) -> tuple[Naming, ...]:
+def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    return (Naming(name="torchseg", layers=torchseg_names()),)
+    return (CheckpointFormat(name="torchseg", layers=torchseg_names()),)
 
 
-FAMILY = Family(__name__, build=build, top=top, namings=namings, source="arXiv 1711.07264")
+FAMILY = Family(
+    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1711.07264"
+)
 preprocess_input = FAMILY.preprocess_input()
 
 XceptionSmall = FAMILY.variant(
@@ -97,7 +99,7 @@ XceptionSmall = FAMILY.variant(
     Card(
         name="xception_small",
         title="Xception (small)",
-        claim=Claim(source="arXiv 1807.11164, table 8", top1_error=34.1, macs=0.145),
+        claim=ReportedResults(source="arXiv 1807.11164, table 8", top1_error=34.1, macs=0.145),
         notes=(
             "A reconstruction: papers print its depths and multiply-adds, not its widths and block. No "
             "weights are published; a checkpoint in TorchSeg's names can be read."

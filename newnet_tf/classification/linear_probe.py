@@ -31,17 +31,17 @@ class Linear:
 
 
 def fit_linear(
-    features: np.ndarray, labels: Sequence[int], held_out: float = 0.2, seed: int = 0
+    features: np.ndarray, labels: Sequence[int], holdout_fraction: float = 0.2, seed: int = 0
 ) -> Linear:
     """Fits a logistic regression to features, to convergence.
 
     Features are standardised. The L2 penalty is the one of `PENALTIES` that does best on a seeded,
-    class-wise split of the pictures (the strongest of equals); then it is fitted to all of them.
+    class-wise split of the images (the strongest of equals); then it is fitted to all of them.
     Deterministic; NumPy only.
 
     Args:
         features: array (n, depth), e.g. of a network with `pooling="avg"`. labels: n ints from 0.
-        held_out: float in (0, 1), share of the pictures that chooses the penalty.
+        holdout_fraction: float in (0, 1), share of the images that chooses the penalty.
         seed: int, of that split.
 
     Returns:
@@ -49,12 +49,14 @@ def fit_linear(
 
     Raises:
         ValueError: for shapes that do not fit, values that are not finite, or a class with fewer than
-            two pictures.
+            two images.
     """
-    if not 0 < held_out < 1:
-        raise ValueError(f"`held_out` must lie in (0, 1). Received: held_out={held_out}")
+    if not 0 < holdout_fraction < 1:
+        raise ValueError(
+            f"`holdout_fraction` must lie in (0, 1). Received: holdout_fraction={holdout_fraction}"
+        )
     features, labels = _checked(features, labels)
-    fit, judge = _split(labels, held_out, seed)
+    fit, judge = _split(labels, holdout_fraction, seed)
     tried = _path(features[fit], labels[fit], PENALTIES)
     found = [linear.scores(features[judge]).argmax(axis=1) for linear in tried]
     right = [int((classes == labels[judge]).sum()) for classes in found]
@@ -66,14 +68,14 @@ def linear_probe(
     labels: Sequence[int],
     test_features: np.ndarray,
     test_labels: Sequence[int],
-    held_out: float = 0.2,
+    holdout_fraction: float = 0.2,
     seed: int = 0,
 ) -> tuple[Result, float]:
     """Judges frozen features by `fit_linear` on a training part; the test part is only judged.
 
     Args:
-        features, labels, held_out, seed: as in `fit_linear`.
-        test_features, test_labels: the same for the pictures to judge on.
+        features, labels, holdout_fraction, seed: as in `fit_linear`.
+        test_features, test_labels: the same for the images to judge on.
 
     Returns:
         (`Result` with the test part's positions as paths, the L2 penalty chosen).
@@ -94,7 +96,7 @@ def linear_probe(
             f"part. Received: {test_features.shape}, classes to {test_labels.max()}, for "
             f"{features.shape}, classes to {labels.max()}"
         )
-    linear = fit_linear(features, labels, held_out, seed)
+    linear = fit_linear(features, labels, holdout_fraction, seed)
     names = tuple(str(i) for i in range(len(test_labels)))
     ranked = linear.scores(test_features).argmax(axis=1)[:, None]
     return Result(names, test_labels, ranked), linear.penalty
@@ -109,17 +111,17 @@ def _checked(features, labels) -> tuple[np.ndarray, np.ndarray]:
     return found, class_labels(labels, len(found), "features")
 
 
-def _split(labels: np.ndarray, held_out: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _split(labels: np.ndarray, holdout_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns the positions to fit on and to judge on, both holding every class."""
     generator, judge = np.random.default_rng(seed), []
     for index in range(labels.max() + 1):
         members = generator.permutation(np.flatnonzero(labels == index))
         if len(members) < 2:
             raise ValueError(
-                "each class from 0 on must have at least two training pictures. "
+                "each class from 0 on must have at least two training images. "
                 f"Received: {len(members)} of class {index}"
             )
-        count = max(1, round(held_out * len(members)))
+        count = max(1, round(holdout_fraction * len(members)))
         judge += list(members[: min(count, len(members) - 1)])
     judge = np.sort(judge)
     return np.setdiff1d(np.arange(len(labels)), judge), judge
@@ -151,7 +153,7 @@ def _loss(x, truth, penalty, weights) -> tuple[float, np.ndarray]:
 
 
 def _fit(x, truth, penalty, weights, tolerance=1e-5, most=500) -> np.ndarray:
-    """Minimises `_loss` by L-BFGS with a backtracking line search."""
+    """Minimizes `_loss` by L-BFGS with a backtracking line search."""
     loss, gradient = _loss(x, truth, penalty, weights)
     pairs = []  # (step, change of the gradient), oldest first
     for _ in range(most):

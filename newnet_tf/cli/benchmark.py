@@ -14,7 +14,7 @@ from newnet_tf.utils import tables
 
 PEERS = ", ".join(keras_baselines.PEERS)
 BASELINE = "keras:EfficientNetB0"
-NOISE_PICTURES, ROUNDS = 8, 50
+NOISE_IMAGES, ROUNDS = 8, 50
 DATA = "data"  # instead of networks
 
 
@@ -24,7 +24,7 @@ def arguments_benchmark(parser):
         nargs="*",
         help=f"networks, also as NAME-ACTIVATION (in place of SiLU), patterns ('rexnet_*'), {PEERS}, "
         f"or .tflite files; or `{DATA}`: the "
-        "pipelines of pictures beside a plain decode and other loaders",
+        "pipelines of images beside a plain decode and other loaders",
     )
     parser.add_argument(
         "--table",
@@ -112,7 +112,7 @@ def line(row) -> dict:
         "precision": row.precision,
         "threads": row.threads,
         "median ms": f"{row.median_ms:.2f}",
-        "spread ms": f"{row.spread_ms:.2f}",
+        "spread ms": f"{row.iqr_ms:.2f}",
         "ratio": f"{row.ratio:.2f}" if row.ratio else "",
         "MB": f"{row.size_mb:.2f}",
         "partitions": row.partitions,
@@ -140,10 +140,10 @@ def untrained_files(
     import numpy as np
 
     from newnet_tf.deploy import export_tflite
-    from newnet_tf.profiling.untrained_models import settle
+    from newnet_tf.profiling.untrained_models import calibrate_batch_norm
 
     keras = common.start_keras()
-    noise = np.random.RandomState(0).randint(0, 256, (NOISE_PICTURES, 256, 256, 3), np.uint8)
+    noise = np.random.RandomState(0).randint(0, 256, (NOISE_IMAGES, 256, 256, 3), np.uint8)
     files = {}
     for name in names:
         if name.startswith("keras:"):
@@ -154,14 +154,14 @@ def untrained_files(
             variant, _ = registry.resolve(own)
             model = common.with_activation(variant.build(classifier_activation=None), replaced)
             record = variant.card.preprocess
-        settle(model, record)
+        calibrate_batch_norm(model, record)
         results = export_tflite(
             model,
             record,
             folder,
             name=name,
             precisions=precisions,
-            calibration=list(noise) if calibrated(precisions) else None,
+            calibration_images=list(noise) if calibrated(precisions) else None,
             io=io,
             verify=False,
             fresh=fresh,

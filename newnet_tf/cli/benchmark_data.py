@@ -1,4 +1,4 @@
-"""`newnet benchmark data`: pictures a second of our pipelines, a plain decode and other loaders."""
+"""`newnet benchmark data`: images a second of our pipelines, a plain decode and other loaders."""
 
 from newnet_tf.cli import common
 from newnet_tf.utils import tables
@@ -8,7 +8,7 @@ ROUNDS = 5
 
 def add_arguments(parser):
     """Adds what `newnet benchmark data` has beside `--rounds`, `--record` and `--json`."""
-    parser.add_argument("--pictures", type=int, default=2048, help="files a pass; default: 2048")
+    parser.add_argument("--images", type=int, default=2048, help="files a pass; default: 2048")
     parser.add_argument("--batch", type=int, default=64, help="default: 64")
     parser.add_argument("--workers", type=int, help="threads; default: the cores at hand")
     parser.add_argument("--only", help="names of pipelines, by comma; full decode is always timed")
@@ -22,7 +22,7 @@ def run(arguments, others=None):
     only = arguments.only.split(",") if arguments.only else None
     with common.no_warnings():
         rows = pipeline_benchmark.measure(
-            arguments.pictures,
+            arguments.images,
             arguments.rounds or ROUNDS,
             arguments.batch,
             arguments.workers,

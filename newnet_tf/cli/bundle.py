@@ -22,7 +22,7 @@ def arguments_bundle(parser):
     export.add_file_arguments(parser, DEFAULT)
     common.add_weights_arguments(parser)
     parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
-    parser.add_argument("--licence", help="licence of your own weights, as SPDX names it")
+    parser.add_argument("--license", help="license of your own weights, as SPDX names it")
     parser.add_argument(
         "--check", type=Path, metavar="PATH", help="check a bundle instead of making one"
     )
@@ -31,7 +31,7 @@ def arguments_bundle(parser):
     parser.epilog = (
         "It holds .tflite files with metadata inside, labels, model.json, code for Kotlin, Swift and\n"
         "C++ generated from it, and check.py, which needs LiteRT and NumPy alone to see whether the\n"
-        "files answer as stated. Without --calibration or --pictures, scikit-image's pictures stand in."
+        "files answer as stated. Without --calibration or --images, scikit-image's images stand in."
     )
 
 
@@ -48,7 +48,7 @@ def run_bundle(arguments):
     export.must_be_trained(loaded)
     side = loaded.preprocess.size
     options = export.file_options(arguments, side)
-    shown = export.pictures(arguments, side)
+    shown = export.images(arguments, side)
     path = arguments.path or Path("build/bundle") / loaded.name
     with common.no_warnings():
         made = make_bundle(
@@ -59,7 +59,7 @@ def run_bundle(arguments):
             provenance(arguments),
             _examples(shown),
             loaded.class_names,
-            pictures=shown,
+            validation_images=shown,
             **options,
         )
     if arguments.json:
@@ -70,7 +70,7 @@ def run_bundle(arguments):
             "file": file["file"],
             "MB": round(file["bytes"] / 1e6, 2),
             "XNNPACK": file["xnnpack"],
-            "top-1 as the model": "{agreed}/{pictures}".format(**file["verification"]),
+            "top-1 as the model": "{agreed}/{images}".format(**file["verification"]),
         }
         for file in made.record["files"]
     ]
@@ -83,14 +83,14 @@ def provenance(arguments):
     from newnet_tf.deploy.bundle.build import Provenance
 
     if arguments.model.endswith(".keras"):
-        return Provenance(licence=arguments.licence, weights=Path(arguments.model).name)
+        return Provenance(license=arguments.license, weights=Path(arguments.model).name)
     variant, tag = registry.resolve(arguments.model)
     chosen = arguments.weights or tag or variant.card.default_weights
     if checkpoints.is_file(chosen):
-        return Provenance(licence=arguments.licence, weights=Path(chosen).name)
+        return Provenance(license=arguments.license, weights=Path(chosen).name)
     found = variant.card.select(chosen)
     return Provenance(
-        licence=arguments.licence or found.licence,
+        license=arguments.license or found.license,
         origin=found.origin,
         data=found.data,
         weights=found.tag,
@@ -98,8 +98,8 @@ def provenance(arguments):
 
 
 def _examples(shown):
-    """Pictures to store: scikit-image's, which anybody may pass on, else some of the user's."""
+    """Images to store: scikit-image's, which anybody may pass on, else some of the user's."""
     try:
-        return common.pictures_at_hand()
+        return common.images_at_hand()
     except ValueError:
         return shown

@@ -1,4 +1,4 @@
-"""What several commands ask for: a model by name or file, pictures by file or folder."""
+"""What several commands ask for: a model by name or file, images by file or folder."""
 
 import contextlib
 import dataclasses
@@ -12,9 +12,9 @@ from newnet_tf import weights as checkpoints
 from newnet_tf.data import sidecar
 from newnet_tf.data.labels import imagenet_names
 from newnet_tf.models import activations, registry
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 
-# Colour photographs that scikit-image's wheel carries, of different things.
+# Color photographs that scikit-image's wheel carries, of different things.
 AT_HAND = (
     "chelsea.png",
     "coffee.png",
@@ -35,7 +35,7 @@ class Loaded:
 
     model: object
     name: str
-    preprocess: Preprocess
+    preprocess: PreprocessConfig
     class_names: tuple[str, ...] | None
     is_trained: bool
 
@@ -79,7 +79,7 @@ def load(
         return loaded
     model = with_activation(loaded.model, activation)
     if loaded.is_trained and not (weights and checkpoints.is_file(weights)):
-        note(f"{loaded.name} learnt with {REPLACED}, not {activation}: `newnet finetune "
+        note(f"{loaded.name} learned with {REPLACED}, not {activation}: `newnet finetune "
              f"--activation {activation}` gives weights that fit")  # fmt: skip
     name = activations.renamed(loaded.name, activation)
     return dataclasses.replace(loaded, model=model, name=name)
@@ -180,8 +180,8 @@ def start_keras():
     return keras
 
 
-def pictures(paths: Sequence[Path]) -> list[Path]:
-    """Returns the files that `paths` mean; a folder means the pictures in it."""
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Returns the files that `paths` mean; a folder means the images in it."""
     from newnet_tf.data.images import list_images
 
     return [file for path in paths for file in (list_images(path) if path.is_dir() else [path])]
@@ -190,19 +190,19 @@ def pictures(paths: Sequence[Path]) -> list[Path]:
 def readable(
     folder: Path, least: int, option: str, side: int, paths: list[Path] | None = None
 ) -> list[Path]:
-    """Returns the pictures in a folder that can be read; names and counts what is odd about others.
+    """Returns the images in a folder that can be read; names and counts what is odd about others.
 
     Args:
         folder: path. least: int, fewer than these are an error. option: str, what asked for them.
-        side: int, smaller pictures are taken, enlarged, and counted.
-        paths: some of its pictures; default: all.
+        side: int, smaller images are taken, enlarged, and counted.
+        paths: some of its images; default: all.
 
     Raises:
-        ValueError: for too few readable pictures, or no such folder.
+        ValueError: for too few readable images, or no such folder.
     """
     from newnet_tf.data.images import read_images
 
-    reader = read_images(paths or pictures([folder]))
+    reader = read_images(paths or image_files([folder]))
     good, small = [], 0
     with no_warnings():
         for position, image in reader:
@@ -210,16 +210,16 @@ def readable(
             small += min(image.shape[:2]) < side
     for bad in reader.bad:
         note(f"skipped: {bad.reason}")
-    count = f"{len(good)} readable pictures of {len(reader)} in {folder}"
+    count = f"{len(good)} readable images of {len(reader)} in {folder}"
     if len(good) < least:
-        raise ValueError(f"{option} must hold {least} readable pictures or more. Received: {count}")
+        raise ValueError(f"{option} must hold {least} readable images or more. Received: {count}")
     if small:
-        note(f"{option}: {small} of {len(good)} pictures are smaller than {side} and are enlarged")
+        note(f"{option}: {small} of {len(good)} images are smaller than {side} and are enlarged")
     note(f"{option}: {count}")
     return good
 
 
-def pictures_at_hand() -> list[Path]:
+def images_at_hand() -> list[Path]:
     """Returns real photographs of an installed package.
 
     Raises:
@@ -230,7 +230,7 @@ def pictures_at_hand() -> list[Path]:
     spec = importlib.util.find_spec("skimage")
     if spec is None or spec.origin is None:
         raise ValueError(
-            "pictures must be given, or scikit-image be installed, whose wheel carries some "
+            "images must be given, or scikit-image be installed, whose wheel carries some "
             "(pip install 'newnet_tf[demo]'). Received: neither"
         )
     folder = Path(spec.origin).parent / "data"
@@ -238,13 +238,13 @@ def pictures_at_hand() -> list[Path]:
 
 
 def crops_at_hand(count: int = CROPS, seed: int = 0) -> list:
-    """Returns seeded random crops (8-100 % of the area) of the pictures at hand, uint8 arrays."""
+    """Returns seeded random crops (8-100 % of the area) of the images at hand, uint8 arrays."""
     import numpy as np
 
     from newnet_tf.data.images import read_image
 
     random, found = np.random.RandomState(seed), []
-    images = [read_image(path) for path in pictures_at_hand()]
+    images = [read_image(path) for path in images_at_hand()]
     for number in range(count):
         image = images[number % len(images)]
         side = np.sqrt(random.uniform(0.08, 1)) * min(image.shape[:2])

@@ -1,4 +1,4 @@
-"""`newnet data`: prepare sets, look at augmented pictures."""
+"""`newnet data`: prepare sets, look at augmented images."""
 
 from pathlib import Path
 
@@ -7,19 +7,19 @@ from newnet_tf.utils import tables
 
 SHOWN = {
     "resnet": {},
-    "colour": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "lighting": 0.1},
+    "color": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "lighting": 0.1},
     "randaugment": {"randaugment": 2},
     "erasing": {"erasing": 1.0},
     "mixup": {"mixup": 0.4},
     "cutmix": {"cutmix": 1.0},
-    "none": {"crop": "centre", "flip": 0.0},
+    "none": {"crop": "center", "flip": 0.0},
 }
 
 
 def arguments_data(parser):
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
     _prepare_arguments(actions.add_parser("prepare", help="prepare a set, or say what is missing"))
-    _show_arguments(actions.add_parser("show", help="a contact sheet of augmented pictures"))
+    _show_arguments(actions.add_parser("show", help="a contact sheet of augmented images"))
 
 
 def run_data(arguments):
@@ -41,9 +41,9 @@ def _prepare(arguments):
     splits, where = prepare(
         arguments.name, arguments.manual_dir, arguments.data_dir, arguments.partial
     )
-    rows = [{"split": split, "pictures": f"{count:,}"} for split, count in splits.items()]
+    rows = [{"split": split, "images": f"{count:,}"} for split, count in splits.items()]
     print(f"{arguments.name} is prepared in {where}\n")
-    print(tables.table(rows, right=("pictures",)))
+    print(tables.table(rows, right=("images",)))
 
 
 def _show_arguments(parser):
@@ -56,8 +56,8 @@ def _show_arguments(parser):
         default="resnet",
         help=f"among {', '.join(SHOWN)}, or several as resnet+cutmix; default: resnet",
     )
-    parser.add_argument("--size", type=int, default=160, help="side of a picture; default: 160")
-    parser.add_argument("--count", type=int, default=32, help="pictures; default: 32")
+    parser.add_argument("--size", type=int, default=160, help="side of a image; default: 160")
+    parser.add_argument("--count", type=int, default=32, help="images; default: 32")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=Path("augmented.png"))
 
@@ -66,8 +66,8 @@ def _show(arguments):
     import os
 
     from newnet_tf.data.augment.config import Augmentation
-    from newnet_tf.data.datasets.factory import open_source
-    from newnet_tf.models.config import Preprocess
+    from newnet_tf.data.datasets.factory import load_dataset
+    from newnet_tf.models.config import PreprocessConfig
 
     fields = {}
     for name in arguments.augmentation.split("+"):
@@ -78,12 +78,12 @@ def _show(arguments):
         fields |= SHOWN[name]
     common.start_keras()
     from newnet_tf.data.contact_sheet import contact_sheet
-    from newnet_tf.data.decode import BadPictures
-    from newnet_tf.data.pipeline import train_pipeline
+    from newnet_tf.data.decode import SkippedImages
+    from newnet_tf.data.pipeline import train_input_pipeline
 
-    source = open_source(arguments.data, data_dir=arguments.data_dir)
-    record, bad = Preprocess(size=arguments.size), BadPictures()
-    batches = train_pipeline(
+    source = load_dataset(arguments.data, data_dir=arguments.data_dir)
+    record, bad = PreprocessConfig(size=arguments.size), SkippedImages()
+    batches = train_input_pipeline(
         source,
         record,
         Augmentation(**fields),

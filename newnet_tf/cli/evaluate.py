@@ -1,4 +1,4 @@
-"""`newnet evaluate`: accuracy on labelled pictures, of a network or of a file made from it."""
+"""`newnet evaluate`: accuracy on labeled images, of a network or of a file made from it."""
 
 from collections.abc import Sequence
 
@@ -31,19 +31,19 @@ def arguments_evaluate(parser):
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.epilog = (
-        "Files are read through their own recipe: what prepares pictures is what was exported.\n"
+        "Files are read through their own recipe: what prepares images is what was exported.\n"
         "Folders of classes are matched with the model by name: its labels, or ImageNet's wnids.\n"
-        "Pictures that cannot be read are skipped, counted and named."
+        "Images that cannot be read are skipped, counted and named."
     )
 
 
 def run_evaluate(arguments):
     if arguments.limit is not None and arguments.limit < 1:
         raise ValueError(f"`--limit` must be positive. Received: {arguments.limit}")
-    from newnet_tf.data.datasets.factory import open_source
+    from newnet_tf.data.datasets.factory import load_dataset
 
     common.start_keras()
-    source = open_source(
+    source = load_dataset(
         arguments.data, arguments.test_share, arguments.seed, data_dir=arguments.data_dir
     )
     split = source.split(arguments.split)
@@ -67,8 +67,8 @@ def run_evaluate(arguments):
         elif len(rows) > 1:
             worst = ", ".join(f"{row['class']} {row['top-1']}" for row in rows[:3])
             print(f"worst classes (--per-class shows all): {worst}")
-    for picture in result.skipped:
-        common.note(f"skipped: {picture.reason}")
+    for sample in result.skipped:
+        common.note(f"skipped: {sample.reason}")
 
 
 def class_index(names: Sequence[str], predictor: inference.Predictor) -> list[int]:
@@ -103,16 +103,16 @@ def judged(predictor: inference.Predictor, split, index, limit: int | None = Non
     """Returns the `evaluation.Result` of a predictor on a split."""
     import dataclasses
 
-    from newnet_tf.data.host_loader import pictures_of
+    from newnet_tf.data.host_loader import iter_samples
     from newnet_tf.evaluation.loop import judge
 
-    pictures = (
-        dataclasses.replace(picture, label=index[picture.label])
-        for picture in pictures_of(split, limit)
+    samples = (
+        dataclasses.replace(sample, label=index[sample.label])
+        for sample in iter_samples(split, limit)
     )
     total = split.size if limit is None else min(limit, split.size)
     top = TOP if predictor.classes > max(TOP) else TOP[:1]
-    return judge(predictor.scores, pictures, total, predictor.prepare, batch, top)
+    return judge(predictor.scores, samples, total, predictor.prepare, batch, top)
 
 
 def class_rows(result, names: Sequence[str]) -> list[dict]:
@@ -124,7 +124,7 @@ def class_rows(result, names: Sequence[str]) -> list[dict]:
             "top-1": f"{found.accuracy:.1f}",
             "low": f"{found.interval[0]:.1f}",
             "high": f"{found.interval[1]:.1f}",
-            "most often taken for": f"{names[found.taken_for]} ({found.times})"
+            "most often taken for": f"{names[found.top_confusion]} ({found.times})"
             if found.times
             else "",
         }
@@ -133,7 +133,7 @@ def class_rows(result, names: Sequence[str]) -> list[dict]:
 
 
 def _data(source, called: str, limit: int | None) -> str:
-    """What the pictures are called in the table of results."""
+    """What the images are called in the table of results."""
     part = "" if called in ("validation", "all") else f", {called}"
     return f"{source.name}{part}" + (f", sample of {limit}" if limit else "")
 

@@ -9,7 +9,7 @@ from newnet_tf.deploy.quantization.precisions import PRECISIONS, calibrated
 from newnet_tf.models import activations
 from newnet_tf.utils import tables
 
-LEAST_CALIBRATION, LEAST_PICTURES = 10, 2
+LEAST_CALIBRATION, LEAST_IMAGES = 10, 2
 FORMATS = ("tflite", "saved_model", "onnx")
 
 
@@ -26,7 +26,7 @@ def arguments_export(parser):
     parser.add_argument("--fresh", action="store_true", help="make anew what has not changed")
     parser.add_argument("--json", action="store_true", help="what was written, as JSON")
     parser.epilog = (
-        "Without --calibration or --pictures, crops of scikit-image's pictures stand in.\n"
+        "Without --calibration or --images, crops of scikit-image's images stand in.\n"
         "A file that differs from its model by more than its precision's tolerance is not written."
     )
 
@@ -42,11 +42,11 @@ def add_file_arguments(parser, precision: str) -> None:
         "--calibration",
         type=Path,
         metavar="DIR",
-        help=f"pictures to measure on, about 100, at least {LEAST_CALIBRATION}; int8-dynamic and "
+        help=f"images to measure on, about 100, at least {LEAST_CALIBRATION}; int8-dynamic and "
         "int8-weights, which need none, lose less with them",
     )
     parser.add_argument(
-        "--pictures", type=Path, metavar="DIR", help="pictures to verify on; default: some at hand"
+        "--images", type=Path, metavar="DIR", help="images to verify on; default: some at hand"
     )
     parser.add_argument(
         "--io",
@@ -57,7 +57,7 @@ def add_file_arguments(parser, precision: str) -> None:
     parser.add_argument(
         "--with-preprocessing",
         action="store_true",
-        help="the file takes uint8 pixels in 0-255 and normalises them itself",
+        help="the file takes uint8 pixels in 0-255 and normalizes them itself",
     )
     parser.add_argument("--output", choices=export_config.OUTPUTS, default="logits")
 
@@ -93,7 +93,7 @@ def _onnx(arguments, loaded: common.Loaded) -> list[dict]:
         loaded.preprocess,
         arguments.output_dir,
         name=loaded.name,
-        pictures=pictures(arguments, loaded.preprocess.size) if verify else None,
+        validation_images=images(arguments, loaded.preprocess.size) if verify else None,
         output=arguments.output,
         verify=verify,
     )
@@ -122,7 +122,7 @@ def _tflite(arguments, loaded: common.Loaded) -> list[dict]:
         arguments.output_dir,
         name=loaded.name,
         verify=verify,
-        pictures=pictures(arguments, loaded.preprocess.size) if verify else None,
+        validation_images=images(arguments, loaded.preprocess.size) if verify else None,
         fresh=arguments.fresh,
         **options,
     )
@@ -139,13 +139,13 @@ def file_options(arguments, side: int) -> dict:
     """
     precisions = arguments.precision.split(",")
     export_config.check_options(
-        precisions, arguments.io, arguments.with_preprocessing, arguments.output
+        precisions, arguments.io, arguments.embed_normalization, arguments.output
     )
     return {
         "precisions": precisions,
         "calibration": calibration(arguments, precisions, side),
         "io": arguments.io,
-        "with_preprocessing": arguments.with_preprocessing,
+        "embed_normalization": arguments.embed_normalization,
         "output": arguments.output,
     }
 
@@ -172,23 +172,23 @@ def row(result) -> dict:
 
 
 def calibration(arguments, precisions, side: int):
-    """Returns the pictures to calibrate on: those given, else crops where some are needed."""
+    """Returns the images to calibrate on: those given, else crops where some are needed."""
     if arguments.calibration:
         return common.readable(arguments.calibration, LEAST_CALIBRATION, "--calibration", side)
     if not calibrated(precisions):
         return None
     common.note(
-        f"calibrating on {common.CROPS} crops of scikit-image's pictures; for a file to ship, "
-        "give about 100 pictures of your own with --calibration"
+        f"calibrating on {common.CROPS} crops of scikit-image's images; for a file to ship, "
+        "give about 100 images of your own with --calibration"
     )
     return common.crops_at_hand()
 
 
-def pictures(arguments, side: int):
-    """Returns the pictures to verify on: those in --pictures, else some at hand."""
-    if arguments.pictures:
-        return common.readable(arguments.pictures, LEAST_PICTURES, "--pictures", side)
-    return common.pictures_at_hand()
+def images(arguments, side: int):
+    """Returns the images to verify on: those in --images, else some at hand."""
+    if arguments.images:
+        return common.readable(arguments.images, LEAST_IMAGES, "--images", side)
+    return common.images_at_hand()
 
 
 def arguments_verify(parser):
@@ -198,7 +198,7 @@ def arguments_verify(parser):
     parser.add_argument("--model", help="a network or .keras file; default: what the file names")
     common.add_weights_arguments(parser)
     parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
-    parser.add_argument("--pictures", type=Path, metavar="DIR", help="default: some at hand")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="default: some at hand")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     parser.epilog = (
         "Exit status 1 if a file is outside the tolerance of its precision. A .tflite file runs in a\n"
@@ -221,7 +221,7 @@ def run_verify(arguments):
             own, replaced = activations.parted(name)
             loaded[name] = common.load_asked(arguments, own, replaced)
         network = loaded[name]
-        shown = pictures(arguments, network.preprocess.size)
+        shown = images(arguments, network.preprocess.size)
         with common.no_warnings():
             found = formats.verify_file(network.model, file, shown, network.preprocess)
         failed |= not found.passed

@@ -37,9 +37,9 @@ def arguments_finetune(parser):
                         help="pretrained layers' share of the rate; default: 0.25")  # fmt: skip
     parser.add_argument("--norms", choices=("frozen", "trained"),
                         help="batch norm; default: frozen, as in inference, but trained with "
-                        "--activation, which changes what it normalises")  # fmt: skip
+                        "--activation, which changes what it normalizes")  # fmt: skip
     parser.add_argument("--aside", type=float, default=0.1, metavar="SHARE",
-                        help="training pictures that only say whether the second stage came out "
+                        help="training images that only say whether the second stage came out "
                         "worse than the first, which is kept then; default: 0.1")  # fmt: skip
     parser.add_argument("--export", default="", metavar="fp32,int8-full",
                         help=f"TFLite files to end with: {', '.join(PRECISIONS)}")  # fmt: skip
@@ -51,7 +51,7 @@ def arguments_finetune(parser):
         "First a linear classifier of frozen features (computed once, kept in the run's folder), then\n"
         "all layers, the pretrained ones at a lower rate, none higher than the network bears. The\n"
         "test part chooses nothing: the last epoch is what you get, or the first stage where that one\n"
-        "came out worse on training pictures held aside."
+        "came out worse on training images held aside."
     )
 
 
@@ -80,25 +80,25 @@ def run_finetune(arguments):
 
 
 def _recipe(arguments):
-    from newnet_tf.training import named_recipe, overridden
+    from newnet_tf.training import get_recipe, override
     from newnet_tf.training.overrides import parsed
 
     changes = parsed(arguments.set) | {"seed": arguments.seed}
     if arguments.epochs is not None:
         changes["epochs"] = arguments.epochs
-    return overridden(named_recipe("finetune"), changes)
+    return override(get_recipe("finetune"), changes)
 
 
 def _open(arguments) -> Run:
-    from newnet_tf.data.datasets.factory import open_source
+    from newnet_tf.data.datasets.factory import load_dataset
 
-    source = open_source(
+    source = load_dataset(
         arguments.data, arguments.test_share, arguments.seed, data_dir=arguments.data_dir
     )
     tested = next((name for name in ("validation", "test") if name in source.splits), None)
     if source.classes < 2 or "train" not in source.splits or tested is None:
         raise ValueError(
-            "`--data` must hold two classes or more, with pictures to train and to judge on. "
+            "`--data` must hold two classes or more, with images to train and to judge on. "
             f"Received: {source}"
         )
     variant, tag = registry.resolve(arguments.model)
@@ -145,11 +145,11 @@ def _record(run: Run) -> Path:
 
     notes = {
         FROZEN: f"linear classifier of frozen features, L2 {run.penalty:g}, {run.train.size} training "
-        "pictures"
+        "images"
     }
     if run.outcome:
         notes[ALL_LAYERS] = (
-            f"{run.recipe.epochs} epochs of {run.learnt.size} pictures, batch {run.recipe.batch}, "
+            f"{run.recipe.epochs} epochs of {run.learned.size} images, batch {run.recipe.batch}, "
             f"rate {run.recipe.peak:.3g}, {run.how}, seed {run.seed}{', not kept' * run.is_dropped}"
         )
     for stage, result in run.stages.items():
@@ -188,5 +188,5 @@ def _print(run: Run, report: Path, as_json: bool) -> None:
         if run.files:
             print(f"\n{tables.table(run.files, right=('MB', 'top-1', 'against Keras'))}")
         print(f"\nmodel: {model}   report: {report}")
-    for picture in run.bad:
-        common.note(f"skipped: {picture.reason}")
+    for image in run.bad:
+        common.note(f"skipped: {image.reason}")

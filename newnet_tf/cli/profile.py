@@ -11,7 +11,7 @@ from newnet_tf.profiling.operators import Total
 from newnet_tf.utils import tables
 
 NUMBERS = ("count", "kernels", "ms", "share", "MMACs", "GMAC/s")
-PICTURES = (".png", ".svg")
+IMAGES = (".png", ".svg")
 QUIET = (0.85, 1.1)  # what the parts of an undisturbed run add up to
 
 
@@ -38,7 +38,7 @@ def arguments_profile(parser):
     parser.epilog = (
         "Networks are built with random weights: their files are for timing only. Times are those\n"
         "of XNNPACK's kernels within the running file, by LiteRT's profiler: the mean of the middle\n"
-        "half of all rounds. An operator that runs as part of a neighbour has no kernel and 0 ms.\n"
+        "half of all rounds. An operator that runs as part of a neighbor has no kernel and 0 ms.\n"
         "Two files are set side by side, too, by operator and by layer."
     )
 
@@ -90,8 +90,8 @@ def _check(arguments) -> None:
         )
     for option in ("plot", "flame"):
         path = getattr(arguments, option)
-        if path and path.suffix not in PICTURES:
-            raise ValueError(f"--{option} must end in one of {PICTURES}. Received: {path}")
+        if path and path.suffix not in IMAGES:
+            raise ValueError(f"--{option} must end in one of {IMAGES}. Received: {path}")
 
 
 def _draw(path: Path, found: Sequence, recorded: bool) -> None:
@@ -126,7 +126,7 @@ def _text(profile, layers: int) -> str:
     by_operator = [{"operator": t.name, **_numbers(t, profile)} for t in profile.by_operator()]
     text = (
         f"{_title(profile)}, {threads}, {profile.rounds} rounds, weights: {profile.weights}\n"
-        f"whole file {profile.whole_ms:.2f} ms; its operators add up to {profile.parts_ms:.2f} ms, "
+        f"whole file {profile.whole_ms:.2f} ms; its operators add up to {profile.ops_ms:.2f} ms, "
         f"{profile.covered:.0%} of it\n"
         f"operators without multiply-adds: {profile.without_macs:.1%} of the operators' time\n"
         f"XNNPACK takes {profile.delegation}; {_memory(profile)}\n\n"
@@ -157,7 +157,7 @@ def _beside(first, second) -> str:
         )
         rows = [_pair(what, name, names, [totals.get(name) for totals in both]) for name in found]
         total = [
-            Total(name="all", count=0, kernels=0, ms=profile.parts_ms, macs=0)
+            Total(name="all", count=0, kernels=0, ms=profile.ops_ms, macs=0)
             for profile in (first, second)
         ]
         parts.append(
@@ -189,7 +189,7 @@ def _numbers(total, profile) -> dict:
         "count": total.count,
         "kernels": total.kernels,
         "ms": f"{total.ms:.3f}",
-        "share": f"{total.ms / (profile.parts_ms or 1):.1%}",
+        "share": f"{total.ms / (profile.ops_ms or 1):.1%}",
         "MMACs": f"{total.macs / 1e6:.1f}" if total.macs else "",
         "GMAC/s": f"{speed:.1f}" if speed else "",
     }
@@ -198,7 +198,7 @@ def _numbers(total, profile) -> dict:
 def _record(profile) -> dict:
     return {
         **asdict(profile),
-        "parts_ms": profile.parts_ms,
+        "ops_ms": profile.ops_ms,
         "covered": profile.covered,
         "without_macs": profile.without_macs,
         "xnnpack_share": profile.delegation.share,

@@ -9,7 +9,7 @@ from newnet_tf.cli import common, evaluate, export
 from newnet_tf.deploy import export_config
 from newnet_tf.utils import tables
 
-CALIBRATION, JUDGED = 100, 100  # pictures, at most
+CALIBRATION, JUDGED = 100, 100  # images, at most
 PRECISION = "int8-full"
 
 
@@ -20,10 +20,10 @@ def arguments_quantize(parser):
         type=Path,
         required=True,
         metavar="DIR",
-        help=f"pictures to measure ranges on; {CALIBRATION} at most are drawn",
+        help=f"images to measure ranges on; {CALIBRATION} at most are drawn",
     )
-    parser.add_argument("--pictures", type=Path, metavar="DIR",
-                        help="labelled pictures to judge by, a folder a class or ImageNet's wnids; "
+    parser.add_argument("--images", type=Path, metavar="DIR",
+                        help="labeled images to judge by, a folder a class or ImageNet's wnids; "
                         "default: those calibrated on, without top-1")  # fmt: skip
     parser.add_argument("--sensitivity", action="store_true",
                         help="what each layer costs, as CSV and PNG, and a proposal")  # fmt: skip
@@ -40,7 +40,7 @@ def arguments_quantize(parser):
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.epilog = (
         "With --sensitivity alone no TFLite file is written. A layer's SQNR is that of the network's\n"
-        "logits where this layer alone is int8. Pictures that were calibrated on do not judge."
+        "logits where this layer alone is int8. Images that were calibrated on do not judge."
     )
 
 
@@ -53,7 +53,7 @@ def _number_or_names(text: str) -> int | list[str]:
 
 @dataclass(frozen=True)
 class Judges:
-    """The pictures to judge by, and a class for each, None where nobody knows."""
+    """The images to judge by, and a class for each, None where nobody knows."""
 
     paths: list
     labels: list | None
@@ -68,20 +68,20 @@ def run_quantize(arguments):
         export.LEAST_CALIBRATION,
         "--calibration",
         loaded.preprocess.size,
-        _drawn(common.pictures([arguments.calibration]), CALIBRATION),
+        _drawn(common.image_files([arguments.calibration]), CALIBRATION),
     )
     judges = _judges(arguments, loaded, calibration)
-    named = arguments.keep_float if isinstance(arguments.keep_float, list) else []
+    named = arguments.exclude_layers if isinstance(arguments.exclude_layers, list) else []
     report, keep, layers = {"model": loaded.name}, named, []
-    is_chosen = arguments.keep_float or arguments.budget is not None
+    is_chosen = arguments.exclude_layers or arguments.budget is not None
     with common.no_warnings():
         if arguments.sensitivity or (is_chosen and not named):
             study = _study(loaded, calibration, judges, arguments.ranges)
-            layers = study.measure(min(JUDGED, study.pictures))
+            layers = study.measure(min(JUDGED, study.images))
             keep = named or _kept(arguments, study, layers, report)
             if arguments.sensitivity:
                 _write(arguments.output_dir, loaded.name, layers, study, keep, report)
-        is_file = arguments.keep_float is not None or arguments.budget is not None
+        is_file = arguments.exclude_layers is not None or arguments.budget is not None
         if is_file or not arguments.sensitivity:
             report["files"] = [_export(arguments, loaded, calibration, judges, keep)]
     if arguments.json:
@@ -96,12 +96,14 @@ def run_quantize(arguments):
 
 
 def _check(arguments) -> None:
-    if isinstance(arguments.keep_float, int) and arguments.keep_float < 0:
-        raise ValueError(f"`--keep-float` must not be negative. Received: {arguments.keep_float}")
+    if isinstance(arguments.exclude_layers, int) and arguments.exclude_layers < 0:
+        raise ValueError(
+            f"`--keep-float` must not be negative. Received: {arguments.exclude_layers}"
+        )
     if arguments.budget is not None and not arguments.budget >= 0:
         raise ValueError(f"`--budget` must not be negative. Received: {arguments.budget}")
-    if arguments.budget is not None and arguments.pictures is None:
-        raise ValueError("`--budget` needs --pictures, labelled, to count top-1. Received: none")
+    if arguments.budget is not None and arguments.images is None:
+        raise ValueError("`--budget` needs --images, labeled, to count top-1. Received: none")
 
 
 def _drawn(paths: Sequence[Path], count: int) -> list[Path]:
@@ -113,18 +115,18 @@ def _drawn(paths: Sequence[Path], count: int) -> list[Path]:
 
 
 def _judges(arguments, loaded: common.Loaded, calibration: list[Path]) -> Judges:
-    from newnet_tf.data.datasets.folder import labelled_files
+    from newnet_tf.data.datasets.folder import labeled_files
 
-    if arguments.pictures is None:
-        common.note("judging by the pictures calibrated on; --pictures gives others, with top-1")
+    if arguments.images is None:
+        common.note("judging by the images calibrated on; --images gives others, with top-1")
         return Judges(calibration, None)
-    paths, labels, names = labelled_files(arguments.pictures)
+    paths, labels, names = labeled_files(arguments.images)
     index = evaluate.class_index(names, _Classes(loaded))
     used = {path.resolve() for path in calibration}
     left = [(p, index[c]) for p, c in zip(paths, labels, strict=True) if p.resolve() not in used]
     if not left:
         raise ValueError(
-            f"{arguments.pictures} must hold pictures that are not calibrated on. Received: none"
+            f"{arguments.images} must hold images that are not calibrated on. Received: none"
         )
     return Judges([path for path, _ in left], [label for _, label in left])
 
@@ -146,7 +148,7 @@ class _Classes:
 def _study(loaded: common.Loaded, calibration, judges: Judges, ranges: str):
     from newnet_tf.deploy.quantization.sensitivity import Sensitivity
 
-    common.note(f"{loaded.name}: measuring ranges on {len(calibration)} pictures")
+    common.note(f"{loaded.name}: measuring ranges on {len(calibration)} images")
     return Sensitivity(
         loaded.model,
         loaded.preprocess,
@@ -165,17 +167,17 @@ def _kept(arguments, study, layers, report: dict) -> list[str]:
     if arguments.budget is not None:
         keep, loss = _within(arguments.budget, study, worst(layers, len(layers)))
         report["budget"] = (
-            f"top-1 loses {loss:.2f} points on {study.pictures} pictures with {len(keep)} of "
+            f"top-1 loses {loss:.2f} points on {study.images} images with {len(keep)} of "
             f"{len(layers)} layers float32{': ' if keep else ''}{', '.join(keep)}"
         )
         return keep
-    if arguments.keep_float is not None:
-        if arguments.keep_float > len(layers):
+    if arguments.exclude_layers is not None:
+        if arguments.exclude_layers > len(layers):
             raise ValueError(
                 f"`--keep-float` must be at most {len(layers)}, the layers of {report['model']}. "
-                f"Received: {arguments.keep_float}"
+                f"Received: {arguments.exclude_layers}"
             )
-        return [layer.name for layer in worst(layers, arguments.keep_float)]
+        return [layer.name for layer in worst(layers, arguments.exclude_layers)]
     keep = [layer.name for layer in worst(layers)]
     report["proposal"] = _proposal(study, layers, keep)
     return keep
@@ -207,7 +209,7 @@ def _proposal(study, layers, keep: list[str]) -> str:
     share = sum(layer.share for layer in layers if layer.name in keep)
     return (
         f"Proposal: --keep-float {','.join(keep)}, which make {share:.0%} of the error. "
-        f"Measured on {study.pictures} pictures: SQNR {before.sqnr:.1f} dB with all in int8, "
+        f"Measured on {study.images} images: SQNR {before.sqnr:.1f} dB with all in int8, "
         f"{after.sqnr:.1f} dB so; top-1 agreement with float {before.agreed} and {after.agreed}."
     )
 
@@ -222,8 +224,8 @@ def rows(layers, keep: Sequence[str]) -> list[dict]:
             "layer": layer.name,
             "SQNR dB": f"{layer.found.sqnr:.1f}",
             "share": f"{layer.share:.1%}",
-            "agreement": f"{100 * layer.found.agreed / layer.found.pictures:.1f}",
-            "top-1": "" if layer.won is None else f"{100 * layer.won / layer.found.pictures:+.1f}",
+            "agreement": f"{100 * layer.found.agreed / layer.found.images:.1f}",
+            "top-1": "" if layer.won is None else f"{100 * layer.won / layer.found.images:+.1f}",
             "float": "yes" if layer.name in keep else "",
         }
         for layer in layers
@@ -257,10 +259,10 @@ def _export(arguments, loaded: common.Loaded, calibration, judges: Judges, keep)
         arguments.output_dir,
         name=loaded.name,
         precisions=[PRECISION],
-        calibration=calibration,
-        keep_float=keep,
+        calibration_images=calibration,
+        exclude_layers=keep,
         ranges=arguments.ranges,
-        pictures=_drawn(judges.paths, JUDGED),
+        validation_images=_drawn(judges.paths, JUDGED),
     )
     if loaded.class_names:
         sidecar.save_labels(result.file, loaded.class_names)

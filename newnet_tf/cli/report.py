@@ -26,7 +26,7 @@ READING = (
 )
 COUNTED = (
     "Accuracy: claimed. Parameters and multiply-adds: counted on our networks (convolutions and "
-    "linear layers, one picture of the network's own size)."
+    "linear layers, one image of the network's own size)."
 )
 TIMED = (
     "Times: TFLite files of random weights, run in turn; relative is the median over rounds of the "

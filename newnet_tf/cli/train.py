@@ -8,7 +8,7 @@ from newnet_tf.cli import common
 from newnet_tf.models import registry
 from newnet_tf.training import overrides, recipe_registry
 from newnet_tf.training.distributed import cluster, strategy as strategies
-from newnet_tf.training.distributed.single_process import Alone
+from newnet_tf.training.distributed.single_process import SingleProcess
 from newnet_tf.training.trainer import EVERY
 from newnet_tf.utils import tables
 
@@ -57,15 +57,15 @@ def add_run_arguments(parser) -> None:
     parser.add_argument("--weights", help="tag or checkpoint file to begin from; default: none")
     common.add_activation_argument(parser)
     parser.add_argument(
-        "--size", type=int, help="side of the pictures; default: the network's usual one"
+        "--size", type=int, help="side of the images; default: the network's usual one"
     )
     parser.add_argument(
         "--small",
         action="store_true",
-        help=f"for pictures as small as CIFAR's: stem of stride 1, no crop, --size {SMALL} unless "
+        help=f"for images as small as CIFAR's: stem of stride 1, no crop, --size {SMALL} unless "
         "given",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="train on N pictures only")
+    parser.add_argument("--limit", type=int, metavar="N", help="train on N images only")
     parser.add_argument(
         "--checkpoint-every",
         type=int,
@@ -83,18 +83,18 @@ def run_train(arguments):
     recipe = chosen_recipe(arguments)
     strategy = _strategy(arguments)  # before TensorFlow computes anything
     start(arguments, recipe)
-    from newnet_tf.data.datasets.factory import open_source
-    from newnet_tf.training import Pictures, train
-    from newnet_tf.training.compilation import built
+    from newnet_tf.data.datasets.factory import load_dataset
+    from newnet_tf.training import ImageLoader, train
+    from newnet_tf.training.compilation import build_model
 
-    source = open_source(arguments.data, data_dir=arguments.data_dir)
+    source = load_dataset(arguments.data, data_dir=arguments.data_dir)
     record = preprocessing(arguments)
 
     def build(_):
-        with (strategy or Alone()).scope():
+        with (strategy or SingleProcess()).scope():
             return network(arguments, record, source.classes)
 
-    model = built(build, recipe)
+    model = build_model(build, recipe)
     folder = arguments.output or Path("runs") / f"{model.name}.{arguments.recipe}"
     told, share = said(arguments), {}
     if strategy:
@@ -102,7 +102,7 @@ def run_train(arguments):
         share = {"workers": strategy.workers, "index": strategy.index}
     outcome = train(
         model,
-        Pictures(source, record, recipe, arguments.limit, **share),
+        ImageLoader(source, record, recipe, arguments.limit, **share),
         recipe,
         folder,
         resume=arguments.resume,
@@ -141,7 +141,7 @@ def _strategy(arguments):
         return strategies.multiworker(arguments.workers, arguments.index)
 
 
-NUMBERS = ("top-1 %", "low", "high", "epoch", "last %", "pictures")
+NUMBERS = ("top-1 %", "low", "high", "epoch", "last %", "images")
 
 
 def _row(outcome, name: str) -> dict:
@@ -156,7 +156,7 @@ def _row(outcome, name: str) -> dict:
         "high": f"{100 * high:.2f}",
         "epoch": best["epoch"],
         "last %": f"{100 - last['test_error']:.2f}",
-        "pictures": outcome.tests,
+        "images": outcome.tests,
         "reading": outcome.reading.kind,
     }
 
@@ -170,7 +170,7 @@ def chosen_recipe(arguments):
             if name in changes:
                 raise ValueError(f"`--{name}` must be given once. Received: it, and --set {name}")
             changes[name] = value
-    return overrides.overridden(recipe_registry.named_recipe(arguments.recipe), changes)
+    return overrides.override(recipe_registry.get_recipe(arguments.recipe), changes)
 
 
 def start(arguments, recipe) -> None:
@@ -190,7 +190,7 @@ def said(arguments) -> dict[str, str]:
 
 
 def preprocessing(arguments):
-    """Returns the `Preprocess` of the network, for pictures of the size that the command says."""
+    """Returns the `PreprocessConfig` of the network, for images of the size that the command says."""
     import dataclasses
 
     from newnet_tf.models.cifar_stem import small_preprocess
@@ -204,8 +204,8 @@ def preprocessing(arguments):
 
 
 def network(arguments, record, classes: int):
-    """Returns the Keras model, giving logits, for pictures prepared as `record` says."""
-    from newnet_tf.models.cifar_stem import for_small_pictures
+    """Returns the Keras model, giving logits, for images prepared as `record` says."""
+    from newnet_tf.models.cifar_stem import with_stride1_stem
 
     variant, chosen = _chosen(arguments)
     side = 2 * record.size if arguments.small else record.size
@@ -215,7 +215,7 @@ def network(arguments, record, classes: int):
         input_shape=(side, side, record.channels),
         classifier_activation=None,
     )
-    model = for_small_pictures(model) if arguments.small else model
+    model = with_stride1_stem(model) if arguments.small else model
     return common.with_activation(model, arguments.activation)
 
 

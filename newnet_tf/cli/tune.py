@@ -45,7 +45,7 @@ def arguments_study(parser):
     )
 
 
-def run_study(arguments):
+def tune(arguments):
     recipe = train.chosen_recipe(arguments)
     over = overrides.parsed(arguments.over, "--over")
     _check_once(arguments, over)
@@ -53,16 +53,16 @@ def run_study(arguments):
     trial_storage.optuna()  # if it is missing, that is said before anything is read
     trial_storage.chosen(search_space.space(recipe, over), arguments.sampler, arguments.trials)
     train.start(arguments, recipe)
-    from newnet_tf.data.datasets.factory import open_source
-    from newnet_tf.training import Pictures
+    from newnet_tf.data.datasets.factory import load_dataset
+    from newnet_tf.training import ImageLoader
     from newnet_tf.training.tuning import tune
 
-    source = open_source(arguments.data, data_dir=arguments.data_dir)
+    source = load_dataset(arguments.data, data_dir=arguments.data_dir)
     record = train.preprocessing(arguments)
     called = activations.renamed(arguments.model, arguments.activation)
-    found = tune.run_study(
+    found = tune.tune(
         lambda _: train.network(arguments, record, source.classes),
-        lambda made: Pictures(source, record, made, arguments.limit),
+        lambda made: ImageLoader(source, record, made, arguments.limit),
         recipe,
         arguments.output or Path("studies") / f"{called}.{arguments.recipe}",
         over,
@@ -90,14 +90,14 @@ def _check_once(arguments, over) -> None:
 def _print(found, as_json: bool) -> None:
     if as_json:
         rows = [dataclasses.asdict(tried) for tried in found.ranked]
-        summary = {"best": found.setting, "caveats": found.caveats(), "folder": found.folder}
+        summary = {"best": found.setting, "caveats": found.warnings(), "folder": found.folder}
         print(tables.to_json(summary | {"trials": rows}))
     else:
         print(tables.table([_row(found, tried) for tried in found.ranked], right=RIGHT))
         if found.best:
             measure = found.measure.replace("_", " ")
             print(f"\nbest by {measure} of the last epoch: --set {found.setting}")
-        print("".join(f"- {text}\n" for text in found.caveats()), end="")
+        print("".join(f"- {text}\n" for text in found.warnings()), end="")
         print(found.folder)
     for tried in found.trials:
         if tried.state == trials.FAILED:

@@ -1,4 +1,4 @@
-"""`newnet web`: a page that classifies pictures inside the browser, as a folder for any static host."""
+"""`newnet web`: a page that classifies images inside the browser, as a folder for any static host."""
 
 import contextlib
 from pathlib import Path
@@ -26,14 +26,14 @@ def arguments_web(parser):
     common.add_weights_arguments(parser)
     parser.add_argument("--classes", type=int, help="number of classes of your checkpoint")
     parser.add_argument(
-        "--calibration", type=Path, metavar="DIR", help="pictures for int8 files, about 100"
+        "--calibration", type=Path, metavar="DIR", help="images for int8 files, about 100"
     )
     parser.add_argument(
-        "--pictures", type=Path, metavar="DIR", help="pictures to verify on; default: some at hand"
+        "--images", type=Path, metavar="DIR", help="images to verify on; default: some at hand"
     )
     parser.add_argument("--title", help="of the page; default: the network's name")
     parser.add_argument(
-        "--example", type=Path, metavar="FILE", help="a picture to try; default: a cat for ImageNet"
+        "--example", type=Path, metavar="FILE", help="a image to try; default: a cat for ImageNet"
     )
     parser.add_argument(
         "--assets",
@@ -71,7 +71,7 @@ def _build(arguments) -> None:
     example = arguments.example
     if example is None and names == imagenet_names():
         with contextlib.suppress(ValueError):  # where scikit-image is not installed
-            example = common.pictures_at_hand()[0]
+            example = common.images_at_hand()[0]
     common.note("gathering the page and LiteRT.js")
     site = web.build(files, arguments.output_dir, names, arguments.title, example, arguments.assets)
     print(f"{site.folder}: {len(site.files)} files, {site.size / 1e6:.1f} MB")
@@ -112,8 +112,8 @@ def _exported(arguments) -> tuple[list[Path], tuple[str, ...] | None]:
             folder,
             name=loaded.name,
             precisions=precisions,
-            calibration=export.calibration(arguments, precisions, side),
-            pictures=export.pictures(arguments, side),
+            calibration_images=export.calibration(arguments, precisions, side),
+            validation_images=export.images(arguments, side),
         )
     if loaded.class_names:
         save_labels(results[0].file, loaded.class_names)

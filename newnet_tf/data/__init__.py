@@ -1,1 +1,1 @@
-"""Pictures, preprocessing and labels. Importing this package loads nothing; ask for its modules."""
+"""Images, preprocessing and labels. Importing this package loads nothing; ask for its modules."""

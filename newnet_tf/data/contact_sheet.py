@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from newnet_tf.data.datasets.base import Source
-from newnet_tf.models.config import Preprocess
+from newnet_tf.data.datasets.base import Dataset
+from newnet_tf.models.config import PreprocessConfig
 
 MARGIN, CAPTION, PAPER, INK = 6, 16, (250, 250, 250), (20, 20, 20)
 SHOWN = 0.05  # a class with less weight is not in the caption
@@ -14,17 +14,17 @@ LETTER = 6  # pixels a letter of Pillow's own font
 
 
 def contact_sheet(
-    batches, source: Source, preprocess: Preprocess, count: int = 32, columns: int = 8
+    batches, source: Dataset, preprocess: PreprocessConfig, count: int = 32, columns: int = 8
 ) -> Image.Image:
-    """Lays the first pictures of a training pipeline out with their labels.
+    """Lays the first images of a training pipeline out with their labels.
 
     Args:
-        batches: iterable of (images, targets), as `pipeline.train_pipeline` gives them.
-        source: `Source`, for the names. preprocess: `cards.Preprocess` that normalised them.
-        count: int, pictures. columns: int, pictures a row.
+        batches: iterable of (images, targets), as `pipeline.train_input_pipeline` gives them.
+        source: `Dataset`, for the names. preprocess: `cards.Preprocess` that normalized them.
+        count: int, images. columns: int, images a row.
 
     Returns:
-        PIL image. A caption names a picture's classes, with their weights where it is mixed.
+        PIL image. A caption names a image's classes, with their weights where it is mixed.
     """
     tiles = []
     for images, targets in batches:
@@ -34,7 +34,7 @@ def contact_sheet(
         if len(tiles) == count:
             break
     if not tiles:
-        raise ValueError("`batches` must hold at least one picture. Received: none")
+        raise ValueError("`batches` must hold at least one image. Received: none")
     side = preprocess.size
     rows = -(-len(tiles) // columns)
     width, height = side + MARGIN, side + CAPTION + MARGIN
@@ -48,8 +48,8 @@ def contact_sheet(
     return sheet
 
 
-def pixels(image: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    """Returns a normalised picture as uint8 again."""
+def pixels(image: np.ndarray, preprocess: PreprocessConfig) -> np.ndarray:
+    """Returns a normalized image as uint8 again."""
     levels = (image * np.array(preprocess.std) + np.array(preprocess.mean)) * 255
     return np.clip(np.round(levels), 0, 255).astype(np.uint8)
 

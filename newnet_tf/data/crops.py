@@ -1,6 +1,6 @@
 """Decoding and cropping in one step, in `tf.data`: only what a crop shows is decoded.
 
-Results are float32 in grey levels (0-255), of shape (size, size, 3). What is not JPEG is decoded whole.
+Results are float32 in gray levels (0-255), of shape (size, size, 3). What is not JPEG is decoded whole.
 """
 
 import math
@@ -10,18 +10,18 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from newnet_tf.data.preprocess import plan_axis
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 
 ATTEMPTS = 10  # torchvision's number of tries at a crop of random area and aspect
 REDUCTIONS = (1, 2, 4, 8)  # what libjpeg decodes to for less than the whole price
 SUPPORT = {"bicubic": 2.0, "bilinear": 1.0}
 KERNELS = {"bicubic": "keyscubic", "bilinear": "triangle"}
-CHROMA = 2  # pixels around a window, since JPEG's colour is interpolated from neighbours
+CHROMA = 2  # pixels around a window, since JPEG's color is interpolated from neighbors
 DCT = "INTEGER_ACCURATE"  # as Pillow's, and no slower than TensorFlow's default
 
 
 class Opened(NamedTuple):
-    """A picture of known size, of which a part can be had without the rest.
+    """A image of known size, of which a part can be had without the rest.
 
     Args:
         shape: int32 tensor (2,), height and width.
@@ -90,12 +90,12 @@ def random_box(shape, seed, scale: tuple[float, float], ratio: tuple[float, floa
     """Draws torchvision's random resized crop: area uniform, aspect uniform in its logarithm.
 
     Args:
-        shape: int32 tensor (2,), the picture's height and width. seed: int tensor (2,).
+        shape: int32 tensor (2,), the image's height and width. seed: int tensor (2,).
         scale: bounds of the crop's part of the area. ratio: bounds of width / height.
 
     Returns:
-        int32 tensor (4,): top, left, height, width. A picture in which none of ten draws fits is
-        cropped at its centre, with the nearest aspect that is allowed.
+        int32 tensor (4,): top, left, height, width. A image in which none of ten draws fits is
+        cropped at its center, with the nearest aspect that is allowed.
     """
     size = tf.cast(shape, tf.float32)
     area, aspect, *places = tf.unstack(tf.random.stateless_uniform((4, ATTEMPTS), seed))
@@ -150,8 +150,8 @@ def resized_crop(image, choose: Callable, size: int, interpolation: str = "bilin
     return tf.clip_by_value(crop, 0.0, 255.0) if interpolation == "bicubic" else crop
 
 
-def centre_crop(image, preprocess: Preprocess):
-    """Resizes the short side and crops the centre, as `preprocess.crop_image` does.
+def center_crop(image, preprocess: PreprocessConfig):
+    """Resizes the short side and crops the center, as `preprocess.crop_image` does.
 
     Only the rows and columns that the crop depends on are decoded and resized (antialiased, one axis
     after the other, columns first). Pillow takes rows first and rounds and clips between the two, so
@@ -162,7 +162,7 @@ def centre_crop(image, preprocess: Preprocess):
         image: as in `opened`. preprocess: `cards.Preprocess`.
 
     Returns:
-        float32 (size, size, 3), whole grey levels.
+        float32 (size, size, 3), whole gray levels.
     """
     image, size = opened(image), preprocess.size
     plan = plan_axis(image.shape, image.shape[::-1], preprocess, tf.minimum)  # both axes at once

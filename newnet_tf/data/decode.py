@@ -1,4 +1,4 @@
-"""Batches of pictures that no bad file can stop.
+"""Batches of images that no bad file can stop.
 
 TensorFlow decodes what looks like a whole JPEG or PNG file. Everything else goes to Pillow, which
 knows more kinds and says what is wrong: what it cannot read is left out, counted and named. What
@@ -17,10 +17,10 @@ import tensorflow as tf
 
 from newnet_tf.data.crops import opened, opened_jpeg
 from newnet_tf.data.datasets.base import Split
-from newnet_tf.data.images import BadImage, ImageError, read_image
+from newnet_tf.data.images import ImageError, SkippedImage, read_image
 
 plainly = tf.autograph.experimental.do_not_convert  # nothing here is Python to be converted
-AHEAD = 2  # batches that are read at once, so that no thread waits for a batch's last picture
+AHEAD = 2  # batches that are read at once, so that no thread waits for a batch's last image
 ENDING = 64  # bytes at the end of a file, among which a whole one has its end mark
 REFUSED = (
     "a file that TensorFlow's decoders read. Received: one that only Pillow reads; save it anew"
@@ -29,8 +29,8 @@ READ = (tf.uint8, tf.bool)
 JPEG_END, PNG_END = (0xFF, 0xD9), (ord("N"), ord("D"))
 
 
-class BadPictures:
-    """Pictures that could not be read, each counted once.
+class SkippedImages:
+    """Images that could not be read, each counted once.
 
     Args:
         echo: bool, whether to name each on stderr as it is met. Default: False.
@@ -42,7 +42,7 @@ class BadPictures:
         self._echo = echo
 
     def add(self, name: str, reason: str) -> None:
-        """Notes a picture; a second time changes nothing."""
+        """Notes a image; a second time changes nothing."""
         with self._lock:
             if name in self._found:
                 return
@@ -51,19 +51,19 @@ class BadPictures:
             print(f"skipped: {reason}", file=sys.stderr, flush=True)
 
     @property
-    def bad(self) -> tuple[BadImage, ...]:
-        """The pictures so far, by name."""
+    def bad(self) -> tuple[SkippedImage, ...]:
+        """The images so far, by name."""
         with self._lock:
-            return tuple(BadImage(name, self._found[name]) for name in sorted(self._found))
+            return tuple(SkippedImage(name, self._found[name]) for name in sorted(self._found))
 
     def __len__(self) -> int:
         return len(self._found)
 
     def __str__(self) -> str:
         if not self._found:
-            return "no picture skipped"
+            return "no image skipped"
         lines = "".join(f"\n  {bad.reason}" for bad in self.bad)
-        return f"{len(self._found)} pictures skipped:{lines}"
+        return f"{len(self._found)} images skipped:{lines}"
 
 
 def cores() -> int:
@@ -74,9 +74,9 @@ def cores() -> int:
 def read_batches(
     raw: tf.data.Dataset,
     split: Split,
-    picture: Callable,
+    process_image: Callable,
     batch: int,
-    bad: BadPictures,
+    bad: SkippedImages,
     workers: int,
     whole: bool = False,
 ) -> tf.data.Dataset:
@@ -84,10 +84,10 @@ def read_batches(
 
     Args:
         raw: dataset of (handles, labels, names, positions). split: `Split` that it came from.
-        picture: callable, (`crops.Opened`, position) -> float32 (size, size, 3).
-        batch: int. bad: `BadPictures`, where the unreadable are noted.
+        image: callable, (`crops.Opened`, position) -> float32 (size, size, 3).
+        batch: int. bad: `SkippedImages`, where the unreadable are noted.
         workers: int, threads.
-        whole: bool, whether batches are of `batch` pictures, neighbours standing in for the
+        whole: bool, whether batches are of `batch` images, neighbors standing in for the
             unreadable; else the unreadable are left out and batches may be smaller. A batch of
             unreadable ones alone is left out.
 
@@ -111,13 +111,13 @@ def read_batches(
             image, is_good = _encoded(
                 data, lambda: tuple(tf.numpy_function(reread, (handle, name), READ))
             )
-        return picture(image, position), label, name, position, is_good
+        return process_image(image, position), label, name, position, is_good
 
     def refused(handles, names, positions, read):
         missing = ~np.isin(positions, read)
         for handle, name in zip(handles[missing], names[missing], strict=True):
             if reread(handle, name)[1]:
-                _note(bad, name, f"a picture must be {REFUSED}")
+                _note(bad, name, f"a image must be {REFUSED}")
         return np.int64(0)
 
     @plainly
@@ -138,7 +138,7 @@ def read_batches(
             with tf.control_dependencies([named]):
                 columns = (images, labels, called, read)
                 is_full = tf.reduce_all(good) & tf.equal(tf.size(read), tf.size(positions))
-            chosen = functools.partial(_stand_ins, read, good, positions) if whole else (
+            chosen = functools.partial(_replacements, read, good, positions) if whole else (
                 lambda: tf.where(good)[:, 0]
             )  # fmt: skip
             return tf.cond(
@@ -156,7 +156,7 @@ def read_batches(
 
 
 def _encoded(data, by_pillow: Callable):
-    """Opens encoded bytes: (`crops.Opened`, whether they are a picture).
+    """Opens encoded bytes: (`crops.Opened`, whether they are a image).
 
     Args:
         data: string scalar. by_pillow: callable -> (uint8 pixels, bool), for what does not begin and
@@ -177,15 +177,15 @@ def _encoded(data, by_pillow: Callable):
     return opened_jpeg(data, tf.io.is_jpeg(data) & ends(JPEG_END), of_others)
 
 
-def _stand_ins(read, good, positions):
-    """Returns for each of `positions` the last good picture read up to it, or the first one."""
+def _replacements(read, good, positions):
+    """Returns for each of `positions` the last good image read up to it, or the first one."""
     places = tf.where(good)[:, 0]
     positions = positions[: tf.size(positions) * tf.cast(tf.size(places) > 0, tf.int32)]
     before = tf.searchsorted(tf.gather(read, places), positions, side="right") - 1
     return tf.gather(places, tf.maximum(before, 0))
 
 
-def _note(bad: BadPictures, name: bytes, reason: str) -> None:
+def _note(bad: SkippedImages, name: bytes, reason: str) -> None:
     called = name.decode(errors="replace")
     bad.add(called, reason if called in reason else f"{called}: {reason}")
 
@@ -195,7 +195,7 @@ def options(workers: int) -> tf.data.Options:
     chosen = tf.data.Options()
     chosen.deterministic = True
     chosen.threading.private_threadpool_size = workers
-    chosen.threading.max_intra_op_parallelism = 1
+    chosen.threading.max_intra_op_parallelizm = 1
     chosen.autotune.enabled = False
     policy = tf.data.experimental.AutoShardPolicy.OFF
     chosen.experimental_distribute.auto_shard_policy = policy

@@ -1,6 +1,6 @@
-"""Pictures read on the host, some ahead in threads, prepared exactly as `preprocess.apply` does.
+"""Images read on the host, some ahead in threads, prepared exactly as `preprocess.apply` does.
 
-What is judged goes this way and not through `pipeline.eval_pipeline`, whose pixels differ a little: a
+What is judged goes this way and not through `pipeline.eval_input_pipeline`, whose pixels differ a little: a
 Keras model, a TFLite file that takes pixels and a SavedModel that prepares them itself can only answer
 alike if they see the same ones.
 """
@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from PIL import Image
 
 from newnet_tf.data.datasets.base import Split
-from newnet_tf.data.images import BadImage, ImageError, read_image
+from newnet_tf.data.images import ImageError, SkippedImage, read_image
 
 THREADS = 8
-LISTED = 64  # pictures listed at a time
+LISTED = 64  # images listed at a time
 SAMPLING = 0  # seed of a sample
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """One labelled picture, not read yet.
+class Sample:
+    """One labeled image, not read yet.
 
     Args:
         name: str, to call it by. label: int, its class.
@@ -37,8 +37,8 @@ class Picture:
     source: object
 
 
-def pictures_of(split: Split, limit: int | None = None) -> Iterator[Picture]:
-    """Lists the pictures of a split in order, or a random sample of them.
+def iter_samples(split: Split, limit: int | None = None) -> Iterator[Sample]:
+    """Lists the images of a split in order, or a random sample of them.
 
     Args:
         split: `Split`. limit: int, how many; those are drawn by a fixed seed.
@@ -50,38 +50,38 @@ def pictures_of(split: Split, limit: int | None = None) -> Iterator[Picture]:
             if not left:
                 return
             left -= 1
-            yield Picture(name.decode(errors="replace"), int(label), split.reread(handle))
+            yield Sample(name.decode(errors="replace"), int(label), split.reread(handle))
 
 
 def each_batch(
     handle: Callable,
-    pictures: Iterable[Picture],
+    samples: Iterable[Sample],
     total: int,
     prepare: Callable,
     batch: int = 32,
     title: str = "Reading",
-) -> tuple[BadImage, ...]:
-    """Reads pictures and hands them over in batches; shows progress on stderr.
+) -> tuple[SkippedImage, ...]:
+    """Reads images and hands them over in batches; shows progress on stderr.
 
     Args:
-        handle: callable (list of `Picture`, list of arrays), called in order for each batch of
-            readable pictures; the last may be smaller.
-        pictures: `Picture`s. total: int, how many, for the progress bar.
+        handle: callable (list of `Sample`, list of arrays), called in order for each batch of
+            readable images; the last may be smaller.
+        images: `Sample`s. total: int, how many, for the progress bar.
         prepare: callable, uint8 array (height, width, 3) -> array. It runs in threads.
         batch: int. title: str, of the progress bar.
 
     Returns:
-        The pictures that could not be read: they are left out, and named in one warning.
+        The images that could not be read: they are left out, and named in one warning.
     """
     bad, ready, arrays = [], [], []
     with warnings.catch_warnings():
         # The threads' own contexts then restore nothing less strict than this.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for picture, found in shown(_read_ahead(pictures, prepare, 2 * batch), title, total):
-            if isinstance(found, BadImage):
+        for sample, found in shown(_read_ahead(samples, prepare, 2 * batch), title, total):
+            if isinstance(found, SkippedImage):
                 bad.append(found)
                 continue
-            ready.append(picture)
+            ready.append(sample)
             arrays.append(found)
             if len(ready) == batch:
                 handle(ready, arrays)
@@ -89,8 +89,8 @@ def each_batch(
         if ready:
             handle(ready, arrays)
     if bad:
-        lines = "".join(f"\n  {picture.reason}" for picture in bad)
-        warnings.warn(f"{len(bad)} of {total} pictures skipped:{lines}", stacklevel=2)
+        lines = "".join(f"\n  {sample.reason}" for sample in bad)
+        warnings.warn(f"{len(bad)} of {total} images skipped:{lines}", stacklevel=2)
     return tuple(bad)
 
 
@@ -103,22 +103,22 @@ def shown(items: Iterable, title: str, total: int | None = None) -> Iterator:
     yield from track(items, title, total=total, console=Console(file=sys.stderr))
 
 
-def _read_ahead(pictures: Iterable[Picture], prepare: Callable, ahead: int) -> Iterator:
-    """Yields (picture, array or `BadImage`) in order; `ahead` of them are in work."""
+def _read_ahead(samples: Iterable[Sample], prepare: Callable, ahead: int) -> Iterator:
+    """Yields (image, array or `SkippedImage`) in order; `ahead` of them are in work."""
 
-    def read(picture):
+    def read(sample):
         try:
-            return prepare(read_image(picture.source))
+            return prepare(read_image(sample.source))
         except ImageError as error:
             reason = str(error)
-            named = reason if picture.name in reason else f"{picture.name}: {reason}"
-            return BadImage(picture.name, named)
+            named = reason if sample.name in reason else f"{sample.name}: {reason}"
+            return SkippedImage(sample.name, named)
 
     pool = ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1))
     waiting = deque()
     try:
-        for picture in pictures:
-            waiting.append((picture, pool.submit(read, picture)))
+        for sample in samples:
+            waiting.append((sample, pool.submit(read, sample)))
             if len(waiting) >= ahead:
                 done, future = waiting.popleft()
                 yield done, future.result()

@@ -1,10 +1,10 @@
-"""Picture files to arrays: any kind that Pillow opens becomes uint8 RGB, or a clear error.
+"""Image files to arrays: any kind that Pillow opens becomes uint8 RGB, or a clear error.
 
-What every kind becomes: grey and grey with alpha are repeated into three channels; palettes are
+What every kind becomes: gray and gray with alpha are repeated into three channels; palettes are
 looked up; alpha is dropped, not blended (as `convert("RGB")` does and torchvision and timm expect);
-CMYK and YCCK are converted without a colour profile; 16 bits a channel keep their upper eight; of an
+CMYK and YCCK are converted without a color profile; 16 bits a channel keep their upper eight; of an
 animation the first frame is taken. EXIF orientation is applied unless `exif=False`: a phone stores
-its pictures turned. (torchvision and timm ignore it; so does the `tf.data` form of preprocessing.
+its images turned. (torchvision and timm ignore it; so does the `tf.data` form of preprocessing.
 Pillow itself turns TIFF files, whatever is asked.)
 """
 
@@ -20,34 +20,34 @@ from PIL import Image, ImageOps
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 ON_ERROR = ("skip", "raise")
-KINDS = "a picture must be a whole JPEG, PNG, GIF, WebP, BMP, TIFF or PPM file"
+KINDS = "a image must be a whole JPEG, PNG, GIF, WebP, BMP, TIFF or PPM file"
 
 
 class ImageError(ValueError):
-    """A picture that cannot be read: the message names it, what was expected and what came."""
+    """A image that cannot be read: the message names it, what was expected and what came."""
 
 
 @dataclass(frozen=True)
-class BadImage:
-    """A picture that was skipped, and why."""
+class SkippedImage:
+    """A image that was skipped, and why."""
 
     path: str
     reason: str
 
 
 def read_image(source: object, exif: bool = True) -> np.ndarray:
-    """Reads one picture as 8-bit RGB.
+    """Reads one image as 8-bit RGB.
 
     Args:
-        source: path, bytes of an encoded picture, PIL image, or uint8 array: of shape
-            (height, width, 3), which is returned as it is, or grey, (height, width, 1).
-        exif: bool, whether to turn the picture as its EXIF orientation says. Default: True.
+        source: path, bytes of an encoded image, PIL image, or uint8 array: of shape
+            (height, width, 3), which is returned as it is, or gray, (height, width, 1).
+        exif: bool, whether to turn the image as its EXIF orientation says. Default: True.
 
     Returns:
         uint8 array of shape (height, width, 3).
 
     Raises:
-        ImageError: for anything that is not a whole picture of 1 to `PIL.Image.MAX_IMAGE_PIXELS`
+        ImageError: for anything that is not a whole image of 1 to `PIL.Image.MAX_IMAGE_PIXELS`
             pixels; the message names the file.
 
     Example:
@@ -58,7 +58,7 @@ def read_image(source: object, exif: bool = True) -> np.ndarray:
         fits = source.ndim == 3 and source.shape[-1] in (1, 3) and source.size
         if source.dtype != np.uint8 or not fits:
             raise ImageError(
-                "A picture given as an array must be uint8 of shape (height, width, 3 or 1). "
+                "A image given as an array must be uint8 of shape (height, width, 3 or 1). "
                 f"Received: dtype={source.dtype}, shape={source.shape}"
             )
         return source if source.shape[-1] == 3 else np.repeat(source, 3, axis=-1)
@@ -68,14 +68,14 @@ def read_image(source: object, exif: bool = True) -> np.ndarray:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             if isinstance(source, Image.Image):
                 return _rgb(source, exif)
-            with Image.open(_openable(source, name)) as picture:
-                return _rgb(picture, exif)
+            with Image.open(_openable(source, name)) as image:
+                return _rgb(image, exif)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     except Image.UnidentifiedImageError:
         raise ImageError(f"{name}: {KINDS}. Received: a file of no known format") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        limit = f"a picture must have at most {Image.MAX_IMAGE_PIXELS} pixels"
+        limit = f"a image must have at most {Image.MAX_IMAGE_PIXELS} pixels"
         raise ImageError(f"{name}: {limit}. Received: {error}") from None
     except Exception as error:  # decoders raise anything on damaged bytes, SyntaxError included
         found = f"a truncated or damaged file ({type(error).__name__}: {error})"
@@ -83,10 +83,10 @@ def read_image(source: object, exif: bool = True) -> np.ndarray:
 
 
 def list_images(folder: str | os.PathLike) -> list[Path]:
-    """Returns the picture files below `folder`, by suffix, sorted; hidden ones are left out.
+    """Returns the image files below `folder`, by suffix, sorted; hidden ones are left out.
 
     Raises:
-        ImageError: where the folder is missing or holds no picture.
+        ImageError: where the folder is missing or holds no image.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -96,7 +96,7 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
     if not shown:
         kinds = " ".join(SUFFIXES)
         raise ImageError(
-            f"`folder` must hold pictures ({kinds}). Received: {str(folder)!r}, which has none"
+            f"`folder` must hold images ({kinds}). Received: {str(folder)!r}, which has none"
         )
     return sorted(shown)
 
@@ -104,11 +104,11 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
 def read_images(
     paths: Iterable[object], on_error: str = "skip", exif: bool = True
 ) -> "ImageReader":
-    """Reads many pictures, one at a time, and keeps count of those that cannot be read.
+    """Reads many images, one at a time, and keeps count of those that cannot be read.
 
     Args:
         paths: sources as `read_image` takes them.
-        on_error: `"skip"` (default: leave bad pictures out, count them, and name them in one
+        on_error: `"skip"` (default: leave bad images out, count them, and name them in one
             warning at the end) or `"raise"` (stop at the first).
         exif: bool, as in `read_image`.
 
@@ -129,13 +129,13 @@ class ImageReader:
     """What `read_images` returns: iterable once or more, counting anew each time.
 
     Attributes:
-        read: int, pictures read so far. bad: list of `BadImage`, those skipped so far.
+        read: int, images read so far. bad: list of `SkippedImage`, those skipped so far.
     """
 
     def __init__(self, paths: list[object], on_error: str, exif: bool):
         self.paths = paths
         self.read = 0
-        self.bad: list[BadImage] = []
+        self.bad: list[SkippedImage] = []
         self._skip = on_error == "skip"
         self._exif = exif
 
@@ -150,13 +150,13 @@ class ImageReader:
             except ImageError as error:
                 if not self._skip:
                     raise
-                self.bad.append(BadImage(_name(path), str(error)))
+                self.bad.append(SkippedImage(_name(path), str(error)))
                 continue
             self.read += 1
             yield position, image
         if self.bad:
             lines = "".join(f"\n  {bad.reason}" for bad in self.bad)
-            count = f"{len(self.bad)} of {len(self.paths)} pictures skipped"
+            count = f"{len(self.bad)} of {len(self.paths)} images skipped"
             warnings.warn(f"{count}:{lines}", stacklevel=2)
 
 
@@ -176,7 +176,7 @@ def _openable(source: object, name: str):
         return io.BytesIO(source)
     if not isinstance(source, (str, os.PathLike)):
         raise ImageError(
-            "a picture must be a path, bytes, a PIL image or a uint8 array. "
+            "a image must be a path, bytes, a PIL image or a uint8 array. "
             f"Received: {type(source).__name__}"
         )
     path = Path(source)
@@ -189,22 +189,22 @@ def _openable(source: object, name: str):
     return path
 
 
-def _rgb(picture: Image.Image, exif: bool) -> np.ndarray:
-    """Decodes, turns and converts a picture (the frame that it stands at)."""
-    picture.load()
-    sixteen_bits = picture.mode.startswith("I;16") or (
-        picture.mode == "I" and picture.format in ("PNG", "PPM")
+def _rgb(image: Image.Image, exif: bool) -> np.ndarray:
+    """Decodes, turns and converts a image (the frame that it stands at)."""
+    image.load()
+    sixteen_bits = image.mode.startswith("I;16") or (
+        image.mode == "I" and image.format in ("PNG", "PPM")
     )
     if exif:
-        picture = ImageOps.exif_transpose(picture)
+        image = ImageOps.exif_transpose(image)
     if sixteen_bits:
-        grey = (np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=-1)
-    if picture.mode in ("I", "F"):
+        gray = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
+        return np.repeat(gray[..., None], 3, axis=-1)
+    if image.mode in ("I", "F"):
         raise ImageError(
-            "a picture must have 1, 8 or 16 bits a channel, so that its range is known. "
-            f"Received: mode {picture.mode!r} (32 bits)"
+            "a image must have 1, 8 or 16 bits a channel, so that its range is known. "
+            f"Received: mode {image.mode!r} (32 bits)"
         )
-    if picture.mode == "P" and "transparency" in picture.info:
-        picture = picture.convert("RGBA")  # Pillow warns when it drops a palette's alpha at once
-    return np.array(picture.convert("RGB"))
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # Pillow warns when it drops a palette's alpha at once
+    return np.array(image.convert("RGB"))

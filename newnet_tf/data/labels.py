@@ -36,11 +36,11 @@ def decode_predictions(preds, top=5, class_names=None):
 
     Args:
         preds: array or tensor of shape (n, classes), probabilities or any scores, higher is better.
-        top: int >= 1, how many classes to name for each picture, at most all of them. Default: 5.
+        top: int >= 1, how many classes to name for each image, at most all of them. Default: 5.
         class_names: list of str, a name for each class of your own network. Default: ImageNet's.
 
     Returns:
-        A list for each picture, best class first, of tuples (wnid, name, score), as
+        A list for each image, best class first, of tuples (wnid, name, score), as
         keras.applications has it. With `class_names` the name stands in the wnid's place too.
         Equal scores come in the order of the classes.
 

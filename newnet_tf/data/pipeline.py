@@ -1,8 +1,8 @@
-"""`train_pipeline` and `eval_pipeline`: labelled pictures to batches that a network takes.
+"""`train_input_pipeline` and `eval_input_pipeline`: labeled images to batches that a network takes.
 
-All chance is drawn from (seed, epoch, the picture's place in the epoch), nothing from the order in
+All chance is drawn from (seed, epoch, the image's place in the epoch), nothing from the order in
 which threads get there, so that an epoch can be had again, from any step, on any number of workers.
-A bad picture keeps its place: in training a neighbour of its batch stands in for it, in evaluation it
+A bad image keeps its place: in training a neighbor of its batch stands in for it, in evaluation it
 is left out. See `reading` for how it is met.
 """
 
@@ -12,18 +12,18 @@ import tensorflow as tf
 from newnet_tf.data.augment import color_ops, mixup, randaugment
 from newnet_tf.data.augment.config import Augmentation
 from newnet_tf.data.augment.erasing import erase
-from newnet_tf.data.crops import centre_crop, random_box, resized_crop
-from newnet_tf.data.datasets.base import TRAIN, Source
-from newnet_tf.data.decode import BadPictures, cores, options, plainly, read_batches
-from newnet_tf.models.config import Preprocess
+from newnet_tf.data.crops import center_crop, random_box, resized_crop
+from newnet_tf.data.datasets.base import TRAIN, Dataset
+from newnet_tf.data.decode import SkippedImages, cores, options, plainly, read_batches
+from newnet_tf.models.config import PreprocessConfig
 
 CROP, FLIP, RAND, JITTER, LIGHT, ERASE, MIX = (16 * purpose for purpose in range(7))
 PREFETCH = 2
 
 
-def train_pipeline(
-    source: Source,
-    preprocess: Preprocess,
+def train_input_pipeline(
+    source: Dataset,
+    preprocess: PreprocessConfig,
     augmentation: Augmentation | None = None,
     *,
     batch: int = 128,
@@ -33,25 +33,25 @@ def train_pipeline(
     shards: int = 1,
     index: int = 0,
     split: str = TRAIN,
-    bad: BadPictures | None = None,
+    bad: SkippedImages | None = None,
     workers: int | None = None,
 ) -> tf.data.Dataset:
     """Returns one epoch of augmented batches.
 
     Args:
-        source: `Source`. preprocess: `cards.Preprocess` of the network.
+        source: `Dataset`. preprocess: `cards.Preprocess` of the network.
         augmentation: `Augmentation`; default: ResNet's.
-        batch: int, pictures a batch of this worker; the remainder of an epoch is left out.
+        batch: int, images a batch of this worker; the remainder of an epoch is left out.
         seed, epoch: int; both together decide order and augmentation.
         start: int, batches to leave out at the beginning, to go on where a run stopped.
         shards, index: int, number of workers and which one this is. With sources that are lists
-            (folders, tarballs) the workers' batches of a step hold the very pictures that one worker
+            (folders, tarballs) the workers' batches of a step hold the very images that one worker
             with the joint batch would see; with tensorflow-datasets each worker reads its own part.
-        split: str. bad: `BadPictures` to note the unreadable in; default: named on stderr.
+        split: str. bad: `SkippedImages` to note the unreadable in; default: named on stderr.
         workers: int, threads; default: the cores that this process may use.
 
     Returns:
-        `tf.data.Dataset` of (images float32 (batch, size, size, 3), normalised; targets float32
+        `tf.data.Dataset` of (images float32 (batch, size, size, 3), normalized; targets float32
         (batch, classes), one-hot, smoothed and mixed as the augmentation says). It has
         `source.split(split).steps(batch, shards) - start` batches.
 
@@ -59,7 +59,7 @@ def train_pipeline(
         ValueError: for an argument outside of the above, or a split smaller than a batch.
 
     Example:
-        >>> batches = train_pipeline(source, Preprocess(), Augmentation(cutmix=1.0), batch=64)
+        >>> batches = train_input_pipeline(source, Preprocess(), Augmentation(cutmix=1.0), batch=64)
     """
     augmentation = augmentation or Augmentation()
     chosen = source.split(split)
@@ -67,18 +67,18 @@ def train_pipeline(
     order, key = (int(state) >> 16 for state in keys.generate_state(2, np.uint64))
     if chosen.steps(batch, shards) < 1:
         raise ValueError(
-            f"`batch` must be at most the split's pictures by worker ({chosen.size // shards} of "
+            f"`batch` must be at most the split's images by worker ({chosen.size // shards} of "
             f"{source.name}, {split}). Received: batch={batch}"
         )
     raw = chosen.batches(batch, seed=order, shards=shards, index=index, start=start, even=True)
     workers = workers or cores()
-    bad = BadPictures(echo=True) if bad is None else bad
+    bad = SkippedImages(echo=True) if bad is None else bad
 
-    normalised = _normalising(preprocess)
+    normalized = _normalizing(preprocess)
 
-    def picture(image, position):
+    def process_image(image, position):
         seed_of_it = tf.stack([tf.constant(key, tf.int64), position])
-        return normalised(augmented(image, seed_of_it, augmentation, preprocess))
+        return normalized(augmented(image, seed_of_it, augmentation, preprocess))
 
     @plainly
     def finish(images, labels, names, positions):
@@ -93,32 +93,32 @@ def train_pipeline(
             tf.ensure_shape(targets, (batch, source.classes)),
         )
 
-    read = read_batches(raw, chosen, picture, batch, bad, workers, whole=True)
+    read = read_batches(raw, chosen, process_image, batch, bad, workers, whole=True)
     ready = read.map(finish, num_parallel_calls=2, deterministic=True)
     return ready.prefetch(PREFETCH).with_options(options(workers))
 
 
-def eval_pipeline(
-    source: Source,
-    preprocess: Preprocess,
+def eval_input_pipeline(
+    source: Dataset,
+    preprocess: PreprocessConfig,
     *,
     batch: int = 64,
     split: str | None = None,
     shards: int = 1,
     index: int = 0,
     names: bool = False,
-    bad: BadPictures | None = None,
+    bad: SkippedImages | None = None,
     workers: int | None = None,
 ) -> tf.data.Dataset:
-    """Returns a split's pictures once, in order, prepared as `preprocess.apply` prepares them.
+    """Returns a split's images once, in order, prepared as `preprocess.apply` prepares them.
 
-    Both differ by at most a grey level or so of 255 (see `crops.centre_crop`).
+    Both differ by at most a gray level or so of 255 (see `crops.center_crop`).
 
     Args:
-        source, preprocess, shards, index, bad, workers: as in `train_pipeline`.
-        batch: int; the last batch may be smaller, and so are batches with unreadable pictures.
+        source, preprocess, shards, index, bad, workers: as in `train_input_pipeline`.
+        batch: int; the last batch may be smaller, and so are batches with unreadable images.
         split: str; default: validation, else test, else all.
-        names: bool, whether to give each picture's name too.
+        names: bool, whether to give each image's name too.
 
     Returns:
         `tf.data.Dataset` of (images float32 (n, size, size, 3), labels int32 (n,)), and, if asked,
@@ -126,31 +126,31 @@ def eval_pipeline(
     """
     chosen = source.split(split)
     workers = workers or cores()
-    bad = BadPictures(echo=True) if bad is None else bad
+    bad = SkippedImages(echo=True) if bad is None else bad
     raw = chosen.batches(batch, shards=shards, index=index)
 
-    normalised = _normalising(preprocess)
+    normalized = _normalizing(preprocess)
 
-    def picture(image, position):
-        return normalised(centre_crop(image, preprocess))
+    def process_image(image, position):
+        return normalized(center_crop(image, preprocess))
 
     @plainly
     def finish(images, labels, called, positions):
         return (images, labels, called) if names else (images, labels)
 
-    read = read_batches(raw, chosen, picture, batch, bad, workers)
+    read = read_batches(raw, chosen, process_image, batch, bad, workers)
     return read.map(finish).prefetch(PREFETCH).with_options(options(workers))
 
 
-def augmented(image, seed, augmentation: Augmentation, preprocess: Preprocess):
-    """Crops and augments one picture: all that is done before batching.
+def augmented(image, seed, augmentation: Augmentation, preprocess: PreprocessConfig):
+    """Crops and augments one image: all that is done before batching.
 
     Args:
         image: as in `crops.opened`. seed: int64 tensor (2,).
-        augmentation: `Augmentation`. preprocess: `cards.Preprocess`, for size and fill colour.
+        augmentation: `Augmentation`. preprocess: `cards.Preprocess`, for size and fill color.
 
     Returns:
-        float32 (size, size, 3), grey levels.
+        float32 (size, size, 3), gray levels.
     """
 
     def at(purpose):
@@ -164,7 +164,7 @@ def augmented(image, seed, augmentation: Augmentation, preprocess: Preprocess):
 
         x = resized_crop(image, choose, size, augmentation.interpolation)
     else:
-        x = centre_crop(image, preprocess)
+        x = center_crop(image, preprocess)
         if augmentation.crop == "padded":
             x = _padded_crop(x, at(CROP), augmentation.padding)
     if augmentation.flip:
@@ -193,10 +193,10 @@ def augmented(image, seed, augmentation: Augmentation, preprocess: Preprocess):
     return tf.ensure_shape(x, (size, size, 3))
 
 
-def _normalising(preprocess: Preprocess):
-    """Returns a function that normalises one picture's grey levels, as `preprocess.normalise` does.
+def _normalizing(preprocess: PreprocessConfig):
+    """Returns a function that normalizes one image's gray levels, as `preprocess.normalize` does.
 
-    It computes with whole pictures of factors, since a broadcast over three channels is slow.
+    It computes with whole images of factors, since a broadcast over three channels is slow.
     """
     shape = preprocess.shape
     scale, offset = (

@@ -1,4 +1,4 @@
-"""Pictures a second: our pipelines, a plain full decode of the same files, and others' loaders.
+"""Images a second: our pipelines, a plain full decode of the same files, and others' loaders.
 
 JPEGs of ImageNet's usual size (500 x 375, about 110 KB) are made for the occasion. The pipelines take
 turns, one pass each in shuffled order, and a ratio is taken round by round between passes moments
@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from newnet_tf import results
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 
 TABLE, KEYS = "data", ("pipeline", "batch", "workers")
 WIDTH, HEIGHT, BYTES = 500, 375, 110_000
@@ -37,9 +37,9 @@ class Throughput:
     Args:
         pipeline: str. images_per_second, per_core: float, median over rounds; cores are `workers`.
         ratio: float, median over rounds of its speed by the full decode's of that round.
-        cpu_ms: float, milliseconds of processor time a picture, over all threads, median; None for
+        cpu_ms: float, milliseconds of processor time a image, over all threads, median; None for
             a loader that works in other processes.
-        batch, workers, pictures, rounds: int, pictures of a pass. mean_bytes: int, of a file.
+        batch, workers, images, rounds: int, images of a pass. mean_bytes: int, of a file.
     """
 
     pipeline: str
@@ -49,13 +49,13 @@ class Throughput:
     cpu_ms: float | None
     batch: int
     workers: int
-    pictures: int
+    images: int
     rounds: int
     mean_bytes: int
 
 
 def measure(
-    pictures: int = 2048,
+    images: int = 2048,
     rounds: int = 5,
     batch: int = 64,
     workers: int | None = None,
@@ -65,7 +65,7 @@ def measure(
     """Times pipelines against each other.
 
     Args:
-        pictures: int, files a pass. rounds: int, timed passes of each. batch: int.
+        images: int, files a pass. rounds: int, timed passes of each. batch: int.
         workers: int, threads; default: the cores that this process may use.
         others: callable (folder, batch, workers) -> further loaders, as `pipelines` returns them, that
             work in processes of their own.
@@ -80,14 +80,14 @@ def measure(
     from newnet_tf.data.decode import cores
 
     workers = workers or cores()
-    if pictures < batch or rounds < 1 or batch < 1:
+    if images < batch or rounds < 1 or batch < 1:
         raise ValueError(
-            "`pictures` must be at least `batch`, `rounds` and `batch` positive. "
-            f"Received: pictures={pictures}, rounds={rounds}, batch={batch}"
+            "`images` must be at least `batch`, `rounds` and `batch` positive. "
+            f"Received: images={images}, rounds={rounds}, batch={batch}"
         )
-    pictures -= pictures % batch
+    images -= images % batch
     with tempfile.TemporaryDirectory() as folder:
-        size = write_pictures(Path(folder), pictures)
+        size = write_images(Path(folder), images)
         aside = others(Path(folder), batch, workers) if others else {}
         known = pipelines(Path(folder), batch, workers) | aside
         unknown = sorted(set(only or ()) - set(known))
@@ -98,7 +98,7 @@ def measure(
     rows = []
     for name in made:
         speeds = [counts[name] / seconds for seconds in walls[name]]
-        ratios = [s * b / pictures for s, b in zip(speeds, walls[BASELINE], strict=True)]
+        ratios = [s * b / images for s, b in zip(speeds, walls[BASELINE], strict=True)]
         rows.append(
             Throughput(
                 pipeline=name,
@@ -110,7 +110,7 @@ def measure(
                 else statistics.median(cpus[name]) / counts[name] * 1e3,
                 batch=batch,
                 workers=workers,
-                pictures=counts[name],
+                images=counts[name],
                 rounds=rounds,
                 mean_bytes=size,
             )
@@ -130,12 +130,12 @@ def pipelines(folder: Path, batch: int, workers: int) -> dict:
 
     from newnet_tf.data.augment.config import Augmentation
     from newnet_tf.data.datasets.base import ALL
-    from newnet_tf.data.datasets.factory import folder_source
+    from newnet_tf.data.datasets.factory import folder_dataset
     from newnet_tf.data.decode import options
     from newnet_tf.data.keras_baseline import keras_loaders
-    from newnet_tf.data.pipeline import eval_pipeline, train_pipeline
+    from newnet_tf.data.pipeline import eval_input_pipeline, train_input_pipeline
 
-    source, record = folder_source(folder), Preprocess()
+    source, record = folder_dataset(folder), PreprocessConfig()
 
     sizes = {"batch": batch, "split": ALL, "workers": workers}
 
@@ -148,24 +148,24 @@ def pipelines(folder: Path, batch: int, workers: int) -> dict:
         return decoded.prefetch(2).with_options(options(workers))
 
     def train(**fields):
-        return lambda: train_pipeline(source, record, Augmentation(**fields), **sizes)
+        return lambda: train_input_pipeline(source, record, Augmentation(**fields), **sizes)
 
     return {
         BASELINE: plain,
         "train": train(),
-        "eval": lambda: eval_pipeline(source, record, **sizes),
+        "eval": lambda: eval_input_pipeline(source, record, **sizes),
         "train + RandAugment": train(randaugment=2),
         "train + RandAugment, erasing, CutMix": train(randaugment=2, erasing=0.2, cutmix=1.0),
         **keras_loaders(folder, batch),
     }
 
 
-def write_pictures(folder: Path, count: int) -> int:
+def write_images(folder: Path, count: int) -> int:
     """Writes `count` JPEGs in class folders (some linked to each other); returns their mean size."""
-    distinct = [noise_picture(seed) for seed in range(min(count, DISTINCT))]
+    distinct = [noise_image(seed) for seed in range(min(count, DISTINCT))]
     sizes = {q: np.mean([len(_jpeg(p, q)) for p in distinct[:4]]) for q in QUALITIES}
     quality = min(sizes, key=lambda q: abs(sizes[q] - BYTES))
-    written = [_jpeg(picture, quality) for picture in distinct]
+    written = [_jpeg(image, quality) for image in distinct]
     for number in range(count):
         path = folder / f"class_{number % CLASSES}" / f"{number:06d}.jpg"
         path.parent.mkdir(exist_ok=True)
@@ -173,29 +173,29 @@ def write_pictures(folder: Path, count: int) -> int:
     return round(sum(map(len, written)) / len(written))
 
 
-def noise_picture(seed: int) -> np.ndarray:
-    """Returns a picture of soft colours under texture of two sizes, uint8 (375, 500, 3)."""
+def noise_image(seed: int) -> np.ndarray:
+    """Returns a image of soft colors under texture of two sizes, uint8 (375, 500, 3)."""
     generator = np.random.default_rng(seed)
 
     def grown(values):
-        picture = Image.fromarray(values.astype(np.float32))
-        return np.asarray(picture.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+        image = Image.fromarray(values.astype(np.float32))
+        return np.asarray(image.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
 
-    colours = generator.uniform(0, 255, (3, 8, 10))
-    base = np.stack([grown(plane) for plane in colours], axis=-1)
+    colors = generator.uniform(0, 255, (3, 8, 10))
+    base = np.stack([grown(plane) for plane in colors], axis=-1)
     coarse = grown(generator.normal(0, 22, (HEIGHT // 2, WIDTH // 2)))
     fine = generator.normal(0, 11, (HEIGHT, WIDTH))
     return np.clip(base + (coarse + fine)[..., None], 0, 255).astype(np.uint8)
 
 
-def _jpeg(picture: np.ndarray, quality: int) -> bytes:
+def _jpeg(image: np.ndarray, quality: int) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=quality)
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 
 def _times(made: Mapping, rounds: int, batch: int) -> tuple[dict, dict, dict]:
-    """Runs all in turn; returns wall and processor seconds of each, round by round, and pictures.
+    """Runs all in turn; returns wall and processor seconds of each, round by round, and images.
 
     The first round warms up.
     """

@@ -1,4 +1,4 @@
-"""A model of one's own on disk: what its pictures and its outputs mean lies beside it.
+"""A model of one's own on disk: what its images and its outputs mean lies beside it.
 
 `NAME.keras` has `NAME.json` beside it (network, preprocessing) and `NAME.labels.txt` (a class a line);
 the labels serve all files of that name, such as `NAME.int8-full.tflite`. Standard library only.
@@ -10,11 +10,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 
 
 def save(
-    model, folder: str | os.PathLike, name: str, preprocess: Preprocess, class_names: Sequence[str]
+    model,
+    folder: str | os.PathLike,
+    name: str,
+    preprocess: PreprocessConfig,
+    class_names: Sequence[str],
 ) -> Path:
     """Writes a model with its labels and preprocessing; returns the path of the `.keras` file."""
     from newnet_tf import weights
@@ -50,7 +54,7 @@ def labels_beside(file: str | os.PathLike) -> tuple[str, ...] | None:
     return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else None
 
 
-def preprocess_beside(file: str | os.PathLike) -> Preprocess | None:
+def preprocess_beside(file: str | os.PathLike) -> PreprocessConfig | None:
     """Returns the preprocessing that lies beside a `.keras` file, None where there is none.
 
     Raises:
@@ -61,7 +65,7 @@ def preprocess_beside(file: str | os.PathLike) -> Preprocess | None:
         return None
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))["preprocess"]
-        return Preprocess(**(fields | {key: tuple(fields[key]) for key in ("mean", "std")}))
+        return PreprocessConfig(**(fields | {key: tuple(fields[key]) for key in ("mean", "std")}))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} must hold the preprocessing of {Path(file).name}. "

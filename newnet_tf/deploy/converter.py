@@ -7,16 +7,16 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from newnet_tf.deploy.export_config import PIXELS, Recipe
+from newnet_tf.deploy.export_config import PIXELS, ExportConfig
 from newnet_tf.deploy.flatbuffer import io_adapters
 from newnet_tf.deploy.flatbuffer.graph import Graph
-from newnet_tf.deploy.flatbuffer.xnnpack_rewrites import make_whole
+from newnet_tf.deploy.flatbuffer.xnnpack_rewrites import apply_xnnpack_rewrites
 from newnet_tf.deploy.image_batch import Samples
 from newnet_tf.deploy.quantization import litert_quantizer, weight_only
 from newnet_tf.deploy.quantization.precisions import PRECISIONS
 from newnet_tf.deploy.quantization.quantizer import CalibratedGraph, widen_logits
 from newnet_tf.deploy.runtime import quiet
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.lazy import LazyModule, keras
 
 tf = LazyModule("tensorflow")
@@ -30,7 +30,7 @@ class ExportError(ValueError):
 
 def write(
     logits,
-    recipes: Sequence[Recipe],
+    recipes: Sequence[ExportConfig],
     ranges: Samples | None,
     folder: Path,
     say: Callable[[str], None],
@@ -42,7 +42,7 @@ def write(
 
     Args:
         logits: Keras model from images to logits.
-        recipes: what to make. ranges: calibration pictures, for precisions that are calibrated.
+        recipes: what to make. ranges: calibration images, for precisions that are calibrated.
         folder: an empty folder.
         say: callable that shows a line of progress.
 
@@ -57,18 +57,18 @@ def write(
     say(f"{recipes[0].model}: exporting the graph")
     saved = folder / "saved_model"
     save(logits, recipes[0].preprocess, saved)
-    source = Source(saved, ranges, recipes[0].model, say)
+    source = GraphFactory(saved, ranges, recipes[0].model, say)
     for recipe in recipes:
         say(f"{recipe.stem}.tflite: converting")
         graph = source.graph(recipe)
-        make_whole(graph)
+        apply_xnnpack_rewrites(graph)
         _add_ends(graph, recipe)
         data = graph.to_bytes()
         _check(graph, data, recipe, weights, swaps)
         (folder / f"{recipe.stem}.tflite").write_bytes(data)
 
 
-def save(logits, preprocess: Preprocess, folder: Path) -> None:
+def save(logits, preprocess: PreprocessConfig, folder: Path) -> None:
     """Writes a model of logits as a SavedModel of a fixed batch of 1, which converters take."""
     shape = (1, *preprocess.shape)
     signature = keras.InputSpec(shape=shape, dtype="float32", name="image")
@@ -76,14 +76,14 @@ def save(logits, preprocess: Preprocess, folder: Path) -> None:
         logits.export(folder, verbose=False, input_signature=[signature])
 
 
-class Source:
-    """A SavedModel and pictures, from which the graph of any recipe is made.
+class GraphFactory:
+    """A SavedModel and images, from which the graph of any recipe is made.
 
     Args:
         saved: path of the SavedModel, of a fixed batch of 1.
-        ranges: calibration pictures, None where no recipe needs them.
+        ranges: calibration images, None where no recipe needs them.
         name: str, what the network is called in what is said.
-        say: callable that shows a line, here of pictures that the network blows up on.
+        say: callable that shows a line, here of images that the network blows up on.
     """
 
     def __init__(self, saved: Path, ranges: Samples | None, name: str, say: Callable = print):
@@ -96,18 +96,18 @@ class Source:
             graph = CalibratedGraph(self._saved, self._ranges)
             left_out = graph.left_out
         if left_out:
-            pictures = ", ".join(left_out)
-            self._say(f"{self._name}: ranges without pictures that blow it up: {pictures}")
+            images = ", ".join(left_out)
+            self._say(f"{self._name}: ranges without images that blow it up: {images}")
         return graph
 
-    def graph(self, recipe: Recipe) -> Graph:
+    def graph(self, recipe: ExportConfig) -> Graph:
         """Returns the graph of a recipe, plain: float32 in, float32 logits out."""
         precision, measured = recipe.precision, self.calibrated if recipe.is_corrected else None
         with silence():
             if precision == "int8-full":
                 integer_output = recipe.io != "float32"
-                return measured.quantised(
-                    recipe.keep_float, recipe.ranges, integer_output=integer_output
+                return measured.quantized(
+                    recipe.exclude_layers, recipe.ranges, integer_output=integer_output
                 )
             with _refusals(recipe.stem):
                 graph = Graph(self._made(precision))
@@ -120,9 +120,9 @@ class Source:
             if precision == "int16x8":
                 widen_logits(graph)
             if precision == "int8-dynamic":
-                weight_only.run_on_integers(graph)
+                weight_only.use_dynamic_range(graph)
             if precision == "int8-weights":
-                weight_only.give_back(graph)
+                weight_only.insert_dequantize(graph)
         return graph
 
     def _made(self, precision: str) -> bytes:
@@ -167,9 +167,9 @@ def _refusals(name: str) -> Iterator[None]:
         ) from error
 
 
-def _add_ends(graph: Graph, recipe: Recipe) -> None:
+def _add_ends(graph: Graph, recipe: ExportConfig) -> None:
     """Gives the plain graph the input and the output that the recipe asks for."""
-    if recipe.with_preprocessing:
+    if recipe.embed_normalization:
         io_adapters.pixels(graph, recipe.preprocess.scale, recipe.preprocess.offset)
     elif recipe.io != "float32":
         io_adapters.integer_input(graph, recipe.io)
@@ -177,10 +177,10 @@ def _add_ends(graph: Graph, recipe: Recipe) -> None:
         io_adapters.softmax(graph)
     if recipe.io != "float32":
         io_adapters.integer_output(graph, recipe.io)
-    graph.rename(PIXELS if recipe.with_preprocessing else "image", recipe.output)
+    graph.rename(PIXELS if recipe.embed_normalization else "image", recipe.output)
 
 
-def _check(graph: Graph, data: bytes, recipe: Recipe, weights: int, swaps: int) -> None:
+def _check(graph: Graph, data: bytes, recipe: ExportConfig, weights: int, swaps: int) -> None:
     """Refuses foreign operators, lost weights, and transposes that the model itself has not."""
     foreign = sorted({name for name in graph.operators if name.startswith("CUSTOM")})
     transposes = graph.operators.count("TRANSPOSE")

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from newnet_tf.deploy.quantization.precisions import PRECISIONS, Tolerance
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 
 FORMAT = 7  # raise it when an unchanged recipe begins to give another file
 IO = ("float32", "int8", "uint8")
@@ -29,7 +29,7 @@ PIXELS = "pixels"  # in file names and signatures: the input is uint8 in 0-255
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """The pictures that maps were measured on: their names, their number, sha256 over pixels."""
+    """The images that maps were measured on: their names, their number, sha256 over pixels."""
 
     sources: tuple[str, ...]
     count: int
@@ -37,45 +37,45 @@ class Calibration:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class ExportConfig:
     """All that determines a TFLite file.
 
     Args:
         model: str, the network's name.
         precision: one of `PRECISIONS`.
-        preprocess: `cards.Preprocess`, how pictures become its input; `size` is the input's side.
+        preprocess: `cards.Preprocess`, how images become its input; `size` is the input's side.
         weights: str, sha256 over all variables. graph: str, sha256 over layers and connections.
         versions: mapping of package to version, those that the converter's result depends on.
         io: `"float32"` (default), or with `"int8-full"` one of `"int8"`, `"uint8"`: type of input
-            and output, quantised by the network's own ranges.
-        with_preprocessing: bool, whether the input is uint8 pixels in 0-255, already resized and
-            cropped, and the file normalises. Default: False, a normalised input.
+            and output, quantized by the network's own ranges.
+        embed_normalization: bool, whether the input is uint8 pixels in 0-255, already resized and
+            cropped, and the file normalizes. Default: False, a normalized input.
         output: `"logits"` (default; a softmax at the model's end is left out) or
             `"probabilities"` (a float32 softmax is in the file; not with an integer `io`, whose
             steps of 1/256 would be too coarse to verify).
         calibration: `Calibration`, for a precision that is calibrated or may be corrected only.
-        keep_float: tuple of str, layers that stay float32, with `"int8-full"` only.
+        exclude_layers: tuple of str, layers that stay float32, with `"int8-full"` only.
         ranges: how the ranges of maps are chosen, one of `RANGES`, with `"int8-full"` only.
         purpose: `"deployment"`, or `"timing only"` for a file that nobody verified.
     """
 
     model: str
     precision: str
-    preprocess: Preprocess
+    preprocess: PreprocessConfig
     weights: str
     graph: str
     versions: Mapping[str, str]
     io: str = "float32"
-    with_preprocessing: bool = False
+    embed_normalization: bool = False
     output: str = "logits"
     calibration: Calibration | None = None
-    keep_float: tuple[str, ...] = ()
+    exclude_layers: tuple[str, ...] = ()
     ranges: str | None = None
     purpose: str = DEPLOYMENT
 
     def __post_init__(self):
-        check_options([self.precision], self.io, self.with_preprocessing, self.output)
-        check_keep_float([self.precision], self.keep_float)
+        check_options([self.precision], self.io, self.embed_normalization, self.output)
+        check_exclude_layers([self.precision], self.exclude_layers)
         check_ranges([self.precision], self.ranges)
 
     @property
@@ -85,17 +85,17 @@ class Recipe:
 
     @property
     def is_corrected(self) -> bool:
-        """Whether filters are rounded, and biases corrected, by what calibration pictures show."""
+        """Whether filters are rounded, and biases corrected, by what calibration images show."""
         return PRECISIONS[self.precision].corrected and self.calibration is not None
 
     @property
     def kind(self) -> str:
         """What the file is, e.g. `"fp32"`, `"int8-full.float2"`, `"fp16.pixels.probabilities"`."""
         parts = [self.precision]
-        parts += [f"float{len(self.keep_float)}"] if self.keep_float else []
+        parts += [f"float{len(self.exclude_layers)}"] if self.exclude_layers else []
         parts += [self.ranges] if self.ranges not in (None, BEST) else []
         parts += [self.io] if self.io != "float32" else []
-        parts += [PIXELS] if self.with_preprocessing else []
+        parts += [PIXELS] if self.embed_normalization else []
         parts += [self.output] if self.output != "logits" else []
         return ".".join(parts)
 
@@ -124,7 +124,7 @@ class Recipe:
         }
 
     @classmethod
-    def from_record(cls, record: Mapping) -> "Recipe":
+    def from_record(cls, record: Mapping) -> "ExportConfig":
         """Returns the recipe that `record()` gave; other keys are left alone.
 
         Raises:
@@ -132,12 +132,12 @@ class Recipe:
         """
         try:
             before = UNCLIPPED if record["precision"] == "int8-full" else None
-            record = {"keep_float": (), "ranges": before, **record}  # files of formats 1 and 2
+            record = {"exclude_layers": (), "ranges": before, **record}  # files of formats 1 and 2
             fields = {name: record[name] for name in cls.__dataclass_fields__}
-            fields["keep_float"] = tuple(fields["keep_float"])
+            fields["exclude_layers"] = tuple(fields["exclude_layers"])
             preprocess = dict(fields["preprocess"])
             preprocess |= {k: tuple(preprocess[k]) for k in ("mean", "std")}
-            fields["preprocess"] = Preprocess(**preprocess)
+            fields["preprocess"] = PreprocessConfig(**preprocess)
             if fields["calibration"]:
                 calibration = dict(fields["calibration"])
                 calibration["sources"] = tuple(calibration["sources"])
@@ -153,7 +153,7 @@ class Recipe:
         return json.loads(json.dumps(asdict(self)))
 
 
-def check_options(precisions, io, with_preprocessing, output) -> None:
+def check_options(precisions, io, embed_normalization, output) -> None:
     """Raises ValueError unless these options name files that can be made."""
     if isinstance(precisions, str) or not precisions:
         raise ValueError(
@@ -178,19 +178,19 @@ def check_options(precisions, io, with_preprocessing, output) -> None:
             "`output` must be 'logits' where the output is integers: probabilities in steps of 1/256 "
             f"are too coarse to verify. Received: io={io!r}, output={output!r}"
         )
-    if io == "int8" and with_preprocessing:
+    if io == "int8" and embed_normalization:
         raise ValueError(
             "`io` must be 'float32' or 'uint8' where the file preprocesses: pixels are uint8. "
-            f"Received: io={io!r}, with_preprocessing=True"
+            f"Received: io={io!r}, embed_normalization=True"
         )
 
 
-def check_keep_float(precisions, keep_float) -> None:
+def check_exclude_layers(precisions, exclude_layers) -> None:
     """Raises ValueError unless these layers may stay float32 in files of these precisions."""
-    if keep_float and set(precisions) != {"int8-full"}:
+    if exclude_layers and set(precisions) != {"int8-full"}:
         raise ValueError(
-            "`keep_float` must be empty for every precision but 'int8-full'. "
-            f"Received: keep_float={tuple(keep_float)}, precisions={tuple(precisions)}"
+            "`exclude_layers` must be empty for every precision but 'int8-full'. "
+            f"Received: exclude_layers={tuple(exclude_layers)}, precisions={tuple(precisions)}"
         )
 
 
@@ -221,7 +221,7 @@ def read(file: str | Path) -> dict | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        Recipe.from_record(record)
+        ExportConfig.from_record(record)
     except ValueError as error:
         raise ValueError(
             f"{path} must be a recipe that this version wrote. Received: {error}"

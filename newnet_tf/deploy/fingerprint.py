@@ -5,7 +5,7 @@ import hashlib
 import importlib.metadata
 import json
 
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.lazy import keras
 
 
@@ -41,7 +41,7 @@ def logits_model(model):
     )
 
 
-def check_side(model, preprocess: Preprocess) -> None:
+def check_side(model, preprocess: PreprocessConfig) -> None:
     """Raises ValueError unless `model` takes images of the side and channels of `preprocess`."""
     shape = tuple(model.inputs[0].shape)
     side, channels = preprocess.size, preprocess.channels

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from newnet_tf.data.images import read_image
-from newnet_tf.data.preprocess import tf_function
+from newnet_tf.data.preprocess import tf_preprocess
 from newnet_tf.deploy import export_config, fingerprint, image_batch, tflite, verification
 from newnet_tf.deploy.onnx import OnnxRunner
 from newnet_tf.deploy.quantization.precisions import PRECISIONS
 from newnet_tf.deploy.runtime import ModelFileError
-from newnet_tf.deploy.sandbox import RunnerApart
+from newnet_tf.deploy.sandbox import SandboxedRunner
 from newnet_tf.deploy.saved_model import EXTRA, OUTPUT
 from newnet_tf.deploy.verification import Verification
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.lazy import LazyModule, keras
 
 tf = LazyModule("tensorflow")
@@ -59,19 +59,19 @@ def network_of(file: str | os.PathLike) -> str | None:
 
 
 def verify_file(
-    model, file: str | os.PathLike, pictures: Iterable, preprocess: Preprocess
+    model, file: str | os.PathLike, validation_images: Iterable, preprocess: PreprocessConfig
 ) -> Verification:
     """Verifies a file against the model that it was made from.
 
-    TFLite files run in a process of their own. A SavedModel prepares pictures by itself, and is
-    compared with the model on pictures that `tf.data`'s form of the preprocessing prepared. A
+    TFLite files run in a process of their own. A SavedModel prepares images by itself, and is
+    compared with the model on images that `tf.data`'s form of the preprocessing prepared. A
     `.keras` file and a SavedModel must answer as an fp32 file must.
 
     Args:
         model: Keras model with the weights of the export.
         file: path of one of `KINDS`.
-        pictures: two or more, of different things, see `samples.read`.
-        preprocess: `Preprocess` of the model, for a `.keras` file; others say theirs.
+        validation_images: two or more, of different things, see `samples.read`.
+        preprocess: `PreprocessConfig` of the model, for a `.keras` file; others say theirs.
 
     Returns:
         A `Verification`; ask its `passed`.
@@ -79,24 +79,26 @@ def verify_file(
     Raises:
         ModelFileError: for a file that cannot be run.
         ValueError: for a file without recipe, or a model with other weights.
-        UnjudgeableError: where the model's own outputs do not vary from picture to picture.
+        DegenerateOutputsError: where the model's own outputs do not vary from image to image.
     """
     kind, logits = kind_of(file), fingerprint.logits_model(model)
     if kind == SAVED_MODEL:
-        return _saved_model(logits, Path(file), pictures)
+        return _saved_model(logits, Path(file), validation_images)
     if kind == KERAS:
         other = fingerprint.logits_model(loaded(file))
         reference, found = (
-            _answers(network, image_batch.read(pictures, preprocess, "pictures").inputs)
+            _answers(
+                network, image_batch.read(validation_images, preprocess, "validation_images").inputs
+            )
             for network in (logits, other)
         )
-        verification.judgeable(reference)
+        verification.check_outputs_vary(reference)
         return verification.compare(reference, found, EXACT)
-    runner = RunnerApart(file) if kind == TFLITE else OnnxRunner(file)
+    runner = SandboxedRunner(file) if kind == TFLITE else OnnxRunner(file)
     if runner.recipe is None:
         raise ValueError(f"{file} must have its recipe with it. Received: none")
     _check_weights(logits, runner.recipe.weights, file)
-    read = image_batch.read(pictures, runner.recipe.preprocess, "pictures")
+    read = image_batch.read(validation_images, runner.recipe.preprocess, "validation_images")
     return tflite.Judge(logits, read)(runner, runner.recipe)
 
 
@@ -124,29 +126,29 @@ def saved_model_record(folder: str | os.PathLike) -> dict:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         fields = record["preprocess"] | {k: tuple(record["preprocess"][k]) for k in ("mean", "std")}
-        return record | {"preprocess": Preprocess(**fields), "model": str(record["model"])}
+        return record | {"preprocess": PreprocessConfig(**fields), "model": str(record["model"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFileError(
             f"{folder} must be a SavedModel that `export_saved_model` wrote. Received: {error}"
         ) from error
 
 
-def _saved_model(logits, folder: Path, pictures: Iterable) -> Verification:
+def _saved_model(logits, folder: Path, validation_images: Iterable) -> Verification:
     record = saved_model_record(folder)
     _check_weights(logits, record["weights"], folder)
     try:
         served = tf.saved_model.load(str(folder)).signatures["serving_default"]
     except (OSError, ValueError, KeyError) as error:
         raise ModelFileError(f"{folder} must be a whole SavedModel. Received: {error}") from error
-    prepare, reference, found = tf_function(record["preprocess"]), [], []
-    for picture in pictures:
-        image = tf.constant(read_image(picture))
+    prepare, reference, found = tf_preprocess(record["preprocess"]), [], []
+    for item in validation_images:
+        image = tf.constant(read_image(item))
         if record["preprocess"].channels == 1:
             image = image[..., :1]
         reference.append(_answers(logits, prepare(image)[None]))
         found.append(served(images=image[None])[OUTPUT].numpy())
     reference = np.concatenate(reference)
-    verification.judgeable(reference)
+    verification.check_outputs_vary(reference)
     return verification.compare(reference, np.concatenate(found), EXACT, "probabilities")
 
 

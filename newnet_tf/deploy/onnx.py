@@ -3,7 +3,7 @@
 The graph goes from TensorFlow through tf2onnx. Two things are done to it before, without which tf2onnx
 leaves a graph that is slow or invalid: Keras' grouped convolutions are traced as the convolutions that
 they are (not as calls of compiled functions), and scalar constants of sums and products get a dimension
-(its transpose optimiser fails on scalars, and all transposes between NHWC and NCHW would stay).
+(its transpose optimizer fails on scalars, and all transposes between NHWC and NCHW would stay).
 """
 
 import importlib
@@ -18,10 +18,10 @@ import numpy as np
 
 from newnet_tf.deploy import fingerprint, image_batch, tflite
 from newnet_tf.deploy.converter import ExportError, silence
-from newnet_tf.deploy.export_config import DEPLOYMENT, OUTPUTS, TIMING, Recipe
+from newnet_tf.deploy.export_config import DEPLOYMENT, OUTPUTS, TIMING, ExportConfig
 from newnet_tf.deploy.runtime import ModelFileError
 from newnet_tf.deploy.verification import Verification
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.lazy import LazyModule
 from newnet_tf.weights.reader import beside
 
@@ -44,20 +44,20 @@ class OnnxResult:
 
 def export_onnx(
     model,
-    preprocess: Preprocess,
+    preprocess: PreprocessConfig,
     out_dir: str | os.PathLike,
     name: str | None = None,
-    pictures: Iterable | None = None,
+    validation_images: Iterable | None = None,
     output: str = "logits",
     verify: bool = True,
     opset: int = OPSET,
 ) -> OnnxResult:
-    """Writes `<name>.onnx`: `image` in, float32 (n, height, width, channels), normalised; scores out.
+    """Writes `<name>.onnx`: `image` in, float32 (n, height, width, channels), normalized; scores out.
 
     The file's metadata hold its recipe under `newnet_tf`, so nothing lies beside it.
 
     Args:
-        model, preprocess, out_dir, name, pictures, verify: as in `export_tflite`.
+        model, preprocess, out_dir, name, images, verify: as in `export_tflite`.
         output: `"logits"` or `"probabilities"`.
         opset: int, of ONNX's operators. Default: 17.
 
@@ -65,23 +65,27 @@ def export_onnx(
         An `OnnxResult`.
 
     Raises:
-        ValueError, UnjudgeableError: as `export_tflite`.
+        ValueError, DegenerateOutputsError: as `export_tflite`.
         ExportError: for a graph that tf2onnx or onnxruntime does not take, or that answers otherwise.
         RuntimeError: where tf2onnx or onnxruntime is not installed.
 
     Example:
-        >>> export_onnx(model, record, "build", pictures=["cat.jpg", "cup.jpg"]).file
+        >>> export_onnx(model, record, "build", images=["cat.jpg", "cup.jpg"]).file
     """
     if output not in OUTPUTS:
         raise ValueError(f"`output` must be among {OUTPUTS}. Received: output={output!r}")
-    if verify and pictures is None:
-        raise ValueError("`pictures` must be given unless `verify=False`. Received: pictures=None")
+    if verify and validation_images is None:
+        raise ValueError(
+            "`validation_images` must be given unless `verify=False`. Received: validation_images=None"
+        )
     fingerprint.check_side(model, preprocess)
     logits = fingerprint.logits_model(model)
     judge = (
-        tflite.Judge(logits, image_batch.read(pictures, preprocess, "pictures")) if verify else None
+        tflite.Judge(logits, image_batch.read(validation_images, preprocess, "validation_images"))
+        if verify
+        else None
     )
-    recipe = Recipe(
+    recipe = ExportConfig(
         model=name or model.name,
         precision="fp32",
         preprocess=preprocess,
@@ -121,15 +125,15 @@ class OnnxRunner:
         threads: int. Default: 1.
 
     Attributes:
-        file: `Path`. recipe: `Recipe` from its metadata, None where there is none.
-        classes: int. takes_pixels: False.
+        file: `Path`. recipe: `ExportConfig` from its metadata, None where there is none.
+        classes: int. expects_uint8_pixels: False.
 
     Raises:
         ModelFileError: for a file that is missing, damaged, or no such classifier.
         RuntimeError: where onnxruntime is not installed.
     """
 
-    takes_pixels = False
+    expects_uint8_pixels = False
 
     def __init__(self, file: str | os.PathLike, threads: int = 1):
         runtime = _installed("onnxruntime")
@@ -153,14 +157,14 @@ class OnnxRunner:
             )
         self._input, self.classes = inputs[0].name, shapes[1][1]
         record = self._session.get_modelmeta().custom_metadata_map.get(RECORD)
-        self.recipe = Recipe.from_record(json.loads(record)) if record else None
+        self.recipe = ExportConfig.from_record(json.loads(record)) if record else None
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Runs the file: float32 (n, size, size, channels) to float32 (n, classes)."""
         return self._session.run(None, {self._input: np.asarray(inputs, np.float32)})[0]
 
 
-def _convert(logits, recipe: Recipe, opset: int) -> bytes:
+def _convert(logits, recipe: ExportConfig, opset: int) -> bytes:
     """Returns the file, its tensors named and its recipe inside."""
     convert = _installed("tf2onnx").convert
     _installed("onnxruntime")
@@ -190,7 +194,7 @@ def _convert(logits, recipe: Recipe, opset: int) -> bytes:
     return made.SerializeToString()
 
 
-def _frozen(logits, recipe: Recipe):
+def _frozen(logits, recipe: ExportConfig):
     """Returns the graph with weights as constants, and the names of its input and output."""
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 

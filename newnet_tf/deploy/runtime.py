@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from newnet_tf.deploy import export_config
-from newnet_tf.deploy.export_config import OUTPUTS, PIXELS, Recipe
+from newnet_tf.deploy.export_config import OUTPUTS, PIXELS, ExportConfig
 from newnet_tf.deploy.flatbuffer import flatbuffer_check
 from newnet_tf.models.config import CHANNELS
 
@@ -100,9 +100,9 @@ class Runner:
 
     Attributes:
         file: `Path`. threads: int. interpreter: str, which one runs it.
-        recipe: `Recipe` from the JSON beside the file, None where there is none.
-        size: int, side of its square input. channels: int, 3, or 1 for grey. classes: int.
-        dtype: NumPy type of its input. takes_pixels: bool, whether the file normalises by itself.
+        recipe: `ExportConfig` from the JSON beside the file, None where there is none.
+        size: int, side of its square input. channels: int, 3, or 1 for gray. classes: int.
+        dtype: NumPy type of its input. expects_uint8_pixels: bool, whether the file normalizes by itself.
         output: `"logits"`, `"probabilities"`, or None where the file does not say.
 
     Raises:
@@ -120,7 +120,7 @@ class Runner:
         self.file, self.threads = Path(file), threads
         record = export_config.read(self.file)
         _check_file(self.file, record)
-        self.recipe = Recipe.from_record(record) if record else None
+        self.recipe = ExportConfig.from_record(record) if record else None
         self.interpreter, make = interpreter_class(interpreter)
         try:
             with quiet(), warnings.catch_warnings():
@@ -143,8 +143,8 @@ class Runner:
         """Runs the file on each input.
 
         Args:
-            inputs: array of shape (n, size, size, channels): uint8 pixels if `takes_pixels`; else
-                preprocessed floats, which are quantised here where the file wants integers; an
+            inputs: array of shape (n, size, size, channels): uint8 pixels if `expects_uint8_pixels`; else
+                preprocessed floats, which are quantized here where the file wants integers; an
                 array of the input's own integer type goes in as it is.
 
         Returns:
@@ -158,7 +158,7 @@ class Runner:
         return self._interpreter.invoke
 
     def tensors(self) -> tuple[dict, dict]:
-        """Returns shape, type and quantisation of the input and of the output, as JSON values."""
+        """Returns shape, type and quantization of the input and of the output, as JSON values."""
         return _spec(self._input), _spec(self._output)
 
     def delegation(self) -> Delegation:
@@ -195,7 +195,7 @@ class Runner:
         self.dtype = self._input["dtype"]
         signatures = list(self._interpreter.get_signature_list().values())
         names = signatures[0] if signatures else {"inputs": [None], "outputs": [None]}
-        self.takes_pixels = names["inputs"][0] == PIXELS
+        self.expects_uint8_pixels = names["inputs"][0] == PIXELS
         self.output = names["outputs"][0] if names["outputs"][0] in OUTPUTS else None
 
     def _prepare(self, inputs: np.ndarray) -> np.ndarray:
@@ -209,8 +209,8 @@ class Runner:
             )
         if inputs.dtype == self.dtype:
             return inputs
-        if self.takes_pixels or inputs.dtype.kind != "f":
-            wanted = "uint8 pixels in 0-255" if self.takes_pixels else "preprocessed floats"
+        if self.expects_uint8_pixels or inputs.dtype.kind != "f":
+            wanted = "uint8 pixels in 0-255" if self.expects_uint8_pixels else "preprocessed floats"
             raise ValueError(
                 f"`inputs` of {self.file.name} must be {wanted}. Received: dtype={inputs.dtype}"
             )
@@ -262,7 +262,7 @@ def _spec(tensor: dict) -> dict:
     scale, zero = tensor["quantization"]
     steps = None if tensor["dtype"] == np.float32 else {"scale": float(scale), "zero_point": zero}
     shape = [int(side) for side in tensor["shape"]]
-    return {"shape": shape, "dtype": np.dtype(tensor["dtype"]).name, "quantisation": steps}
+    return {"shape": shape, "dtype": np.dtype(tensor["dtype"]).name, "quantization": steps}
 
 
 def _check_file(file: Path, record: dict | None) -> None:

@@ -20,21 +20,21 @@ from pathlib import Path
 import numpy as np
 
 from newnet_tf.deploy import export_config
-from newnet_tf.deploy.export_config import Recipe
+from newnet_tf.deploy.export_config import ExportConfig
 from newnet_tf.deploy.runtime import ModelFileError, Runner
 
 LENGTH = struct.Struct("<Q")
 SECONDS = 300  # that the child may take for a message
 
 
-class RunnerApart:
+class SandboxedRunner:
     """A `Runner` in a child process, with the attributes that describe its file.
 
     Args:
         file, threads: as of `Runner`.
 
     Attributes:
-        file: `Path`. recipe: `Recipe` or None. size, channels, classes, takes_pixels, output, and
+        file: `Path`. recipe: `ExportConfig` or None. size, channels, classes, expects_uint8_pixels, output, and
         dtype, the NumPy name of its input's type: as of `Runner`.
 
     Raises:
@@ -42,14 +42,14 @@ class RunnerApart:
         a call. RuntimeError: where no interpreter is installed.
 
     Example:
-        >>> with RunnerApart("from_somewhere.tflite") as runner:
+        >>> with SandboxedRunner("from_somewhere.tflite") as runner:
         ...     scores = runner(inputs)
     """
 
     def __init__(self, file: str | os.PathLike, threads: int = 1):
         self.file = Path(file)
         record = export_config.read(self.file)
-        self.recipe = Recipe.from_record(record) if record else None
+        self.recipe = ExportConfig.from_record(record) if record else None
         command = [sys.executable, "-m", __name__, os.fspath(self.file), str(threads)]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 closed with the child
         self._child = subprocess.Popen(
@@ -61,7 +61,7 @@ class RunnerApart:
             self.close()
             raise
         self.size, self.channels, self.classes = (facts[k] for k in ("size", "channels", "classes"))
-        self.takes_pixels, self.output = facts["takes_pixels"], facts["output"]
+        self.expects_uint8_pixels, self.output = facts["expects_uint8_pixels"], facts["output"]
         self.dtype, self.delegated = facts["dtype"], facts["delegated"]
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ class RunnerApart:
         shape = json.loads(self._answer())["shape"]
         return np.frombuffer(self._answer(), np.float32).reshape(shape)
 
-    def __enter__(self) -> "RunnerApart":
+    def __enter__(self) -> "SandboxedRunner":
         return self
 
     def __exit__(self, *error) -> None:
@@ -156,7 +156,7 @@ def main(file: str, threads: str) -> None:
     os.dup2(2, 1)  # nothing else writes to the pipe
     try:
         runner = Runner(file, int(threads))
-        names = ("size", "channels", "classes", "takes_pixels", "output")
+        names = ("size", "channels", "classes", "expects_uint8_pixels", "output")
         facts = {name: getattr(runner, name) for name in names}
         facts |= {"dtype": np.dtype(runner.dtype).name, "delegated": str(runner.delegation())}
     except ModelFileError as error:

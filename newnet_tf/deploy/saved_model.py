@@ -1,4 +1,4 @@
-"""Keras model to a SavedModel for servers: pictures in, probabilities out, nothing else to know."""
+"""Keras model to a SavedModel for servers: images in, probabilities out, nothing else to know."""
 
 import dataclasses
 import json
@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from newnet_tf.data.preprocess import tf_function
+from newnet_tf.data.preprocess import tf_preprocess
 from newnet_tf.deploy import fingerprint
 from newnet_tf.deploy.converter import silence
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.lazy import LazyModule, keras
 
 tf = LazyModule("tensorflow")
@@ -24,14 +24,14 @@ EXTRA = "assets.extra"  # where TensorFlow Serving looks for files of the user's
 def export_saved_model(
     model,
     folder: str | os.PathLike,
-    preprocess: Preprocess,
+    preprocess: PreprocessConfig,
     class_names: Sequence[str] | None = None,
 ) -> Path:
-    """Writes a SavedModel that takes pictures as they are: it resizes, crops and normalises.
+    """Writes a SavedModel that takes images as they are: it resizes, crops and normalizes.
 
     It has two signatures, both with one output, `probabilities`, float32 (n, classes):
     `serving_default` takes `images`, uint8 (n, height, width, channels) of any one size, values
-    0-255 (the network's own number of channels, 3, or 1 for grey);
+    0-255 (the network's own number of channels, 3, or 1 for gray);
     `encoded` takes `files`, strings (n,) with the bytes of JPEG or PNG files, each of any size.
     Beside the graph lie `assets.extra/model.json` (model, digests of weights and graph,
     preprocessing, versions) and, with `class_names`, `assets.extra/class_names.txt`.
@@ -85,11 +85,11 @@ def export_saved_model(
     return folder
 
 
-def _archive(logits, preprocess: Preprocess):
-    transform = tf_function(preprocess)
+def _archive(logits, preprocess: PreprocessConfig):
+    transform = tf_preprocess(preprocess)
 
-    def serve(pictures):
-        prepared = tf.map_fn(transform, pictures, fn_output_signature=tf.float32)
+    def serve(encoded):
+        prepared = tf.map_fn(transform, encoded, fn_output_signature=tf.float32)
         return {OUTPUT: tf.nn.softmax(logits(prepared, training=False))}
 
     def of_images(images):
@@ -106,7 +106,7 @@ def _archive(logits, preprocess: Preprocess):
     return archive
 
 
-def _describe(folder: Path, model, logits, preprocess: Preprocess, class_names) -> None:
+def _describe(folder: Path, model, logits, preprocess: PreprocessConfig, class_names) -> None:
     """Writes what a reader of the SavedModel may want to know of it."""
     folder.mkdir()
     record = {

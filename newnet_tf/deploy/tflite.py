@@ -26,11 +26,11 @@ from newnet_tf.deploy import (
     verification as verification,
 )
 from newnet_tf.deploy.converter import ExportError
-from newnet_tf.deploy.export_config import BEST, DEPLOYMENT, TIMING, Calibration, Recipe
-from newnet_tf.deploy.quantization.precisions import PRECISIONS, calibrated, takes_pictures
+from newnet_tf.deploy.export_config import BEST, DEPLOYMENT, TIMING, Calibration, ExportConfig
+from newnet_tf.deploy.quantization.precisions import PRECISIONS, calibrated, uses_calibration_images
 from newnet_tf.deploy.runtime import Delegation, Runner
 from newnet_tf.deploy.verification import Verification
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.lazy import keras
 
 BATCH = 16
@@ -41,13 +41,13 @@ class ExportResult:
     """One TFLite file that was written, or found already there.
 
     Args:
-        file: `Path`. recipe: `Recipe`. delegation: what XNNPACK takes of it.
+        file: `Path`. recipe: `ExportConfig`. delegation: what XNNPACK takes of it.
         verification: `Verification`, None for a file for timing only.
         reused: bool, whether an earlier file with the same digest was kept.
     """
 
     file: Path
-    recipe: Recipe
+    recipe: ExportConfig
     delegation: Delegation
     verification: Verification | None
     reused: bool
@@ -55,18 +55,18 @@ class ExportResult:
 
 def export_tflite(
     model,
-    preprocess: Preprocess,
+    preprocess: PreprocessConfig,
     out_dir: str | os.PathLike,
     name: str | None = None,
     precisions: Sequence[str] = ("fp32",),
-    calibration: Iterable | None = None,
-    keep_float: Sequence[str] = (),
+    calibration_images: Iterable | None = None,
+    exclude_layers: Sequence[str] = (),
     ranges: str = BEST,
     io: str = "float32",
-    with_preprocessing: bool = False,
+    embed_normalization: bool = False,
     output: str = "logits",
     verify: bool = True,
-    pictures: Iterable | None = None,
+    validation_images: Iterable | None = None,
     threads: int = 1,
     fresh: bool = False,
     whole: bool = True,
@@ -86,14 +86,14 @@ def export_tflite(
         name: str, the model's name in file names. Default: `model.name`.
         precisions: among `PRECISIONS`, such as `"fp32"`, `"int8-full"`. Those of
             litert-quantizer need that package.
-        calibration: pictures to measure on, see `samples.read`: about 100 of the kind that the
+        calibration_images: images to measure on, see `samples.read`: about 100 of the kind that the
             network will see. `"int8-full"`, `"int16x8"` and `"litert-static"` need them;
             `"int8-dynamic"` and `"int8-weights"` answer closer to the model with them.
-        keep_float: names of layers that stay float32, for `"int8-full"`.
+        exclude_layers: names of layers that stay float32, for `"int8-full"`.
         ranges: how ranges of maps are chosen for `"int8-full"`, one of `recipes.RANGES`.
-        io, with_preprocessing, output: what goes in and comes out, see `Recipe`.
+        io, embed_normalization, output: what goes in and comes out, see `ExportConfig`.
         verify: bool, whether to compare with the model. With False the recipes say `"timing only"`.
-        pictures: pictures to verify on, two or more of different things, like `calibration`.
+        validation_images: images to verify on, two or more of different things, like `calibration_images`.
         threads: int, threads of the verifying interpreter.
         fresh: bool, whether to make files anew whose recipe's digest has not changed.
         whole: bool, whether XNNPACK must take each file whole. With False, which is for timing, a
@@ -104,35 +104,37 @@ def export_tflite(
 
     Raises:
         ValueError: for an argument outside of the above.
-        UnjudgeableError: where the model's own outputs do not vary from picture to picture.
+        DegenerateOutputsError: where the model's own outputs do not vary from image to image.
         ExportError: where a file comes out wrong, with the figures.
 
     Example:
         >>> model = newnet_tf.create("efficientnet_lite0")
         >>> record = newnet_tf.preprocess("efficientnet_lite0").record
-        >>> export_tflite(model, record, "build", precisions=["fp16"], pictures=["cat.jpg", "cup.jpg"])
+        >>> export_tflite(model, record, "build", precisions=["fp16"], images=["cat.jpg", "cup.jpg"])
     """
-    export_config.check_options(precisions, io, with_preprocessing, output)
-    if verify and pictures is None:
-        raise ValueError("`pictures` must be given unless `verify=False`. Received: pictures=None")
-    needed = calibrated(precisions)
-    if needed and calibration is None:
+    export_config.check_options(precisions, io, embed_normalization, output)
+    if verify and validation_images is None:
         raise ValueError(
-            f"`calibration` must be given for {needed[0]!r}. Received: calibration=None"
+            "`validation_images` must be given unless `verify=False`. Received: validation_images=None"
         )
-    export_config.check_keep_float(precisions, keep_float)
+    needed = calibrated(precisions)
+    if needed and calibration_images is None:
+        raise ValueError(
+            f"`calibration_images` must be given for {needed[0]!r}. Received: calibration_images=None"
+        )
+    export_config.check_exclude_layers(precisions, exclude_layers)
     export_config.check_ranges(["int8-full"], ranges)
     _check_makers(precisions)
     fingerprint.check_side(model, preprocess)
     logits = fingerprint.logits_model(model)
     judge, measured = None, None
     if verify:
-        judge = Judge(logits, image_batch.read(pictures, preprocess, "pictures"))
-    if calibration is not None and any(map(takes_pictures, precisions)):
+        judge = Judge(logits, image_batch.read(validation_images, preprocess, "validation_images"))
+    if calibration_images is not None and any(map(uses_calibration_images, precisions)):
         measured = image_batch.with_extremes(
-            image_batch.read(calibration, preprocess, "calibration")
+            image_batch.read(calibration_images, preprocess, "calibration_images")
         )
-    plain = Recipe(
+    plain = ExportConfig(
         model=name or model.name,
         precision=precisions[0],
         preprocess=preprocess,
@@ -140,9 +142,9 @@ def export_tflite(
         graph=fingerprint.graph_digest(logits),
         versions=fingerprint.versions(),
         io=io,
-        with_preprocessing=with_preprocessing,
+        embed_normalization=embed_normalization,
         output=output,
-        keep_float=tuple(keep_float),
+        exclude_layers=tuple(exclude_layers),
         purpose=DEPLOYMENT if verify else TIMING,
     )
     wanted = [_with_precision(plain, p, ranges, measured) for p in dict.fromkeys(precisions)]
@@ -159,14 +161,14 @@ def export_tflite(
 
 
 def verify_tflite(
-    model, file: str | os.PathLike, pictures: Iterable, threads: int = 1
+    model, file: str | os.PathLike, validation_images: Iterable, threads: int = 1
 ) -> Verification:
     """Verifies a file that `export_tflite` wrote against the model that it was made from.
 
     Args:
         model: Keras model with the weights of the export.
         file: path of the TFLite file, its recipe beside it.
-        pictures: two or more, of different things, see `samples.read`.
+        validation_images: two or more, of different things, see `samples.read`.
         threads: int, threads of the interpreter.
 
     Returns:
@@ -175,7 +177,7 @@ def verify_tflite(
     Raises:
         ModelFileError: for a file that cannot be run.
         ValueError: for a file without recipe, or a model with other weights.
-        UnjudgeableError: as in `export_tflite`.
+        DegenerateOutputsError: as in `export_tflite`.
     """
     runner = Runner(file, threads)
     if runner.recipe is None:
@@ -187,29 +189,31 @@ def verify_tflite(
             f"`model` must have the weights that {runner.file} was made from (sha256 "
             f"{runner.recipe.weights:.12}…). Received: model {model.name!r} with {found:.12}…"
         )
-    judge = Judge(logits, image_batch.read(pictures, runner.recipe.preprocess, "pictures"))
+    judge = Judge(
+        logits, image_batch.read(validation_images, runner.recipe.preprocess, "validation_images")
+    )
     return judge(runner, runner.recipe)
 
 
 class Judge:
-    """Compares files with a model's logits on the same pictures."""
+    """Compares files with a model's logits on the same images."""
 
-    def __init__(self, logits, pictures: image_batch.Samples):
-        self.pictures = pictures
-        inputs = pictures.inputs
+    def __init__(self, logits, validation_images: image_batch.Samples):
+        self.images = validation_images
+        inputs = validation_images.inputs
         batches = [inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH)]
         self._reference = np.concatenate(
             [keras.ops.convert_to_numpy(logits(batch, training=False)) for batch in batches]
         )
-        verification.judgeable(self._reference)
+        verification.check_outputs_vary(self._reference)
 
-    def __call__(self, runner: Runner, recipe: Recipe) -> Verification:
-        inputs = self.pictures.pixels if runner.takes_pixels else self.pictures.inputs
+    def __call__(self, runner: Runner, recipe: ExportConfig) -> Verification:
+        inputs = self.images.pixels if runner.expects_uint8_pixels else self.images.inputs
         return verification.verify(self._reference, runner, inputs, recipe)
 
 
 def _check(
-    recipe: Recipe, staging: Path, judge, threads: int, reused: bool, whole: bool
+    recipe: ExportConfig, staging: Path, judge, threads: int, reused: bool, whole: bool
 ) -> ExportResult:
     """Runs one file, new in `staging` or old beside it, and writes its record into `staging`."""
     name, folder = f"{recipe.stem}.tflite", staging.parent
@@ -234,7 +238,7 @@ def _check(
             "bytes": size,
             "sha256": _sha256(runner.file),
             "delegated": str(delegation),
-            "verification": found and {**found.record(), "sources": list(judge.pictures.names)},
+            "verification": found and {**found.record(), "sources": list(judge.images.names)},
         }
         text = json.dumps({**record, **recipe.record()}, indent=2, ensure_ascii=False)
         export_config.sidecar(staging / name).write_text(f"{text}\n", encoding="utf-8")
@@ -259,12 +263,12 @@ def _check_makers(precisions: Iterable[str]) -> None:
 
 
 def _with_precision(
-    plain: Recipe, precision: str, ranges: str, measured: image_batch.Samples | None
-) -> Recipe:
+    plain: ExportConfig, precision: str, ranges: str, measured: image_batch.Samples | None
+) -> ExportConfig:
     maker, fields = PRECISIONS[precision].maker, {"precision": precision}
     if maker:
         fields["versions"] = {**plain.versions, **fingerprint.versions_of(maker)}
-    if measured and takes_pictures(precision):
+    if measured and uses_calibration_images(precision):
         fields["calibration"] = Calibration(
             sources=measured.names, count=len(measured.names), sha256=measured.sha256
         )
@@ -272,7 +276,7 @@ def _with_precision(
     return dataclasses.replace(plain, **fields)
 
 
-def _is_there(folder: Path, recipe: Recipe) -> bool:
+def _is_there(folder: Path, recipe: ExportConfig) -> bool:
     """Whether an undamaged file of this very recipe lies in `folder`."""
     file = folder / f"{recipe.stem}.tflite"
     try:

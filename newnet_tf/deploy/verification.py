@@ -1,10 +1,10 @@
-"""Is a file's answer the model's answer? Judged on real pictures, against a named tolerance.
+"""Is a file's answer the model's answer? Judged on real images, against a named tolerance.
 
 Needs NumPy only; the file is run by `newnet_tf.deploy.runtime`.
 
-A network whose outputs hardly depend on the picture proves nothing: an untrained one at Keras'
-initial values gives the same best class for all pictures, before and after any damage. Such networks
-are refused (`judgeable`) rather than passed.
+A network whose outputs hardly depend on the image proves nothing: an untrained one at Keras'
+initial values gives the same best class for all images, before and after any damage. Such networks
+are refused (`check_outputs_vary`) rather than passed.
 """
 
 import os
@@ -13,20 +13,20 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from newnet_tf.deploy.export_config import Recipe
+from newnet_tf.deploy.export_config import ExportConfig
 from newnet_tf.deploy.quantization.precisions import Tolerance
 from newnet_tf.deploy.runtime import Runner
 
 # Untrained networks of every family here at 32, 64 and 224 pixels, and keras.applications' MobileNets,
 # EfficientNets B0 and ResNet50: spread <= 0.07, or likeness >= 0.939 (0.95 at 224). EfficientNet-Lite0
-# with its weights: spread 1.0, likeness 0.0 on different pictures; on nine crops of one cat 0.4, 0.90.
-LEAST_SPREAD = 0.1
-MOST_LIKENESS = 0.93
-LEAST_PROBABILITY = 1e-30  # smaller ones are taken for this: float32 runs out below
+# with its weights: spread 1.0, likeness 0.0 on different images; on nine crops of one cat 0.4, 0.90.
+MIN_REFERENCE_STD = 0.1
+MAX_MEAN_COSINE = 0.93
+MIN_PROBABILITY = 1e-30  # smaller ones are taken for this: float32 runs out below
 
 
-class UnjudgeableError(ValueError):
-    """A network whose own outputs do not vary enough from picture to picture to prove anything."""
+class DegenerateOutputsError(ValueError):
+    """A network whose own outputs do not vary enough from image to image to prove anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,17 +34,17 @@ class Verification:
     """How a file compares with its model.
 
     Args:
-        pictures: int, pictures compared. agreed: int, those with the same best class.
-        cosine: float, between the outputs, each less the model's mean over pictures.
+        images: int, images compared. agreed: int, those with the same best class.
+        cosine: float, between the outputs, each less the model's mean over images.
         largest: float, the largest difference of an output.
         difference: float, the same in units of `spread`.
-        spread: float, standard deviation of the model's outputs over pictures (root mean square
+        spread: float, standard deviation of the model's outputs over images (root mean square
             over classes).
-        sqnr: float, decibels of the centred outputs over the differences.
+        sqnr: float, decibels of the centerd outputs over the differences.
         reasons: tuple of str, the bounds it breaks; empty if it passes.
     """
 
-    pictures: int
+    images: int
     agreed: int
     cosine: float
     largest: float
@@ -65,7 +65,7 @@ class Verification:
         return (
             f"cosine {self.cosine:.6f}, max difference {self.largest:.3g} "
             f"({self.difference:.3g} spreads), SQNR {self.sqnr:.1f} dB, "
-            f"top-1 agreement {self.agreed}/{self.pictures}"
+            f"top-1 agreement {self.agreed}/{self.images}"
         )
 
 
@@ -73,57 +73,57 @@ def verify(
     reference: np.ndarray,
     runner: Runner | str | os.PathLike | Callable,
     inputs: np.ndarray,
-    recipe: Recipe,
+    recipe: ExportConfig,
 ) -> Verification:
     """Compares a file with the model that it was made from.
 
     Args:
-        reference: array (pictures, classes), the model's logits for `inputs`.
+        reference: array (images, classes), the model's logits for `inputs`.
         runner: path of the file, a `Runner`, or any callable from inputs to scores.
-        inputs: array (pictures, size, size, channels), as the file takes them.
-        recipe: `Recipe` of the file: says what its output is, and the tolerance.
+        inputs: array (images, size, size, channels), as the file takes them.
+        recipe: `ExportConfig` of the file: says what its output is, and the tolerance.
 
     Returns:
         A `Verification`; ask its `passed`.
 
     Raises:
-        UnjudgeableError: where `reference` does not vary from picture to picture.
+        DegenerateOutputsError: where `reference` does not vary from image to image.
         ValueError: where shapes disagree.
     """
-    judgeable(reference)
+    check_outputs_vary(reference)
     run = Runner(runner) if isinstance(runner, (str, os.PathLike)) else runner
     return compare(reference, run(inputs), recipe.tolerance, recipe.output)
 
 
-def judgeable(reference: np.ndarray) -> None:
-    """Raises `UnjudgeableError` unless logits vary from picture to picture.
+def check_outputs_vary(reference: np.ndarray) -> None:
+    """Raises `DegenerateOutputsError` unless logits vary from image to image.
 
-    Two things are asked of them. Their spread, the standard deviation over pictures, must be at
-    least 0.1: below that no picture moves any odds by more than a tenth. And the pictures' logits
-    must not all be alike: the mean cosine between two pictures' logits, each less its own mean over
+    Two things are asked of them. Their spread, the standard deviation over images, must be at
+    least 0.1: below that no image moves any odds by more than a tenth. And the images' logits
+    must not all be alike: the mean cosine between two images' logits, each less its own mean over
     classes, must be at most 0.93.
 
     Args:
-        reference: array (pictures, classes).
+        reference: array (images, classes).
     """
     reference = _matrix(reference)
     if len(reference) < 2:
-        raise UnjudgeableError(
-            "`pictures` must be two or more, of different things. Received: "
-            f"{len(reference)} picture(s)"
+        raise DegenerateOutputsError(
+            "`images` must be two or more, of different things. Received: "
+            f"{len(reference)} image(s)"
         )
     if not np.isfinite(reference).all():
-        raise UnjudgeableError("the model's logits must be finite. Received: NaN or infinity")
-    centred = reference - (reference.mean(1, keepdims=True) if reference.shape[1] > 1 else 0)
-    spread = _rms(centred - centred.mean(0))
-    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-30)
+        raise DegenerateOutputsError("the model's logits must be finite. Received: NaN or infinity")
+    centerd = reference - (reference.mean(1, keepdims=True) if reference.shape[1] > 1 else 0)
+    spread = _rms(centerd - centerd.mean(0))
+    unit = centerd / np.maximum(np.linalg.norm(centerd, axis=1, keepdims=True), 1e-30)
     n = len(unit)
     likeness = (np.square(unit.sum(0)).sum() - np.square(unit).sum()) / (n * (n - 1))
-    if spread < LEAST_SPREAD or likeness > MOST_LIKENESS:
-        raise UnjudgeableError(
-            "the model's own logits must vary from picture to picture, or agreement proves nothing: "
-            f"spread >= {LEAST_SPREAD}, mean cosine between pictures <= {MOST_LIKENESS}. Is it "
-            "trained, and are the pictures of different things? An untrained network is exported "
+    if spread < MIN_REFERENCE_STD or likeness > MAX_MEAN_COSINE:
+        raise DegenerateOutputsError(
+            "the model's own logits must vary from image to image, or agreement proves nothing: "
+            f"spread >= {MIN_REFERENCE_STD}, mean cosine between images <= {MAX_MEAN_COSINE}. Is it "
+            "trained, and are the images of different things? An untrained network is exported "
             f"with `verify=False`, for timing. Received: spread {spread:.4g}, cosine {likeness:.3f}"
         )
 
@@ -134,7 +134,7 @@ def compare(
     """Compares scores with the model's logits, without judging whether those prove anything.
 
     Args:
-        reference: array (pictures, classes), the model's logits.
+        reference: array (images, classes), the model's logits.
         outputs: array of the same shape: logits, or probabilities where `output` says so.
         tolerance: `Tolerance`. output: `"logits"` or `"probabilities"`, which are compared by their
             logarithms: those are logits but for a constant.
@@ -146,14 +146,14 @@ def compare(
             f"{reference.shape} and {outputs.shape}"
         )
     if output == "probabilities":
-        reference, outputs = _log_softmax(reference), np.log(np.maximum(outputs, LEAST_PROBABILITY))
-        reference = np.maximum(reference, np.log(LEAST_PROBABILITY))
+        reference, outputs = _log_softmax(reference), np.log(np.maximum(outputs, MIN_PROBABILITY))
+        reference = np.maximum(reference, np.log(MIN_PROBABILITY))
     signal, error = reference - reference.mean(0), outputs - reference
     spread, largest = _rms(signal), float(np.abs(error).max())
     noisy = signal + error
     norms = np.linalg.norm(signal) * np.linalg.norm(noisy)
     figures = {
-        "pictures": len(reference),
+        "images": len(reference),
         "agreed": int((reference.argmax(1) == outputs.argmax(1)).sum()),
         "cosine": float((signal * noisy).sum() / norms) if norms else 0.0,
         "largest": largest,
@@ -166,8 +166,8 @@ def compare(
 
 def _reasons(figures: dict, tolerance: Tolerance) -> tuple[str, ...]:
     """Names the bounds that `figures` break; a NaN breaks them."""
-    flips = figures["pictures"] - figures["agreed"]
-    allowed = tolerance.allowed_flips(figures["pictures"])
+    flips = figures["images"] - figures["agreed"]
+    allowed = tolerance.allowed_flips(figures["images"])
     reasons = []
     if not figures["cosine"] >= tolerance.cosine:
         reasons.append(f"cosine {figures['cosine']:.6f} < {tolerance.cosine}")
@@ -175,7 +175,7 @@ def _reasons(figures: dict, tolerance: Tolerance) -> tuple[str, ...]:
         bound = f"{tolerance.difference} spreads"
         reasons.append(f"max difference {figures['difference']:.4g} > {bound}")
     if flips > allowed:
-        reasons.append(f"best class changed in {flips} of {figures['pictures']} > {allowed}")
+        reasons.append(f"best class changed in {flips} of {figures['images']} > {allowed}")
     return tuple(reasons)
 
 
@@ -183,7 +183,7 @@ def _matrix(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values, np.float64)
     if values.ndim != 2 or not values.size:
         raise ValueError(
-            f"scores must be of shape (pictures, classes). Received: shape={values.shape}"
+            f"scores must be of shape (images, classes). Received: shape={values.shape}"
         )
     return values
 

@@ -1,8 +1,8 @@
-"""Accuracy on labelled pictures: top-k with an interval, and paired comparison.
+"""Accuracy on labeled images: top-k with an interval, and paired comparison.
 
 A predictor is any callable from a float32 batch (n, size, size, channels) to scores (n, classes): a
-Keras model, a TFLite runner, a lambda. What it predicts is kept picture by picture, so that two can
-be compared on the same pictures, which tells far smaller differences apart than two percentages do.
+Keras model, a TFLite runner, a lambda. What it predicts is kept image by image, so that two can
+be compared on the same images, which tells far smaller differences apart than two percentages do.
 """
 
 import functools
@@ -14,47 +14,47 @@ from pathlib import Path
 import numpy as np
 
 from newnet_tf import results
-from newnet_tf.data.host_loader import Picture, each_batch
-from newnet_tf.data.images import BadImage
+from newnet_tf.data.host_loader import Sample, each_batch
+from newnet_tf.data.images import SkippedImage
 from newnet_tf.data.preprocess import apply
 from newnet_tf.evaluation.intervals import newcombe, wilson
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """How a predictor did, picture by picture.
+    """How a predictor did, image by image.
 
     Args:
-        paths: tuple of str, the pictures judged. labels: int array (n,), their classes.
+        paths: tuple of str, the images judged. labels: int array (n,), their classes.
         ranked: int array (n, max(top)), the predicted classes, best first.
         top: tuple of int, the k's asked for.
-        skipped: tuple of `BadImage`, pictures that could not be read; they count nowhere.
+        skipped: tuple of `SkippedImage`, images that could not be read; they count nowhere.
     """
 
     paths: tuple[str, ...]
     labels: np.ndarray
     ranked: np.ndarray
     top: tuple[int, ...] = (1,)
-    skipped: tuple[BadImage, ...] = ()
+    skipped: tuple[SkippedImage, ...] = ()
 
     @property
     def n(self) -> int:
-        """Number of pictures judged."""
+        """Number of images judged."""
         return len(self.paths)
 
     def hits(self, k: int = 1) -> np.ndarray:
-        """Returns a bool for each picture: is its class among the best `k`?"""
+        """Returns a bool for each image: is its class among the best `k`?"""
         if k not in self.top:
             raise ValueError(f"`k` must be among {self.top}. Received: k={k!r}")
         return (self.ranked[:, :k] == self.labels[:, None]).any(axis=1)
 
     def accuracy(self, k: int = 1) -> float:
-        """Returns top-`k` accuracy in per cent."""
+        """Returns top-`k` accuracy in percent."""
         return 100 * float(self.hits(k).mean())
 
     def interval(self, k: int = 1) -> tuple[float, float]:
-        """Returns the 95 % interval of `accuracy(k)` in per cent (Wilson's score interval)."""
+        """Returns the 95 % interval of `accuracy(k)` in percent (Wilson's score interval)."""
         low, high = wilson(int(self.hits(k).sum()), self.n)
         return 100 * low, 100 * high
 
@@ -71,7 +71,7 @@ class Result:
                     label=int(label),
                     n=int(members.sum()),
                     hits=int(hits[members].sum()),
-                    taken_for=None if worst is None else int(taken[worst]),
+                    top_confusion=None if worst is None else int(taken[worst]),
                     times=0 if worst is None else int(times[worst]),
                 )
             )
@@ -94,40 +94,40 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassResult:
-    """How the pictures of one class did, by top-1.
+    """How the images of one class did, by top-1.
 
     Args:
-        label: int, the class. n: int, its pictures. hits: int, those that were right.
-        taken_for: int, the class that the others were most often taken for; None without others.
+        label: int, the class. n: int, its images. hits: int, those that were right.
+        top_confusion: int, the class that the others were most often taken for; None without others.
         times: int, how often.
     """
 
     label: int
     n: int
     hits: int
-    taken_for: int | None
+    top_confusion: int | None
     times: int
 
     @property
     def accuracy(self) -> float:
-        """Top-1 accuracy in per cent."""
+        """Top-1 accuracy in percent."""
         return 100 * self.hits / self.n
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of `accuracy` in per cent (Wilson's score interval)."""
+        """The 95 % interval of `accuracy` in percent (Wilson's score interval)."""
         low, high = wilson(self.hits, self.n)
         return 100 * low, 100 * high
 
 
 @dataclass(frozen=True)
-class Paired:
-    """Two predictors on the same pictures, by top-1.
+class PairedComparison:
+    """Two predictors on the same images, by top-1.
 
     Args:
-        both, first_only, second_only, neither: int, pictures that both, only one, or none got
+        both, first_only, second_only, neither: int, images that both, only one, or none got
             right.
-        agree: int, pictures for which both predicted the same class, right or wrong.
+        agree: int, images for which both predicted the same class, right or wrong.
     """
 
     both: int
@@ -138,7 +138,7 @@ class Paired:
 
     @property
     def n(self) -> int:
-        """Number of pictures compared."""
+        """Number of images compared."""
         return self.both + self.first_only + self.second_only + self.neither
 
     @property
@@ -154,7 +154,7 @@ class Paired:
 
     @property
     def agreement(self) -> float:
-        """Pictures with the same predicted class, in per cent."""
+        """Images with the same predicted class, in percent."""
         return 100 * self.agree / self.n
 
     def __str__(self) -> str:
@@ -169,19 +169,19 @@ def evaluate(
     predict: Callable,
     paths: Sequence[str | os.PathLike],
     labels: Sequence[int],
-    preprocess: Preprocess,
+    preprocess: PreprocessConfig,
     batch: int = 32,
     top: Sequence[int] = (1, 5),
 ) -> Result:
     """Measures top-k accuracy; shows progress on stderr.
 
-    Pictures that cannot be read are skipped, counted and named in one warning.
+    Images that cannot be read are skipped, counted and named in one warning.
 
     Args:
         predict: callable, float32 (n, size, size, channels) -> scores (n, classes), n <= `batch`.
-        paths: picture files. labels: an int for each, its class.
+        paths: image files. labels: an int for each, its class.
         preprocess: `cards.Preprocess` of the predictor's weights.
-        batch: int, pictures a call.
+        batch: int, images a call.
         top: ints, the k's of top-k.
 
     Returns:
@@ -189,43 +189,43 @@ def evaluate(
 
     Raises:
         ValueError: for labels that do not fit, scores of another shape or not finite, or when no
-            picture could be read.
+            image could be read.
 
     Example:
-        >>> paths, labels, _ = labelled_files("samples")
+        >>> paths, labels, _ = labeled_files("samples")
         >>> print(evaluate(model, paths, labels, card.preprocess))
     """
     paths = list(paths)
     if not paths:
-        raise ValueError("`paths` must hold at least one picture. Received: none")
+        raise ValueError("`paths` must hold at least one image. Received: none")
     labels = class_labels(labels, len(paths), "paths")
-    pictures = (Picture(os.fspath(p), int(c), p) for p, c in zip(paths, labels, strict=True))
+    samples = (Sample(os.fspath(p), int(c), p) for p, c in zip(paths, labels, strict=True))
     prepare = functools.partial(apply, preprocess=preprocess)
-    return judge(lambda x: predict(np.stack(x)), pictures, len(paths), prepare, batch, top)
+    return judge(lambda x: predict(np.stack(x)), samples, len(paths), prepare, batch, top)
 
 
 def judge(
     predict: Callable,
-    pictures: Iterable[Picture],
+    samples: Iterable[Sample],
     total: int,
     prepare: Callable,
     batch: int = 32,
     top: Sequence[int] = (1, 5),
 ) -> Result:
-    """Measures top-k accuracy on pictures that lie anywhere; shows progress on stderr.
+    """Measures top-k accuracy on images that lie anywhere; shows progress on stderr.
 
     Args:
-        predict: callable, list of prepared pictures, at most `batch` -> scores (n, classes).
-        pictures: `data.host.Picture`s. total: int, how many, for the progress bar.
-        prepare: callable, uint8 array (height, width, 3) -> a picture as `predict` takes it.
-        batch: int, pictures a call. top: ints, the k's of top-k.
+        predict: callable, list of prepared images, at most `batch` -> scores (n, classes).
+        images: `data.host.Image`s. total: int, how many, for the progress bar.
+        prepare: callable, uint8 array (height, width, 3) -> a image as `predict` takes it.
+        batch: int, images a call. top: ints, the k's of top-k.
 
     Returns:
-        A `Result`. Pictures that cannot be read are skipped, counted and named in one warning.
+        A `Result`. Images that cannot be read are skipped, counted and named in one warning.
 
     Raises:
         ValueError: for labels that are no class, scores of another shape or not finite, or when no
-            picture could be read.
+            image could be read.
     """
     top, kept, ranked = tuple(top), [], []
     if not top or min(top) < 1 or batch < 1:
@@ -233,41 +233,41 @@ def judge(
 
     def count(found, images):
         scores = _scores(predict(images), len(images), max(top))
-        highest = max(picture.label for picture in found)
+        highest = max(sample.label for sample in found)
         if highest >= scores.shape[1]:
             raise ValueError(
                 f"labels must lie in 0 to {scores.shape[1] - 1}, as there are scores. "
                 f"Received: {highest}"
             )
         ranked.append(np.argsort(-scores, axis=1, kind="stable")[:, : max(top)])
-        kept.extend((picture.name, picture.label) for picture in found)
+        kept.extend((sample.name, sample.label) for sample in found)
 
-    bad = each_batch(count, pictures, total, prepare, batch, "Evaluating")
+    bad = each_batch(count, samples, total, prepare, batch, "Evaluating")
     if not kept:
         reason = bad[0].reason if bad else "none"
-        raise ValueError(f"there must be a readable picture. Received: {reason}")
+        raise ValueError(f"there must be a readable image. Received: {reason}")
     names, labels = zip(*kept, strict=True)
     return Result(names, np.array(labels), np.concatenate(ranked), top, bad)
 
 
-def compare(first: Result, second: Result) -> Paired:
-    """Compares two predictors on the same pictures by top-1, picture by picture.
+def compare(first: Result, second: Result) -> PairedComparison:
+    """Compares two predictors on the same images by top-1, image by image.
 
     Args:
         first, second: `Result`s of `evaluate` on the same paths and labels.
 
     Raises:
-        ValueError: if they were not judged on the same pictures.
+        ValueError: if they were not judged on the same images.
     """
     if first.paths != second.paths or not np.array_equal(first.labels, second.labels):
         raise ValueError(
-            "`first` and `second` must be judged on the same pictures and labels. "
-            f"Received: {first.n} and {second.n} pictures, "
+            "`first` and `second` must be judged on the same images and labels. "
+            f"Received: {first.n} and {second.n} images, "
             f"{len(set(first.paths) & set(second.paths))} in common"
         )
     a, b = first.hits(), second.hits()
     counts = [int(c.sum()) for c in (a & b, a & ~b, ~a & b, ~a & ~b)]
-    return Paired(*counts, agree=int((first.ranked[:, 0] == second.ranked[:, 0]).sum()))
+    return PairedComparison(*counts, agree=int((first.ranked[:, 0] == second.ranked[:, 0]).sum()))
 
 
 def record(
@@ -284,7 +284,7 @@ def record(
     A row with the same model, weights, precision and data is replaced.
 
     Args:
-        result: `Result`. model: str, the card's name. data: str, which pictures.
+        result: `Result`. model: str, the card's name. data: str, which images.
         precision: str, e.g. `"int8-full"`. weights: str, their tag. note: str.
         folder: where the table lives; default: the package's own results.
     """

@@ -14,12 +14,12 @@ import numpy as np
 
 from newnet_tf.classification.linear_probe import Linear
 from newnet_tf.data.datasets.base import Split
-from newnet_tf.data.host_loader import Picture, each_batch, pictures_of
-from newnet_tf.data.images import BadImage
+from newnet_tf.data.host_loader import Sample, each_batch, iter_samples
+from newnet_tf.data.images import SkippedImage
 from newnet_tf.data.preprocess import apply
 from newnet_tf.deploy import fingerprint
 from newnet_tf.evaluation.loop import Result
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.lazy import keras
 from newnet_tf.weights.reader import beside
 
@@ -29,31 +29,31 @@ FORMAT = 1
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What a network gave for the pictures of a split.
+    """What a network gave for the images of a split.
 
     Args:
-        names: tuple of str, the pictures. labels: int array (n,).
+        names: tuple of str, the images. labels: int array (n,).
         values: float32 array (n, width), features or scores.
-        bad: tuple of `BadImage`, pictures that could not be read; they are nowhere else.
+        bad: tuple of `SkippedImage`, images that could not be read; they are nowhere else.
     """
 
     names: tuple[str, ...]
     labels: np.ndarray
     values: np.ndarray
-    bad: tuple[BadImage, ...]
+    bad: tuple[SkippedImage, ...]
 
     def result(self) -> Result:
         """Returns the top-1 result, for values that are scores."""
         return Result(self.names, self.labels, self.values.argmax(axis=1)[:, None], (1,), self.bad)
 
     def named(self, names: Sequence[str]) -> "Outputs":
-        """Returns those for some of the pictures, in that order."""
+        """Returns those for some of the images, in that order."""
         place = {name: number for number, name in enumerate(self.names)}
         rows = [place[name] for name in names]
         return Outputs(tuple(names), self.labels[rows], self.values[rows], self.bad)
 
 
-def embedder(model):
+def feature_extractor(model):
     """Returns the part of a network before its layer `classifier`, as features of shape (n, depth).
 
     Raises:
@@ -71,8 +71,8 @@ def embedder(model):
     return keras.Model(model.inputs[0], flat, name=f"{model.name}_features")
 
 
-def put_linear(model, linear: Linear) -> None:
-    """Makes a linear classifier of `embedder`'s features the last layer of the network, exactly."""
+def set_classifier(model, linear: Linear) -> None:
+    """Makes a linear classifier of `feature_extractor`'s features the last layer of the network, exactly."""
     layer = _classifier(model)
     kernel, bias = layer.get_weights()
     if linear.kernel.size != kernel.size or linear.bias.shape != bias.shape:
@@ -83,48 +83,48 @@ def put_linear(model, linear: Linear) -> None:
 
 
 def outputs(
-    model, split: Split, preprocess: Preprocess, batch: int = 32, title: str = "Predicting"
+    model, split: Split, preprocess: PreprocessConfig, batch: int = 32, title: str = "Predicting"
 ) -> Outputs:
     """Runs a model over a split, in order; shows progress on stderr.
 
     Args:
-        model: Keras model of one output (n, width). split: `Split`. preprocess: `Preprocess`.
+        model: Keras model of one output (n, width). split: `Split`. preprocess: `PreprocessConfig`.
         batch: int. title: str, of the progress bar.
 
     Raises:
-        ValueError: where no picture can be read.
+        ValueError: where no image can be read.
     """
     names, labels, values = [], [], []
 
     def run(found, images):
         values.append(np.asarray(model.predict_on_batch(np.stack(images)), np.float32))
-        names.extend(picture.name for picture in found)
-        labels.extend(picture.label for picture in found)
+        names.extend(sample.name for sample in found)
+        labels.extend(sample.label for sample in found)
 
     prepare = functools.partial(apply, preprocess=preprocess)
-    bad = each_batch(run, pictures_of(split), split.size, prepare, batch, title)
+    bad = each_batch(run, iter_samples(split), split.size, prepare, batch, title)
     if not names:
-        raise ValueError(f"there must be a readable picture. Received: {bad[0].reason}")
+        raise ValueError(f"there must be a readable image. Received: {bad[0].reason}")
     return Outputs(tuple(names), np.array(labels), np.concatenate(values), bad)
 
 
 def cached(
-    embed, split: Split, preprocess: Preprocess, file: str | os.PathLike, batch: int = 32
+    embed, split: Split, preprocess: PreprocessConfig, file: str | os.PathLike, batch: int = 32
 ) -> tuple[Outputs, bool]:
     """Returns `outputs` of an embedder, computed only where they do not lie in `file` already.
 
-    What lies there counts if it came from the same weights, graph, preprocessing and pictures (by
+    What lies there counts if it came from the same weights, graph, preprocessing and images (by
     name; those that are files, by size and time of change too).
 
     Returns:
         (`Outputs`, whether they were found).
     """
     file = Path(file)
-    key = _key(embed, preprocess, [_stamp(picture) for picture in pictures_of(split)])
+    key = _key(embed, preprocess, [_stamp(sample) for sample in iter_samples(split)])
     found = _read(file, key)
     if found is not None:
         return found, True
-    made = outputs(embed, split, preprocess, batch, f"Features of {split.size} pictures")
+    made = outputs(embed, split, preprocess, batch, f"Features of {split.size} images")
     with beside(file) as part, part.open("wb") as opened:
         np.savez(
             opened,
@@ -147,20 +147,20 @@ def _classifier(model):
         ) from error
 
 
-def _stamp(picture: Picture) -> list:
-    if isinstance(picture.source, (str, os.PathLike)) and os.path.isfile(picture.source):
-        state = os.stat(picture.source)
-        return [picture.name, picture.label, state.st_size, state.st_mtime_ns]
-    return [picture.name, picture.label]
+def _stamp(sample: Sample) -> list:
+    if isinstance(sample.source, (str, os.PathLike)) and os.path.isfile(sample.source):
+        state = os.stat(sample.source)
+        return [sample.name, sample.label, state.st_size, state.st_mtime_ns]
+    return [sample.name, sample.label]
 
 
-def _key(embed, preprocess: Preprocess, names: list) -> str:
+def _key(embed, preprocess: PreprocessConfig, names: list) -> str:
     parts = {
         "format": FORMAT,
         "weights": fingerprint.weights_digest(embed),
         "graph": fingerprint.graph_digest(embed),
         "preprocess": dataclasses.asdict(preprocess),
-        "pictures": names,
+        "images": names,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -171,7 +171,7 @@ def _read(file: Path, key: str) -> Outputs | None:
         with np.load(file) as held:
             if str(held["key"]) != key:
                 return None
-            bad = tuple(BadImage(str(path), str(reason)) for path, reason in held["bad"])
+            bad = tuple(SkippedImage(str(path), str(reason)) for path, reason in held["bad"])
             names = tuple(str(name) for name in held["names"])
             return Outputs(names, held["labels"], held["values"], bad)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

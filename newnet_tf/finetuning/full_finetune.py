@@ -4,33 +4,33 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 
-from newnet_tf.data.datasets.base import Source
+from newnet_tf.data.datasets.base import Dataset
 from newnet_tf.deploy import fingerprint
 from newnet_tf.finetuning.feature_cache import CLASSIFIER
-from newnet_tf.models.config import Preprocess
-from newnet_tf.training.image_loader import Pictures
+from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.training.image_loader import ImageLoader
 from newnet_tf.training.recipes import Recipe
-from newnet_tf.training.trainer import Outcome, single_step, train
+from newnet_tf.training.trainer import TrainResult, single_step, train
 from newnet_tf.utils.lazy import keras
 
 NORMS = ("frozen", "trained")
 
 
-def unfreeze(
+def train_all_layers(
     model,
-    source: Source,
-    preprocess: Preprocess,
+    source: Dataset,
+    preprocess: PreprocessConfig,
     recipe: Recipe,
     folder: str | os.PathLike,
     backbone: float = 0.25,
     norms: str = "frozen",
-) -> Outcome:
+) -> TrainResult:
     """Trains all of a network whose classifier was fitted before, or goes on with it.
 
     Args:
         model: Keras model with a layer `classifier`, ending in logits or softmax; it is changed, and
             has the last epoch's weights at the end.
-        source: `Source` with a split `train`. preprocess: `Preprocess`.
+        source: `Dataset` with a split `train`. preprocess: `PreprocessConfig`.
         recipe: `training.Recipe`; its rate is the classifier's. `curvature.bounded` makes one whose
             rate the network bears.
         folder: where `training.train` keeps its files. A run that was ended there goes on if it is
@@ -61,7 +61,7 @@ def unfreeze(
 
 @contextlib.contextmanager
 def thawed(model, backbone: float, norms: str) -> Iterator[None]:
-    """Sets for a while which layers are trained; checks `unfreeze`'s arguments of these names."""
+    """Sets for a while which layers are trained; checks `train_all_layers`'s arguments of these names."""
     if norms not in NORMS or backbone < 0:
         raise ValueError(
             f"`norms` must be among {NORMS}, `backbone` not negative. Received: {norms=}, {backbone=}"
@@ -108,10 +108,10 @@ def _known(variable) -> int:
     return id(variable.value if isinstance(variable, keras.Variable) else variable)
 
 
-class _Begun(Pictures):
-    """A run's pictures; what it began with must be the same when it goes on."""
+class _Begun(ImageLoader):
+    """A run's images; what it began with must be the same when it goes on."""
 
-    def __init__(self, source: Source, preprocess: Preprocess, recipe: Recipe, begun: dict):
+    def __init__(self, source: Dataset, preprocess: PreprocessConfig, recipe: Recipe, begun: dict):
         super().__init__(source, preprocess, recipe)
         self.begun = begun
 

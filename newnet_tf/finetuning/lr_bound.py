@@ -15,19 +15,19 @@ from pathlib import Path
 
 import numpy as np
 
-from newnet_tf.data.datasets.base import Source
+from newnet_tf.data.datasets.base import Dataset
 from newnet_tf.data.host_loader import shown
 from newnet_tf.deploy import fingerprint
 from newnet_tf.finetuning.feature_cache import CLASSIFIER
 from newnet_tf.finetuning.full_finetune import begun, slowed, thawed
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.training import run_files
 from newnet_tf.training.compilation import compiled
-from newnet_tf.training.image_loader import Pictures
+from newnet_tf.training.image_loader import ImageLoader
 from newnet_tf.training.recipes import Recipe
 from newnet_tf.utils.lazy import keras
 
-FILE = "highest_rate.json"
+FILE = "max_stable_lr.json"
 ROUNDS = 12
 CLOSE = 0.03  # two rounds that differ by less end the search
 DISTANCE = 1e-3  # Euclidean, of weights between which gradients are compared
@@ -36,41 +36,41 @@ PLAIN = Recipe(lr=1.0, schedule="constant", momentum=0.0, nesterov=False, epochs
 
 def bounded(
     model,
-    source: Source,
-    preprocess: Preprocess,
+    source: Dataset,
+    preprocess: PreprocessConfig,
     recipe: Recipe,
     folder: str | os.PathLike,
     backbone: float = 0.25,
     norms: str = "frozen",
 ) -> Recipe:
-    """Returns a recipe whose rate is no higher than `unfreeze` of the same arguments bears.
+    """Returns a recipe whose rate is no higher than `train_all_layers` of the same arguments bears.
 
     What was found is kept in the folder, as a run that goes on must have the very same rate. A recipe
     of another optimizer than SGD is returned as it is: those scale each weight's step themselves.
 
     Raises:
-        ValueError: as `unfreeze`, or where no picture can be read.
+        ValueError: as `train_all_layers`, or where no image can be read.
     """
     if recipe.optimizer != "sgd":
         return recipe
     logits = fingerprint.logits_model(model)
-    data = Pictures(source, preprocess, recipe)
+    data = ImageLoader(source, preprocess, recipe)
     settings = recipe.flat() | data.facts | begun(logits, backbone, norms)
     file, known = Path(folder) / FILE, json.dumps(settings, sort_keys=True)
     found = _read(file, known)
     if found is None:
         batch = next(iter(data.train(0)), None)
         if batch is None:
-            raise ValueError("there must be a readable picture to train on. Received: none")
+            raise ValueError("there must be a readable image to train on. Received: none")
         head = model.get_layer(CLASSIFIER).trainable_variables
         with thawed(model, backbone, norms):
-            found = highest_rate(logits, head, backbone, *batch)
+            found = max_stable_lr(logits, head, backbone, *batch)
         run_files.write(file, json.dumps({"highest": found, "of": known}).encode())
     share = min(1.0, found / recipe.peak)
     return dataclasses.replace(recipe, lr=recipe.lr * share)
 
 
-def highest_rate(logits, head, share: float, images, targets) -> float:
+def max_stable_lr(logits, head, share: float, images, targets) -> float:
     """Returns the rate that a network bears: 1 over the largest curvature of its loss.
 
     Momentum and what differs between batches take the rest of the way to where steps grow. The largest

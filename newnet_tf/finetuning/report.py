@@ -45,7 +45,7 @@ def _head(run) -> str:
     verdict = f"<p>{html.escape(run.verdict)}</p>" if run.verdict else ""
     return (
         f"<h1>{name} on {data}</h1><p class='lead'>{run.source.classes} classes, {run.train.size} "
-        f"pictures to learn from, {last.n} to judge on. Top-1 <b>{last.accuracy():.2f} %</b> (95 %: "
+        f"images to learn from, {last.n} to judge on. Top-1 <b>{last.accuracy():.2f} %</b> (95 %: "
         f"{low:.2f} to {high:.2f}).</p>{verdict}"
     )
 
@@ -79,7 +79,7 @@ def _gallery(run) -> str:
     """The wrong answers that gave the true class the least probability."""
     import numpy as np
 
-    from newnet_tf.data.host_loader import pictures_of
+    from newnet_tf.data.host_loader import iter_samples
 
     final, names = run.final, run.source.class_names
     best = final.values.argmax(axis=1)
@@ -87,9 +87,9 @@ def _gallery(run) -> str:
     wrong = np.flatnonzero(best != final.labels)
     worst = wrong[np.argsort(right[wrong], kind="stable")][:MISTAKES]
     if not len(worst):
-        return "<p>None: every picture of the test part was right.</p>"
+        return "<p>None: every image of the test part was right.</p>"
     wanted = {final.names[i] for i in worst}
-    held = {p.name: p.source for p in pictures_of(run.test) if p.name in wanted}
+    held = {p.name: p.source for p in iter_samples(run.test) if p.name in wanted}
     figures = [
         FIGURE.format(
             alt=html.escape(
@@ -110,9 +110,9 @@ def _thumbnail(source) -> str:
 
     from newnet_tf.data.images import read_image
 
-    picture, buffer = Image.fromarray(read_image(source)), io.BytesIO()
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    picture.save(buffer, "JPEG", quality=85)
+    sample, buffer = Image.fromarray(read_image(source)), io.BytesIO()
+    sample.thumbnail((THUMBNAIL, THUMBNAIL))
+    sample.save(buffer, "JPEG", quality=85)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -125,6 +125,6 @@ def _settings(run) -> str:
     ]
     if run.recipe:
         rows.append({"what": "all layers", "value": f"{run.recipe}; {run.how}"})
-    rows += [{"what": "skipped", "value": picture.reason} for picture in run.bad]
+    rows += [{"what": "skipped", "value": sample.reason} for sample in run.bad]
     rows.append({"what": "machine", "value": f"{results.machine()}; {results.versions()}"})
     return html_page.table(rows)

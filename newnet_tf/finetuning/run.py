@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from newnet_tf.cli import common
-from newnet_tf.data.datasets.base import TRAIN, Source
-from newnet_tf.models.config import Preprocess
+from newnet_tf.data.datasets.base import TRAIN, Dataset
+from newnet_tf.models.config import PreprocessConfig
 
 FROZEN, ALL_LAYERS = "frozen features", "all layers"
 
@@ -18,35 +18,35 @@ class Run:
 
     Args:
         network: str. tag: str, where its weights came from. model: Keras model.
-        source: `Source`, its splits train and test. preprocess: `Preprocess`. folder: `Path`.
+        source: `Dataset`, its splits train and test. preprocess: `PreprocessConfig`. folder: `Path`.
         train, test: `Split`s of it. seed: int.
-        features: `finetuning.frozen.Outputs`, of the training pictures. penalty: float, L2 of the
+        features: `finetuning.frozen.Outputs`, of the training images. penalty: float, L2 of the
             classifier.
-        learnt, aside: `Split`s, the parts of `train` that the second stage learns from, and that say
+        learned, aside: `Split`s, the parts of `train` that the second stage learns from, and that say
             what it is worth; None without a second stage, `aside` also where no part was held aside.
         frozen, second: `finetuning.frozen.Outputs` on the test part, probabilities, after each stage;
             None without a second one.
         outcome: `training.Outcome` of the second stage, recipe: its `Recipe`, how: str, the rest of
             its settings in words; None and "" without a second stage.
-        paired: `evaluation.Paired`, the stages on the pictures held aside; None without such.
+        paired: `evaluation.Paired`, the stages on the images held aside; None without such.
         is_dropped: bool, whether the second stage came out worse there, and the first one's network
             was kept.
         seconds: {stage: float}, how long each took.
-        bad: `BadImage`s. files: exported files as lines of a table.
+        bad: `SkippedImage`s. files: exported files as lines of a table.
     """
 
     network: str
     tag: str
     model: object
     source: object
-    preprocess: Preprocess
+    preprocess: PreprocessConfig
     folder: Path
     train: object
     test: object
     seed: int
     features: object = None
     penalty: float = 0.0
-    learnt: object = None
+    learned: object = None
     aside: object = None
     frozen: object = None
     second: object = None
@@ -72,21 +72,21 @@ class Run:
 
     @property
     def verdict(self) -> str:
-        """What the pictures held aside say of the second stage, in a sentence; "" without such."""
+        """What the images held aside say of the second stage, in a sentence; "" without such."""
         if self.paired is None:
             return ""
         difference, (low, high) = self.paired.difference, self.paired.interval
         ends = "All layers came out worse" if self.is_dropped else "All layers came out no worse"
         kept = "first stage is kept" if self.is_dropped else "second stage is kept"
         return (
-            f"{ends} than the frozen features on {self.paired.n} training pictures that neither "
-            f"learnt from ({difference:+.2f} points, 95 %: {low:+.2f} to {high:+.2f}): the network "
+            f"{ends} than the frozen features on {self.paired.n} training images that neither "
+            f"learned from ({difference:+.2f} points, 95 %: {low:+.2f} to {high:+.2f}): the network "
             f"of the {kept}."
         )
 
 
 def frozen_stage(run: Run) -> None:
-    """Fits the classifier of frozen features, to all training pictures; nothing else changes."""
+    """Fits the classifier of frozen features, to all training images; nothing else changes."""
     import numpy as np
 
     from newnet_tf.classification.linear_probe import fit_linear
@@ -99,10 +99,10 @@ def frozen_stage(run: Run) -> None:
     linear = fit_linear(found["train"].values, found["train"].labels, seed=run.seed)
     if linear.bias.size != run.source.classes:
         raise ValueError(
-            "each class must have readable pictures in the training part. Received: none of "
+            "each class must have readable images in the training part. Received: none of "
             f"{run.source.class_names[linear.bias.size :]}"
         )
-    feature_cache.put_linear(run.model, linear)
+    feature_cache.set_classifier(run.model, linear)
     scores = linear.scores(found["test"].values.astype(np.float64))
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     probabilities = powers / powers.sum(axis=1, keepdims=True)
@@ -120,22 +120,22 @@ def second_stage(
     Args:
         run: `Run` after `frozen_stage`. recipe: `training.Recipe`.
         backbone, norms: as in `finetuning.unfrozen.unfreeze`.
-        held_aside: float, the part of the training pictures that neither stage learns from when the
+        held_aside: float, the part of the training images that neither stage learns from when the
             two are compared.
         is_bounded: bool, lower the recipe's rate to what the network bears.
     """
     from newnet_tf.classification.linear_probe import fit_linear
-    from newnet_tf.data.host_loader import pictures_of
+    from newnet_tf.data.host_loader import iter_samples
     from newnet_tf.finetuning import feature_cache, full_finetune, holdout, lr_bound
 
     first, linear = run.model.get_weights(), None
-    run.learnt, run.aside = holdout.parted(run.train, run.features, held_aside, run.seed)
+    run.learned, run.aside = holdout.parted(run.train, run.features, held_aside, run.seed)
     if run.aside:
-        learnt = run.features.named([picture.name for picture in pictures_of(run.learnt)])
-        linear = fit_linear(learnt.values, learnt.labels, seed=run.seed)
-        feature_cache.put_linear(run.model, linear)
-    splits = {**run.source.splits, TRAIN: run.learnt}
-    source = Source(run.source.name, run.source.class_names, splits)
+        learned = run.features.named([image.name for image in iter_samples(run.learned)])
+        linear = fit_linear(learned.values, learned.labels, seed=run.seed)
+        feature_cache.set_classifier(run.model, linear)
+    splits = {**run.source.splits, TRAIN: run.learned}
+    source = Dataset(run.source.name, run.source.class_names, splits)
     folder = run.folder / "training"
     if is_bounded:
         given = recipe.peak
@@ -146,7 +146,7 @@ def second_stage(
             common.note(f"rate {recipe.peak:.2g}, not {given:g}: the network bears no higher one")
     run.recipe = recipe
     run.how = f"pretrained layers at {backbone:g} of the rate, batch norm {norms}"
-    run.outcome = full_finetune.unfreeze(
+    run.outcome = full_finetune.train_all_layers(
         run.model, source, run.preprocess, recipe, folder, backbone, norms
     )
     run.second = feature_cache.outputs(run.model, run.test, run.preprocess, title="Judging")
@@ -166,7 +166,7 @@ def _features(run: Run) -> dict:
     """Returns {part: `Outputs`}, the frozen features, kept in the run's folder."""
     from newnet_tf.finetuning import feature_cache
 
-    embed, found = feature_cache.embedder(run.model), {}
+    embed, found = feature_cache.feature_extractor(run.model), {}
     for part, split in (("train", run.train), ("test", run.test)):
         file = run.folder / f"features.{part}.npz"
         found[part], is_kept = feature_cache.cached(embed, split, run.preprocess, file)

@@ -7,22 +7,22 @@ from pathlib import Path
 
 from newnet_tf import inference
 from newnet_tf.cli import evaluate
-from newnet_tf.deploy.quantization.precisions import takes_pictures
+from newnet_tf.deploy.quantization.precisions import uses_calibration_images
 from newnet_tf.visualization import html_page
 
 CALIBRATION, VERIFIED = 100, 100
 
 
 def write_split(run) -> None:
-    """Says which picture of a `finetune.Run` is in which part."""
-    from newnet_tf.data.host_loader import pictures_of
+    """Says which image of a `finetune.Run` is in which part."""
+    from newnet_tf.data.host_loader import iter_samples
 
     names = run.source.class_names
-    aside = {picture.name for picture in pictures_of(run.aside)} if run.aside else set()
+    aside = {sample.name for sample in iter_samples(run.aside)} if run.aside else set()
     rows = [
-        ("aside" if picture.name in aside else part, names[picture.label], picture.name)
+        ("aside" if sample.name in aside else part, names[sample.label], sample.name)
         for part, split in (("train", run.train), ("test", run.test))
-        for picture in pictures_of(split)
+        for sample in iter_samples(split)
     ]
     _write_csv(run.folder / "split.csv", ("part", "class", "file"), rows)
 
@@ -45,20 +45,20 @@ def write_results(run) -> None:
 
 
 def export(run, precisions: Sequence[str]) -> None:
-    """Writes TFLite files, calibrated on training pictures, and judges them on the test part."""
+    """Writes TFLite files, calibrated on training images, and judges them on the test part."""
     from newnet_tf.deploy import export_tflite
     from newnet_tf.evaluation.loop import compare
 
     index, own = range(run.source.classes), run.final.result()
-    takes = any(map(takes_pictures, precisions))
+    takes = any(map(uses_calibration_images, precisions))
     for result in export_tflite(
         run.model,
         run.preprocess,
         run.folder,
         name=run.network,
         precisions=precisions,
-        calibration=_readable(run, run.train, CALIBRATION) if takes else None,
-        pictures=_readable(run, run.test, VERIFIED),
+        calibration_images=_readable(run, run.train, CALIBRATION) if takes else None,
+        samples=_readable(run, run.test, VERIFIED),
     ):
         predictor = inference.load(str(result.file), None, None)
         found = evaluate.judged(predictor, run.test, index)
@@ -76,11 +76,11 @@ def export(run, precisions: Sequence[str]) -> None:
 
 
 def _readable(run, split, count: int) -> list:
-    """Returns a seeded sample of readable pictures."""
-    from newnet_tf.data.host_loader import pictures_of
+    """Returns a seeded sample of readable images."""
+    from newnet_tf.data.host_loader import iter_samples
 
-    bad = {picture.path for picture in run.bad}
-    return [p.source for p in pictures_of(split, limit=count) if p.name not in bad]
+    bad = {sample.path for sample in run.bad}
+    return [p.source for p in iter_samples(split, limit=count) if p.name not in bad]
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence]) -> None:

@@ -13,7 +13,7 @@ def replace_activation(model, old: str, new: str):
     Those inside squeeze-and-excitation change too, since hardware without an activation lacks it
     there as well; gates (sigmoid, hard sigmoid) and the classifier's softmax are other activations
     and stay. Layers keep their names, so features are found and checkpoints of either fit the other.
-    The weights stay what they were, learnt with `old`: train it on before you use it.
+    The weights stay what they were, learned with `old`: train it on before you use it.
 
     Args:
         model: Keras functional model of this zoo, built or loaded.

@@ -134,7 +134,7 @@ def norm(x, *, style, name):
 def activation(x, kind, *, name):
     """Activation by its Keras name; `"linear"` adds no layer.
 
-    `"hard_sigmoid"` and `"hard_swish"` (MobileNetV3, arXiv 1905.02244) are spelt out with ReLU6:
+    `"hard_sigmoid"` and `"hard_swish"` (MobileNetV3, arXiv 1905.02244) are spelled out with ReLU6:
     XNNPACK takes the pieces in 8 bits too. A sixth of x, not of the gate, or the converter makes
     one operator of them, which it does not take; and by `keras.ops`, for `Rescaling` would round
     1 / 6 to single precision.
@@ -150,7 +150,7 @@ def activation(x, kind, *, name):
     return keras.layers.Multiply(name=name)([keras.ops.multiply(x, 1 / 6), gate])
 
 
-def norm_act(x, *, act="relu", style, name):
+def bn_act(x, *, act="relu", style, name):
     """Batch norm, activation: layers `<name>_bn`, `<name>_act`, as they precede convolutions."""
     return activation(norm(x, style=style, name=f"{name}_bn"), act, name=f"{name}_act")
 
@@ -170,7 +170,7 @@ def depthwise_bn_act(x, kernel=3, stride=1, *, act="relu6", style, name):
     return activation(x, act, name=f"{name}_act")
 
 
-def conv_whole(x, filters, *, name):
+def global_conv(x, filters, *, name):
     """Convolution of the map's own size: what others write as a dense layer on the flattened map."""
     return keras.layers.Conv2D(filters, x.shape[1:3], kernel_initializer=_initializer(), name=name)(
         x
@@ -178,7 +178,7 @@ def conv_whole(x, filters, *, name):
 
 
 @dataclass(frozen=True)
-class Squeeze:
+class SEConfig:
     """What a squeeze-and-excitation module looks like (SENet, arXiv 1709.01507).
 
     Args:
@@ -195,7 +195,7 @@ class Squeeze:
     gate: str = "sigmoid"
 
 
-def squeeze_excite(x, squeeze: Squeeze, *, style, name):
+def squeeze_excite(x, squeeze: SEConfig, *, style, name):
     """Scales each channel by a gate computed from all channels' means.
 
     Global pooling keeps its dimensions and the gates are 1x1 convolutions: that form stays inside

@@ -210,7 +210,7 @@ def halve(x, filters: int, *, style, name):
 
 
 @dataclass(frozen=True)
-class Words:
+class CheckpointNames:
     """How a library names the modules of a cell.
 
     Args:
@@ -228,7 +228,7 @@ class Words:
     dilated: tuple[str, str, str] = ("conv.dw_conv", "conv.pw_conv", "bn")
 
 
-TIMM = Words(  # and pretrainedmodels'
+TIMM = CheckpointNames(  # and pretrainedmodels'
     squeeze="conv_1x1",
     previous="conv_prev_1x1",
     halved=("path_1.conv", "path_2.conv", "final_path_bn"),
@@ -238,7 +238,7 @@ TIMM = Words(  # and pretrainedmodels'
 
 
 def names(
-    cell: Cell, words: Words, ours: str, theirs: str, *, previous=True, halved=False
+    cell: Cell, words: CheckpointNames, ours: str, theirs: str, *, previous=True, halved=False
 ) -> dict[str, str]:
     """Our layer name to a library's module name, for one cell.
 
@@ -271,7 +271,7 @@ def names(
 
 
 def stacked_names(
-    normal: Cell, reduction: Cell, plan, words: Words, prefixes, *, stem=True
+    normal: Cell, reduction: Cell, plan, words: CheckpointNames, prefixes, *, stem=True
 ) -> dict[str, str]:
     """Our layer name to a library's module name, for all cells of a network.
 
@@ -290,7 +290,7 @@ def stacked_names(
 
 
 def network_names(
-    row: Row, normal: Cell, reduction: Cell, words: Words, prefixes, *, stem, classifier
+    row: Row, normal: Cell, reduction: Cell, words: CheckpointNames, prefixes, *, stem, classifier
 ) -> dict[str, str]:
     """Our layer name to a library's module name, for what `network` and `top` make.
 

@@ -1,20 +1,20 @@
-"""Networks of the zoo for small pictures: a stem of stride 1, all else as it is."""
+"""Networks of the zoo for small images: a stem of stride 1, all else as it is."""
 
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.lazy import keras
 
 
-def for_small_pictures(model):
-    """Returns a network for pictures half as large: the first strided convolution keeps their size.
+def with_stride1_stem(model):
+    """Returns a network for images half as large: the first strided convolution keeps their size.
 
-    A network for 224 x 224 pictures halves them five times, and would see 32 x 32 pictures as one
-    pixel. Here the stem's stride becomes 1 and the other strides are kept: 32 x 32 pictures go
-    through the very maps that 64 x 64 pictures went through before. Layers, names, dropout and
+    A network for 224 x 224 images halves them five times, and would see 32 x 32 images as one
+    pixel. Here the stem's stride becomes 1 and the other strides are kept: 32 x 32 images go
+    through the very maps that 64 x 64 images went through before. Layers, names, dropout and
     weights are the same (so a checkpoint of either fits the other); `features_8` is the map whose
     stride is now 4, and so on.
 
     Args:
-        model: Keras model that a constructor of the zoo built, for pictures twice as large.
+        model: Keras model that a constructor of the zoo built, for images twice as large.
 
     Returns:
         A new Keras model, with its own variables, of the same values.
@@ -24,13 +24,13 @@ def for_small_pictures(model):
 
     Example:
         >>> network = newnet_tf.create("newnet_small", classes=10, input_shape=(64, 64, 3))
-        >>> for_small_pictures(network).input_shape
+        >>> with_stride1_stem(network).input_shape
         (None, 32, 32, 3)
     """
     _, height, width, channels = model.input_shape
     if any(side is not None and side % 2 for side in (height, width)):
         raise ValueError(
-            "`model` must have been built for pictures twice as large, so of even sides. "
+            "`model` must have been built for images twice as large, so of even sides. "
             f"Received: input_shape={model.input_shape}"
         )
     stem = _stem(model)
@@ -48,9 +48,9 @@ def for_small_pictures(model):
     return made
 
 
-def small_preprocess(record: Preprocess, size: int = 32) -> Preprocess:
-    """Returns the preprocessing for pictures that are small already: no crop, the same colours."""
-    return Preprocess(
+def small_preprocess(record: PreprocessConfig, size: int = 32) -> PreprocessConfig:
+    """Returns the preprocessing for images that are small already: no crop, the same colors."""
+    return PreprocessConfig(
         size=size,
         crop=1.0,
         interpolation=record.interpolation,
@@ -60,7 +60,7 @@ def small_preprocess(record: Preprocess, size: int = 32) -> Preprocess:
 
 
 def _stem(model):
-    """Returns the convolution that sees the picture, if its stride is 2."""
+    """Returns the convolution that sees the image, if its stride is 2."""
     first = next((x for x in model.layers if isinstance(x, keras.layers.Conv2D)), None)
     if first is None or tuple(first.strides) != (2, 2):
         found = "no convolution" if first is None else f"{first.name!r} of strides {first.strides}"

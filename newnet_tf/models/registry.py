@@ -4,7 +4,7 @@ import difflib
 import fnmatch
 
 from newnet_tf import applications as applications  # registers every family
-from newnet_tf.models.config import Card, Hub, Preprocess
+from newnet_tf.models.config import Card, HubFile, PreprocessConfig
 from newnet_tf.models.variants import REGISTRY, Variant
 
 DEFAULT = object()
@@ -70,14 +70,14 @@ def create(name: str, weights=DEFAULT, **arguments):
 
 
 def preprocess(name: str, weights: str | None = None):
-    """Returns the whole way from pictures to the input of `name`.
+    """Returns the whole way from images to the input of `name`.
 
     Args:
         name: str, as in `create`.
         weights: None, `"imagenet"` or a tag: whose preprocessing. Default: the network's usual one.
 
     Returns:
-        A `newnet_tf.data.preprocess.Transform`: call it with a picture (path, bytes, PIL image,
+        A `newnet_tf.data.preprocess.Transform`: call it with a image (path, bytes, PIL image,
         uint8 array) or a list of them for a float32 array of shape (n, size, size, channels).
 
     Example:
@@ -88,8 +88,8 @@ def preprocess(name: str, weights: str | None = None):
     return Transform(preprocess_record(name, weights))
 
 
-def preprocess_record(name: str, weights: str | None = None) -> Preprocess:
-    """Returns the `Preprocess` record of `name` and the tag `weights`; see `preprocess`."""
+def preprocess_record(name: str, weights: str | None = None) -> PreprocessConfig:
+    """Returns the `PreprocessConfig` record of `name` and the tag `weights`; see `preprocess`."""
     variant, tag = resolve(name)
     chosen = weights or tag
     return variant.card.select(chosen).preprocess if chosen else variant.card.preprocess
@@ -122,5 +122,5 @@ def _aliases() -> dict[str, str]:
         for name, variant in REGISTRY.items()
         for weights in variant.card.weights
         for source in weights.sources
-        if isinstance(source, Hub) and source.repo.startswith("timm/")
+        if isinstance(source, HubFile) and source.repo.startswith("timm/")
     }

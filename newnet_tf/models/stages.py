@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from newnet_tf.models import blocks
-from newnet_tf.models.blocks import Squeeze
+from newnet_tf.models.blocks import SEConfig
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ def each(stages: Sequence[Stage]) -> list[Stage]:
     return [stage for stage in stages for _ in range(stage.depth)]
 
 
-def squeeze_inputs(share: float, inputs: int, inner: int, act: str) -> Squeeze:
+def squeeze_inputs(share: float, inputs: int, inner: int, act: str) -> SEConfig:
     """A share of the block's input channels, and the block's activation (MnasNet, EfficientNet)."""
-    return Squeeze(int(inputs * share), act=act)
+    return SEConfig(int(inputs * share), act=act)
 
 
 def build(

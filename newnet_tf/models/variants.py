@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from newnet_tf import weights as checkpoints
-from newnet_tf.models.config import Card, Naming, Preprocess, brief
+from newnet_tf.models.config import Card, CheckpointFormat, PreprocessConfig, brief
 from newnet_tf.utils.lazy import keras
 
 POOLINGS = (None, "avg", "max")
@@ -33,7 +33,7 @@ DOCSTRING = """Instantiates {title} ({source}).
     name: str, name of the model.
 
 Returns:
-    A Keras model from images of shape (batch, height, width, {channels}), float32, normalised as
+    A Keras model from images of shape (batch, height, width, {channels}), float32, normalized as
     `newnet_tf.preprocess("{card}")` does ((pixel / 255 - {mean}) / {std}), to (batch, classes).
 
 Raises:
@@ -64,7 +64,7 @@ class Family:
     build: Callable
     top: Callable
     source: str
-    namings: Callable[[object], tuple[Naming, ...]] = lambda row: ()
+    checkpoint_formats: Callable[[object], tuple[CheckpointFormat, ...]] = lambda row: ()
     head: tuple[str, ...] = ("classifier",)
     minimum: int = 32
     variants: dict[str, "Variant"] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class Variant:
         """What a checkpoint must fit, for the weights room."""
         return checkpoints.Target(
             card=self.card,
-            namings=self.family.namings(self.row),
+            checkpoint_formats=self.family.checkpoint_formats(self.row),
             head=self.family.head,
             build=lambda classes: self.build(classes=classes),
         )
@@ -226,7 +226,7 @@ def _publish(function: Callable, name: str, module: str) -> Callable:
 
 def _preprocess_input(family: Family) -> Callable:
     def preprocess_input(x, weights=None):
-        """Normalises images in 0-255 as this family's weights expect; it never resizes.
+        """Normalizes images in 0-255 as this family's weights expect; it never resizes.
 
         Args:
             x: array or tensor of shape (..., height, width, channels), values in 0-255.
@@ -238,14 +238,14 @@ def _preprocess_input(family: Family) -> Callable:
         Raises:
             ValueError: for an unknown tag, or a last dimension of another number of channels.
         """
-        from newnet_tf.data.preprocess import normalise
+        from newnet_tf.data.preprocess import normalize
 
-        return normalise(x, _record(family, weights))
+        return normalize(x, _record(family, weights))
 
     return preprocess_input
 
 
-def _record(family: Family, tag: str | None) -> Preprocess:
+def _record(family: Family, tag: str | None) -> PreprocessConfig:
     variants = list(family.variants.values())
     if tag is None:
         return variants[0].card.preprocess

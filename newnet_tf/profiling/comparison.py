@@ -30,7 +30,7 @@ class Axis:
 
 
 AXES = {
-    "macs": Axis(title="Multiply-adds", noun="multiply-adds", unit="1e9 for one picture"),
+    "macs": Axis(title="Multiply-adds", noun="multiply-adds", unit="1e9 for one image"),
     "params": Axis(title="Parameters", noun="parameters", unit="1e6"),
     "fp32": Axis(title="Time in fp32", noun="time in fp32", precision="fp32"),
     "int8": Axis(title="Time in int8", noun="time in int8", precision="int8-full"),
@@ -43,7 +43,7 @@ class Network:
 
     Args:
         name: str. group: str, a key of `GROUPS`.
-        accuracy: float, claimed, per cent.
+        accuracy: float, claimed, percent.
         costs: {key of `AXES`: number}, those that were measured; times relative to the baseline.
         times: {precision: row of the table `latency`}.
         twin: str, the network that stands for both in charts, where the talk has one row for two

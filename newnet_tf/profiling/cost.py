@@ -1,8 +1,8 @@
 """Parameters and multiply-adds of a Keras model, layer by layer.
 
-Counted as papers count: multiply-adds of convolutions and dense layers for one picture; batch norm,
+Counted as papers count: multiply-adds of convolutions and dense layers for one image; batch norm,
 activations, pooling and additions count nothing. Parameters are what training fits; the moving
-statistics of normalisation layers, and the channel numbers that a checkpoint sets (CondenseNet), are
+statistics of normalization layers, and the channel numbers that a checkpoint sets (CondenseNet), are
 counted apart. A layer used several times counts its parameters once and its multiply-adds each time.
 """
 
@@ -31,7 +31,7 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model costs for one picture.
+    """What a model costs for one image.
 
     Args:
         input_shape: tuple (height, width, channels).

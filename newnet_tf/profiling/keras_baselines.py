@@ -1,9 +1,9 @@
 """Networks of keras.applications to measure ours beside, untrained: for size and latency only."""
 
-from newnet_tf.models.config import INCEPTION, Preprocess
+from newnet_tf.models.config import INCEPTION, PreprocessConfig
 from newnet_tf.utils.lazy import keras
 
-PIXELS = Preprocess(mean=(0.0,) * 3, std=(1 / 255,) * 3)  # the network normalises by itself
+PIXELS = PreprocessConfig(mean=(0.0,) * 3, std=(1 / 255,) * 3)  # the network normalizes by itself
 PEERS = {
     "keras:MobileNet": INCEPTION,
     "keras:MobileNetV2": INCEPTION,
@@ -20,7 +20,7 @@ def peer(name: str):
         name: one of `"keras:MobileNet"`, `"keras:MobileNetV2"`, `"keras:EfficientNetB0"`.
 
     Returns:
-        (Keras model that gives logits, its `Preprocess`), for `export_tflite(..., verify=False)`.
+        (Keras model that gives logits, its `PreprocessConfig`), for `export_tflite(..., verify=False)`.
 
     Raises:
         ValueError: for another name.

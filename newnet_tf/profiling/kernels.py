@@ -1,6 +1,6 @@
 """Which kernels ran for which operator of a TFLite file, and what an operator multiplies.
 
-XNNPACK names its kernels after its own operators and joins some of the file's to their neighbours, so
+XNNPACK names its kernels after its own operators and joins some of the file's to their neighbors, so
 the two sequences differ. They are laid side by side here in order, each kernel at an operator that it
 can come from. Convolutions and dense layers, which must have such a kernel each, hold them together;
 what is left between two of them is a few operators.
@@ -31,7 +31,7 @@ SOURCES = {
     "Slice": ("STRIDED_SLICE", "SLICE", "SPLIT"),
     "Transpose": ("TRANSPOSE", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"),
     "Resize Bilinear": ("RESIZE_BILINEAR",),
-    # before a product with int8 weights, its float input is quantised
+    # before a product with int8 weights, its float input is quantized
     "Convert": ("QUANTIZE", "DEQUANTIZE", "CAST", "CONV_2D", "FULLY_CONNECTED"),
     "Clamp": ("RELU", "RELU6", "RELU_N1_TO_1"),
     "Sigmoid": ("LOGISTIC",),
@@ -81,7 +81,7 @@ def assign(
 
 
 def macs(node: Node) -> int:
-    """Returns an operator's multiply-adds for one picture, 0 for what `cost` does not count."""
+    """Returns an operator's multiply-adds for one image, 0 for what `cost` does not count."""
     shapes = [node.shapes[index] for index in node.inputs]
     made = math.prod(node.shapes[node.outputs[0]]) if node.outputs else 0
     if node.operator == "CONV_2D":

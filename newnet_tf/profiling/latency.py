@@ -32,7 +32,7 @@ class Latency:
     Args:
         model, precision: str, name and kind in the recipe beside the file, else its name and "".
         threads: int. rounds: int, timed runs.
-        median_ms, spread_ms, min_ms: float; the spread is the interquartile range.
+        median_ms, iqr_ms, min_ms: float; the spread is the interquartile range.
         ratio: float or None, median over rounds of its time by the baseline's.
         baseline: str, name of the baseline, "" for none.
         size_mb: float, file size in 1e6 bytes.
@@ -44,7 +44,7 @@ class Latency:
     precision: str
     threads: int
     median_ms: float
-    spread_ms: float
+    iqr_ms: float
     min_ms: float
     ratio: float | None
     baseline: str
@@ -139,7 +139,7 @@ def _times(runners: Mapping[str, Runner], rounds: int, warmup: int) -> dict[str,
 
 
 def noise(runner: Runner, generator: np.random.Generator) -> np.ndarray:
-    """Returns noise of the input's kind: pixels, normalised floats or integers."""
+    """Returns noise of the input's kind: pixels, normalized floats or integers."""
     shape = (1, runner.size, runner.size, runner.channels)
     if np.issubdtype(runner.dtype, np.floating):
         return generator.uniform(-1, 1, shape).astype(np.float32)
@@ -157,7 +157,7 @@ def _row(name: str, runner: Runner, times, baseline_times, baseline: str | None)
         precision=recipe.kind if recipe else "",
         threads=runner.threads,
         median_ms=statistics.median(times) * 1e3,
-        spread_ms=(quarters[2] - quarters[0]) * 1e3,
+        iqr_ms=(quarters[2] - quarters[0]) * 1e3,
         min_ms=min(times) * 1e3,
         ratio=statistics.median(ratios) if ratios else None,
         baseline=baseline or "",

@@ -5,8 +5,8 @@ while the file runs as usual, caches and threads included (`litert`). An operato
 kernels: the mean of the middle half of all rounds, so that neither a disturbed round nor the clock's
 whole microseconds decide. It is elapsed time, with several threads too.
 
-What it does not mean. Operators that XNNPACK joins to a neighbour (a PAD before a convolution, a
-LOGISTIC and MUL that become one table look-up) have no kernel and 0 ms: their cost is in the neighbour.
+What it does not mean. Operators that XNNPACK joins to a neighbor (a PAD before a convolution, a
+LOGISTIC and MUL that become one table look-up) have no kernel and 0 ms: their cost is in the neighbor.
 The clock cuts off fractions of a microsecond, which tiny operators consist of. What lies between
 kernels belongs to no operator: `Profile.covered` is the sum of the parts by the time of the whole file,
 measured in the same rounds without the profiler. It is near 1 on a quiet machine. On a busy one the
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from newnet_tf import results
 from newnet_tf.deploy import export_config
-from newnet_tf.deploy.export_config import TIMING, Recipe
+from newnet_tf.deploy.export_config import TIMING, ExportConfig
 from newnet_tf.deploy.runtime import Delegation
 from newnet_tf.profiling import kernels, latency, litert_profiler
 from newnet_tf.profiling.litert_profiler import Node
@@ -39,7 +39,7 @@ class Operator:
     Args:
         index: int, its place in the file. name: str, TFLite's name; convolutions with 1x1 windows
             and with groups say so. layer: str, the Keras layer it came from, as far as the file says.
-        kernels: tuple of str, what ran for it; empty where it is part of a neighbour.
+        kernels: tuple of str, what ran for it; empty where it is part of a neighbor.
         output_shape: tuple, without batch. macs: int, multiply-adds as `cost` counts them.
         ms: float.
     """
@@ -91,19 +91,19 @@ class Profile:
     resident: int | None
 
     @property
-    def parts_ms(self) -> float:
+    def ops_ms(self) -> float:
         """Time of all operators."""
         return sum(operator.ms for operator in self.operators)
 
     @property
     def covered(self) -> float:
         """Sum of the parts by the time of the whole."""
-        return self.parts_ms / self.whole_ms
+        return self.ops_ms / self.whole_ms
 
     @property
     def without_macs(self) -> float:
         """Share of the operators' time that has no multiply-adds."""
-        return sum(o.ms for o in self.operators if not o.macs) / (self.parts_ms or math.inf)
+        return sum(o.ms for o in self.operators if not o.macs) / (self.ops_ms or math.inf)
 
     def by_operator(self) -> list[Total]:
         """Returns a `Total` for each type of operator, slowest first."""
@@ -148,7 +148,7 @@ def profile(
         )
     measured = litert_profiler.measure(file, threads, rounds, warmup)
     record = export_config.read(file)
-    recipe = Recipe.from_record(record) if record else None
+    recipe = ExportConfig.from_record(record) if record else None
     timing = latency.UNTRAINED if recipe and recipe.purpose == TIMING else latency.REAL
     ran = kernels.assign(measured.nodes, measured.partitions, measured.kernels)
     layers = layer_names([node.tensor for node in measured.nodes])
@@ -188,7 +188,7 @@ def rows(found: Profile) -> list[dict]:
             "count": total.count,
             "kernels": total.kernels,
             "ms": round(total.ms, 4),
-            "share": round(total.ms / found.parts_ms, 4),
+            "share": round(total.ms / found.ops_ms, 4),
             "mmacs": round(total.macs / 1e6, 3),
             "whole_ms": round(found.whole_ms, 4),
             "rounds": found.rounds,

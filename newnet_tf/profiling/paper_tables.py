@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from newnet_tf.models.config import Card, Claim, Hub
+from newnet_tf.models.config import Card, HubFile, ReportedResults
 
 TABLES = {
     "new": "DEVIEW 2019 talk, table of the new model",
@@ -58,7 +58,7 @@ def _row(card: Card) -> dict[str, str]:
         "MACs (G)": f"{claim.macs}",
         "ours (G)": f"{macs:.3f}" if macs else "-",
         "off by (G)": _deviation(claim.macs, macs),
-        "ImageNet weights": f"{_place(weights.sources[0])}, {weights.licence}" if weights else "-",
+        "ImageNet weights": f"{_place(weights.sources[0])}, {weights.license}" if weights else "-",
         "why it differs": _reason(claim, params, macs),
     }
 
@@ -67,7 +67,7 @@ def _deviation(claimed: float, ours: float | None) -> str:
     return f"{100 * (ours / claimed - 1):+.1f} %" if ours else "-"
 
 
-def _reason(claim: Claim, params: float | None, macs: float | None) -> str:
+def _reason(claim: ReportedResults, params: float | None, macs: float | None) -> str:
     """The claim's own words; or that printing fewer digits explains all that is off by over 1 %."""
     pairs = [(claim.params, params), (claim.macs, macs)]
     off = [(c, ours) for c, ours in pairs if c and ours and abs(ours / c - 1) > TOLERATED]
@@ -82,4 +82,4 @@ def _rounds_to(ours: float, printed: float) -> bool:
 
 
 def _place(source) -> str:
-    return f"hub {source.repo}" if isinstance(source, Hub) else f"pip {source.distribution}"
+    return f"hub {source.repo}" if isinstance(source, HubFile) else f"pip {source.distribution}"

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.lazy import keras
 
-PICTURES = 4
+IMAGES = 4
 
 
-def settle(model, preprocess: Preprocess) -> None:
+def calibrate_batch_norm(model, preprocess: PreprocessConfig) -> None:
     """Gives all batch norms random offsets, and the statistics of the maps that noise makes.
 
     Fresh batch norms do nothing: the maps of a deep network grow or shrink from block to block, and
@@ -16,12 +16,12 @@ def settle(model, preprocess: Preprocess) -> None:
     8-bit files that have them.
 
     Args:
-        model: Keras model, changed in place. preprocess: `Preprocess` that it expects.
+        model: Keras model, changed in place. preprocess: `PreprocessConfig` that it expects.
     """
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     kept = [norm.momentum for norm in norms]
     random = np.random.RandomState(0)
-    noise = random.randint(0, 256, (PICTURES, *preprocess.shape))
+    noise = random.randint(0, 256, (IMAGES, *preprocess.shape))
     for norm in norms:
         norm.momentum = 0.0
         norm.beta.assign(random.normal(0, 0.5, norm.beta.shape))

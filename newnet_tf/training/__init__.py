@@ -8,15 +8,15 @@ from newnet_tf.utils.lazy import exports
 PUBLIC = {
     "Arrays": "newnet_tf.training.array_loader",
     "Outcome": "newnet_tf.training.trainer",
-    "Pictures": "newnet_tf.training.image_loader",
+    "Images": "newnet_tf.training.image_loader",
     "RECIPES": "newnet_tf.training.recipe_registry",
     "Recipe": "newnet_tf.training.recipes",
-    "StudyOutcome": "newnet_tf.training.tuning.trials",
+    "TuneResult": "newnet_tf.training.tuning.trials",
     "TrainingStopped": "newnet_tf.training.run_files",
-    "for_small_pictures": "newnet_tf.models.cifar_stem",
-    "named_recipe": "newnet_tf.training.recipe_registry",
+    "with_stride1_stem": "newnet_tf.models.cifar_stem",
+    "get_recipe": "newnet_tf.training.recipe_registry",
     "overridden": "newnet_tf.training.overrides",
-    "run_study": "newnet_tf.training.tuning.tune",
+    "tune": "newnet_tf.training.tuning.tune",
     "train": "newnet_tf.training.trainer",
 }
 

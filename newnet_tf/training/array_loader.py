@@ -1,6 +1,6 @@
-"""`Arrays`: small pictures in memory as a run's data, in NumPy alone, for machines without TensorFlow.
+"""`ArrayLoader`: small images in memory as a run's data, in NumPy alone, for machines without TensorFlow.
 
-Keras trains on JAX and PyTorch as well; `Pictures` reads with `tf.data` and needs TensorFlow for that.
+Keras trains on JAX and PyTorch as well; `ImageLoader` reads with `tf.data` and needs TensorFlow for that.
 Of an `Augmentation` this does what CIFAR is trained with.
 """
 
@@ -11,33 +11,33 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from newnet_tf.data.augment.config import NONE, Augmentation
-from newnet_tf.data.preprocess import normalise
-from newnet_tf.models.config import Preprocess
+from newnet_tf.data.preprocess import normalize
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.training.recipes import Recipe
 
 AHEAD = 8  # batches made before they are asked for
 
 
-class Arrays:
-    """The batches of a run over pictures in memory; takes the place of `Pictures`.
+class ArrayLoader:
+    """The batches of a run over images in memory; takes the place of `ImageLoader`.
 
     What is drawn at random depends on the recipe's seed, the epoch and the step alone. It is drawn
-    otherwise than by `Pictures`, so a run goes on with the kind of data that it began with.
+    otherwise than by `ImageLoader`, so a run goes on with the kind of data that it began with.
 
     Args:
         name: str, of the data.
         classes: int, number of classes.
-        train, test: pictures, uint8 (n, size, size, 3), and labels, int (n,).
-        preprocess: `cards.Preprocess` of the network, for size and colours; nothing is resized.
-        recipe: `Recipe`. Its augmentation may crop (`"padded"`, `"centre"`), flip, mix (MixUp,
+        train, test: images, uint8 (n, size, size, 3), and labels, int (n,).
+        preprocess: `cards.Preprocess` of the network, for size and colors; nothing is resized.
+        recipe: `Recipe`. Its augmentation may crop (`"padded"`, `"center"`), flip, mix (MixUp,
             CutMix) and smooth labels.
-        limit: int or None, train on this many pictures only, drawn by the recipe's seed.
-        test_batch: int, pictures an evaluation batch.
+        limit: int or None, train on this many images only, drawn by the recipe's seed.
+        test_batch: int, images an evaluation batch.
         threads: int, how many make batches.
 
     Raises:
-        ValueError: for pictures of another shape or type, labels outside of the classes, fewer
-            pictures than a batch, or an augmentation that is not done here.
+        ValueError: for images of another shape or type, labels outside of the classes, fewer
+            images than a batch, or an augmentation that is not done here.
 
     Example:
         >>> names, found = archive_arrays("cifar-10-binary.tar.gz")
@@ -50,7 +50,7 @@ class Arrays:
         classes: int,
         train: tuple[np.ndarray, np.ndarray],
         test: tuple[np.ndarray, np.ndarray],
-        preprocess: Preprocess,
+        preprocess: PreprocessConfig,
         recipe: Recipe,
         limit: int | None = None,
         test_batch: int = 500,
@@ -59,13 +59,13 @@ class Arrays:
         self.name, self.classes, self.preprocess, self.recipe = name, classes, preprocess, recipe
         _check_augmentation(recipe.augmentation)
         parts = {"train": train, "test": test}
-        for part, (pictures, labels) in parts.items():
-            _check(part, pictures, labels, preprocess.size, classes)
+        for part, (pixels, labels) in parts.items():
+            _check(part, pixels, labels, preprocess.size, classes)
         self._parts = parts
         if limit is not None:
             if not 1 <= limit <= len(train[1]):
                 raise ValueError(
-                    f"`limit` must lie in 1 to the number of pictures ({len(train[1])}). "
+                    f"`limit` must lie in 1 to the number of images ({len(train[1])}). "
                     f"Received: {limit!r}"
                 )
             few = np.random.default_rng(recipe.seed).permutation(len(train[1]))[:limit]
@@ -75,7 +75,7 @@ class Arrays:
         self.steps = len(self._parts["train"][1]) // recipe.batch
         if self.steps < 1:
             raise ValueError(
-                f"`batch` must be at most the pictures to train on "
+                f"`batch` must be at most the images to train on "
                 f"({len(self._parts['train'][1])} of {name}). Received: batch={recipe.batch}"
             )
 
@@ -102,9 +102,9 @@ class Arrays:
         def make(step: int):
             chosen = order[step * self.batch : (step + 1) * self.batch]
             random = np.random.default_rng((self.recipe.seed, epoch, step))
-            pictures, labels = (part[chosen] for part in self._parts["train"])
+            pixels, labels = (part[chosen] for part in self._parts["train"])
             return augmented(
-                pictures, labels, self.classes, self.recipe.augmentation, self.preprocess, random
+                pixels, labels, self.classes, self.recipe.augmentation, self.preprocess, random
             )
 
         with ThreadPoolExecutor(self.threads) as pool:
@@ -117,42 +117,42 @@ class Arrays:
                 yield waiting.popleft().result()
 
     def test(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Gives the test pictures once, in order: (images, labels)."""
-        pictures, labels = self._parts["test"]
+        """Gives the test images once, in order: (images, labels)."""
+        pixels, labels = self._parts["test"]
         for first in range(0, self.tests, self.test_batch):
             part = slice(first, first + self.test_batch)
-            yield normalise(pictures[part], self.preprocess), labels[part]
+            yield normalize(pixels[part], self.preprocess), labels[part]
 
 
 def augmented(
-    pictures: np.ndarray,
+    pixels: np.ndarray,
     labels: np.ndarray,
     classes: int,
     augmentation: Augmentation,
-    preprocess: Preprocess,
+    preprocess: PreprocessConfig,
     random: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Augments a batch.
 
     Args:
-        pictures: uint8 (n, size, size, 3). labels: int (n,). classes: int.
+        images: uint8 (n, size, size, 3). labels: int (n,). classes: int.
         augmentation: `Augmentation`. preprocess: `cards.Preprocess`. random: NumPy `Generator`.
 
     Returns:
-        (images, targets): float32 (n, size, size, 3), normalised, and float32 (n, classes).
+        (images, targets): float32 (n, size, size, 3), normalized, and float32 (n, classes).
     """
-    count, size = len(labels), pictures.shape[1]
+    count, size = len(labels), pixels.shape[1]
     if augmentation.crop == "padded":
         around = augmentation.padding
-        padded = np.pad(pictures, ((0, 0), (around, around), (around, around), (0, 0)))
+        padded = np.pad(pixels, ((0, 0), (around, around), (around, around), (0, 0)))
         top, left = random.integers(0, 2 * around + 1, (2, count, 1))
         rows, columns = top + np.arange(size), left + np.arange(size)
-        pictures = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None]]
+        pixels = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None]]
     flipped = random.random(count) < augmentation.flip
-    pictures = np.where(flipped[:, None, None, None], pictures[:, :, ::-1], pictures)
+    pixels = np.where(flipped[:, None, None, None], pixels[:, :, ::-1], pixels)
     smoothing = np.float32(augmentation.smoothing)
     targets = np.eye(classes, dtype=np.float32)[labels] * (1 - smoothing) + smoothing / classes
-    images = normalise(pictures, preprocess)
+    images = normalize(pixels, preprocess)
     if augmentation.mixes:
         images, targets = mixed(images, targets, augmentation, random)
     return images, targets
@@ -164,14 +164,14 @@ def mixed(
     augmentation: Augmentation,
     random: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mixes each picture with the one at the mirrored place, as `data.mixing.mix` does.
+    """Mixes each image with the one at the mirrored place, as `data.mixing.mix` does.
 
     Args:
         images: float32 (n, height, width, 3). targets: float32 (n, classes).
         augmentation: `Augmentation`, for `mixup`, `cutmix`, `mixing`. random: NumPy `Generator`.
 
     Returns:
-        (images, targets). A target's weight is the exact part of its picture's pixels that is left.
+        (images, targets). A target's weight is the exact part of its image's pixels that is left.
     """
     count, height, width = images.shape[:3]
     is_mixed, toss, down, across = random.random((4, count))
@@ -194,7 +194,7 @@ def mixed(
 
 
 def _between(place: np.ndarray, edge: np.ndarray, side: int) -> np.ndarray:
-    """Returns which of an axis' pixels a box covers, bool (n, side), clipped to the picture."""
+    """Returns which of an axis' pixels a box covers, bool (n, side), clipped to the image."""
     middle, half = np.floor(place * side), np.floor(edge * side) / 2
     first, last = (np.clip(np.floor(middle + d * half), 0, side) for d in (-1, 1))
     pixels = np.arange(side)
@@ -210,18 +210,18 @@ def _check_augmentation(augmentation: Augmentation) -> None:
     }
     if augmentation.crop == "resized" or wanted:
         raise ValueError(
-            "arrays are cropped ('padded', 'centre'), flipped and mixed; for more use `Pictures` "
+            "arrays are cropped ('padded', 'center'), flipped and mixed; for more use `ImageLoader` "
             f"(TensorFlow). Received: crop={augmentation.crop!r}, {wanted}"
         )
 
 
-def _check(part: str, pictures: np.ndarray, labels: Sequence[int], size: int, classes: int) -> None:
-    """Raises ValueError for arrays that are no labelled pictures of this size."""
+def _check(part: str, pixels: np.ndarray, labels: Sequence[int], size: int, classes: int) -> None:
+    """Raises ValueError for arrays that are no labeled images of this size."""
     shape = (len(labels), size, size, 3)
-    if pictures.dtype != np.uint8 or pictures.shape != shape or not len(labels):
+    if pixels.dtype != np.uint8 or pixels.shape != shape or not len(labels):
         raise ValueError(
-            f"pictures to {part} on must be uint8 {shape}, a label for each. "
-            f"Received: {pictures.dtype} {pictures.shape}"
+            f"images to {part} on must be uint8 {shape}, a label for each. "
+            f"Received: {pixels.dtype} {pixels.shape}"
         )
     if not 0 <= np.min(labels) <= np.max(labels) < classes:
         raise ValueError(

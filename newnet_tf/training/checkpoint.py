@@ -23,7 +23,7 @@ KEY = "newnet_tf"
 
 
 @dataclass
-class Position:
+class TrainState:
     """Where a run is.
 
     Args:
@@ -43,12 +43,12 @@ class Position:
         return f"epoch {self.epoch + 1}, step {self.step}"
 
 
-def save(path: Path, model, position: Position, facts: Mapping[str, object]) -> None:
+def save(path: Path, model, position: TrainState, facts: Mapping[str, object]) -> None:
     """Writes a checkpoint in one piece; the one before is replaced at the last moment.
 
     Args:
         path: where to. model: compiled Keras model, its optimizer built.
-        position: `Position`. facts: what must be the same when the run goes on: recipe, data, model.
+        position: `TrainState`. facts: what must be the same when the run goes on: recipe, data, model.
 
     Raises:
         TrainingStopped: where a number is not finite (`Diverged`), or there is no room: nothing is
@@ -65,18 +65,18 @@ def save(path: Path, model, position: Position, facts: Mapping[str, object]) -> 
         )
     said = {"format": FORMAT, "position": dataclasses.asdict(position), "facts": dict(facts)}
     data = safetensors.numpy.save(tensors, metadata={KEY: json.dumps(said)})
-    with run_files.room_for("a checkpoint", path):
+    with run_files.on_disk_full("a checkpoint", path):
         run_files.write(path, data)
 
 
-def restore(path: Path, model, facts: Mapping[str, object]) -> Position:
+def restore(path: Path, model, facts: Mapping[str, object]) -> TrainState:
     """Puts a run's state into `model`, if it is the same run.
 
     Args:
         path, model, facts: as in `save`.
 
     Returns:
-        The `Position` to go on from.
+        The `TrainState` to go on from.
 
     Raises:
         ValueError: for a file that is damaged, or of another recipe, data or network: it says what
@@ -101,20 +101,20 @@ def restore(path: Path, model, facts: Mapping[str, object]) -> Position:
             f"Received: {'; '.join(differing)}"
         )
     variables = state(model)
-    misfits = [
+    shape_mismatches = [
         key
         for key in variables.keys() | tensors.keys()
         if key not in tensors
         or key not in variables
         or tensors[key].shape != tuple(variables[key].shape)
     ]
-    if misfits:
+    if shape_mismatches:
         raise ValueError(
-            f"{path} must hold the variables of {model.name}. Received: others, as {min(misfits)}"
+            f"{path} must hold the variables of {model.name}. Received: others, as {min(shape_mismatches)}"
         )
     for key, variable in variables.items():
         variable.assign(tensors[key])
-    return Position(**said["position"])
+    return TrainState(**said["position"])
 
 
 def state(model) -> dict[str, object]:

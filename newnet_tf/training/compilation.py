@@ -10,7 +10,7 @@ from newnet_tf.training.recipes import Recipe
 from newnet_tf.utils.lazy import keras
 
 
-def built(build: Callable, recipe: Recipe):
+def build_model(build: Callable, recipe: Recipe):
     """Returns a network built under a recipe's seed and dtype policy, as in a process of its own.
 
     Args:

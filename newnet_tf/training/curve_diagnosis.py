@@ -7,23 +7,23 @@ import numpy as np
 
 SHORT, NOTHING, REVERSAL, OVERFITTING, UNSTABLE, GAP, WELL = (
     "too short to tell",
-    "nothing learnt",
+    "nothing learned",
     "late reversal",
     "overfitting",
     "unstable",
     "gap",
-    "well generalised",
+    "well generalized",
 )
 FEWEST = 4  # epochs
 MARGIN = 0.05  # of the lowest test loss
 NOISE = 4.0  # times the roughness
-LEARNT = 0.05  # of the first train loss
+LEARNED = 0.05  # of the first train loss
 POINTS = 10.0  # between test and train error
 LASTING = 0.1  # of the run
 
 
 @dataclass(frozen=True)
-class Reading:
+class CurveDiagnosis:
     """What curves say.
 
     Args:
@@ -39,17 +39,17 @@ class Reading:
         return self.text
 
 
-def read_curves(history: Sequence[Mapping[str, float]]) -> Reading:
+def diagnose_curves(history: Sequence[Mapping[str, float]]) -> CurveDiagnosis:
     """Reads the curves of a run.
 
-    Test losses are smoothed first: each becomes the median of itself and its neighbours, the last
+    Test losses are smoothed first: each becomes the median of itself and its neighbors, the last
     one that of the last three, so that one odd epoch decides nothing. A difference counts if it is
     more than the margin: 5 % of the lowest loss, or four times the roughness if that is more (three
     quarters of the test losses lie no further from their smoothed ones). The first that holds is the
     reading:
 
     - *too short to tell*: fewer than 4 epochs.
-    - *nothing learnt*: the lowest train loss is less than 5 % below the first epoch's, and the test
+    - *nothing learned*: the lowest train loss is less than 5 % below the first epoch's, and the test
       loss has not fallen by more than the margin either.
     - *overfitting from epoch N*: the last test loss is more than the margin above the lowest, which
       was at epoch N, while the train loss fell since. If the test error fell all the same, the text
@@ -59,18 +59,18 @@ def read_curves(history: Sequence[Mapping[str, float]]) -> Reading:
       below that lowest, in the second half of the run: who had stopped early would have been wrong.
     - *gap*: the test error lies more than 10 points above the train error (medians of the last
       three epochs).
-    - *well generalised*: none of these.
+    - *well generalized*: none of these.
 
     Args:
         history: mappings with `train_loss`, `test_loss`, `train_error`, `test_error` (errors in per
             cent), one an epoch.
 
     Returns:
-        A `Reading`.
+        A `CurveDiagnosis`.
     """
     epochs = len(history)
     if epochs < FEWEST:
-        return Reading(SHORT, None, f"Too short to tell before epoch {FEWEST}.")
+        return CurveDiagnosis(SHORT, None, f"Too short to tell before epoch {FEWEST}.")
     trained, raw, train_error, error = (
         np.array([row[name] for row in history], np.float64)
         for name in ("train_loss", "test_loss", "train_error", "test_error")
@@ -80,16 +80,16 @@ def read_curves(history: Sequence[Mapping[str, float]]) -> Reading:
     margin = max(MARGIN * tested.min(), NOISE * roughness)
     low = int(tested.argmin())
     ends = f"test error {error[-1]:.1f} %, train error {train_error[-1]:.1f} %"
-    if trained.min() > (1 - LEARNT) * trained[0] and tested[0] - tested[low] <= margin:
-        return Reading(
-            NOTHING, None, f"Nothing learnt: the train loss stayed at {trained[-1]:.3f}; {ends}."
+    if trained.min() > (1 - LEARNED) * trained[0] and tested[0] - tested[low] <= margin:
+        return CurveDiagnosis(
+            NOTHING, None, f"Nothing learned: the train loss stayed at {trained[-1]:.3f}; {ends}."
         )
     if tested[-1] - tested[low] > margin:
         return _risen(trained, tested, error, low, ends)
     turn = _reversal(tested, margin)
     if turn is not None:
         risen, fell = turn
-        return Reading(
+        return CurveDiagnosis(
             REVERSAL,
             fell + 1,
             f"Late reversal: the test loss had risen since epoch {risen + 1} and fell to a new low "
@@ -97,14 +97,14 @@ def read_curves(history: Sequence[Mapping[str, float]]) -> Reading:
         )
     gap = float(np.median(error[-3:]) - np.median(train_error[-3:]))
     if gap > POINTS:
-        return Reading(
+        return CurveDiagnosis(
             GAP,
             None,
-            f"Gap: the network knows the training pictures better than others, by {gap:.1f} points "
+            f"Gap: the network knows the training images better than others, by {gap:.1f} points "
             f"({ends}), though the test loss has not risen: more augmentation or data may help.",
         )
-    return Reading(
-        WELL, None, f"Well generalised: the test loss ends at or near its lowest; {ends}."
+    return CurveDiagnosis(
+        WELL, None, f"Well generalized: the test loss ends at or near its lowest; {ends}."
     )
 
 
@@ -119,7 +119,7 @@ def smoothed(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values[:1], middle, middle[-1:]])
 
 
-def _risen(trained, tested, error, low: int, ends: str) -> Reading:
+def _risen(trained, tested, error, low: int, ends: str) -> CurveDiagnosis:
     """Reads curves whose test loss ends above its lowest, at `low`."""
     is_fitting = trained[-1] < trained[low]
     kind = OVERFITTING if is_fitting else UNSTABLE
@@ -130,7 +130,7 @@ def _risen(trained, tested, error, low: int, ends: str) -> Reading:
     )
     if error[-1] < error[low]:
         text += f"; the test error fell all the same, from {error[low]:.1f} %"
-    return Reading(kind, low + 1, f"{text}. At the end {ends}.")
+    return CurveDiagnosis(kind, low + 1, f"{text}. At the end {ends}.")
 
 
 def _reversal(tested: np.ndarray, margin: float) -> tuple[int, int] | None:

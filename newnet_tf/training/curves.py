@@ -14,7 +14,7 @@ from newnet_tf.training.curve_diagnosis import (
     REVERSAL,
     UNSTABLE,
     best_epoch,
-    read_curves,
+    diagnose_curves,
 )
 
 COLUMNS = (
@@ -70,15 +70,15 @@ def draw(history: Sequence[Mapping[str, float]], title: str):
     """
     import textwrap
 
-    reading, best = read_curves(history), history[best_epoch(history)]
+    reading, best = diagnose_curves(history), history[best_epoch(history)]
     drawn = blank(10, 4.4)
     epochs = [row["epoch"] for row in history]
     for axes, (quantity, label) in zip(drawn.subplots(1, 2), PANELS, strict=True):
-        for split, colour in (("train", TRAIN), ("test", TEST)):
+        for split, color in (("train", TRAIN), ("test", TEST)):
             values = [row[f"{split}_{quantity}"] for row in history]
             # one point makes no line
             marker = "o" if len(values) < 20 else None
-            axes.plot(epochs, values, color=colour, marker=marker, ms=4, lw=1.8, label=split)
+            axes.plot(epochs, values, color=color, marker=marker, ms=4, lw=1.8, label=split)
         axes.set_xlabel("epoch", color=INK)
         axes.set_title(label, color=INK, fontsize=10, loc="left")
         if reading.kind in (OVERFITTING, UNSTABLE, REVERSAL):

@@ -1,6 +1,6 @@
 """Batch norm for training in one operation of TensorFlow's or PyTorch's.
 
-Keras takes the mean, the variance and the normalisation one after the other, and so does its gradient:
+Keras takes the mean, the variance and the normalization one after the other, and so does its gradient:
 several passes over maps too large for the cache. Both have one kernel for all of it and one for its
 gradient; JAX compiles a whole step and needs none.
 """
@@ -59,15 +59,15 @@ def fused_norm() -> type:
         def __init__(self, norm):
             super().__init__(name=f"{norm.name}_fused", dtype=norm.dtype_policy)
             self.norm = norm
-            self.built = True
+            self.build_model = True
 
         def call(self, x, training=None):
             norm = self.norm
             if not training or not norm.trainable:
                 return norm(x, training=False)
             if keras.backend.backend() == "torch":
-                return normalised_by_torch(x, norm)
-            return _normalised_by_tensorflow(x, norm)
+                return normalized_by_torch(x, norm)
+            return _normalized_by_tensorflow(x, norm)
 
         def compute_output_shape(self, input_shape):
             return input_shape
@@ -75,8 +75,8 @@ def fused_norm() -> type:
     return FusedNorm
 
 
-def _normalised_by_tensorflow(x, norm):
-    """Normalises a batch by its own statistics, and moves the layer's towards them."""
+def _normalized_by_tensorflow(x, norm):
+    """Normalizes a batch by its own statistics, and moves the layer's towards them."""
     y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x,
         scale=norm.gamma,
@@ -93,8 +93,8 @@ def _normalised_by_tensorflow(x, norm):
     return y
 
 
-def normalised_by_torch(x, norm):
-    """As `_normalised_by_tensorflow`, in PyTorch."""
+def normalized_by_torch(x, norm):
+    """As `_normalized_by_tensorflow`, in PyTorch."""
     y, mean, inverse = torch.native_batch_norm(
         x.permute(0, 3, 1, 2),
         norm.gamma.value,

@@ -1,38 +1,38 @@
-"""What a run trains and is tested on: a `Source`, prepared as the recipe says."""
+"""What a run trains and is tested on: a `Dataset`, prepared as the recipe says."""
 
 import itertools
 from collections.abc import Iterable, Iterator
 
-from newnet_tf.data.datasets.base import EVALUATION, TRAIN, Source, Split, gathered, held_split
-from newnet_tf.models.config import Preprocess
+from newnet_tf.data.datasets.base import EVALUATION, TRAIN, Dataset, Split, gathered, held_split
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.training.recipes import Recipe
 from newnet_tf.utils.lazy import keras
 
 
-class Pictures:
+class ImageLoader:
     """The batches of a run: `train(epoch, start)` and `test()`.
 
     The loop asks for no more than this, so that data of another kind can take its place.
 
     Args:
-        source: `Source` with a split `train` and one to evaluate on.
+        source: `Dataset` with a split `train` and one to evaluate on.
         preprocess: `cards.Preprocess` of the network.
         recipe: `Recipe`, for batch, augmentation and seed.
-        limit: int or None, train on this many pictures only, drawn by the recipe's seed.
-        test_batch: int, pictures an evaluation batch.
+        limit: int or None, train on this many images only, drawn by the recipe's seed.
+        test_batch: int, images an evaluation batch.
         workers, index: int, number of processes that train together, and which one this is: it gets
-            an equal share of each batch, and a part of the test pictures. `batch`, `steps` and
+            an equal share of each batch, and a part of the test images. `batch`, `steps` and
             `tests` are those of all.
 
     Raises:
-        ValueError: for a source without both splits, fewer pictures than a batch, or a batch that
+        ValueError: for a source without both splits, fewer images than a batch, or a batch that
             the workers cannot share equally.
     """
 
     def __init__(
         self,
-        source: Source,
-        preprocess: Preprocess,
+        source: Dataset,
+        preprocess: PreprocessConfig,
         recipe: Recipe,
         limit: int | None = None,
         test_batch: int = 128,
@@ -42,11 +42,11 @@ class Pictures:
         self.tested = next((n for n in EVALUATION if n in source.splits), None)
         if TRAIN not in source.splits or self.tested is None:
             raise ValueError(
-                f"data must have pictures to train on and others to test on. Received: {source!r}"
+                f"data must have images to train on and others to test on. Received: {source!r}"
             )
         if limit is not None:
             few = limited(source.split(TRAIN), limit, recipe.seed)
-            source = Source(source.name, source.class_names, {**source.splits, TRAIN: few})
+            source = Dataset(source.name, source.class_names, {**source.splits, TRAIN: few})
         self.source, self.preprocess, self.recipe = source, preprocess, recipe
         self.classes, self.batch, self.test_batch = source.classes, recipe.batch, test_batch
         self.workers, self.index = workers, index
@@ -58,13 +58,13 @@ class Pictures:
         self.steps = source.split(TRAIN).steps(recipe.batch)
         if self.steps < 1:
             raise ValueError(
-                f"`batch` must be at most the pictures to train on ({source.split(TRAIN).size} of "
+                f"`batch` must be at most the images to train on ({source.split(TRAIN).size} of "
                 f"{source.name}). Received: batch={recipe.batch}"
             )
 
     @property
     def tests(self) -> int:
-        """Number of pictures to test on."""
+        """Number of images to test on."""
         return self.source.split(self.tested).size
 
     @property
@@ -85,10 +85,10 @@ class Pictures:
 
     def train(self, epoch: int, start: int = 0) -> Iterable:
         """Returns an epoch's batches from `start` on: (images, targets)."""
-        from newnet_tf.data.pipeline import train_pipeline
+        from newnet_tf.data.pipeline import train_input_pipeline
 
         batches = _fed(
-            train_pipeline(
+            train_input_pipeline(
                 self.source,
                 self.preprocess,
                 self.recipe.augmentation,
@@ -103,11 +103,11 @@ class Pictures:
         return batches if self.workers == 1 else in_number(batches, self.steps - start)
 
     def test(self) -> Iterable:
-        """Returns the test pictures once, in order: (images, labels)."""
-        from newnet_tf.data.pipeline import eval_pipeline
+        """Returns the test images once, in order: (images, labels)."""
+        from newnet_tf.data.pipeline import eval_input_pipeline
 
         return _fed(
-            eval_pipeline(
+            eval_input_pipeline(
                 self.source,
                 self.preprocess,
                 batch=self.test_batch,
@@ -119,9 +119,9 @@ class Pictures:
 
 
 def limited(split: Split, count: int, seed: int) -> Split:
-    """Returns `count` pictures of a split, drawn at random by a seed, the same ones every time.
+    """Returns `count` images of a split, drawn at random by a seed, the same ones every time.
 
-    What is needed to read them is held in memory: paths, positions, or encoded pictures.
+    What is needed to read them is held in memory: paths, positions, or encoded images.
 
     Args:
         split: `Split`. count: int. seed: int.
@@ -131,7 +131,7 @@ def limited(split: Split, count: int, seed: int) -> Split:
     """
     if not isinstance(count, int) or not 1 <= count <= split.size:
         raise ValueError(
-            f"`limit` must lie in 1 to the number of pictures ({split.size}). Received: {count!r}"
+            f"`limit` must lie in 1 to the number of images ({split.size}). Received: {count!r}"
         )
     return held_split(split, *gathered(split, count, seed))
 
@@ -147,7 +147,7 @@ def in_number(batches: Iterable, count: int) -> Iterator:
         yield last
         given += 1
     if last is None and count:
-        raise ValueError("there must be a readable picture to train on. Received: none")
+        raise ValueError("there must be a readable image to train on. Received: none")
     yield from itertools.repeat(last, count - given)
 
 

@@ -13,7 +13,7 @@ NEXT = re.compile(r",(?=\s*[A-Za-z_.]+\s*=)")  # a comma before a name, not one 
 TRUTH = {"true": True, "false": False}
 
 
-def overridden(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
+def override(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     """Returns `recipe` with some fields changed.
 
     Args:
@@ -74,10 +74,10 @@ def typed(name: str, value):
     """Returns a value as a field has it.
 
     Args:
-        name, value: as in `overridden`.
+        name, value: as in `override`.
 
     Raises:
-        ValueError: as `overridden`.
+        ValueError: as `override`.
     """
     options = kinds(name)
     try:

@@ -12,7 +12,7 @@ class Progress:
     """Tells where a run is, how fast it goes and when it will end.
 
     Args:
-        epochs, steps: int, of the whole run, and of one epoch. batch: int, pictures a step.
+        epochs, steps: int, of the whole run, and of one epoch. batch: int, images a step.
         out: text stream; default: stderr. clock: callable, seconds.
     """
 

@@ -29,7 +29,7 @@ class Named:
 
 TALK = Recipe(
     lr=0.05,
-    lr_batch=256,
+    base_batch_size=256,
     batch=256,
     epochs=150,
     weight_decay=4e-5,
@@ -61,7 +61,7 @@ RECIPES = {
     "rexnet": Named(
         recipe=Recipe(
             lr=0.5,
-            lr_batch=512,
+            base_batch_size=512,
             batch=512,
             epochs=400,
             warmup=5,
@@ -80,13 +80,13 @@ RECIPES = {
         command="newnet train --model rexnet_100 --data imagenet --recipe rexnet -o runs/rexnet",
         source="ReXNet (arXiv 2007.00992) and its authors' training command.",
         hours=NOT_RUN,
-        hardware=f"{NOT_RUN}; the authors: 4 GPUs of 128 pictures each",
+        hardware=f"{NOT_RUN}; the authors: 4 GPUs of 128 images each",
         expected=f"{NOT_RUN}; the paper for ReXNet x1.0: top-1 77.9 %",
     ),
     "cifar": Named(
         recipe=Recipe(
             lr=0.1,
-            lr_batch=128,
+            base_batch_size=128,
             batch=128,
             epochs=200,
             warmup=1,
@@ -104,7 +104,7 @@ RECIPES = {
     "finetune": Named(
         recipe=Recipe(
             lr=0.02,
-            lr_batch=32,
+            base_batch_size=32,
             batch=32,
             epochs=4,
             warmup=0.25,
@@ -113,8 +113,8 @@ RECIPES = {
         ),
         command="newnet train --model efficientnet_lite0 --weights imagenet --data photos/ "
         "--recipe finetune -o runs/photos",
-        source="Ours: a low rate, crops that keep most of the picture.",
-        hours="0.4, for 1,600 pictures, the cores busy with other work",
+        source="Ours: a low rate, crops that keep most of the image.",
+        hours="0.4, for 1,600 images, the cores busy with other work",
         hardware="2 cores",
         expected="by `newnet finetune`, which fits the classifier first: 92.75 % (89.78 to 94.90) of "
         "400 flowers, its rate set by hand (lr=0.02)",
@@ -122,7 +122,7 @@ RECIPES = {
 }
 
 
-def named_recipe(name: str) -> Recipe:
+def get_recipe(name: str) -> Recipe:
     """Returns the recipe called `name`.
 
     Raises:

@@ -18,9 +18,9 @@ class Recipe:
 
     Args:
         optimizer: `"sgd"` (see `optimizers.CoupledSGD`) or `"adamw"` (Keras' own).
-        lr: float, the highest learning rate, stated for batches of `lr_batch`.
-        lr_batch: int or None; the rate of another batch is in proportion. None: `lr` as it stands.
-        batch: int, pictures a step. epochs: int.
+        lr: float, the highest learning rate, stated for batches of `base_batch_size`.
+        base_batch_size: int or None; the rate of another batch is in proportion. None: `lr` as it stands.
+        batch: int, images a step. epochs: int.
         warmup: float, epochs in which the rate rises from 0 to its highest, step by step.
         schedule: what follows, `"cosine"` (down to 0 at the last step) or `"constant"`.
         momentum: float in 0 to below 1. nesterov: bool. Both of `"sgd"` alone.
@@ -42,7 +42,7 @@ class Recipe:
 
     optimizer: str = "sgd"
     lr: float = 0.1
-    lr_batch: int | None = None
+    base_batch_size: int | None = None
     batch: int = 128
     epochs: int = 100
     warmup: float = 0.0
@@ -63,8 +63,8 @@ class Recipe:
         self._check("lr", _is_number(self.lr) and self.lr > 0, "be a positive number")
         for name in ("batch", "epochs"):
             self._check(name, _is_whole(getattr(self, name), 1), "be a positive int")
-        is_stated = self.lr_batch is None or _is_whole(self.lr_batch, 1)
-        self._check("lr_batch", is_stated, "be a positive int or None")
+        is_stated = self.base_batch_size is None or _is_whole(self.base_batch_size, 1)
+        self._check("base_batch_size", is_stated, "be a positive int or None")
         self._check("seed", _is_whole(self.seed, 0), "be an int, not negative")
         for name in ("warmup", "weight_decay"):
             value = getattr(self, name)
@@ -84,7 +84,7 @@ class Recipe:
     @property
     def peak(self) -> float:
         """The highest learning rate, for this recipe's own batch."""
-        return self.lr * self.batch / (self.lr_batch or self.batch)
+        return self.lr * self.batch / (self.base_batch_size or self.batch)
 
     def flat(self) -> dict[str, object]:
         """Returns all fields by name, those of the augmentation as `"augmentation.NAME"`."""

@@ -45,7 +45,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def room_for(what: str, checkpoint: Path) -> Iterator[None]:
+def on_disk_full(what: str, checkpoint: Path) -> Iterator[None]:
     """Turns the error of a full disk into a clear word.
 
     Args:
@@ -67,7 +67,7 @@ def room_for(what: str, checkpoint: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: Path) -> Iterator[None]:
     """Keeps a second process out of a run's folder; a process that is killed frees it.
 
     Raises:

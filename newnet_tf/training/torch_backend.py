@@ -1,4 +1,4 @@
-"""`native_step` and `native_judge`: steps and tests for Keras on PyTorch, in PyTorch's own operations.
+"""`torch_train_step` and `make_torch_evaluator`: steps and tests for Keras on PyTorch, in PyTorch's own operations.
 
 Keras moves every map into another order and back around each convolution, and asks Python between
 any two kernels; a small network then leaves a GPU idle most of the time. Here the same graph of
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from newnet_tf.training.fused_batch_norm import fused_norm, normalised_by_torch
+from newnet_tf.training.fused_batch_norm import fused_norm, normalized_by_torch
 from newnet_tf.training.metrics import tally
 from newnet_tf.utils.lazy import LazyModule, keras
 
@@ -21,8 +21,8 @@ PLAIN = {"Add": lambda: torch.add, "Multiply": lambda: torch.mul}  # operations 
 WARM = 3  # steps before a capture, as PyTorch asks for
 
 
-def native_step(trained) -> Callable:
-    """Returns the step of one process under PyTorch, for `train(make_step=native_step)`.
+def torch_train_step(trained) -> Callable:
+    """Returns the step of one process under PyTorch, for `train(make_step=torch_train_step)`.
 
     Its losses are those of `train_on_batch` but for rounding.
 
@@ -37,12 +37,12 @@ def native_step(trained) -> Callable:
     """
     if keras.backend.backend() != "torch":
         raise ValueError(
-            "`native_step` is for Keras on PyTorch (KERAS_BACKEND=torch). "
+            "`torch_train_step` is for Keras on PyTorch (KERAS_BACKEND=torch). "
             f"Received: {keras.backend.backend()}"
         )
     if isinstance(trained.optimizer, keras.optimizers.LossScaleOptimizer):
         raise ValueError(
-            "`native_step` takes float32 and mixed_bfloat16, which need no scaled loss. "
+            "`torch_train_step` takes float32 and mixed_bfloat16, which need no scaled loss. "
             "Received: mixed_float16"
         )
     return _Step(trained)
@@ -101,14 +101,14 @@ class _Step:
                 value.copy_(before)
 
 
-def native_judge(trained) -> Callable:
-    """Returns what judges a network under PyTorch, for `train(make_judge=native_judge)`.
+def make_torch_evaluator(trained) -> Callable:
+    """Returns what judges a network under PyTorch, for `train(make_evaluator=make_torch_evaluator)`.
 
     Args:
         trained: Keras functional model, from images to logits.
 
     Returns:
-        Callable, batches of (images, int labels) -> `Judged`.
+        Callable, batches of (images, int labels) -> `EvalResult`.
     """
     device = trained.trainable_variables[0].value.device
 
@@ -183,7 +183,7 @@ def _forms(training: bool) -> dict[type, Callable]:
 
     def fused(layer, x):
         if training and layer.norm.trainable:
-            return normalised_by_torch(x, layer.norm)
+            return normalized_by_torch(x, layer.norm)
         return layer.norm(x, training=False)
 
     def zero_padded(layer, x):

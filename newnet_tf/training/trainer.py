@@ -1,7 +1,7 @@
 """`train`: the loop. Data, step and evaluation are apart, and everything is written atomically.
 
 A run is a pure function of the network's first weights, the recipe and the data; where it is, is one
-`Position`. So it can be killed at any moment: it goes on from its last checkpoint, and what comes out
+`TrainState`. So it can be killed at any moment: it goes on from its last checkpoint, and what comes out
 is what would have come out.
 """
 
@@ -17,11 +17,11 @@ from pathlib import Path
 
 from newnet_tf import results
 from newnet_tf.training import checkpoint, curves, run_files
-from newnet_tf.training.checkpoint import Position
+from newnet_tf.training.checkpoint import TrainState
 from newnet_tf.training.compilation import averaged, check, compiled, described
-from newnet_tf.training.curve_diagnosis import Reading, best_epoch, read_curves
-from newnet_tf.training.distributed.single_process import Alone
-from newnet_tf.training.metrics import Judged
+from newnet_tf.training.curve_diagnosis import CurveDiagnosis, best_epoch, diagnose_curves
+from newnet_tf.training.distributed.single_process import SingleProcess
+from newnet_tf.training.metrics import EvalResult
 from newnet_tf.training.progress import Progress
 from newnet_tf.training.recipes import Recipe
 from newnet_tf.training.run_files import Diverged
@@ -32,19 +32,19 @@ BEST, LAST, SUMMARY = "best.keras", "last.keras", "run.json"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainResult:
     """What a run came to.
 
     Args:
         folder: Path of its files. history: list of mappings, one an epoch; see `curves.COLUMNS`.
-        best: the history's line of the lowest test error. reading: `Reading` of the curves.
-        tests: int, pictures that an error was measured on.
+        best: the history's line of the lowest test error. reading: `CurveDiagnosis` of the curves.
+        tests: int, images that an error was measured on.
     """
 
     folder: Path
     history: list[dict]
     best: dict
-    reading: Reading
+    reading: CurveDiagnosis
     tests: int
 
 
@@ -58,16 +58,16 @@ def train(
     every: int = EVERY,
     said: Mapping[str, object] | None = None,
     make_step: Callable | None = None,
-    make_judge: Callable | None = None,
-    strategy: Alone | None = None,
+    make_evaluator: Callable | None = None,
+    strategy: SingleProcess | None = None,
     out=None,
-) -> Outcome:
+) -> TrainResult:
     """Trains a network, or goes on with training it.
 
     Args:
         model: Keras model from images to logits (`classifier_activation=None`), built under the
             recipe's dtype policy. Its weights change; `recipe.dropout` sets its dropout layers.
-        data: `Pictures`, or what has `classes`, `batch`, `steps`, `tests`, `facts`, `train(epoch,
+        data: `ImageLoader`, or what has `classes`, `batch`, `steps`, `tests`, `facts`, `train(epoch,
             start)` and `test()` as they do.
         recipe: `Recipe`.
         folder: where the run's files go: `checkpoint.safetensors`, `best.keras` and `last.keras` (the
@@ -78,14 +78,14 @@ def train(
         said: mapping, facts to write into `run.json`, such as the command.
         make_step: callable, compiled model -> step; default: `single_step`, or the
             strategy's.
-        make_judge: callable, compiled model -> what gives a `Judged` of batches; default: Keras'
+        make_evaluator: callable, compiled model -> what gives a `EvalResult` of batches; default: Keras'
             predictions, or the strategy's.
         strategy: `strategy.Strategy`, to train on several devices or machines; the model must have
             been built in its scope, and `data` be this worker's share. Default: one process.
         out: text stream for progress; default: stderr.
 
     Returns:
-        An `Outcome`.
+        An `TrainResult`.
 
     Raises:
         ValueError: for a model, data or folder that does not fit; for a checkpoint of another recipe,
@@ -94,7 +94,7 @@ def train(
             more. The last good checkpoint is intact.
 
     Example:
-        >>> data = Pictures(open_source("photos/"), card.preprocess, recipe)
+        >>> data = Images(load_dataset("photos/"), card.preprocess, recipe)
         >>> print(train(model, data, recipe, "runs/photos").reading)
     """
     folder = Path(folder)
@@ -102,14 +102,14 @@ def train(
         raise ValueError(f"`every` must be a positive int. Received: every={every!r}")
     check(model, data, recipe)
     make_step = make_step or (strategy.make_step if strategy else single_step)
-    strategy = strategy or Alone()
+    strategy = strategy or SingleProcess()
     strategy.check(model, data)
     with contextlib.ExitStack() as held:
         strategy.chief(lambda: _occupy(held, folder, resume))
         if not strategy.is_chief:
             out = held.enter_context(open(os.devnull, "w"))
         held.enter_context(strategy.synchronized(model))
-        run = Run(model, data, recipe, folder, every, dict(said or {}), strategy, make_judge)
+        run = Run(model, data, recipe, folder, every, dict(said or {}), strategy, make_evaluator)
         run.begin()
         return run.finish(
             make_step(run.trained),
@@ -119,7 +119,7 @@ def train(
 
 def _occupy(held: contextlib.ExitStack, folder: Path, resume: bool) -> None:
     """Keeps other processes out of a run's folder for as long as `held`."""
-    held.enter_context(run_files.alone_in(folder))
+    held.enter_context(run_files.exclusive_lock(folder))
     if (folder / checkpoint.NAME).exists() and not resume:
         raise ValueError(
             f"a run must have a folder of its own, or go on with `resume` (--resume). "
@@ -149,16 +149,16 @@ class Run:
         folder: Path,
         every: int,
         said: dict,
-        strategy: Alone | None = None,
-        make_judge: Callable | None = None,
+        strategy: SingleProcess | None = None,
+        make_evaluator: Callable | None = None,
     ):
         self.model, self.data, self.recipe, self.folder = model, data, recipe, folder
-        self.every, self.said, self.position = every, said, Position()
-        self.strategy = strategy or Alone()
+        self.every, self.said, self.position = every, said, TrainState()
+        self.strategy = strategy or SingleProcess()
         self.checkpoint, self.drawn = folder / checkpoint.NAME, -math.inf
         with self.strategy.scope():
             self.trained = compiled(model, recipe, data.steps)
-        self.judge = (make_judge or self.strategy.make_judge)(self.trained)
+        self.judge = (make_evaluator or self.strategy.make_evaluator)(self.trained)
         self.facts = {
             "recipe": recipe.flat(),
             "data": data.facts,
@@ -169,15 +169,15 @@ class Run:
         """Goes to where the folder's checkpoint was written, if there is one."""
 
         def restored():
-            path, found = self.checkpoint, Position()
+            path, found = self.checkpoint, TrainState()
             if path.exists():
                 found = checkpoint.restore(path, self.trained, self.facts)
             return dataclasses.asdict(found)
 
-        self.position = Position(**self.strategy.chief(restored))
+        self.position = TrainState(**self.strategy.chief(restored))
         self.strategy.spread(self.trained, self.facts)
 
-    def finish(self, step: Callable, progress: Progress) -> Outcome:
+    def finish(self, step: Callable, progress: Progress) -> TrainResult:
         """Does all epochs that are left."""
         with contextlib.ExitStack() as held:
             events = None
@@ -192,11 +192,11 @@ class Run:
                 self._save_network(LAST)
             self._write_results(events)
         history = self.position.history
-        return Outcome(
+        return TrainResult(
             self.folder,
             history,
             history[best_epoch(history)],
-            read_curves(history),
+            diagnose_curves(history),
             self.data.tests,
         )
 
@@ -222,7 +222,7 @@ class Run:
         """Tests the network, and writes down what the epoch came to."""
         at = self.position
         if not at.step:
-            raise ValueError("there must be a readable picture to train on. Received: none")
+            raise ValueError("there must be a readable image to train on. Received: none")
         began = time.monotonic()
         with averaged(self.trained, self.recipe):
             judged = self.judge(self.data.test())
@@ -231,12 +231,12 @@ class Run:
             history = [*at.history, self._row(judged)]
             if best_epoch(history) == at.epoch:
                 self._save_network(BEST)
-        self.position = Position(epoch=at.epoch + 1, history=history)
+        self.position = TrainState(epoch=at.epoch + 1, history=history)
         self._save()
         self._write_results(events)
         progress.epoch(history[-1], time.monotonic() - began)
 
-    def _row(self, judged: Judged) -> dict:
+    def _row(self, judged: EvalResult) -> dict:
         at = self.position
         return {
             "epoch": at.epoch + 1,
@@ -255,7 +255,7 @@ class Run:
     def _save_network(self, name: str) -> None:
         def save():
             with (
-                run_files.room_for(name, self.checkpoint),
+                run_files.on_disk_full(name, self.checkpoint),
                 run_files.beside(self.folder / name) as part,
             ):
                 self.model.save(part, overwrite=True)
@@ -280,10 +280,10 @@ class Run:
             summary |= {
                 "best": history[best_epoch(history)],
                 "last": history[-1],
-                "reading": str(read_curves(history)),
+                "reading": str(diagnose_curves(history)),
                 "seconds": sum(row["seconds"] for row in history),
             }
-        with run_files.room_for("the run's results", self.checkpoint):
+        with run_files.on_disk_full("the run's results", self.checkpoint):
             text = json.dumps(summary, indent=2) + "\n"
             run_files.write(self.folder / SUMMARY, text.encode())
             if history:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from newnet_tf.visualization import label_placement
 from newnet_tf.visualization.label_placement import FAINT, INK, Label
 
-COLOURS = {"fp32": "#4269d0", "fp16": "#97bbf5", "int8-dynamic": "#f2a93b", "int8-full": "#d1495b"}
+COLORS = {"fp32": "#4269d0", "fp16": "#97bbf5", "int8-dynamic": "#f2a93b", "int8-full": "#d1495b"}
 GRID = "#e3e8ee"
 FRONT = {"color": INK, "lw": 1.1, "ls": (0, (4, 2))}
 
@@ -17,16 +17,16 @@ class Group:
     """How the points of a group look, and what the legend calls them."""
 
     title: str
-    colour: str
+    color: str
     marker: str
     size: float = 48
 
 
 GROUPS = {
-    "new": Group(title="the new model", colour="#c8102e", marker="*", size=190),
-    "light": Group(title="light", colour="#1f6fd0", marker="o"),
-    "nas": Group(title="found by search (NAS)", colour="#12805c", marker="s"),
-    "heavy": Group(title="heavy", colour="#6b7280", marker="D"),
+    "new": Group(title="the new model", color="#c8102e", marker="*", size=190),
+    "light": Group(title="light", color="#1f6fd0", marker="o"),
+    "nas": Group(title="found by search (NAS)", color="#12805c", marker="s"),
+    "heavy": Group(title="heavy", color="#6b7280", marker="D"),
 }
 
 
@@ -68,7 +68,7 @@ def svg(drawn) -> bytes:
 
 
 def png(drawn, dpi: int = 120) -> bytes:
-    """Returns a figure as PNG of few colours, which keeps it small."""
+    """Returns a figure as PNG of few colors, which keeps it small."""
     from PIL import Image
 
     with Image.open(io.BytesIO(_saved(drawn, "png", dpi=dpi))) as image:
@@ -84,7 +84,7 @@ def bars(top: Sequence[tuple[str, float]]):
     axes = drawn.subplots()
     names = [name.replace("_", " ") for name, _ in top][::-1]
     values = [100 * value for _, value in top][::-1]
-    axes.barh(names, values, color=COLOURS["fp32"], height=0.62)
+    axes.barh(names, values, color=COLORS["fp32"], height=0.62)
     for i, value in enumerate(values):
         axes.text(value + 1, i, f"{value:.1f} %", va="center", color=INK, fontsize=9)
     axes.set_xlim(0, max(values) * 1.22)
@@ -103,15 +103,15 @@ def size_and_latency(rows: Sequence[Mapping[str, object]]):
     """
     drawn = figure(9, 4.6)
     axes = drawn.subplots()
-    for precision, colour in COLOURS.items():
+    for precision, color in COLORS.items():
         points = [r for r in rows if r["precision"] == precision]
         if points:
             x = [r["milliseconds"] for r in points]
             y = [r["megabytes"] for r in points]
-            axes.scatter(x, y, s=70, color=colour, label=precision, zorder=3)
+            axes.scatter(x, y, s=70, color=color, label=precision, zorder=3)
     axes.set_xlim(0, 1.22 * max(r["milliseconds"] for r in rows))
     axes.set_ylim(0, 1.18 * max(r["megabytes"] for r in rows))
-    axes.set_xlabel("median latency of one picture on this CPU, one thread (ms)")
+    axes.set_xlabel("median latency of one image on this CPU, one thread (ms)")
     axes.set_ylabel("file size (MB)")
     axes.legend(frameon=False, loc="lower right")
     _plain(axes)
@@ -129,9 +129,9 @@ def sensitivity(layers: Sequence[tuple[str, float]], kept: Sequence[str]):
     """
     drawn = figure(7, 1.2 + 0.17 * len(layers))
     axes = drawn.subplots()
-    colours = [COLOURS["int8-full"] if name in kept else COLOURS["fp16"] for name, _ in layers]
+    colors = [COLORS["int8-full"] if name in kept else COLORS["fp16"] for name, _ in layers]
     places = range(len(layers))
-    axes.barh(places, [value for _, value in layers], color=colours, height=0.7, zorder=3)
+    axes.barh(places, [value for _, value in layers], color=colors, height=0.7, zorder=3)
     axes.set_yticks(places, [name for name, _ in layers], fontsize=7)
     axes.set_ylim(len(layers) - 0.4, -0.6)
     axes.set_xlabel("SQNR of the logits with this layer alone in int8 (dB); less is worse")
@@ -178,7 +178,7 @@ def tradeoff(axes, points: Sequence[Point]) -> None:
             point.cost,
             point.accuracy,
             s=group.size,
-            c=group.colour,
+            c=group.color,
             marker=group.marker,
             edgecolors=INK if point.on_front else "white",
             linewidths=1.4 if point.on_front else 0.6,
@@ -191,7 +191,7 @@ def tradeoff(axes, points: Sequence[Point]) -> None:
 
 def name_points(axes, points: Sequence[Point], size: float) -> None:
     """Writes the points' names into a drawing that is finished but for them, in `size` points."""
-    named = [Label(p.cost, p.accuracy, p.name, GROUPS[p.group].colour, p.on_front) for p in points]
+    named = [Label(p.cost, p.accuracy, p.name, GROUPS[p.group].color, p.on_front) for p in points]
     label_placement.write(axes, named, size, _stairs(axes, points))
 
 
@@ -200,7 +200,7 @@ def legend(drawn, size: float) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=g.colour, marker=g.marker, ms=g.size**0.5, ls="", label=g.title)
+        Line2D([], [], color=g.color, marker=g.marker, ms=g.size**0.5, ls="", label=g.title)
         for g in GROUPS.values()
     ]
     handles += [Line2D([], [], label="Pareto front", **FRONT)]

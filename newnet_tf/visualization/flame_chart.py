@@ -1,7 +1,7 @@
 """The drawing of `newnet profile --flame`: where a file's time goes, from the whole down to operators.
 
 Three rows for each file, in the order in which it runs, as wide as the time that each part takes:
-blocks (what layers' names begin with), layers, operators. Colours of operators are those of `shares`.
+blocks (what layers' names begin with), layers, operators. Colors of operators are those of `shares`.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from newnet_tf.visualization import charts, op_breakdown
 from newnet_tf.visualization.label_placement import FAINT, INK
 
 ROWS = ("blocks", "layers", "operators")
-TONES = ("#dfe6ee", "#c3cfdd")  # neighbours differ
+TONES = ("#dfe6ee", "#c3cfdd")  # neighbors differ
 WIDTH, LETTER = 13.0, 0.075  # inches: of the figure, of a letter
 
 
@@ -23,7 +23,7 @@ def flames(profiles: Sequence, titles: Sequence[str]):
     """
     drawn = charts.figure(WIDTH, 0.9 + 1.45 * len(profiles))
     all_axes = drawn.subplots(len(profiles), 1, sharex=True, squeeze=False)[:, 0]
-    longest = max(profile.parts_ms for profile in profiles) or 1.0
+    longest = max(profile.ops_ms for profile in profiles) or 1.0
     kinds = {}
     for axes, profile, title in zip(all_axes, profiles, titles, strict=True):
         ran = [operator for operator in profile.operators if operator.ms]
@@ -31,14 +31,14 @@ def flames(profiles: Sequence, titles: Sequence[str]):
             for tone, (name, left, ms) in enumerate(_parts(ran, part_of)):
                 _bar(axes, place, name, left, ms, TONES[tone % len(TONES)], longest)
         for _, left, ms, operator in _each(ran):
-            label, colour = (
+            label, color = (
                 op_breakdown.WITH_MACS.get(operator.name)
                 or op_breakdown.WITHOUT_MACS.get(operator.name)
                 or op_breakdown.OTHER
             )
-            kinds[label] = _bar(axes, 2, label, left, ms, colour, longest)
+            kinds[label] = _bar(axes, 2, label, left, ms, color, longest)
         axes.set_title(
-            f"{title}: {profile.parts_ms:.2f} ms",
+            f"{title}: {profile.ops_ms:.2f} ms",
             loc="left",
             color=INK,
             fontsize=10,
@@ -78,10 +78,10 @@ def _parts(ran: Sequence, part_of: Callable):
         left += ms
 
 
-def _bar(axes, place: int, name: str, left: float, ms: float, colour: str, longest: float):
+def _bar(axes, place: int, name: str, left: float, ms: float, color: str, longest: float):
     """Draws a part, with its name where there is room; returns its patch."""
     [patch] = axes.barh(
-        place, ms, left=left, height=1, align="edge", color=colour, edgecolor="white", lw=0.5
+        place, ms, left=left, height=1, align="edge", color=color, edgecolor="white", lw=0.5
     )
     if ms / longest * (WIDTH - 1.2) > LETTER * (len(name) + 1):
         axes.text(
@@ -91,7 +91,7 @@ def _bar(axes, place: int, name: str, left: float, ms: float, colour: str, longe
             ha="center",
             va="center",
             fontsize=7.5,
-            color=op_breakdown.readable(colour),
+            color=op_breakdown.readable(color),
             clip_on=True,
         )
     return patch

@@ -1,4 +1,4 @@
-"""Pages of the commands: one self-contained HTML file each, pictures inside, nothing loaded."""
+"""Pages of the commands: one self-contained HTML file each, images inside, nothing loaded."""
 
 import base64
 import html
@@ -15,7 +15,7 @@ body.wide { max-width: 110rem; }
 h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
 p { max-width: 60rem; } p.lead, td.note, .small { color: #5b6b7b; } .small { font-size: .85rem; }
 .answer { display: flex; gap: 1.6rem; align-items: center; flex-wrap: wrap; }
-.answer img.picture { width: 17rem; border-radius: .5rem; }
+.answer img.image { width: 17rem; border-radius: .5rem; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(40rem, 100%), 1fr));
   gap: 0 2.5rem; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
@@ -46,12 +46,12 @@ def save(path: Path, data: bytes) -> Path:
     return path
 
 
-def answer(picture: Path, bars: bytes, caption: str) -> str:
-    """A picture and the drawn bars of its best classes."""
-    image = base64.b64encode(_png(picture)).decode()
+def answer(path: Path, bars: bytes, caption: str) -> str:
+    """A image and the drawn bars of its best classes."""
+    image = base64.b64encode(_png(path)).decode()
     drawn = plot(bars, "The five best classes and their probabilities")
     return (
-        f'<div class="answer"><img class="picture" alt="{html.escape(picture.name)}" '
+        f'<div class="answer"><img class="image" alt="{html.escape(path.name)}" '
         f'src="data:image/png;base64,{image}"><div style="flex: 1; min-width: 20rem">{drawn}</div>'
         f'</div><p class="small">{html.escape(caption)}</p>'
     )
@@ -81,12 +81,12 @@ def table(rows: Sequence[Mapping[str, object]], numbers: Sequence[str] = ()) -> 
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _png(picture: Path) -> bytes:
+def _png(path: Path) -> bytes:
     from PIL import Image
 
     from newnet_tf.data.images import read_image
 
-    image = Image.fromarray(read_image(picture))
+    image = Image.fromarray(read_image(path))
     image.thumbnail((560, 560))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")

@@ -23,7 +23,7 @@ class Label:
     x: float
     y: float
     text: str
-    colour: str = INK
+    color: str = INK
     bold: bool = False
 
 
@@ -95,7 +95,7 @@ def _text(axes, one: Label, size: float):
         ha="center",
         va="center",
         fontsize=size,
-        color=one.colour,
+        color=one.color,
         fontweight="bold" if one.bold else "normal",
         zorder=5,
         arrowprops=line,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from newnet_tf.visualization import charts
 from newnet_tf.visualization.label_placement import FAINT, INK
 
-# Types of operator -> (name in the legend, colour). Blue and grey: they multiply and add.
+# Types of operator -> (name in the legend, color). Blue and gray: they multiply and add.
 WITH_MACS = {
     "CONV_2D 1x1": ("1x1 convolution", "#2f4b8f"),
     "CONV_2D": ("convolution", "#5f83c9"),
@@ -75,9 +75,9 @@ def _bar(axes, place: int, rows: Sequence[Mapping[str, object]]) -> dict:
     order = [*WITH_MACS.values(), *WITHOUT_MACS.values(), OTHER]
     multiplied = sum(part for kind, part in parts.items() if kind in WITH_MACS.values())
     for kind in sorted(parts, key=order.index):
-        label, colour = kind
+        label, color = kind
         [handles[label]] = axes.barh(
-            place, parts[kind], left=left, color=colour, height=0.62, edgecolor="white", lw=0.6
+            place, parts[kind], left=left, color=color, height=0.62, edgecolor="white", lw=0.6
         )
         if parts[kind] >= WRITTEN:
             middle = left + parts[kind] / 2
@@ -88,7 +88,7 @@ def _bar(axes, place: int, rows: Sequence[Mapping[str, object]]) -> dict:
                 ha="center",
                 va="center",
                 fontsize=8.5,
-                color=readable(colour),
+                color=readable(color),
             )
         left += parts[kind]
     axes.text(
@@ -103,9 +103,9 @@ def _bar(axes, place: int, rows: Sequence[Mapping[str, object]]) -> dict:
     return handles
 
 
-def readable(colour: str) -> str:
-    """White on dark colours, ink on light ones."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+def readable(color: str) -> str:
+    """White on dark colors, ink on light ones."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 140 else INK
 
 

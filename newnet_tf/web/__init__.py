@@ -1,4 +1,4 @@
-"""A static page that classifies pictures inside the browser: made from exported files, served, tested.
+"""A static page that classifies images inside the browser: made from exported files, served, tested.
 
 Importing this package loads nothing. The page's own files lie in `static`; LiteRT.js, which runs the
 network, is fetched from the npm registry and never part of this package.

@@ -22,11 +22,11 @@ import numpy as np
 import newnet_tf
 from newnet_tf.data.preprocess import LONGEST
 from newnet_tf.deploy.runtime import Runner
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.web import litert_js, serve
 
 STATIC = Path(__file__).with_name("static")
-PAGE, RECORD, LICENCE = "index.html", "site.json", "LICENSES.txt"
+PAGE, RECORD, LICENSE = "index.html", "site.json", "LICENSES.txt"
 # What the worker offers the user, by precision.
 TITLES = {
     "fp32": "32-bit floats",
@@ -54,7 +54,7 @@ def build(
     example: str | os.PathLike | None = None,
     assets: str | os.PathLike | None = None,
 ) -> Site:
-    """Writes a site that classifies pictures in the browser with one network.
+    """Writes a site that classifies images in the browser with one network.
 
     Args:
         models: TFLite files of one network with their recipes beside them, of float32 input or of
@@ -62,7 +62,7 @@ def build(
         folder: where to. What an earlier site left there is replaced, other files stay.
         class_names: str for each class. Default: `"class 0"` and so on.
         title: str, the page's. Default: the network's name.
-        example: a picture that the page offers, JPEG, PNG or WebP. Default: none.
+        example: a image that the page offers, JPEG, PNG or WebP. Default: none.
         assets: where the archive of LiteRT.js lies, see `engine.files`.
 
     Raises:
@@ -119,7 +119,7 @@ def build(
     return Site(folder, tuple(sorted(contents)), sum(map(len, contents.values())))
 
 
-def _together(runners: Sequence[Runner]) -> Preprocess:
+def _together(runners: Sequence[Runner]) -> PreprocessConfig:
     """Returns the preprocessing of files that one page can run, or says which it cannot."""
     if not runners:
         raise ValueError("`models` must hold at least one TFLite file. Received: none")
@@ -128,7 +128,7 @@ def _together(runners: Sequence[Runner]) -> Preprocess:
             raise ValueError(
                 f"{runner.file} must have its recipe beside it. Received: no .json file"
             )
-        if runner.dtype != np.float32 and not runner.takes_pixels:
+        if runner.dtype != np.float32 and not runner.expects_uint8_pixels:
             raise ValueError(
                 f"{runner.file} must take float32, or pixels: export it with --io float32. "
                 f"Received: {np.dtype(runner.dtype).name}"
@@ -153,13 +153,13 @@ def _model(runner: Runner) -> tuple[dict, bytes]:
         "file": f"models/{stem}.{digest[:8]}.tflite",
         "bytes": len(data),
         "sha256": digest,
-        "takes_pixels": runner.takes_pixels,
+        "expects_uint8_pixels": runner.expects_uint8_pixels,
         "output": runner.output,
     }
     return about, data
 
 
-def _for_page(preprocess: Preprocess) -> dict:
+def _for_page(preprocess: PreprocessConfig) -> dict:
     """The record's numbers as the page computes with them; scale and offset as float32."""
     return {
         "size": preprocess.size,
@@ -187,17 +187,17 @@ def _static(title: str, classes: int) -> dict[str, bytes]:
     contents[PAGE] = filled.encode()
     contents["site.webmanifest"] = json.dumps(manifest, ensure_ascii=False).encode()
     contents["_headers"] = serve.headers_file().encode()
-    contents[LICENCE] = _licences(contents.pop("APACHE-2.0.txt"))
+    contents[LICENSE] = _licenses(contents.pop("APACHE-2.0.txt"))
     return contents
 
 
-def _licences(apache: bytes) -> bytes:
+def _licenses(apache: bytes) -> bytes:
     head = (
         f"The files in litert-{litert_js.VERSION}/ but {litert_js.LOADER} are LiteRT.js, the npm package "
         f"{litert_js.PACKAGE} {litert_js.VERSION},\nCopyright Google LLC, under the Apache License 2.0. "
         f"{litert_js.MODULE} is changed in one word: it imports ./{litert_js.LOADER}.\n"
-        "The page itself is part of newnet_tf, under the same licence. The network's weights are "
-        "under\nthe licence that they were published with.\n\n"
+        "The page itself is part of newnet_tf, under the same license. The network's weights are "
+        "under\nthe license that they were published with.\n\n"
     )
     return head.encode() + apache
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from newnet_tf.models.config import Card, Naming
+from newnet_tf.models.config import Card, CheckpointFormat
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".npz", ".weights.h5", ".keras", ".h5")
 WRITABLE = (".weights.h5", ".keras", ".safetensors", ".npz")
@@ -39,7 +39,7 @@ class Target:
     """
 
     card: Card
-    namings: tuple[Naming, ...]
+    checkpoint_formats: tuple[CheckpointFormat, ...]
     head: tuple[str, ...]
     build: Callable
 

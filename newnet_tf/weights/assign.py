@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from newnet_tf.models.config import Card, Naming
+from newnet_tf.models.config import Card, CheckpointFormat
 from newnet_tf.weights import CheckpointError, Target, match
 from newnet_tf.weights.match import Plan
 from newnet_tf.weights.reader import Checkpoint
@@ -67,8 +67,11 @@ def fill(
     plan = match.plan(model, checkpoint, target)
     fresh = _fresh(plan) if fresh_classifier else ()
     if fresh:
-        plan.skipped += [fit.tensor for fit in plan.misfits]
-        theirs, ours = plan.misfits[0].value.shape[-1], plan.misfits[0].variable.shape[-1]
+        plan.skipped += [fit.tensor for fit in plan.shape_mismatches]
+        theirs, ours = (
+            plan.shape_mismatches[0].value.shape[-1],
+            plan.shape_mismatches[0].variable.shape[-1],
+        )
         plan.fits = [fit for fit in plan.fits if fit.exact]
     if not plan.complete:
         raise CheckpointError(_complaint(plan, checkpoint, target, others))
@@ -96,7 +99,7 @@ def classes_in(checkpoint: Checkpoint, target: Target) -> int | None:
 
 def _classifier_kernel(checkpoint: Checkpoint, target: Target) -> tuple[int, int] | None:
     """Returns classes and size of the classifier's kernel, or None."""
-    for naming in (*target.namings, match.own([CLASSIFIER])):
+    for naming in (*target.checkpoint_formats, match.own([CLASSIFIER])):
         prefix = f"{naming.layers.get(CLASSIFIER)}{match.SEPARATORS[naming.style]}"
         leaves = ("kernel", "0") if naming.style == "keras" else ("weight",)
         for leaf in leaves:
@@ -108,14 +111,14 @@ def _classifier_kernel(checkpoint: Checkpoint, target: Target) -> tuple[int, int
 
 def _fresh(plan: Plan) -> tuple[str, ...]:
     """Returns the classifier if nothing but its number of classes differs, else nothing."""
-    misfits = plan.misfits
+    shape_mismatches = plan.shape_mismatches
     sound = all(
         fit.layer == CLASSIFIER and fit.value.shape[:-1] == tuple(fit.variable.shape[:-1])
-        for fit in misfits
+        for fit in shape_mismatches
     )
-    whole = sum(fit.layer == CLASSIFIER for fit in plan.fits) == len(misfits)
-    one_count = len({fit.value.shape[-1:] for fit in misfits}) == 1
-    return (CLASSIFIER,) if misfits and sound and whole and one_count else ()
+    whole = sum(fit.layer == CLASSIFIER for fit in plan.fits) == len(shape_mismatches)
+    one_count = len({fit.value.shape[-1:] for fit in shape_mismatches}) == 1
+    return (CLASSIFIER,) if shape_mismatches and sound and whole and one_count else ()
 
 
 def _complaint(plan: Plan, checkpoint: Checkpoint, target: Target, others) -> str:
@@ -127,7 +130,9 @@ def _complaint(plan: Plan, checkpoint: Checkpoint, target: Target, others) -> st
         f"Read as {plan.naming.name!r}, {fitting} of the file's {total} tensors fit.",
         _listed("tensors of the file that the model has no variable for", plan.unused),
         _listed("variables of the model that the file does not fill", list(plan.unfilled)),
-        _listed("shapes that differ (in Keras layout)", [str(fit) for fit in plan.misfits]),
+        _listed(
+            "shapes that differ (in Keras layout)", [str(fit) for fit in plan.shape_mismatches]
+        ),
     ]
     if plan.fits and plan.unfilled and set(plan.unfilled.values()) == set(target.head):
         lines.append("The file holds a backbone without its head: it fits with include_top=False.")
@@ -151,7 +156,7 @@ def _nearest(checkpoint: Checkpoint, others) -> str:
         model = target.build(classes_in(checkpoint, target) or target.card.classes)
         plan = match.plan(model, checkpoint, target)
         headless = set(plan.unfilled.values()) <= set(target.head)
-        if plan.fits and headless and not (plan.unused or plan.misfits):
+        if plan.fits and headless and not (plan.unused or plan.shape_mismatches):
             return f"It fits {target.card.name!r}."
         fitting = sum(fit.exact for fit in plan.fits)
         if fitting > most:
@@ -187,13 +192,13 @@ def _params(card: Card) -> float | None:
 
 def _coverage(checkpoint: Checkpoint, target: Target) -> float:
     """Returns the share of tensors and modules that meet by name, under the best naming."""
-    if not target.namings:  # before it is built, only its classifier's name is known
+    if not target.checkpoint_formats:  # before it is built, only its classifier's name is known
         return 1.0 if _classifier_kernel(checkpoint, target) else 0.0
-    ours = match.own(name for naming in target.namings for name in naming.layers)
-    return max(_met(checkpoint, naming) for naming in (*target.namings, ours))
+    ours = match.own(name for naming in target.checkpoint_formats for name in naming.layers)
+    return max(_met(checkpoint, naming) for naming in (*target.checkpoint_formats, ours))
 
 
-def _met(checkpoint: Checkpoint, naming: Naming) -> float:
+def _met(checkpoint: Checkpoint, naming: CheckpointFormat) -> float:
     prefixes = [match.split(name, naming.style)[0] for name in checkpoint.tensors]
     modules = set(naming.layers.values())
     used = sum(prefix in modules for prefix in prefixes) / len(prefixes)

@@ -20,7 +20,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from newnet_tf.models.config import Hub, Package, Weights
+from newnet_tf.models.config import HubFile, PackageFile, Weights
 from newnet_tf.weights import CheckpointError, Target, assign, reader
 
 FORMAT = "newnet_tf 1"
@@ -45,7 +45,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Pin:
+class LockedFile:
     """What a hub file was when it was first downloaded."""
 
     repo: str
@@ -62,7 +62,7 @@ def obtain(target: Target, weights: Weights) -> Path:
         target: `Target` of the network. weights: one of its card's `Weights`.
 
     Returns:
-        Path of a safetensors file whose metadata tell source, digest and licence.
+        Path of a safetensors file whose metadata tell source, digest and license.
 
     Raises:
         CheckpointError: if no source gives the file, or it is not what the digest says, or it does
@@ -103,12 +103,12 @@ def _converted(store: Path, stem: str, weights: Weights) -> Path | None:
     return None
 
 
-def _pin(store: Path, stem: str, source: Hub | Package) -> Pin | None:
+def _pin(store: Path, stem: str, source: HubFile | PackageFile) -> LockedFile | None:
     try:
-        pin = Pin(**json.loads((store / f"{stem}.json").read_text(encoding="utf-8")))
+        pin = LockedFile(**json.loads((store / f"{stem}.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    same = isinstance(source, Hub) and (pin.repo, pin.file, pin.revision) == (
+    same = isinstance(source, HubFile) and (pin.repo, pin.file, pin.revision) == (
         source.repo,
         source.file,
         source.revision,
@@ -146,7 +146,7 @@ def _make(store: Path, stem: str, target: Target, weights: Weights) -> Path:
             reasons.append(f"{reason}")
             continue
         _tell(
-            f"{stem}: {found.source} (licence {weights.licence}, by {weights.origin}); "
+            f"{stem}: {found.source} (license {weights.license}, by {weights.origin}); "
             f"converting to {store}"
         )
         return _convert(found, store, stem, target, weights)
@@ -168,18 +168,18 @@ def _convert(found: Found, store: Path, stem: str, target: Target, weights: Weig
         "tag": weights.tag,
         "source": found.source,
         "sha256": found.sha256,
-        "licence": weights.licence,
+        "license": weights.license,
     }
     return reader.write(path, tensors, about | {"content": _content(tensors, about)})
 
 
-def _locate(source: Hub | Package, store: Path, stem: str) -> Found:
-    if isinstance(source, Package):
+def _locate(source: HubFile | PackageFile, store: Path, stem: str) -> Found:
+    if isinstance(source, PackageFile):
         return _installed(source)
     return _downloaded(source, store, stem)
 
 
-def _installed(source: Package) -> Found:
+def _installed(source: PackageFile) -> Found:
     """Finds a distribution's file without importing the distribution."""
     spec = importlib.util.find_spec(source.module)
     folders = list(spec.submodule_search_locations or ()) if spec else []
@@ -197,7 +197,7 @@ def _installed(source: Package) -> Found:
     return Found(path, found, f"file {source.file} of the package {source.distribution}")
 
 
-def _downloaded(source: Hub, store: Path, stem: str) -> Found:
+def _downloaded(source: HubFile, store: Path, stem: str) -> Found:
     """Finds a file in the hub's cache or downloads it, and checks its digest."""
     pin = _pin(store, stem, source)
     name = f"hub file {source.repo}/{source.file}"
@@ -216,7 +216,7 @@ def _downloaded(source: Hub, store: Path, stem: str) -> Found:
             f"{name}: what came has the digest {found}, not {sha256}; it was deleted, try again"
         )
     if pin is None:
-        pin = Pin(source.repo, source.file, source.revision, commit, sha256)
+        pin = LockedFile(source.repo, source.file, source.revision, commit, sha256)
         with reader.beside(store / f"{stem}.json") as part:
             part.write_text(json.dumps(asdict(pin), indent=1), encoding="utf-8")
     return Found(path, sha256, f"{name} at commit {commit}")
@@ -235,7 +235,7 @@ def _reaching(name: str) -> Iterator[None]:
         raise _Unavailable(f"{name}: {offline if constants.HF_HUB_OFFLINE else said}") from error
 
 
-def _hub_file(source: Hub, revision: str) -> Path:
+def _hub_file(source: HubFile, revision: str) -> Path:
     """Returns a hub file in the hub's own cache, downloading it if it is not there."""
     import huggingface_hub as hub
 
@@ -247,7 +247,7 @@ def _hub_file(source: Hub, revision: str) -> Path:
     return Path(hub.hf_hub_download(source.repo, source.file, revision=revision))
 
 
-def _etag(source: Hub, commit: str, path: Path) -> str:
+def _etag(source: HubFile, commit: str, path: Path) -> str:
     """Returns the hub's digest of a large file: the name it has in the cache, or the hub says."""
     import huggingface_hub as hub
 

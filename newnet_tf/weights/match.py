@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from newnet_tf.models.config import Naming
+from newnet_tf.models.config import CheckpointFormat
 from newnet_tf.utils.lazy import keras
 from newnet_tf.weights import Target
 from newnet_tf.weights.reader import Checkpoint
@@ -64,26 +64,26 @@ class Fit:
 class Plan:
     """How a checkpoint read with one naming meets a model."""
 
-    naming: Naming
+    naming: CheckpointFormat
     fits: list[Fit] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     unfilled: dict[str, str] = field(default_factory=dict)
 
     @property
-    def misfits(self) -> list[Fit]:
+    def shape_mismatches(self) -> list[Fit]:
         """Pairs whose shapes differ."""
         return [fit for fit in self.fits if not fit.exact]
 
     @property
     def complete(self) -> bool:
         """Whether nothing is left over on either side and every shape is equal."""
-        return not (self.unused or self.unfilled or self.misfits)
+        return not (self.unused or self.unfilled or self.shape_mismatches)
 
 
-def own(layers: Iterable[str]) -> Naming:
+def own(layers: Iterable[str]) -> CheckpointFormat:
     """Returns our own naming of `layers`: as `weights.save` and Keras write them."""
-    return Naming(name=OWN, layers={name: name for name in layers}, style="keras")
+    return CheckpointFormat(name=OWN, layers={name: name for name in layers}, style="keras")
 
 
 def plan(model, checkpoint: Checkpoint, target: Target) -> Plan:
@@ -97,12 +97,12 @@ def plan(model, checkpoint: Checkpoint, target: Target) -> Plan:
         The `Plan` that places most of the tensors.
     """
     layers = {layer.name: layer for layer in model.layers if layer.weights}
-    namings = (*target.namings, own((*layers, *target.head)))
-    plans = [_match(layers, checkpoint, naming, target.head) for naming in namings]
+    checkpoint_formats = (*target.checkpoint_formats, own((*layers, *target.head)))
+    plans = [_match(layers, checkpoint, naming, target.head) for naming in checkpoint_formats]
     return max(plans, key=lambda plan: len(plan.fits) + len(plan.skipped))
 
 
-def _match(layers, checkpoint: Checkpoint, naming: Naming, head: tuple[str, ...]) -> Plan:
+def _match(layers, checkpoint: Checkpoint, naming: CheckpointFormat, head: tuple[str, ...]) -> Plan:
     plan = Plan(naming)
     ours = {prefix: layer for layer, prefix in naming.layers.items()}
     plan.unfilled = {v.path: name for name, layer in layers.items() for v in layer.weights}

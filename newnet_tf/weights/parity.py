@@ -1,7 +1,7 @@
 """Proof that a network equals its reference, without the reference and without its weights.
 
 Every tensor of a checkpoint is made up from its own name, so a reference implementation and ours fill
-the same numbers. A golden file keeps what the reference answered to two real pictures: the names and
+the same numbers. A golden file keeps what the reference answered to two real images: the names and
 shapes of its tensors, one scale for each batch norm (without it deep networks lose the precision that
 the comparison needs), logits, and channel means of its features. `tools/make_golden.py` writes them.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-PICTURES = ("chelsea.png", "coffee.png")
+IMAGES = ("chelsea.png", "coffee.png")
 TOLERANCE = 1e-6
 
 
@@ -29,7 +29,7 @@ class Golden:
         shapes: {tensor name: shape} of its checkpoint.
         scales: {batch norm's module name: mean batch variance of its input}.
         logits: {input side: array (2, classes)}.
-        features: {stride: array (channels,)}, means over the first picture's map at the first side.
+        features: {stride: array (channels,)}, means over the first image's map at the first side.
     """
 
     reference: str
@@ -107,28 +107,28 @@ def module_of(name: str) -> str:
 
 
 def pixels(size: int, channels: int = 3) -> np.ndarray:
-    """Returns two real pictures, squeezed to `size` by PIL: float32, about -2..2.
+    """Returns two real images, squeezed to `size` by PIL: float32, about -2..2.
 
     They are lossless files of scikit-image's wheel, so every machine sees the same numbers. The
-    array's shape is (2, size, size, channels); with one channel they are grey.
+    array's shape is (2, size, size, channels); with one channel they are gray.
     """
     import skimage
     from PIL import Image
 
     batch = []
-    for name in PICTURES:
-        with Image.open(Path(skimage.__file__).parent / "data" / name) as picture:
-            colours = picture.convert("RGB" if channels == 3 else "L")
-            small = colours.resize((size, size), Image.Resampling.BICUBIC)
+    for name in IMAGES:
+        with Image.open(Path(skimage.__file__).parent / "data" / name) as image:
+            colors = image.convert("RGB" if channels == 3 else "L")
+            small = colors.resize((size, size), Image.Resampling.BICUBIC)
         batch.append(np.asarray(small, np.float32) / 63.75 - 2)
     return np.stack(batch).reshape(len(batch), size, size, channels)
 
 
 def difference(ours: np.ndarray, reference: np.ndarray) -> float:
-    """Largest difference of two pictures' logits, relative to how far the reference's move.
+    """Largest difference of two images' logits, relative to how far the reference's move.
 
     The unit is the smaller of their standard deviation over classes and the root mean square
-    difference between the pictures.
+    difference between the images.
     """
     spread = float(np.sqrt(np.mean((reference[0] - reference[1]) ** 2)))
     unit = min(float(reference.std()), spread)

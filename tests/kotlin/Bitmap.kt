@@ -1,11 +1,11 @@
 // Stands in for Android's: as far as the generated code uses it. It crops, but scales nothing.
 package android.graphics
 
-class Bitmap(val width: Int, val height: Int, private val colours: IntArray) {
+class Bitmap(val width: Int, val height: Int, private val colors: IntArray) {
     fun getPixels(pixels: IntArray, offset: Int, stride: Int, x: Int, y: Int, width: Int, height: Int) {
         for (row in 0 until height) {
             for (column in 0 until width) {
-                pixels[offset + row * stride + column] = colours[(y + row) * this.width + x + column]
+                pixels[offset + row * stride + column] = colors[(y + row) * this.width + x + column]
             }
         }
     }

@@ -1,4 +1,4 @@
-// Shows the generated class a picture from a file, wider than high, and prints what it says.
+// Shows the generated class a image from a file, wider than high, and prints what it says.
 import android.content.Context
 import android.graphics.Bitmap
 import java.io.File
@@ -6,12 +6,12 @@ import java.io.File
 fun main(arguments: Array<String>) {
     val (width, height) = arguments.map { it.toInt() }
     val bytes = File("pixels.bin").readBytes().map { it.toInt() and 255 }
-    val colours = bytes.chunked(3) { (red, green, blue) ->
+    val colors = bytes.chunked(3) { (red, green, blue) ->
         255 shl 24 or (red shl 16) or (green shl 8) or blue
     }
-    val picture = Bitmap(width, height, colours.toIntArray())
+    val image = Bitmap(width, height, colors.toIntArray())
     Classifier(Context(), "model.tflite").use { classifier ->
-        println(classifier.probabilities(picture).joinToString(" "))
-        for ((label, probability) in classifier.classify(picture, 2)) println("$label\t$probability")
+        println(classifier.probabilities(image).joinToString(" "))
+        for ((label, probability) in classifier.classify(image, 2)) println("$label\t$probability")
     }
 }

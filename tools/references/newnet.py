@@ -1,7 +1,7 @@
 """NewNet, which no library has: written once more for PyTorch from the table in docs/design.md.
 
 It shares no code with the Keras definition, so an error in one shows as a difference. TensorFlow's
-`same` padding is spelt out, since PyTorch has none at stride 2.
+`same` padding is spelled out, since PyTorch has none at stride 2.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Operations on pixels in grey levels: float32 tensors (height, width, 3) with values in 0-255.
+"""Operations on pixels in gray levels: float32 tensors (height, width, 3) with values in 0-255.
 
 Each equals Pillow's operation of the same name on whole levels, and gives whole levels. They are
 written as arithmetic on whole rows (the three channels laid side by side), which TensorFlow computes
@@ -7,8 +7,8 @@ several times faster than a table look-up, a choice by `tf.where` or a broadcast
 
 import tensorflow as tf
 
-GREY = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # Pillow's weights of red, green, blue
-# ImageNet's principal components of colour, as AlexNet's authors published them (0-1 scale).
+GRAY = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # Pillow's weights of red, green, blue
+# ImageNet's principal components of color, as AlexNet's authors published them (0-1 scale).
 VALUES = (0.2175, 0.0188, 0.0045)
 VECTORS = (
     (-0.5675, 0.7192, 0.4009),
@@ -35,11 +35,11 @@ def blend(other, image, factor):
     return whole(other + factor * (image - other) + 1e-3)
 
 
-def grey(image):
-    """Returns Pillow's grey of a picture in each of its three channels, whole levels."""
-    weights = tf.tile(tf.constant(GREY)[:, None], (1, 3))
-    greys = tf.matmul(tf.reshape(image, (-1, 3)), weights)
-    return tf.reshape(tf.floor(greys + 0.5), tf.shape(image))
+def gray(image):
+    """Returns Pillow's gray of a image in each of its three channels, whole levels."""
+    weights = tf.tile(tf.constant(GRAY)[:, None], (1, 3))
+    grays = tf.matmul(tf.reshape(image, (-1, 3)), weights)
+    return tf.reshape(tf.floor(grays + 0.5), tf.shape(image))
 
 
 def brightness(image, factor):
@@ -48,17 +48,17 @@ def brightness(image, factor):
 
 
 def contrast(image, factor):
-    """Moves away from the picture's mean grey by `factor`."""
-    return blend(tf.floor(tf.reduce_mean(grey(image)) + 0.5), image, factor)
+    """Moves away from the image's mean gray by `factor`."""
+    return blend(tf.floor(tf.reduce_mean(gray(image)) + 0.5), image, factor)
 
 
 def saturation(image, factor):
-    """Moves away from each pixel's grey by `factor`."""
-    return blend(grey(image), image, factor)
+    """Moves away from each pixel's gray by `factor`."""
+    return blend(gray(image), image, factor)
 
 
 def sharpness(image, factor):
-    """Moves away from a smoothed picture by `factor`; the outermost pixels stay."""
+    """Moves away from a smoothed image by `factor`; the outermost pixels stay."""
     kernel = tf.constant([[1.0, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
     filters = tf.tile(kernel[:, :, None, None], (1, 1, 3, 1))
     inner = tf.nn.depthwise_conv2d(image[None], filters, (1, 1, 1, 1), "VALID")[0]
@@ -72,19 +72,19 @@ def invert(image):
     return 255.0 - image
 
 
-def posterise(image, bits):
+def posterize(image, bits):
     """Keeps the upper `bits` (float scalar, 0 to 8) of each value."""
     step = 2.0 ** (8.0 - bits)
     return tf.floor(image / step) * step
 
 
-def solarise(image, threshold):
+def solarize(image, threshold):
     """Inverts values from `threshold` (a whole level) on."""
     is_inverted = tf.clip_by_value(image - (threshold - 1.0), 0.0, 1.0)
     return image + is_inverted * (255.0 - 2.0 * image)
 
 
-def solarise_add(image, summand):
+def solarize_add(image, summand):
     """Adds `summand` to values below 128."""
     return tf.minimum(image + summand * tf.clip_by_value(128.0 - image, 0.0, 1.0), 255.0)
 
@@ -98,7 +98,7 @@ def auto_contrast(image):
     return whole(by_channel(image, factor, tf.where(is_flat, 0.0, -low * factor)) + 1e-3)
 
 
-def equalise(image):
+def equalize(image):
     """Spreads each channel's values evenly over the range."""
     offsets = tf.tile(tf.constant((0, 256, 512)), tf.shape(image)[1:2])
     rows = tf.reshape(tf.cast(image, tf.int32), (tf.shape(image)[0], -1)) + offsets
@@ -130,7 +130,7 @@ def jitter(image, seed, amounts: tuple[float, float, float]):
 
 
 def lighting(image, seed, deviation: float):
-    """Shifts all pixels along ImageNet's principal components of colour (AlexNet)."""
+    """Shifts all pixels along ImageNet's principal components of color (AlexNet)."""
     weights = tf.random.stateless_normal((3,), seed, stddev=deviation)
     shift = tf.linalg.matvec(tf.constant(VECTORS), weights * tf.constant(VALUES)) * 255.0
     return tf.clip_by_value(by_channel(image, tf.ones((3,)), shift), 0.0, 255.0)

@@ -1,36 +1,36 @@
-"""`Augmentation`: all that is done at random to training pictures, as one record. No TensorFlow."""
+"""`Augmentation`: all that is done at random to training images, as one record. No TensorFlow."""
 
 from dataclasses import dataclass
 
-CROPS = ("resized", "padded", "centre")
+CROPS = ("resized", "padded", "center")
 ERASED = ("noise", "mean")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What training does to pictures; the defaults are ResNet's.
+    """What training does to images; the defaults are ResNet's.
 
     Args:
-        crop: `"resized"` (a random part of the picture, resized), `"padded"` (the picture at its
-            size, padded and cropped back, as for CIFAR) or `"centre"` (as in evaluation).
+        crop: `"resized"` (a random part of the image, resized), `"padded"` (the image at its
+            size, padded and cropped back, as for CIFAR) or `"center"` (as in evaluation).
         scale: two floats, bounds of the part of the area that a resized crop shows.
         ratio: two floats, bounds of its width / height.
         interpolation: of the resized crop, `"bilinear"` or `"bicubic"`.
         padding: int, pixels that a padded crop may be moved by.
         flip: float, probability of a horizontal flip.
         brightness, contrast, saturation: float, how far a factor may lie from 1.
-        lighting: float, standard deviation of AlexNet's colour shift along ImageNet's principal
+        lighting: float, standard deviation of AlexNet's color shift along ImageNet's principal
             components (0.1 in AlexNet).
-        randaugment: int, operations of RandAugment a picture; 0 for none, 2 is usual.
+        randaugment: int, operations of RandAugment a image; 0 for none, 2 is usual.
         magnitude, magnitude_std: float, mean and spread of RandAugment's magnitude, kept in 0-10.
         increasing: bool, whether all of RandAugment's operations grow with the magnitude (timm's
-            "inc1"). Otherwise colour operations are neutral at 5, and posterise and solarise are
+            "inc1"). Otherwise color operations are neutral at 5, and posterize and solarize are
             strongest at 0.
         erasing: float, probability that a rectangle is erased (after all but mixing).
         erased: what it is filled with, `"noise"` (normal, by pixel) or `"mean"`.
         mixup, cutmix: float, alpha of the Beta distribution that the mixing weight is drawn from;
-            0 for none. With both, each picture gets one of them by the toss of a coin.
-        mixing: float, probability that a picture is mixed at all.
+            0 for none. With both, each image gets one of them by the toss of a coin.
+        mixing: float, probability that a image is mixed at all.
         smoothing: float, part of a label that is spread over all classes.
 
     Raises:
@@ -83,7 +83,7 @@ class Augmentation:
 
     @property
     def mixes(self) -> bool:
-        """Whether pictures of a batch are mixed."""
+        """Whether images of a batch are mixed."""
         return self.mixing > 0 and (self.mixup > 0 or self.cutmix > 0)
 
     def _pair(self, name):
@@ -101,4 +101,4 @@ class Augmentation:
             )
 
 
-NONE = Augmentation(crop="centre", flip=0.0)
+NONE = Augmentation(crop="center", flip=0.0)

@@ -1,22 +1,22 @@
-"""Random erasing: a rectangle of a picture is filled with noise or with the mean colour."""
+"""Random erasing: a rectangle of a image is filled with noise or with the mean color."""
 
 import tensorflow as tf
 
 from newnet_tf.data.augment.color_ops import by_channel
 from newnet_tf.data.crops import random_box
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 
 SCALE, RATIO = (0.02, 1 / 3), (0.3, 1 / 0.3)
 
 
-def erase(image, seed, probability: float, preprocess: Preprocess, filled: str = "noise"):
+def erase(image, seed, probability: float, preprocess: PreprocessConfig, filled: str = "noise"):
     """Erases a rectangle of 2 to 33 % of the area, with the given probability.
 
     Args:
-        image: float32 (height, width, 3), grey levels. seed: int tensor (2,).
+        image: float32 (height, width, 3), gray levels. seed: int tensor (2,).
         probability: float. filled: `"noise"`, which is normal with mean 0 and deviation 1 by pixel
-            once normalised (and so may leave 0-255), or `"mean"`, which is then 0.
-        preprocess: `cards.Preprocess`, whose normalisation is meant.
+            once normalized (and so may leave 0-255), or `"mean"`, which is then 0.
+        preprocess: `cards.Preprocess`, whose normalization is meant.
     """
 
     def erased():

@@ -1,8 +1,8 @@
 """What needs a whole batch: MixUp, CutMix, smoothed labels.
 
-Each picture of a batch is mixed with the one at the mirrored place (the first with the last), by a
-weight or a box of its own. A label's weight is the part of the pixels that show its picture, after
-the box has been clipped to the picture.
+Each image of a batch is mixed with the one at the mirrored place (the first with the last), by a
+weight or a box of its own. A label's weight is the part of the pixels that show its image, after
+the box has been clipped to the image.
 """
 
 import tensorflow as tf
@@ -18,13 +18,13 @@ def smooth_targets(labels, classes: int, smoothing: float = 0.0):
 
 
 def mix(images, targets, seed, mixup: float = 0.0, cutmix: float = 0.0, probability: float = 1.0):
-    """Mixes pictures and their targets.
+    """Mixes images and their targets.
 
     Args:
         images: float32 (n, height, width, 3). targets: float32 (n, classes).
         seed: int tensor (2,).
-        mixup, cutmix: float, alpha of each; 0 for none. With both, each picture gets either.
-        probability: float, how many pictures are mixed.
+        mixup, cutmix: float, alpha of each; 0 for none. With both, each image gets either.
+        probability: float, how many images are mixed.
 
     Returns:
         (images, targets), of the same shapes.
@@ -53,7 +53,7 @@ def mix(images, targets, seed, mixup: float = 0.0, cutmix: float = 0.0, probabil
 
 
 def cut_box(kept, across, down, height, width):
-    """Returns CutMix's boxes, clipped to the picture.
+    """Returns CutMix's boxes, clipped to the image.
 
     Args:
         kept: float (n,), the part of the area to keep before clipping.

@@ -1,6 +1,6 @@
-"""RandAugment on grey levels: timm's fifteen operations, magnitudes 0 to 10.
+"""RandAugment on gray levels: timm's fifteen operations, magnitudes 0 to 10.
 
-Each of a picture's operations is drawn anew, and applied with probability one half, as timm does. What
+Each of a image's operations is drawn anew, and applied with probability one half, as timm does. What
 a magnitude means is timm's too (`amounts`). Translations are by whole pixels.
 """
 
@@ -13,12 +13,12 @@ from newnet_tf.data.augment import color_ops
 
 NAMES = (
     "auto_contrast",
-    "equalise",
+    "equalize",
     "invert",
     "rotate",
-    "posterise",
-    "solarise",
-    "solarise_add",
+    "posterize",
+    "solarize",
+    "solarize_add",
     "saturation",
     "contrast",
     "brightness",
@@ -44,7 +44,7 @@ def rand_augment(
 
     Args:
         image: float32 (height, width, 3), whole levels. seed: int tensor (2,).
-        fill: three levels, colour of what comes in from outside.
+        fill: three levels, color of what comes in from outside.
         count, magnitude, magnitude_std, increasing: see `Augmentation`.
     """
     draws = tf.random.stateless_uniform((count, 3), seed)
@@ -75,7 +75,7 @@ def apply(image, name: str, level, sign=1.0, fill=(128.0, 128.0, 128.0), increas
     if name in ("translate_x", "translate_y"):
         return translate(image, amounts, name == "translate_x", fill)
     operation = getattr(color_ops, name)
-    return operation(image) if name in ("auto_contrast", "equalise", "invert") else (
+    return operation(image) if name in ("auto_contrast", "equalize", "invert") else (
         operation(image, amounts)
     )  # fmt: skip
 
@@ -83,14 +83,14 @@ def apply(image, name: str, level, sign=1.0, fill=(128.0, 128.0, 128.0), increas
 def amount(level, sign, increasing: bool) -> dict:
     """Returns what a magnitude means for each operation that has one."""
     share = tf.cast(level, tf.float32) / 10.0
-    posterised = tf.floor(share * 4.0)  # bits kept
+    posterized = tf.floor(share * 4.0)  # bits kept
     threshold = tf.minimum(256.0, tf.floor(share * 256.0))
     factor = tf.maximum(0.1, 1.0 + sign * 0.9 * share) if increasing else 0.1 + 1.8 * share
     return {
         "rotate": sign * 30.0 * share,
-        "posterise": 4.0 - posterised if increasing else posterised,
-        "solarise": 256.0 - threshold if increasing else threshold,
-        "solarise_add": tf.minimum(128.0, tf.floor(share * 110.0)),
+        "posterize": 4.0 - posterized if increasing else posterized,
+        "solarize": 256.0 - threshold if increasing else threshold,
+        "solarize_add": tf.minimum(128.0, tf.floor(share * 110.0)),
         "shear_x": sign * 0.3 * share,
         "shear_y": sign * 0.3 * share,
         "translate_x": sign * 0.45 * share,

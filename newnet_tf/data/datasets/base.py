@@ -1,8 +1,8 @@
-"""Labelled pictures for training and evaluation: one small type, whatever they lie in.
+"""Labeled images for training and evaluation: one small type, whatever they lie in.
 
-A `Source` has named splits; a `Split` gives its pictures in batches of what is needed to read them
+A `Dataset` has named splits; a `Split` gives its images in batches of what is needed to read them
 (a path, a position in memory, encoded bytes), so that files are opened and decoded where the work is
-parallel. `opened.open_source` makes one from a name or a path.
+parallel. `opened.load_dataset` makes one from a name or a path.
 """
 
 import math
@@ -13,29 +13,29 @@ import numpy as np
 
 TRAIN, VALIDATION, TEST, ALL = "train", "validation", "test", "all"
 EVALUATION = (VALIDATION, TEST, ALL)
-GATHERED = 1024  # pictures listed at a time
+GATHERED = 1024  # images listed at a time
 
 
-class SourceError(ValueError):
+class DatasetError(ValueError):
     """Data that cannot be opened: the message says what was expected, what came, what to do."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Labelled pictures that can be read again and again, in order or shuffled by a seed.
+    """Labeled images that can be read again and again, in order or shuffled by a seed.
 
     Args:
-        size: int, how many pictures.
+        size: int, how many images.
         batches: callable (batch, *, seed=None, shards=1, index=0, start=0, even=False) ->
             `tf.data.Dataset` of (handles, labels int32, names, positions int64), see `batches`.
-        load: callable, a handle's tensor -> string scalar (an encoded picture) or uint8 tensor
+        load: callable, a handle's tensor -> string scalar (an encoded image) or uint8 tensor
             (height, width, 3). Runs in `tf.data`; it may raise.
-        reread: callable, a handle's NumPy value -> what `images.read_image` takes. For pictures that
+        reread: callable, a handle's NumPy value -> what `images.read_image` takes. For images that
             `load` or TensorFlow's decoders refuse.
 
     The keyword arguments of `batches`: `seed`, None for the given order; this worker's `index` among
     `shards`; `start`, batches to leave out; `even`, whether all workers must get the same number of
-    whole batches (training) rather than every picture (evaluation). `positions` count through the
+    whole batches (training) rather than every image (evaluation). `positions` count through the
     whole order, over all workers, so that what is drawn by position does not depend on their number.
     """
 
@@ -52,8 +52,8 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
-    """Where labelled pictures come from.
+class Dataset:
+    """Where labeled images come from.
 
     Args:
         name: str, for tables and messages, e.g. `"imagenet"`.
@@ -91,17 +91,17 @@ class Source:
 def listed_split(
     handles: Sequence, labels: Sequence[int], names: Sequence[str], load: Callable, reread: Callable
 ) -> Split:
-    """Makes a split of pictures that can be reached in any order.
+    """Makes a split of images that can be reached in any order.
 
     Args:
-        handles: array of one int or str for each picture. labels: int for each. names: str for each.
+        handles: array of one int or str for each image. labels: int for each. names: str for each.
         load, reread: as in `Split`.
     """
     import tensorflow as tf
 
     size = len(labels)
     if not size:
-        raise SourceError("a split must hold at least one picture. Received: none")
+        raise DatasetError("a split must hold at least one image. Received: none")
     handles = tf.constant(handles)
     labels = tf.constant(np.asarray(labels, np.int32))
     names = handles if handles.dtype == tf.string else tf.constant(list(names))
@@ -125,41 +125,41 @@ def listed_split(
 
 
 def file_split(paths: Sequence, labels: Sequence[int]) -> Split:
-    """Makes a split of picture files."""
+    """Makes a split of image files."""
     import tensorflow as tf
 
     paths = [str(path) for path in paths]
     return listed_split(paths, labels, paths, tf.io.read_file, lambda path: path.decode())
 
 
-def memory_split(pictures: Sequence, labels: Sequence[int], names: Sequence[str]) -> Split:
-    """Makes a split of pictures in memory.
+def memory_split(images: Sequence, labels: Sequence[int], names: Sequence[str]) -> Split:
+    """Makes a split of images in memory.
 
     Args:
-        pictures: uint8 array (n, height, width, 3), or a list of encoded pictures as bytes.
+        images: uint8 array (n, height, width, 3), or a list of encoded images as bytes.
         labels: int for each. names: str for each, to call bad ones by.
     """
     import tensorflow as tf
 
-    held = tf.constant(pictures)
+    held = tf.constant(images)
 
     def load(position):
         return tf.gather(held, position)
 
     return listed_split(
-        np.arange(len(pictures)), labels, names, load, lambda position: pictures[int(position)]
+        np.arange(len(images)), labels, names, load, lambda position: images[int(position)]
     )
 
 
 def gathered(split: Split, count: int | None = None, seed: int | None = None):
-    """Lists what is needed to read a split's pictures: paths, positions, or encoded pictures.
+    """Lists what is needed to read a split's images: paths, positions, or encoded images.
 
     Args:
         split: `Split`. count: int, how many from the start; default: all.
         seed: int, of their order; None for the given one.
 
     Returns:
-        (handles, labels, names): arrays, an element for each picture.
+        (handles, labels, names): arrays, an element for each image.
     """
     count = split.size if count is None else count
     batches = split.batches(min(count, GATHERED), seed=seed)
@@ -168,7 +168,7 @@ def gathered(split: Split, count: int | None = None, seed: int | None = None):
 
 
 def held_split(split: Split, handles, labels, names) -> Split:
-    """Makes a split of some pictures of another, as `gathered` listed them."""
+    """Makes a split of some images of another, as `gathered` listed them."""
     import tensorflow as tf
 
     held = tf.constant(handles)
@@ -181,12 +181,14 @@ def held_split(split: Split, handles, labels, names) -> Split:
     )
 
 
-def held_out(labels: Sequence[int], share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Divides pictures into two parts, each class by itself.
+def stratified_split(
+    labels: Sequence[int], share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Divides images into two parts, each class by itself.
 
     Args:
-        labels: int for each picture. share: float in (0, 1), the second part of each class, rounded
-            (at least one picture stays in the first part; a class of one has none in the second).
+        labels: int for each image. share: float in (0, 1), the second part of each class, rounded
+            (at least one image stays in the first part; a class of one has none in the second).
         seed: int.
 
     Returns:

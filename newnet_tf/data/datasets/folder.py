@@ -1,4 +1,4 @@
-"""Folders of labelled pictures."""
+"""Folders of labeled images."""
 
 import os
 from pathlib import Path
@@ -7,16 +7,16 @@ from newnet_tf.data.images import ImageError, list_images
 from newnet_tf.data.labels import imagenet_labels
 
 SHAPES = (
-    "`folder` must hold one subfolder of pictures a class, or pictures named `<wnid>_<anything>` "
+    "`folder` must hold one subfolder of images a class, or images named `<wnid>_<anything>` "
     "(as n02123045_tabby.JPEG), and not both"
 )
 
 
-def labelled_files(folder: str | os.PathLike) -> tuple[list[Path], list[int], list[str]]:
-    """Lists the pictures of a folder with their classes.
+def labeled_files(folder: str | os.PathLike) -> tuple[list[Path], list[int], list[str]]:
+    """Lists the images of a folder with their classes.
 
     Two shapes are understood: one subfolder a class, numbered in the order of their sorted names
-    (pictures may lie deeper); or a flat folder of ImageNet pictures, `<wnid>_<anything>`, numbered
+    (images may lie deeper); or a flat folder of ImageNet images, `<wnid>_<anything>`, numbered
     as ImageNet's 1,000 classes are.
 
     Args:
@@ -26,7 +26,7 @@ def labelled_files(folder: str | os.PathLike) -> tuple[list[Path], list[int], li
         (paths, labels, class names): sorted files, an int for each, the name of each class.
 
     Raises:
-        ImageError: where the folder has neither shape or mixes them, or a class has no picture.
+        ImageError: where the folder has neither shape or mixes them, or a class has no image.
     """
     paths = list_images(folder)
     root = Path(folder)
@@ -45,7 +45,7 @@ def _by_subfolder(root, paths, classes):
     empty = sorted(set(classes) - {classes[i] for i in labels})
     if empty:
         raise ImageError(
-            f"each class of `folder` must hold a picture. Received: {str(root)!r}, "
+            f"each class of `folder` must hold a image. Received: {str(root)!r}, "
             f"with none in {empty}"
         )
     return paths, labels, classes

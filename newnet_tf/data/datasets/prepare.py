@@ -7,7 +7,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from newnet_tf.data.datasets.base import TRAIN, VALIDATION, SourceError
+from newnet_tf.data.datasets.base import TRAIN, VALIDATION, DatasetError
 from newnet_tf.data.datasets.tfds import builder
 from newnet_tf.data.labels import imagenet_labels
 
@@ -30,7 +30,7 @@ TARBALLS = (
         VALIDATION,
         "ILSVRC2012_img_val.tar",
         6_744_924_160,
-        "pictures, ILSVRC2012_val_00000001.JPEG",
+        "images, ILSVRC2012_val_00000001.JPEG",
     ),
 )
 
@@ -50,10 +50,10 @@ def prepare(
         partial: bool, whether ImageNet may lack one of its two tarballs (and then that split).
 
     Returns:
-        (`{split: number of pictures}`, path of the prepared set).
+        (`{split: number of images}`, path of the prepared set).
 
     Raises:
-        SourceError: for files that are missing or not what they should be, a full disk, or a set
+        DatasetError: for files that are missing or not what they should be, a full disk, or a set
             that cannot be had; the message says what to do.
     """
     made = builder(name, data_dir)
@@ -87,7 +87,7 @@ def _check_tarballs(manual_dir, partial: bool) -> int:
         return sum(found)
     where = f"{folder}" if folder else "no `manual_dir` (--manual-dir DIR)"
     hint = " (or allow it to be missing: --partial)" if found else ""
-    raise SourceError(f"ImageNet needs two files by hand{hint}. Received: {where}{''.join(lines)}")
+    raise DatasetError(f"ImageNet needs two files by hand{hint}. Received: {where}{''.join(lines)}")
 
 
 def _check_members(path: Path, tarball: Tarball) -> None:
@@ -96,7 +96,7 @@ def _check_members(path: Path, tarball: Tarball) -> None:
         with tarfile.open(path, "r:") as archive:
             first = archive.next()
     except tarfile.TarError as error:
-        raise SourceError(
+        raise DatasetError(
             f"{path} must be ILSVRC's archive of {tarball.member}. Received: {error}"
         ) from None
     name = first.name if first else "nothing"
@@ -105,7 +105,7 @@ def _check_members(path: Path, tarball: Tarball) -> None:
     else:
         is_right = name.startswith("ILSVRC2012_val_")
     if not is_right:
-        raise SourceError(
+        raise DatasetError(
             f"{path} must be ILSVRC's archive of {tarball.member}. Received: {name!r} in it"
         )
 
@@ -115,7 +115,7 @@ def _check_room(folder: Path, wanted: int) -> None:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if free < wanted * 1.02:
-        raise SourceError(
+        raise DatasetError(
             f"{folder} must have room for {wanted:,} bytes. Received: {free:,} bytes free"
         )
 
@@ -129,7 +129,7 @@ def _download(made, name: str, manual_dir) -> None:
         made.download_and_prepare(download_config=config)
     except Exception as error:  # downloads, archives and generators fail in ways of their own
         text = f"{type(error).__name__}: {error}".strip()
-        raise SourceError(
+        raise DatasetError(
             f"{name} could not be prepared in {made.data_dir}; nothing is left behind. "
             f"Received: {text}"
         ) from error

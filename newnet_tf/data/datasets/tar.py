@@ -1,6 +1,6 @@
-"""Tarballs of labelled pictures, read whole into memory: class folders, and CIFAR's binary version.
+"""Tarballs of labeled images, read whole into memory: class folders, and CIFAR's binary version.
 
-Understood are archives of `<split>/<class>/<picture>` (below any folder), `cifar-10-binary.tar.gz`
+Understood are archives of `<split>/<class>/<image>` (below any folder), `cifar-10-binary.tar.gz`
 and `cifar-100-binary.tar.gz`. CIFAR's "python version" is made of pickles, which are programs:
 nothing runs them here.
 """
@@ -13,7 +13,14 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from newnet_tf.data.datasets.base import TEST, TRAIN, VALIDATION, Source, SourceError, memory_split
+from newnet_tf.data.datasets.base import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Dataset,
+    DatasetError,
+    memory_split,
+)
 from newnet_tf.data.images import SUFFIXES, read_image
 
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
@@ -21,7 +28,7 @@ MOST_BYTES = 8 * 2**30
 SPLITS = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION,
           "test": TEST}  # fmt: skip
 SHAPES = (
-    "an archive must hold pictures as <train|validation|test>/<class>/<picture>, "
+    "an archive must hold images as <train|validation|test>/<class>/<image>, "
     "or be CIFAR's binary version (cifar-10-binary.tar.gz, cifar-100-binary.tar.gz)"
 )
 SIDE, PIXELS = 32, 3 * 32 * 32
@@ -33,34 +40,34 @@ def is_archive(path: str | os.PathLike) -> bool:
     return os.fspath(path).lower().endswith(TAR)
 
 
-def archive_source(path: str | os.PathLike) -> Source:
+def archive_dataset(path: str | os.PathLike) -> Dataset:
     """Opens a tarball.
 
     Args:
         path: file, see this module's text for its shape.
 
     Raises:
-        SourceError: for another shape, a damaged file, or more than 8 GiB inside.
+        DatasetError: for another shape, a damaged file, or more than 8 GiB inside.
     """
     name, classes, splits = _read(path)
     made = {split: memory_split(*columns) for split, columns in splits.items()}
-    return Source(name, classes, made)
+    return Dataset(name, classes, made)
 
 
 def archive_arrays(
     path: str | os.PathLike,
 ) -> tuple[tuple[str, ...], dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """Reads a tarball of pictures of one size as NumPy arrays, without TensorFlow.
+    """Reads a tarball of images of one size as NumPy arrays, without TensorFlow.
 
     Args:
-        path: file, as for `archive_source`.
+        path: file, as for `archive_dataset`.
 
     Returns:
-        (class_names, splits): a split is pictures, uint8 (n, height, width, 3), and labels, int32
+        (class_names, splits): a split is images, uint8 (n, height, width, 3), and labels, int32
         (n,).
 
     Raises:
-        SourceError: as `archive_source`, and for a picture that cannot be read or has another size
+        DatasetError: as `archive_dataset`, and for a image that cannot be read or has another size
             than the first.
     """
     _, classes, splits = _read(path)
@@ -70,32 +77,32 @@ def archive_arrays(
     }
 
 
-def _pixels(pictures, names: list[str]) -> np.ndarray:
-    """Returns pictures, pixels or encoded, as one array."""
-    if isinstance(pictures, np.ndarray):
-        return pictures
+def _pixels(images, names: list[str]) -> np.ndarray:
+    """Returns images, pixels or encoded, as one array."""
+    if isinstance(images, np.ndarray):
+        return images
     made, shown = None, time.monotonic()
-    for i, (data, name) in enumerate(zip(pictures, names, strict=True)):
+    for i, (data, name) in enumerate(zip(images, names, strict=True)):
         try:
             image = np.asarray(read_image(data))
         except ValueError as error:
-            raise SourceError(f"{name}: a picture must be readable. Received: {error}") from error
+            raise DatasetError(f"{name}: a image must be readable. Received: {error}") from error
         if made is None:
-            made = np.empty((len(pictures), *image.shape), np.uint8)
+            made = np.empty((len(images), *image.shape), np.uint8)
         if image.shape != made.shape[1:]:
-            raise SourceError(
-                f"{name}: pictures must all be of one size ({made.shape[1:]}) to lie in an array. "
+            raise DatasetError(
+                f"{name}: images must all be of one size ({made.shape[1:]}) to lie in an array. "
                 f"Received: {image.shape}"
             )
         made[i] = image
         if time.monotonic() - shown > PROGRESS_SECONDS:
             shown = time.monotonic()
-            print(f"decoding: {i + 1} of {len(pictures)} pictures", file=sys.stderr, flush=True)
+            print(f"decoding: {i + 1} of {len(images)} images", file=sys.stderr, flush=True)
     return made
 
 
 def _read(path: str | os.PathLike):
-    """Returns (name, class names, {split: (pictures, labels, names)})."""
+    """Returns (name, class names, {split: (images, labels, names)})."""
     path, name, members = _opened(path)
     if any(member.endswith(".bin") for member in members):
         classes, splits = _binary(path, members)
@@ -108,11 +115,11 @@ def _opened(path: str | os.PathLike) -> tuple[Path, str, dict[str, bytes]]:
     """Returns an archive's path, its name without suffix, and its members."""
     path = Path(path)
     if not path.is_file():
-        raise SourceError(f"`data` must be an existing archive. Received: {str(path)!r}")
+        raise DatasetError(f"`data` must be an existing archive. Received: {str(path)!r}")
     try:
         members = _members(path)
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise SourceError(
+        raise DatasetError(
             f"{path}: an archive must be whole. Received: {type(error).__name__}: {error}"
         ) from error
     name = path.name.lower()
@@ -137,7 +144,7 @@ def _members(path: Path) -> dict[str, bytes]:
                 continue
             total += member.size
             if total > MOST_BYTES:
-                raise SourceError(
+                raise DatasetError(
                     f"{path}: an archive is read into memory and must hold at most 8 GiB; unpack "
                     "it and name the folder. Received: more"
                 )
@@ -148,8 +155,8 @@ def _members(path: Path) -> dict[str, bytes]:
     return dict(sorted(found.items()))
 
 
-def _pickled(path: Path) -> SourceError:
-    return SourceError(
+def _pickled(path: Path) -> DatasetError:
+    return DatasetError(
         f"{path}: CIFAR must come as its binary version (cifar-10-binary.tar.gz or "
         "cifar-100-binary.tar.gz on the same page, https://www.cs.toronto.edu/~kriz/cifar.html): "
         "pickles are programs, and none is run. Received: the python version"
@@ -167,7 +174,7 @@ def _class_folders(path: Path, members: dict[str, bytes]):
                 parts.setdefault(split, []).append((folders[-2], member))
     classes = sorted({label for found in parts.values() for label, _ in found})
     if not classes:
-        raise SourceError(f"{path}: {SHAPES}. Received: {_some(members)}")
+        raise DatasetError(f"{path}: {SHAPES}. Received: {_some(members)}")
     rank = {label: i for i, label in enumerate(classes)}
     splits = {
         split: (
@@ -187,19 +194,19 @@ def _binary(path: Path, members: dict[str, bytes]):
     is_hundred = "fine_label_names.txt" in texts
     names = texts.get("fine_label_names.txt" if is_hundred else "batches.meta.txt")
     if names is None:
-        raise SourceError(f"{path}: {SHAPES}. Received: {_some(members)}")
+        raise DatasetError(f"{path}: {SHAPES}. Received: {_some(members)}")
     classes = tuple(names.decode().split())
     splits = {}
     for split, test in ((TRAIN, False), (TEST, True)):
         files = [file for file in sorted(binary) if file.startswith("test") == test]
         if files:
-            labels, pictures = _records(path, files, binary, 2 if is_hundred else 1)
+            labels, images = _records(path, files, binary, 2 if is_hundred else 1)
             if labels.max() >= len(classes):
-                raise SourceError(
+                raise DatasetError(
                     f"{path}: labels must lie below {len(classes)}. Received: {labels.max()}"
                 )
             called = [f"{path.name}:{split} {i}" for i in range(len(labels))]
-            splits[split] = pictures, labels, called
+            splits[split] = images, labels, called
     return classes, splits
 
 
@@ -209,15 +216,15 @@ def _records(path, files, binary, head):
     for file in files:
         data = np.frombuffer(binary[file], np.uint8)
         if not data.size or data.size % (head + PIXELS):
-            raise SourceError(
+            raise DatasetError(
                 f"{path}: {file} must hold records of {head + PIXELS} bytes. "
                 f"Received: {data.size} bytes"
             )
         parts.append(data.reshape(-1, head + PIXELS))
     rows = np.concatenate(parts)
-    pictures = rows[:, head:].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
-    return rows[:, head - 1].astype(np.int32), np.ascontiguousarray(pictures)
+    images = rows[:, head:].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
+    return rows[:, head - 1].astype(np.int32), np.ascontiguousarray(images)
 
 
 def _some(members) -> str:
-    return ", ".join(list(members)[:3]) + (" ..." if len(members) > 3 else "") or "no picture"
+    return ", ".join(list(members)[:3]) + (" ..." if len(members) > 3 else "") or "no image"

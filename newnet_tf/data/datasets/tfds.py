@@ -1,6 +1,6 @@
 """Data sets of tensorflow-datasets as sources: ImageNet, ImageNetV2, CIFAR, any classification set.
 
-Pictures come undecoded, as they lie in the records, so that decoding and cropping can be one step.
+Images come undecoded, as they lie in the records, so that decoding and cropping can be one step.
 """
 
 import os
@@ -9,8 +9,8 @@ from newnet_tf.data.datasets.base import (
     TEST,
     TRAIN,
     VALIDATION,
-    Source,
-    SourceError,
+    Dataset,
+    DatasetError,
     Split,
     check_share,
 )
@@ -24,7 +24,7 @@ NAMES = {
 }
 PREFIX = "tfds:"
 WITH_IMAGENET_LABELS = ("imagenet2012", "imagenet_v2")
-SHUFFLE_BUFFER = 4096  # encoded pictures: about 450 MB of ImageNet
+SHUFFLE_BUFFER = 4096  # encoded images: about 450 MB of ImageNet
 CYCLE = 16  # record files read at a time
 
 
@@ -36,12 +36,12 @@ def builder(name: str, data_dir: str | os.PathLike | None = None):
         data_dir: where prepared sets lie; default: `TFDS_DATA_DIR`, else ~/tensorflow_datasets.
 
     Raises:
-        SourceError: where the package is missing or knows no such set.
+        DatasetError: where the package is missing or knows no such set.
     """
     try:
         import tensorflow_datasets as package
     except ImportError as error:
-        raise SourceError(
+        raise DatasetError(
             f"{name} is read by tensorflow-datasets, which must be installed "
             f"(pip install 'newnet_tf[datasets]'). Received: {error}"
         ) from None
@@ -49,15 +49,15 @@ def builder(name: str, data_dir: str | os.PathLike | None = None):
     try:
         return package.builder(known, data_dir=None if data_dir is None else os.fspath(data_dir))
     except package.core.registered.DatasetNotFoundError:
-        raise SourceError(
+        raise DatasetError(
             f"`{PREFIX}NAME` must name a set of tensorflow-datasets "
             f"(https://www.tensorflow.org/datasets/catalog). Received: {known!r}"
         ) from None
 
 
-def tfds_source(
+def tfds_dataset(
     name: str, data_dir: str | os.PathLike | None = None, holdout: float = 0.2
-) -> Source:
+) -> Dataset:
     """Opens a prepared set.
 
     Args:
@@ -65,14 +65,14 @@ def tfds_source(
         holdout: float, the part taken for validation (from the end) where the set has one split.
 
     Raises:
-        SourceError: where the set is not prepared, or is not one of labelled pictures.
+        DatasetError: where the set is not prepared, or is not one of labeled images.
     """
     made = builder(name, data_dir)
     image, label = _keys(made, name)
     available = made.info.splits
     if not available:
         short = name if name in NAMES else f"{PREFIX}{made.name}"
-        raise SourceError(
+        raise DatasetError(
             f"{name} must be prepared first: newnet data prepare {short}. "
             f"Received: {made.data_dir}, where it is not"
         )
@@ -88,10 +88,10 @@ def tfds_source(
     if made.name in WITH_IMAGENET_LABELS:
         ours = imagenet_labels()
         if names != [known.wnid for known in ours]:
-            raise SourceError(f"{name} must number its classes by wnid. Received: {names[:3]} ...")
+            raise DatasetError(f"{name} must number its classes by wnid. Received: {names[:3]} ...")
         names = [known.name for known in ours]
     splits = {split: _split(made, part, image, label) for split, part in parts.items()}
-    return Source(name.removeprefix(PREFIX), tuple(names), splits)
+    return Dataset(name.removeprefix(PREFIX), tuple(names), splits)
 
 
 def _keys(made, name: str) -> tuple[str, str]:
@@ -100,11 +100,11 @@ def _keys(made, name: str) -> tuple[str, str]:
     keys, features = made.info.supervised_keys, dict(made.info.features or {})
     if keys is not None and len(keys) == 2:
         image, label = (features.get(key) for key in keys)
-        is_labelled = isinstance(label, package.features.ClassLabel) and label.names
-        if isinstance(image, package.features.Image) and is_labelled:
+        is_labeled = isinstance(label, package.features.ClassLabel) and label.names
+        if isinstance(image, package.features.Image) and is_labeled:
             return keys
-    raise SourceError(
-        "a set must hold pictures, each with one of named classes. "
+    raise DatasetError(
+        "a set must hold images, each with one of named classes. "
         f"Received: {name}, with supervised keys {keys} among {sorted(features)}"
     )
 
@@ -126,18 +126,18 @@ def _split(made, part: str, image: str, label: str) -> Split:
             add_tfds_id=True,
             try_autocache=False,
         )
-        pictures = made.as_dataset(
+        images = made.as_dataset(
             split=share,
             shuffle_files=seed is not None,
             decoders={image: package.decode.SkipDecoding()},
             read_config=config,
         )
-        pictures = pictures.map(lambda e: (e[image], tf.cast(e[label], tf.int32), e[called]))
+        images = images.map(lambda e: (e[image], tf.cast(e[label], tf.int32), e[called]))
         if seed is not None:
-            pictures = pictures.shuffle(SHUFFLE_BUFFER, seed, reshuffle_each_iteration=False)
+            images = images.shuffle(SHUFFLE_BUFFER, seed, reshuffle_each_iteration=False)
         if even:
-            pictures = pictures.take(_size(made, part) // shards // batch * batch)
-        numbered = pictures.enumerate().skip(start * batch).batch(batch)
+            images = images.take(_size(made, part) // shards // batch * batch)
+        numbered = images.enumerate().skip(start * batch).batch(batch)
         return numbered.map(lambda i, e: (*e, i * shards + index))
 
     return Split(_size(made, part), batches, tf.identity, bytes)

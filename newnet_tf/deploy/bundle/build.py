@@ -2,7 +2,7 @@
 
 `model.json` says what the .tflite files take and give; the code for Android, iOS and C++ is generated
 from it (`snippets`). It lists the digest of every other file and carries its own, so that a bundle that
-was changed is refused. Stored pictures and the answers to them let anybody see, with NumPy and LiteRT
+was changed is refused. Stored images and the answers to them let anybody see, with NumPy and LiteRT
 alone, whether the files answer as they did here (`templates/check.py`).
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from newnet_tf.data.preprocess import normalise
+from newnet_tf.data.preprocess import normalize
 from newnet_tf.deploy import export_config, image_batch
 from newnet_tf.deploy.bundle import codegen
 from newnet_tf.deploy.bundle.check import check_bundle
@@ -26,11 +26,11 @@ from newnet_tf.deploy.export_config import PIXELS
 from newnet_tf.deploy.flatbuffer import metadata
 from newnet_tf.deploy.runtime import Runner
 from newnet_tf.deploy.tflite import ExportResult, export_tflite
-from newnet_tf.deploy.verification import LEAST_PROBABILITY
-from newnet_tf.models.config import Preprocess
+from newnet_tf.deploy.verification import MIN_PROBABILITY
+from newnet_tf.models.config import PreprocessConfig
 
 RECORD, ANSWERS, FORMAT, ZIP = "model.json", "answers.npz", 1, ".zip"
-EXAMPLES = 4  # pictures whose answers are stored
+EXAMPLES = 4  # images whose answers are stored
 # How far an answer may lie from the stated one, in spreads of the answers, on another machine or by
 # another interpreter. EfficientNet-Lite0 and 2 by tflite-runtime 2.14 (`results/runtimes.csv`): 2e-6 in
 # fp32 and fp16, 0.18 in int8-dynamic, 0.23 in int8-full (0.25 and 0.43 with earlier recipes).
@@ -39,9 +39,9 @@ EXACT, ROUNDED = 0.001, 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where weights come from: licence (SPDX), who trained them, on what, their tag or file."""
+    """Where weights come from: license (SPDX), who trained them, on what, their tag or file."""
 
-    licence: str | None = None
+    license: str | None = None
     origin: str | None = None
     data: str | None = None
     weights: str | None = None
@@ -58,7 +58,7 @@ class Bundle:
 
 def make_bundle(
     model,
-    preprocess: Preprocess,
+    preprocess: PreprocessConfig,
     path: str | os.PathLike,
     name: str,
     provenance: Provenance,
@@ -73,9 +73,9 @@ def make_bundle(
         path: a new folder, an earlier bundle to replace, or a file ending in `.zip`.
         name: str, the network's name in file names.
         provenance: `Provenance` of the weights.
-        examples: pictures whose pixels and answers are stored; the first four are taken.
+        examples: images whose pixels and answers are stored; the first four are taken.
         class_names: names of the classes in order. Default: their numbers.
-        **export: the other arguments of `export_tflite`, among them `precisions` and `pictures`.
+        **export: the other arguments of `export_tflite`, among them `precisions` and `validation_images`.
 
     Returns:
         A `Bundle`.
@@ -86,8 +86,8 @@ def make_bundle(
         BundleError: where the finished bundle does not answer as it says.
 
     Example:
-        >>> make_bundle(model, record, "lite0.zip", "efficientnet_lite0", Provenance(licence="MIT"),
-        ...             ["cat.jpg"], precisions=["fp32"], pictures=["cat.jpg", "cup.jpg"])
+        >>> make_bundle(model, record, "lite0.zip", "efficientnet_lite0", Provenance(license="MIT"),
+        ...             ["cat.jpg"], precisions=["fp32"], images=["cat.jpg", "cup.jpg"])
     """
     path = Path(path)
     is_zip = path.suffix == ZIP
@@ -123,14 +123,14 @@ def _embed(result: ExportResult, provenance: Provenance, class_names) -> Runner:
         "name": recipe.model,
         "description": f"Image classifier, {before.classes} classes, {recipe.kind}",
         "author": provenance.origin or "not stated",
-        "licence": provenance.licence or "not stated",
+        "license": provenance.license or "not stated",
         "output": recipe.output,
     }
     inside = metadata.embed(
-        file.read_bytes(), recipe.preprocess, before.takes_pixels, facts, class_names
+        file.read_bytes(), recipe.preprocess, before.expects_uint8_pixels, facts, class_names
     )
     noise = np.random.default_rng(0).integers(0, 256, (2, *recipe.preprocess.shape), np.uint8)
-    inputs = noise if before.takes_pixels else normalise(noise, recipe.preprocess)
+    inputs = noise if before.expects_uint8_pixels else normalize(noise, recipe.preprocess)
     answers, delegated = before(inputs), str(before.delegation())
     file.write_bytes(inside)
     record = json.loads(export_config.sidecar(file).read_text(encoding="utf-8"))
@@ -151,12 +151,12 @@ def _record(runners, results, provenance: Provenance, shown: image_batch.Samples
     tensors = [_tensors(runner, recipe) for runner in runners]
     if any(found != tensors[0] for found in tensors):
         raise ExportError(f"all files must take and give the same. Received: {tensors}")
-    image, scores = tensors[0]
-    picture = recipe.preprocess
+    given, scores = tensors[0]
+    config = recipe.preprocess
     return {
         "format": FORMAT,
         "name": recipe.model,
-        "licence": provenance.licence,
+        "license": provenance.license,
         "provenance": {
             **asdict(provenance),
             "sha256_of_weights": recipe.weights,
@@ -164,45 +164,45 @@ def _record(runners, results, provenance: Provenance, shown: image_batch.Samples
             "versions": dict(recipe.versions),
         },
         "labels": f"{runners[0].file.name.split('.')[0]}.labels.txt",
-        "picture": {
-            "size": picture.size,
-            "resize": picture.resize,
-            "interpolation": picture.interpolation,
-            "colours": "RGB" if picture.channels == 3 else "grey",
+        "image": {
+            "size": config.size,
+            "resize": config.resize,
+            "interpolation": config.interpolation,
+            "colors": "RGB" if config.channels == 3 else "gray",
             "range": [0, 255],
-            "mean": picture.mean,
-            "std": picture.std,
-            "normalised_by": "the file" if image["takes"] == PIXELS else "you",
+            "mean": config.mean,
+            "std": config.std,
+            "normalized_by": "the file" if given["takes"] == PIXELS else "you",
         },
-        "input": image,
+        "input": given,
         "output": scores,
         "files": [
             _file(runner, result, shown) for runner, result in zip(runners, results, strict=True)
         ],
-        "answers": {"file": ANSWERS, "pictures": list(shown.names)},
+        "answers": {"file": ANSWERS, "images": list(shown.names)},
     }
 
 
 def _tensors(runner: Runner, recipe) -> tuple[dict, dict]:
     """What a file takes and gives, read from the file."""
     image, scores = runner.tensors()
-    normalised = (
+    normalized = (
         {}
-        if runner.takes_pixels
+        if runner.expects_uint8_pixels
         else {
             "scale": recipe.preprocess.scale,
             "offset": recipe.preprocess.offset,
         }
     )
-    takes = PIXELS if runner.takes_pixels else "normalised"
-    return {"takes": takes, **image, **normalised}, {"name": runner.output, **scores}
+    takes = PIXELS if runner.expects_uint8_pixels else "normalized"
+    return {"takes": takes, **image, **normalized}, {"name": runner.output, **scores}
 
 
 def _file(runner: Runner, result: ExportResult, shown: image_batch.Samples) -> dict:
     """One .tflite file's entry."""
     answers = _answers(runner, shown)
     if runner.output == "probabilities":
-        answers = np.log(np.maximum(answers, LEAST_PROBABILITY))
+        answers = np.log(np.maximum(answers, MIN_PROBABILITY))
     spread = float(answers.std(0).mean()) if len(answers) > 1 else float(answers.std())
     bound = EXACT if result.recipe.precision.startswith("fp") else ROUNDED
     return {
@@ -217,7 +217,7 @@ def _file(runner: Runner, result: ExportResult, shown: image_batch.Samples) -> d
 
 
 def _answers(runner: Runner, shown: image_batch.Samples) -> np.ndarray:
-    return runner(shown.pixels if runner.takes_pixels else shown.inputs)
+    return runner(shown.pixels if runner.expects_uint8_pixels else shown.inputs)
 
 
 def _write(folder: Path, record: dict, runners, class_names, shown: image_batch.Samples) -> None:

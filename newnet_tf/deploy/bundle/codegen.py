@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent / "templates"
 KOTLIN, SWIFT, CPP = GENERATED = ("Classifier.kt", "Classifier.swift", "classifier.h")
 CHECK, README = "check.py", "README.md"
 BYTES = {"float32": 4, "int8": 1, "uint8": 1}
-GREY = "(19595 * red + 38470 * green + 7471 * blue + 32768) @SHIFT@ 16"  # as Pillow's convert("L")
+GRAY = "(19595 * red + 38470 * green + 7471 * blue + 32768) @SHIFT@ 16"  # as Pillow's convert("L")
 SWIFT_TYPES = {"float32": "Float", "int8": "Int8", "uint8": "UInt8"}
 CPP_TYPES = {"float32": "float", "int8": "std::int8_t", "uint8": "std::uint8_t"}
 
@@ -30,10 +30,10 @@ def generate(record: Mapping) -> dict[str, str]:
 
 
 def _words(record: Mapping) -> dict[str, object]:
-    image, scores, picture = record["input"], record["output"], record["picture"]
-    channels = image["shape"][3]
-    shape = " x ".join(map(str, image["shape"][1:]))
-    kind = "pixels in 0-255" if image["takes"] == "pixels" else "normalised"
+    given, scores, config = record["input"], record["output"], record["image"]
+    channels = given["shape"][3]
+    shape = " x ".join(map(str, given["shape"][1:]))
+    kind = "pixels in 0-255" if given["takes"] == "pixels" else "normalized"
     rows = [
         f"| `{file['file']}` | {file['precision']}, {file['bytes'] / 1e6:.2f} MB, XNNPACK takes "
         f"{file['xnnpack']} |"
@@ -44,17 +44,17 @@ def _words(record: Mapping) -> dict[str, object]:
         "FILE": record["files"][-1]["file"],
         "LABELS": record["labels"],
         "ANSWERS": record["answers"]["file"],
-        "TAKES": f"one picture, {shape} {image['dtype']}, {kind}",
+        "TAKES": f"one image, {shape} {given['dtype']}, {kind}",
         "GIVES": f"{scores['shape'][1]} {scores['name']}, {scores['dtype']}",
-        "SIZE": picture["size"],
-        "RESIZE": picture["resize"],
-        "INTERPOLATION": picture["interpolation"],
-        "COLOURS": picture["colours"],
+        "SIZE": config["size"],
+        "RESIZE": config["resize"],
+        "INTERPOLATION": config["interpolation"],
+        "COLORS": config["colors"],
         "CHANNELS": channels,
         "CLASSES": scores["shape"][1],
-        "INPUT_BYTES": BYTES[image["dtype"]],
+        "INPUT_BYTES": BYTES[given["dtype"]],
         "OUTPUT_BYTES": BYTES[scores["dtype"]],
-        "LICENCE": record["licence"] or "not stated",
+        "LICENSE": record["license"] or "not stated",
         "ORIGIN": record["provenance"]["origin"] or "not stated",
         "TABLE": "\n".join(rows),
     }
@@ -65,7 +65,7 @@ def _code(name: str, record: Mapping) -> dict[str, str]:
     if name == README:
         return {}
     image, scores = record["input"], record["output"]
-    values = "red, green, blue" if image["shape"][3] == 3 else GREY
+    values = "red, green, blue" if image["shape"][3] == 3 else GRAY
     write = {KOTLIN: _kotlin, SWIFT: _swift, CPP: _cpp}[name]
     constants, put, read = write(image, scores)
     softmax = {KOTLIN: "softmax", SWIFT: "Classifier.softmax", CPP: "Softmax"}[name]
@@ -153,7 +153,7 @@ def _cpp(image: Mapping, scores: Mapping) -> tuple[str, str, str]:
 def _steps(tensor: Mapping) -> tuple:
     """Scale, zero point, least and largest value of an integer tensor."""
     bounds = (-128, 127) if tensor["dtype"] == "int8" else (0, 255)
-    return float(tensor["quantisation"]["scale"]), tensor["quantisation"]["zero_point"], *bounds
+    return float(tensor["quantization"]["scale"]), tensor["quantization"]["zero_point"], *bounds
 
 
 def _fill(name: str, words: Mapping) -> str:

@@ -125,7 +125,7 @@ class Graph:
         """Place of an operator in the order of execution."""
         return next(i for i, other in enumerate(self.body.operators) if other is operator)
 
-    def behind_filters(self) -> list[int]:
+    def tail_tensors(self) -> list[int]:
         """The output and the maps before it, the last first, down to the last filters' sums."""
         made = {int(o.outputs[0]): o for o in self.body.operators}
         found = [int(self.body.outputs[0])]
@@ -136,7 +136,7 @@ class Graph:
     def _type(self, dtype: str) -> int:
         return getattr(schema.TensorType, DTYPES[dtype])
 
-    def quantisation(self, tensor: int) -> tuple[float, int]:
+    def quantization(self, tensor: int) -> tuple[float, int]:
         """Scale and zero point of an integer tensor."""
         found = self.body.tensors[tensor].quantization
         return float(found.scale[0]), int(found.zeroPoint[0])
@@ -173,14 +173,14 @@ class Graph:
         """Whether a tensor, constant or computed, is of an integer type."""
         return self.body.tensors[tensor].type == self._type(dtype)
 
-    def dequantised(self, tensor: int) -> np.ndarray:
+    def dequantized(self, tensor: int) -> np.ndarray:
         """Values of a constant of symmetric integers, in float32."""
         found = self.body.tensors[tensor].quantization
         shape = np.ones(len(self.body.tensors[tensor].shape), int)
         shape[found.quantizedDimension] = len(found.scale)
         return self.constant(tensor) * np.float32(found.scale).reshape(shape)
 
-    def add_tensor(self, name, shape, dtype="float32", quantisation=None, data=b"") -> int:
+    def add_tensor(self, name, shape, dtype="float32", quantization=None, data=b"") -> int:
         """Adds a tensor, with a buffer of its own; returns its index."""
         tensor = schema.TensorT()
         tensor.name, tensor.shape, tensor.type = (
@@ -189,8 +189,8 @@ class Graph:
             self._type(dtype),
         )
         tensor.buffer = self._add_buffer(data)
-        if quantisation:
-            scale, zero = quantisation
+        if quantization:
+            scale, zero = quantization
             self._set_steps(tensor, np.float32([scale]), np.int64([zero]), 0)
         self.body.tensors.append(tensor)
         return len(self.body.tensors) - 1
@@ -210,7 +210,7 @@ class Graph:
         return len(self._model.buffers) - 1
 
     def add_like(self, tensor: int, name: str, shape) -> int:
-        """Adds an empty tensor of another's type and quantisation; returns its index."""
+        """Adds an empty tensor of another's type and quantization; returns its index."""
         model = self.body.tensors[tensor]
         added = self.add_tensor(name, shape)
         self.body.tensors[added].type = model.type

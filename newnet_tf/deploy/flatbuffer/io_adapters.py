@@ -14,16 +14,16 @@ UNSIGNED = 128  # what the zero point of uint8 has more than that of int8
 
 
 def pixels(graph: Graph, scale, offset) -> None:
-    """Makes the input uint8 pixels in 0-255 and normalises them as `pixel * scale + offset`.
+    """Makes the input uint8 pixels in 0-255 and normalizes them as `pixel * scale + offset`.
 
     Where that is one factor and a whole-numbered zero point for all channels, the input tensor's own
-    quantisation says it all; otherwise a MUL and an ADD in float32 follow. Either way the network
-    sees what it would have seen of normalised floats.
+    quantization says it all; otherwise a MUL and an ADD in float32 follow. Either way the network
+    sees what it would have seen of normalized floats.
     """
     image = graph.body.inputs[0]
     zero = -np.divide(offset, scale)
     if np.ptp(scale) == 0 and np.ptp(zero) < 1e-6 and abs(zero[0] - round(zero[0])) < 1e-6:
-        _dequantise_input(graph, scale[0], round(zero[0]))
+        _dequantize_input(graph, scale[0], round(zero[0]))
         return
     shape = graph.body.tensors[image].shape
     raw, scaled = (graph.add_tensor(name, shape) for name in ("image_0_255", "image_scaled"))
@@ -31,13 +31,13 @@ def pixels(graph: Graph, scale, offset) -> None:
     graph.insert(0, "ADD", [scaled, summand], image, "AddOptions")
     graph.insert(0, "MUL", [raw, factor], scaled, "MulOptions")
     graph.set_input(raw)
-    _dequantise_input(graph, 1.0, 0)
+    _dequantize_input(graph, 1.0, 0)
 
 
 def integer_input(graph: Graph, dtype: str) -> None:
-    """Makes the input `dtype`, `"int8"` or `"uint8"`, by the network's own quantisation."""
+    """Makes the input `dtype`, `"int8"` or `"uint8"`, by the network's own quantization."""
     first = graph.body.operators[0]
-    quantised = first.outputs[0]
+    quantized = first.outputs[0]
     if graph.name_of(first) != "QUANTIZE":
         raise ValueError(
             "the file must begin with QUANTIZE, as full-int8 files do. Received: "
@@ -45,10 +45,10 @@ def integer_input(graph: Graph, dtype: str) -> None:
         )
     if dtype == "int8":
         del graph.body.operators[0]
-        graph.set_input(quantised)
+        graph.set_input(quantized)
     else:
-        scale, zero = graph.quantisation(quantised)
-        _dequantise_input(graph, scale, zero + UNSIGNED)
+        scale, zero = graph.quantization(quantized)
+        _dequantize_input(graph, scale, zero + UNSIGNED)
 
 
 def softmax(graph: Graph) -> None:
@@ -59,20 +59,20 @@ def softmax(graph: Graph) -> None:
 
 
 def integer_output(graph: Graph, dtype: str) -> None:
-    """Makes the output `dtype`, `"int8"` or `"uint8"`, by the network's own quantisation."""
+    """Makes the output `dtype`, `"int8"` or `"uint8"`, by the network's own quantization."""
     last = graph.body.operators[-1]
     if graph.name_of(last) != "DEQUANTIZE":
         raise ValueError(
             "the file must end in DEQUANTIZE, as full-int8 files do. Received: "
             f"{graph.name_of(last)}"
         )
-    quantised = last.inputs[0]
+    quantized = last.inputs[0]
     if dtype == "int8":
         del graph.body.operators[-1]
-        graph.set_output(quantised)
+        graph.set_output(quantized)
         return
-    scale, zero = graph.quantisation(quantised)
-    shape = graph.body.tensors[quantised].shape
+    scale, zero = graph.quantization(quantized)
+    shape = graph.body.tensors[quantized].shape
     integers = graph.add_tensor("logits_uint8", shape, dtype, (scale, zero + UNSIGNED))
     _append(graph, "QUANTIZE", integers, "QuantizeOptions")
 
@@ -85,7 +85,7 @@ def _append(graph: Graph, name: str, output: int, options: str):
     return made
 
 
-def _dequantise_input(graph: Graph, scale: float, zero: int) -> None:
+def _dequantize_input(graph: Graph, scale: float, zero: int) -> None:
     """Puts a uint8 input, and a DEQUANTIZE behind it, before the present float32 one."""
     floats = graph.body.inputs[0]
     name, shape = graph.body.tensors[floats].name, graph.body.tensors[floats].shape

@@ -1,4 +1,4 @@
-"""TFLite's own metadata, inside the file: what goes in, what comes out, the labels, the licence.
+"""TFLite's own metadata, inside the file: what goes in, what comes out, the labels, the license.
 
 Android Studio, the Task Library and MediaPipe read it. It is a table of its own (schema 1.1.0,
 `tensorflow_lite_support/metadata/metadata_schema.fbs` of tensorflow/tflite-support) in a buffer of the
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from newnet_tf.deploy.flatbuffer.graph import Graph
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.lazy import LazyModule
 
 flatbuffers = LazyModule("flatbuffers")
@@ -22,27 +22,27 @@ NAME, IDENTIFIER, PARSER = "TFLITE_METADATA", b"M001", "1.1.0"
 LABELS = "labels.txt"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip archive: the same bytes every time
 AXIS_LABELS = 2  # AssociatedFileType
-IMAGE, RGB, GREY = 2, 1, 2  # ContentProperties, ColorSpaceType
+IMAGE, RGB, GRAY = 2, 1, 2  # ContentProperties, ColorSpaceType
 NORMALIZATION = 1  # ProcessUnitOptions
 
 
 def embed(
     data: bytes,
-    preprocess: Preprocess,
-    takes_pixels: bool,
+    preprocess: PreprocessConfig,
+    expects_uint8_pixels: bool,
     facts: Mapping[str, str],
     class_names: Sequence[str] | None = None,
 ) -> bytes:
     """Returns a TFLite file with metadata inside, and its labels behind it.
 
     Args:
-        data: bytes, the file. preprocess: `Preprocess` of its pictures.
-        takes_pixels: bool, whether the file normalises by itself.
-        facts: mapping with str values `name`, `description`, `author`, `licence`, `output`.
+        data: bytes, the file. preprocess: `PreprocessConfig` of its images.
+        expects_uint8_pixels: bool, whether the file normalizes by itself.
+        facts: mapping with str values `name`, `description`, `author`, `license`, `output`.
         class_names: one str a class, None where nobody says.
     """
     graph = Graph(data)
-    graph.attach(NAME, _table(preprocess, takes_pixels, facts, class_names is not None))
+    graph.attach(NAME, _table(preprocess, expects_uint8_pixels, facts, class_names is not None))
     whole = graph.to_bytes()
     if class_names is None:
         return whole
@@ -60,31 +60,31 @@ def archive(files: Mapping[str, bytes]) -> bytes:
     return memory.getvalue()
 
 
-def _table(preprocess: Preprocess, takes_pixels: bool, facts, labelled: bool) -> bytes:
+def _table(preprocess: PreprocessConfig, expects_uint8_pixels: bool, facts, labeled: bool) -> bytes:
     """The metadata proper. Tables are dicts of field number -> (kind, value), as in the schema."""
     channels = preprocess.channels
-    mean = [0.0] if takes_pixels else [255 * value for value in preprocess.mean]
-    std = [1.0] if takes_pixels else [255 * value for value in preprocess.std]
+    mean = [0.0] if expects_uint8_pixels else [255 * value for value in preprocess.mean]
+    std = [1.0] if expects_uint8_pixels else [255 * value for value in preprocess.std]
     low, high = ((np.array(end) - mean) / std for end in ([0.0] * channels, [255.0] * channels))
     side = {0: ("uint32", preprocess.size), 1: ("uint32", preprocess.size)}
-    colours = {0: ("int8", RGB if channels == 3 else GREY), 1: ("table", side)}
-    normalisation = {0: ("floats", mean), 1: ("floats", std)}
+    colors = {0: ("int8", RGB if channels == 3 else GRAY), 1: ("table", side)}
+    normalization = {0: ("floats", mean), 1: ("floats", std)}
     image = {
-        0: ("text", "pixels" if takes_pixels else "image"),
-        1: ("text", "the picture, resized and cropped"),
-        3: ("table", {0: ("int8", IMAGE), 1: ("table", colours)}),
-        4: ("tables", [{0: ("int8", NORMALIZATION), 1: ("table", normalisation)}]),
+        0: ("text", "pixels" if expects_uint8_pixels else "image"),
+        1: ("text", "the image, resized and cropped"),
+        3: ("table", {0: ("int8", IMAGE), 1: ("table", colors)}),
+        4: ("tables", [{0: ("int8", NORMALIZATION), 1: ("table", normalization)}]),
         5: ("table", {0: ("floats", high), 1: ("floats", low)}),
     }
     scores = {0: ("text", facts["output"]), 1: ("text", "one score a class")}
-    if labelled:
+    if labeled:
         scores[6] = ("tables", [{0: ("text", LABELS), 2: ("int8", AXIS_LABELS)}])
     model = {
         0: ("text", facts["name"]),
         1: ("text", facts["description"]),
         3: ("tables", [{2: ("tables", [image]), 3: ("tables", [scores])}]),
         4: ("text", facts["author"]),
-        5: ("text", facts["licence"]),
+        5: ("text", facts["license"]),
         7: ("text", PARSER),
     }
     builder = flatbuffers.Builder(1024)

@@ -17,7 +17,7 @@ MOST_JOINED = 5  # inputs that XNNPACK's concatenation has
 LARGEST = np.iinfo(np.int8).max
 
 
-def make_whole(graph: Graph) -> None:
+def apply_xnnpack_rewrites(graph: Graph) -> None:
     """Replaces what XNNPACK would leave out by what it takes and what computes the same."""
     for operator in list(graph.body.operators):
         name = graph.name_of(operator)
@@ -60,7 +60,7 @@ def _average_by_convolution(graph: Graph, operator) -> None:
         made_up = (1, *factors.shape, 1)
         border = graph.add_tensor("border", made_up, "int8", (1 / unit, 0), factors.tobytes())
         graph.insert(place, "MUL", [target, border], output, "MulOptions", version=2)
-    channels, scale = int(graph.body.tensors[image].shape[3]), graph.quantisation(image)[0]
+    channels, scale = int(graph.body.tensors[image].shape[3]), graph.quantization(image)[0]
     filters = np.full((1, *kernel, channels), LARGEST, np.int8)
     share = 1 / (LARGEST * kernel[0] * kernel[1])
     weights = graph.add_tensor("mean_filters", filters.shape, "int8", (share, 0), filters.tobytes())
@@ -94,7 +94,7 @@ def _border(before, after, kernel, stride, padding) -> tuple[np.ndarray, int]:
 
 def _activate_by_addition(graph: Graph, operator) -> None:
     image, output = operator.inputs[0], operator.outputs[0]
-    scale, _ = graph.quantisation(image)
+    scale, _ = graph.quantization(image)
     zero = graph.add_tensor("zero", (1,), "int8", (scale, 0), bytes(1))
     place = graph.place(operator)
     del graph.body.operators[place]

@@ -1,6 +1,6 @@
 """Rounding filters to 8 bits so that the sums they make move least, not each weight.
 
-A weight rounded up can be made good by its neighbours, as far as their inputs vary together. The
+A weight rounded up can be made good by its neighbors, as far as their inputs vary together. The
 weights of a filter are rounded one after another, those with the strongest inputs first, and what
 each has lost is spread over those to come, by the covariance of the inputs (Frantar et al., "GPTQ:
 Accurate Post-Training Quantization for Generative Pre-trained Transformers", ICLR 2023; the covariance

@@ -1,7 +1,7 @@
 """Schemes of litert-quantizer (formerly ai-edge-quantizer), which reads a float32 TFLite file.
 
 The package is an extra, `pip install 'newnet_tf[quantizer]'`. Its ranges are taken from the least to
-the largest value here, as TensorFlow's converter does; its own choice, a running mean of the pictures'
+the largest value here, as TensorFlow's converter does; its own choice, a running mean of the images'
 extremes, clips.
 """
 
@@ -18,17 +18,17 @@ BITS = 8
 
 
 def dynamic(data: bytes) -> bytes:
-    """Returns a float32 TFLite file with int8 weights, its activations quantised while running."""
+    """Returns a float32 TFLite file with int8 weights, its activations quantized while running."""
     manager = managers.RecipeManager()
     manager.add_dynamic_config(regex=".*", operation_name=ALL, num_bits=BITS)
-    return _quantised(data, manager, None)
+    return _quantized(data, manager, None)
 
 
 def static(data: bytes, ranges: Samples) -> bytes:
     """Returns a file with int8 weights and activations; input and output stay float32.
 
     Args:
-        data: bytes, a float32 TFLite file with an input `image`. ranges: calibration pictures.
+        data: bytes, a float32 TFLite file with an input `image`. ranges: calibration images.
     """
     manager = managers.RecipeManager()
     manager.add_static_config(
@@ -39,9 +39,9 @@ def static(data: bytes, ranges: Samples) -> bytes:
     calibrator = calibrators.Calibrator(data, num_threads=1, qsv_update_func=updates.min_max_update)
     images = ({"image": image[None]} for image in ranges.inputs)
     calibrator.calibrate({"serving_default": list(images)}, manager)
-    return _quantised(data, manager, calibrator.get_model_qsvs())
+    return _quantized(data, manager, calibrator.get_model_qsvs())
 
 
-def _quantised(data: bytes, manager, found) -> bytes:
+def _quantized(data: bytes, manager, found) -> bytes:
     quantizer = litert_quantizer.Quantizer(data, manager.get_quantization_recipe())
     return bytes(quantizer.quantize(found, enable_progress_report=False).quantized_model)

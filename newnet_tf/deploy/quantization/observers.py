@@ -1,4 +1,4 @@
-"""What calibration pictures show of a float graph: how its maps are spread, and what filters see."""
+"""What calibration images show of a float graph: how its maps are spread, and what filters see."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from newnet_tf.utils.lazy import LazyModule
 schema = LazyModule("tensorflow.lite.python.schema_py_generated")
 
 RUNAWAY = 10.0  # times a map's usual largest magnitude
-RUNAWAY_MAPS, RUNAWAY_PICTURES = 0.1, 0.05  # shares of the maps it takes, of the pictures at most
-MEASURED = 64  # pictures that inputs of filters are measured on, and places of each
-COUNTED = 50_000  # values of a map and picture that are counted, at most
+RUNAWAY_MAPS, RUNAWAY_IMAGES = 0.1, 0.05  # shares of the maps it takes, of the images at most
+MEASURED = 64  # images that inputs of filters are measured on, and places of each
+COUNTED = 50_000  # values of a map and image that are counted, at most
 
 
 @dataclass
@@ -24,14 +24,14 @@ class Inputs:
     """Inputs of the filters of one operator.
 
     Args:
-        windows, pictures: int, how many were seen.
+        windows, images: int, how many were seen.
         mean: float array, by channel, over all places of the map.
         total: float array (groups, inputs), products: float array (groups, inputs, inputs), sums
             over the windows; None where a filter has too many inputs.
     """
 
     windows: int = 0
-    pictures: int = 0
+    images: int = 0
     mean: np.ndarray | float = 0.0
     total: np.ndarray | float = 0.0
     products: np.ndarray | float | None = 0.0
@@ -53,7 +53,7 @@ class Observed:
         counts: {tensor: integers (`BINS`,)}, values of a map in equal bins over its full range.
         ends: {tensor: (low, high)}, that range, with zero in it.
         inputs: {operator's output tensor: `Inputs`}, for operators with filters.
-        left_out: tuple of int, places of pictures that none of this is measured on.
+        left_out: tuple of int, places of images that none of this is measured on.
     """
 
     counts: dict[int, np.ndarray]
@@ -63,12 +63,12 @@ class Observed:
 
 
 def observe(graph: Graph, images: np.ndarray) -> Observed:
-    """Runs a float graph whose tensors have ranges on pictures.
+    """Runs a float graph whose tensors have ranges on images.
 
-    Some networks, briefly trained ones with squeeze-and-excitation above all, blow up on a picture in
-    hundreds: their maps grow to hundreds of times of what is usual. One such picture would make the
+    Some networks, briefly trained ones with squeeze-and-excitation above all, blow up on a image in
+    hundreds: their maps grow to hundreds of times of what is usual. One such image would make the
     steps of int8 too coarse for all others. It is left out: where a tenth of a network's maps
-    exceed ten times their median over pictures; unless more than one picture in twenty is so.
+    exceed ten times their median over images; unless more than one image in twenty is so.
 
     Args:
         graph: what the converter made of calibration. images: float array (n, h, w, channels).
@@ -80,8 +80,8 @@ def observe(graph: Graph, images: np.ndarray) -> Observed:
         if (found := tensor.quantization) and found.min is not None and len(found.min)
     ]
     ends = np.zeros((len(images), len(ranged), 2))
-    for number, picture in enumerate(images):
-        run(picture)
+    for number, pixels in enumerate(images):
+        run(pixels)
         maps = (interpreter.get_tensor(tensor) for tensor in ranged)
         ends[number] = [(min(map_.min(), 0), max(map_.max(), 0)) for map_ in maps]
     left_out = runaways(np.abs(ends).max(2))
@@ -96,8 +96,8 @@ def observe(graph: Graph, images: np.ndarray) -> Observed:
     filtered = [o for o in graph.body.operators if graph.name_of(o) in CHANNEL_AXIS]
     inputs = {int(operator.outputs[0]): Inputs() for operator in filtered}
     random = np.random.default_rng(0)
-    for number, picture in enumerate(images[kept]):
-        run(picture)
+    for number, pixels in enumerate(images[kept]):
+        run(pixels)
         for tensor, both in whole.items():
             counts[tensor] += np.histogram(_some(interpreter.get_tensor(tensor)), BINS, both)[0]
         if number < MEASURED:
@@ -108,28 +108,28 @@ def observe(graph: Graph, images: np.ndarray) -> Observed:
 
 
 def watched(graph: Graph) -> tuple[object, Callable[[np.ndarray], None]]:
-    """Returns an interpreter that keeps all maps, and a function that shows it a picture."""
+    """Returns an interpreter that keeps all maps, and a function that shows it a image."""
     _, make = interpreter_class()
     interpreter = make(model_content=graph.to_bytes(), experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()
     image = interpreter.get_input_details()[0]["index"]
 
-    def run(picture):
-        interpreter.set_tensor(image, picture[None])
+    def run(pixels):
+        interpreter.set_tensor(image, pixels[None])
         interpreter.invoke()
 
     return interpreter, run
 
 
 def runaways(largest: np.ndarray) -> tuple[int, ...]:
-    """Returns which pictures a network blows up on, see `observe`.
+    """Returns which images a network blows up on, see `observe`.
 
     Args:
-        largest: float array (pictures, maps), the largest magnitude.
+        largest: float array (images, maps), the largest magnitude.
     """
     usual = np.maximum(np.median(largest, axis=0), np.finfo(np.float32).tiny)
     beyond = (largest > RUNAWAY * usual).mean(1) > RUNAWAY_MAPS
-    return tuple(np.flatnonzero(beyond).tolist()) if beyond.mean() <= RUNAWAY_PICTURES else ()
+    return tuple(np.flatnonzero(beyond).tolist()) if beyond.mean() <= RUNAWAY_IMAGES else ()
 
 
 def _some(values: np.ndarray) -> np.ndarray:
@@ -155,9 +155,9 @@ def _add(seen: Inputs, graph: Graph, operator, map_: np.ndarray, random) -> None
             groups = channels // int(shape[3])
             windows = windows.reshape(len(windows), places, groups, -1).transpose(0, 2, 1, 3)
             windows = windows.reshape(len(windows), groups, -1)
-    seen.pictures += 1
+    seen.images += 1
     mean = map_.reshape(-1, map_.shape[-1]).mean(0, dtype=np.float64)
-    seen.mean = seen.mean + (mean - seen.mean) / seen.pictures
+    seen.mean = seen.mean + (mean - seen.mean) / seen.images
     if windows.shape[2] > MOST_INPUTS:
         seen.products = None
         return

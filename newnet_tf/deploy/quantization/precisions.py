@@ -1,21 +1,21 @@
 """Precisions: named ways to store and compute a TFLite file, and how far its outputs may lie off.
 
 Standard library only. How the tolerances were chosen: EfficientNet-Lite 0, 1, 2 and MobileNetV1 x0.75
-with their ImageNet weights, on 150 ImageNet pictures and on subsets of 4 to 50, calibrated on 100
+with their ImageNet weights, on 150 ImageNet images and on subsets of 4 to 50, calibrated on 100
 others. The worst figures of correct files, as 1 - cosine / largest difference in spreads / share of
 changed best classes:
 
     fp32 1e-11 / 2e-5 / 0     fp16 3e-5 / 0.06 / 0     int8-full 0.022 / 2.4 / 0.12 (MobileNetV1)
 
 The mildest figures of faulty int8-full files on the two networks tried, as 1 - cosine: mirrored
-pictures 0.038 and 0.053, pixels in 0-1 0.10 and 0.058, another network's mean and std 0.085 and 0.062,
+images 0.038 and 0.053, pixels in 0-1 0.10 and 0.058, another network's mean and std 0.085 and 0.062,
 swapped channels 0.12 and 0.10; in float32, another batch-norm epsilon 0.027. Each bound lies between.
 Faults milder than int8's own error, such as (x - 127.5) / 127.5 for (x - 127) / 128, only fp32 shows.
 
-For the other precisions, and for int8-full since its biases are corrected, `quantisation.csv` holds the
-worst figures of 400 seeded choices of 4 to 50 out of 400 pictures (`worst_cosine`, `worst_difference`;
-tools/measure_quantisation.py). The bounds of litert-*, and of int8-dynamic and int8-weights without
-calibration pictures, whose biases are not corrected, lie between those of MobileNetV1 and the faults
+For the other precisions, and for int8-full since its biases are corrected, `quantization.csv` holds the
+worst figures of 400 seeded choices of 4 to 50 out of 400 images (`worst_cosine`, `worst_difference`;
+tools/measure_quantization.py). The bounds of litert-*, and of int8-dynamic and int8-weights without
+calibration images, whose biases are not corrected, lie between those of MobileNetV1 and the faults
 above; that of int16x8, at most 0.0012 off, well below.
 """
 
@@ -25,23 +25,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """How far a file's outputs may lie from the model's, over the pictures of a verification.
+    """How far a file's outputs may lie from the model's, over the images of a verification.
 
     Args:
         cosine: float, the least cosine between the two sets of outputs, each less the model's mean
-            over pictures.
+            over images.
         difference: float, the most that a logit may differ, in units of the spread: the standard
-            deviation of the model's logits over pictures.
-        flips: float, the share of pictures whose best class may change; one always may if not 0.
+            deviation of the model's logits over images.
+        flips: float, the share of images whose best class may change; one always may if not 0.
     """
 
     cosine: float
     difference: float
     flips: float
 
-    def allowed_flips(self, pictures: int) -> int:
-        """Returns how many of so many pictures may change their best class."""
-        return max(1, int(self.flips * pictures)) if self.flips else 0
+    def allowed_flips(self, images: int) -> int:
+        """Returns how many of so many images may change their best class."""
+        return max(1, int(self.flips * images)) if self.flips else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +49,10 @@ class Precision:
     """A named way to store and compute.
 
     Args:
-        summary: str, what is quantised. weight_bytes: int, bytes of a weight.
+        summary: str, what is quantized. weight_bytes: int, bytes of a weight.
         tolerance: `Tolerance`.
-        calibrated: bool, whether it needs calibration pictures, to measure activation ranges on.
-        corrected: bool, whether filters are rounded, and biases corrected, by calibration pictures;
+        calibrated: bool, whether it needs calibration images, to measure activation ranges on.
+        corrected: bool, whether filters are rounded, and biases corrected, by calibration images;
             without `calibrated`, only where such are given.
         delegated: bool, whether XNNPACK takes it.
         maker: str, the package beside TensorFlow that makes it, "" for none.
@@ -79,7 +79,7 @@ PRECISIONS = {
         tolerance=Tolerance(cosine=0.9995, difference=0.2, flips=0.02),
     ),
     "int8-dynamic": Precision(
-        summary="int8 weights, activations quantised while running; depthwise filters float32",
+        summary="int8 weights, activations quantized while running; depthwise filters float32",
         weight_bytes=1,
         tolerance=Tolerance(cosine=0.97, difference=2.0, flips=0.15),
         corrected=True,
@@ -91,7 +91,7 @@ PRECISIONS = {
         corrected=True,
     ),
     "int8-full": Precision(
-        summary="int8 weights and activations; ranges, roundings and biases by calibration pictures",
+        summary="int8 weights and activations; ranges, roundings and biases by calibration images",
         weight_bytes=1,
         tolerance=Tolerance(cosine=0.97, difference=3.0, flips=0.2),
         calibrated=True,
@@ -123,10 +123,10 @@ COMMON = ("fp32", "fp16", "int8-dynamic", "int8-full")  # that any runtime takes
 
 
 def calibrated(precisions: Iterable[str]) -> tuple[str, ...]:
-    """Returns those of some precisions that need calibration pictures."""
+    """Returns those of some precisions that need calibration images."""
     return tuple(name for name in precisions if PRECISIONS[name].calibrated)
 
 
-def takes_pictures(precision: str) -> bool:
-    """Returns whether calibration pictures, if given, make a difference to a precision's file."""
+def uses_calibration_images(precision: str) -> bool:
+    """Returns whether calibration images, if given, make a difference to a precision's file."""
     return PRECISIONS[precision].calibrated or PRECISIONS[precision].corrected

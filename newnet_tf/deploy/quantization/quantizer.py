@@ -1,8 +1,8 @@
-"""A float graph whose ranges were measured, quantised whole or but for some layers.
+"""A float graph whose ranges were measured, quantized whole or but for some layers.
 
 What integers lose is made good in three places. Ranges are narrowed where clipping costs less than
 coarse steps (`clipping`). Filters are rounded so that their sums move least (`rounding`). And biases
-are corrected: rounding still moves the mean of a channel's sums, all over the picture the same way, by
+are corrected: rounding still moves the mean of a channel's sums, all over the image the same way, by
 the weights' error times the mean input, which is taken off the bias (Nagel et al., "Data-Free
 Quantization Through Weight Equalization and Bias Correction", ICCV 2019; here with measured means).
 """
@@ -37,15 +37,15 @@ class CalibratedGraph:
     """A float graph with the range of each of its maps.
 
     Args:
-        saved: path of a SavedModel of a fixed batch of 1. ranges: calibration pictures.
+        saved: path of a SavedModel of a fixed batch of 1. ranges: calibration images.
 
     Attributes:
-        layers: tuple of str, the layers whose operators can be quantised, in order.
-        left_out: list of str, pictures that the network blows up on; nothing is measured on them.
+        layers: tuple of str, the layers whose operators can be quantized, in order.
+        left_out: list of str, images that the network blows up on; nothing is measured on them.
 
     Example:
         >>> graph = CalibratedGraph(saved, ranges)
-        >>> graph.quantised(keep_float=graph.layers[:1])
+        >>> graph.quantized(exclude_layers=graph.layers[:1])
     """
 
     def __init__(self, saved: Path, ranges: Samples):
@@ -66,16 +66,16 @@ class CalibratedGraph:
         self._layer_of = dict(
             zip(self._named, layer_names([name.decode() for name in names]), strict=True)
         )
-        self._tail = self._graph.behind_filters()
+        self._tail = self._graph.tail_tensors()
         self._pools = self._pools_behind_filters()
-        quantised = [name for alias, name in self._layer_of.items() if alias not in self._pools]
-        self.layers = tuple(dict.fromkeys(quantised))
+        quantized = [name for alias, name in self._layer_of.items() if alias not in self._pools]
+        self.layers = tuple(dict.fromkeys(quantized))
         self._ranged: dict[str, bytes] = {}
         self._steps: dict[tuple[int, bytes], np.ndarray] = {}  # filters of an operator, by scales
 
-    def quantised(
+    def quantized(
         self,
-        keep_float: Collection[str] = (),
+        exclude_layers: Collection[str] = (),
         ranges: str = BEST,
         corrections: Collection[str] = CORRECTIONS,
         integer_output: bool = False,
@@ -83,17 +83,17 @@ class CalibratedGraph:
         """Returns the int8 graph, float32 in and out.
 
         Args:
-            keep_float: names of layers that stay float32, among `layers`.
+            exclude_layers: names of layers that stay float32, among `layers`.
             ranges: one of `recipes.RANGES`. corrections: some of `CORRECTIONS`.
             integer_output: bool, whether the last operator, too, must give integers. Otherwise
                 pools behind the last filters, which need no integers to be fast, are float32.
         """
-        unknown = [name for name in keep_float if name not in self.layers]
+        unknown = [name for name in exclude_layers if name not in self.layers]
         if unknown:
             raise ValueError(
-                f"`keep_float` must be layers among {', '.join(self.layers)}. Received: {unknown}"
+                f"`exclude_layers` must be layers among {', '.join(self.layers)}. Received: {unknown}"
             )
-        left = [alias for alias, name in self._layer_of.items() if name in keep_float]
+        left = [alias for alias, name in self._layer_of.items() if name in exclude_layers]
         left += [] if integer_output else self._pools
         data, left = self._with_ranges(ranges), [alias.decode() for alias in left]
         graph = Graph(converting.mlir_quantize(data, denylisted_nodes=left or None))
@@ -127,8 +127,8 @@ class CalibratedGraph:
                 found = [HEADROOM * end for end in ends]
             else:
                 found = range_estimators.METHODS[method](counts, *ends) if counts.any() else ends
-            quantisation = self._graph.body.tensors[tensor].quantization
-            quantisation.min, quantisation.max = (np.float32([end]) for end in found)
+            quantization = self._graph.body.tensors[tensor].quantization
+            quantization.min, quantization.max = (np.float32([end]) for end in found)
         self._ranged[method] = self._graph.to_bytes()
         return self._ranged[method]
 
@@ -168,13 +168,13 @@ class CalibratedGraph:
             if "biases" in corrections and len(operator.inputs) > 2 and operator.inputs[2] >= 0:
                 if readers[operator.inputs[2]] > 1:  # equal ones are stored once
                     operator.inputs[2] = graph.add_copy(operator.inputs[2])
-                error = graph.dequantised(filters) - exact
+                error = graph.dequantized(filters) - exact
                 _shift(graph, operator.inputs[2], -_moved(kind, error, seen.mean))
 
 
 def widen_logits(graph: Graph) -> None:
     """Gives the int16 maps behind the last filters more range, as `_with_ranges` does int8 ones."""
-    for tensor in graph.behind_filters():
+    for tensor in graph.tail_tensors():
         if graph.is_integer(tensor, "int16"):
             steps = graph.body.tensors[tensor].quantization
             steps.scale = steps.scale * np.float32(HEADROOM_16)

@@ -78,7 +78,7 @@ def entropy(counts: np.ndarray, low: float, high: float) -> Range:
 
 
 def _divergence(exact: np.ndarray, inside: np.ndarray) -> float:
-    """Kullback-Leibler divergence of a distribution from its picture in `STEPS` steps."""
+    """Kullback-Leibler divergence of a distribution from its image in `STEPS` steps."""
     part = np.arange(len(inside)) * STEPS // len(inside)
     totals = np.bincount(part, inside, STEPS)
     filled = np.bincount(part, inside > 0, STEPS)

@@ -1,4 +1,4 @@
-"""Which layers lose most by int8: each is quantised alone, and the network's answers compared.
+"""Which layers lose most by int8: each is quantized alone, and the network's answers compared.
 
 The error that a layer makes by itself says little: another may amplify or drown it. So the logits of a
 network in which this layer alone is int8 are compared with those of the float network. Errors of
@@ -15,12 +15,12 @@ import numpy as np
 
 from newnet_tf.deploy import converter, export_config, fingerprint, image_batch
 from newnet_tf.deploy.export_config import BEST
-from newnet_tf.deploy.flatbuffer.xnnpack_rewrites import make_whole
+from newnet_tf.deploy.flatbuffer.xnnpack_rewrites import apply_xnnpack_rewrites
 from newnet_tf.deploy.quantization.precisions import PRECISIONS
 from newnet_tf.deploy.quantization.quantizer import CORRECTIONS
 from newnet_tf.deploy.runtime import Runner
-from newnet_tf.deploy.verification import Verification, compare, judgeable
-from newnet_tf.models.config import Preprocess
+from newnet_tf.deploy.verification import Verification, check_outputs_vary, compare
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.lazy import keras
 
 BATCH = 16
@@ -36,7 +36,7 @@ class Layer:
     Args:
         name: str, the layer. found: `Verification`, its file against the float network.
         share: float, its part of all layers' squared errors.
-        won: int or None, pictures newly right less those newly wrong, where classes are known.
+        won: int or None, images newly right less those newly wrong, where classes are known.
     """
 
     name: str
@@ -50,31 +50,31 @@ class Sensitivity:
 
     Args:
         model: Keras model as `export_tflite` takes it. preprocess: `cards.Preprocess`.
-        calibration: pictures to measure ranges on, see `samples.read`.
-        pictures: pictures to judge by. labels: a class for each, None where they are not known.
+        calibration_images: images to measure ranges on, see `samples.read`.
+        validation_images: images to judge by. labels: a class for each, None where they are not known.
         ranges: how ranges of maps are chosen, one of `recipes.RANGES`.
         say: callable that shows a line of progress.
 
     Attributes:
-        layers: tuple of str, those that can be quantised, in order.
-        left_out: list of str, calibration pictures that the network blows up on.
+        layers: tuple of str, those that can be quantized, in order.
+        left_out: list of str, calibration images that the network blows up on.
 
     Raises:
-        UnjudgeableError: where the model's own outputs do not vary from picture to picture.
+        DegenerateOutputsError: where the model's own outputs do not vary from image to image.
         ExportError: where the network cannot be calibrated.
 
     Example:
-        >>> study = Sensitivity(model, record, calibration, pictures)
+        >>> study = Sensitivity(model, record, calibration, images)
         >>> worst = sorted(study.measure(), key=lambda layer: layer.found.sqnr)[:3]
-        >>> study.judge(keep_float=[layer.name for layer in worst])
+        >>> study.judge(exclude_layers=[layer.name for layer in worst])
     """
 
     def __init__(
         self,
         model,
-        preprocess: Preprocess,
-        calibration: Iterable,
-        pictures: Iterable,
+        preprocess: PreprocessConfig,
+        calibration_images: Iterable,
+        validation_images: Iterable,
         labels: Collection[int] | None = None,
         ranges: str = BEST,
         say: Callable[[str], None] = print,
@@ -83,38 +83,38 @@ class Sensitivity:
         fingerprint.check_side(model, preprocess)
         logits = fingerprint.logits_model(model)
         measured = image_batch.with_extremes(
-            image_batch.read(calibration, preprocess, "calibration")
+            image_batch.read(calibration_images, preprocess, "calibration_images")
         )
-        self._inputs = image_batch.read(pictures, preprocess, "pictures").inputs
+        self._inputs = image_batch.read(validation_images, preprocess, "validation_images").inputs
         self._labels = None if labels is None else np.asarray(labels)
         parts = range(0, len(self._inputs), BATCH)
         batches = (self._inputs[i : i + BATCH] for i in parts)
         self._reference = np.concatenate(
             [keras.ops.convert_to_numpy(logits(batch, training=False)) for batch in batches]
         )
-        judgeable(self._reference)
+        check_outputs_vary(self._reference)
         with tempfile.TemporaryDirectory(prefix="newnet-") as folder:
             saved = Path(folder) / "saved_model"
             converter.save(logits, preprocess, saved)
-            self._graph = converter.Source(saved, measured, model.name, say).calibrated
+            self._graph = converter.GraphFactory(saved, measured, model.name, say).calibrated
         self.layers, self.left_out = self._graph.layers, self._graph.left_out
         self._ranges, self._say = ranges, say
 
     @property
-    def pictures(self) -> int:
-        """Number of pictures to judge by."""
+    def validation_images(self) -> int:
+        """Number of images to judge by."""
         return len(self._inputs)
 
     def measure(self, limit: int | None = None) -> list[Layer]:
-        """Quantises each layer alone.
+        """Quantizes each layer alone.
 
         Args:
-            limit: int, how many of the pictures, evenly chosen, judge. Default: all.
+            limit: int, how many of the images, evenly chosen, judge. Default: all.
 
         Returns:
             A `Layer` for each of `layers`, in order.
         """
-        chosen = np.unique(np.linspace(0, self.pictures - 1, limit or self.pictures).astype(int))
+        chosen = np.unique(np.linspace(0, self.images - 1, limit or self.images).astype(int))
         begun = said = time.monotonic()
         found = []
         for number, name in enumerate(self.layers, 1):
@@ -132,31 +132,33 @@ class Sensitivity:
 
     def judge(
         self,
-        keep_float: Collection[str] = (),
+        exclude_layers: Collection[str] = (),
         ranges: str | None = None,
         corrections: Collection[str] = CORRECTIONS,
     ) -> tuple[Verification, int | None]:
-        """Compares a file with the float network on all pictures.
+        """Compares a file with the float network on all images.
 
         Args:
-            keep_float: names of layers that stay float32.
+            exclude_layers: names of layers that stay float32.
             ranges: how ranges of maps are chosen. Default: as the study was told.
             corrections: some of `calibrated.CORRECTIONS`.
 
         Returns:
-            A `Verification`, and pictures newly right less those newly wrong, None without labels.
+            A `Verification`, and images newly right less those newly wrong, None without labels.
         """
-        chosen = np.arange(self.pictures)
-        return self._judge(keep_float, chosen, ranges or self._ranges, corrections)
+        chosen = np.arange(self.images)
+        return self._judge(exclude_layers, chosen, ranges or self._ranges, corrections)
 
-    def loss(self, keep_float: Collection[str] = ()) -> float:
-        """Returns the points of top-1 that a file loses on all pictures; labels must be given."""
-        return -100 * self.judge(keep_float)[1] / self.pictures
+    def loss(self, exclude_layers: Collection[str] = ()) -> float:
+        """Returns the points of top-1 that a file loses on all images; labels must be given."""
+        return -100 * self.judge(exclude_layers)[1] / self.images
 
-    def _judge(self, keep_float, chosen, ranges, corrections) -> tuple[Verification, int | None]:
+    def _judge(
+        self, exclude_layers, chosen, ranges, corrections
+    ) -> tuple[Verification, int | None]:
         with converter.silence():
-            graph = self._graph.quantised(keep_float, ranges, corrections)
-        make_whole(graph)
+            graph = self._graph.quantized(exclude_layers, ranges, corrections)
+        apply_xnnpack_rewrites(graph)
         graph.rename("image", "logits")
         with tempfile.TemporaryDirectory(prefix="newnet-") as folder:
             file = Path(folder) / "model.tflite"

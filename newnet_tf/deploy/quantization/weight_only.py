@@ -1,7 +1,7 @@
 """Filters as int8 in a graph whose maps are floats, and back.
 
 Convolutions and dense layers store their filters as int8, each output channel in its own steps. An
-operator then either quantises its input while running, or gets floats from a DEQUANTIZE that XNNPACK
+operator then either quantizes its input while running, or gets floats from a DEQUANTIZE that XNNPACK
 runs once, when the file is loaded. Depthwise filters, few and the most harmed by rounding, stay
 float32: XNNPACK has no kernel for integer ones on float maps, each would end a partition.
 """
@@ -15,7 +15,7 @@ SMALL = 1024  # weights; filters of fewer stay float32, as the converter leaves 
 
 
 def store(graph: Graph) -> None:
-    """Stores filters as int8; `run_on_integers` or `give_back` makes that a graph that can run."""
+    """Stores filters as int8; `use_dynamic_range` or `insert_dequantize` makes that a graph that can run."""
     for operator in graph.body.operators:
         kind = graph.name_of(operator)
         floats = graph.constant(operator.inputs[1]) if kind in DYNAMIC else None
@@ -29,8 +29,8 @@ def store(graph: Graph) -> None:
         graph.set_constant(operator.inputs[1], steps, (scale.ravel(), 0, axis))
 
 
-def run_on_integers(graph: Graph) -> None:
-    """Lets operators with int8 filters quantise their inputs while running."""
+def use_dynamic_range(graph: Graph) -> None:
+    """Lets operators with int8 filters quantize their inputs while running."""
     for operator in _with_int8(graph):
         kind = graph.name_of(operator)
         graph.set_version(operator, max(graph.version_of(operator), DYNAMIC[kind]))
@@ -38,7 +38,7 @@ def run_on_integers(graph: Graph) -> None:
             operator.builtinOptions.asymmetricQuantizeInputs = True
 
 
-def give_back(graph: Graph) -> None:
+def insert_dequantize(graph: Graph) -> None:
     """Puts a DEQUANTIZE behind each int8 filter: its operators compute with floats."""
     floats = {}
     for operator in _with_int8(graph):
@@ -65,4 +65,4 @@ def depthwise_to_floats(graph: Graph) -> None:
             continue
         image, filters = operator.inputs[:2]
         if graph.is_integer(filters) and not graph.is_integer(image):
-            graph.set_constant(filters, graph.dequantised(filters))
+            graph.set_constant(filters, graph.dequantized(filters))

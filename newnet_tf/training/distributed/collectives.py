@@ -13,11 +13,11 @@ from newnet_tf.training.run_files import TrainingStopped
 from newnet_tf.utils.lazy import LazyModule
 
 tf = LazyModule("tensorflow")
-LOST = ("UnavailableError", "DeadlineExceededError", "AbortedError", "CancelledError")
+LOST = ("UnavailableError", "DeadlineExceededError", "AbortedError", "CanceledError")
 TOLD = 200  # letters of TensorFlow's reason
 
 
-class Exchange:
+class Collectives:
     """Words and arrays between workers; all of them must call the same methods in the same order.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from newnet_tf.training.metrics import judge
 
 
-class Alone:
+class SingleProcess:
     """How one process trains; `strategy.Strategy` puts several in its place, with the same methods."""
 
     workers, is_chief = 1, True
@@ -17,7 +17,7 @@ class Alone:
         if found != self.workers:
             raise ValueError(
                 f"`data` must be shared by as many workers as train ({self.workers}): "
-                f"Pictures(..., workers=..., index=...). Received: workers={found}"
+                f"Images(..., workers=..., index=...). Received: workers={found}"
             )
 
     def scope(self) -> contextlib.AbstractContextManager:
@@ -35,6 +35,6 @@ class Alone:
     def spread(self, trained, facts: Mapping[str, object]) -> None:
         """Gives all workers the same state, if they train the same; there is but one."""
 
-    def make_judge(self, trained) -> Callable:
-        """Returns a callable, (images, labels) of the own share -> `Judged` of all workers' shares."""
+    def make_evaluator(self, trained) -> Callable:
+        """Returns a callable, (images, labels) of the own share -> `EvalResult` of all workers' shares."""
         return lambda batches: judge(trained, batches)

@@ -18,9 +18,9 @@ import numpy as np
 
 from newnet_tf.training import checkpoint
 from newnet_tf.training.distributed import cluster
-from newnet_tf.training.distributed.collectives import Exchange
-from newnet_tf.training.distributed.single_process import Alone
-from newnet_tf.training.metrics import Judged, Tally, tally
+from newnet_tf.training.distributed.collectives import Collectives
+from newnet_tf.training.distributed.single_process import SingleProcess
+from newnet_tf.training.metrics import EvalResult, MetricSums, tally
 from newnet_tf.training.run_files import Diverged, TrainingStopped
 from newnet_tf.utils.lazy import LazyModule, keras
 
@@ -76,7 +76,7 @@ def multiworker(workers: str | None = None, index: int | None = None) -> "Strate
     return Strategy(inner, found)
 
 
-class Strategy(Alone):
+class Strategy(SingleProcess):
     """Several devices that train together, in one process or in several.
 
     Args:
@@ -86,7 +86,7 @@ class Strategy(Alone):
         >>> strategy = multiworker("10.0.0.1:2222,10.0.0.2:2222", index)
         >>> with strategy.scope():
         ...     model = newnet_tf.create("newnet_small", classifier_activation=None)
-        >>> data = Pictures(source, record, recipe, workers=strategy.workers, index=strategy.index)
+        >>> data = Images(source, record, recipe, workers=strategy.workers, index=strategy.index)
         >>> train(model, data, recipe, "runs/one", strategy=strategy)
     """
 
@@ -96,7 +96,7 @@ class Strategy(Alone):
         self.is_chief = self.index == 0
         self.devices = self.replicas // self.workers  # of this process
         self.first = self.index * self.devices  # its number among all
-        self.exchange = Exchange(inner, self.workers, self.index, self.first)
+        self.exchange = Collectives(inner, self.workers, self.index, self.first)
 
     def __str__(self) -> str:
         return f"{self.workers} workers with {self.devices} devices each"
@@ -212,7 +212,7 @@ class Strategy(Alone):
 
         return step
 
-    def make_judge(self, trained) -> Callable:
+    def make_evaluator(self, trained) -> Callable:
         """Returns a callable that judges the network on all workers' shares.
 
         Each worker judges its own on its first device; the sums are added up in the same order
@@ -220,10 +220,10 @@ class Strategy(Alone):
         """
         predict = tf.function(lambda images: trained(images, training=False), reduce_retracing=True)
 
-        def judged(batches) -> Judged:
+        def judged(batches) -> EvalResult:
             own = tally(predict, batches)
             texts = self.exchange.texts(json.dumps(dataclasses.asdict(own)))
-            return sum((Tally(**json.loads(text)) for text in texts), Tally()).judged
+            return sum((MetricSums(**json.loads(text)) for text in texts), MetricSums()).judged
 
         return judged
 

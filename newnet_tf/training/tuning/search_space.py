@@ -6,7 +6,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from newnet_tf.training.overrides import as_text, kinds, overridden, typed
+from newnet_tf.training.overrides import as_text, kinds, override, typed
 from newnet_tf.training.recipes import Recipe
 
 FORM = "NAME=LOW..HIGH, NAME=LOW..HIGH:log or NAME=VALUE,VALUE[,...]"
@@ -19,11 +19,11 @@ UNORDERED = ("seed",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Varied:
+class SearchDimension:
     """A field that a study varies; as text, what `--over` takes.
 
     Args:
-        name: str, as in `overridden`.
+        name: str, as in `override`.
         choices: tuple of two or more values of the field's type, as given; empty for a range.
         low, high: numbers of the field's type, the ends of a range; None for choices.
         is_log: bool, whether a range is drawn from, and drawn, by its logarithm.
@@ -75,12 +75,12 @@ class Varied:
         return min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
 
 
-def space(recipe: Recipe, over: Mapping[str, object]) -> tuple[Varied, ...]:
+def space(recipe: Recipe, over: Mapping[str, object]) -> tuple[SearchDimension, ...]:
     """Returns what a study varies, checked.
 
     Args:
         recipe: `Recipe`, which says all else.
-        over: {name: what}, names as in `overridden`. What: a sequence of two or more values, or text:
+        over: {name: what}, names as in `override`. What: a sequence of two or more values, or text:
             `"1e-5,1e-4"` (choices; those of a pair are parted by a slash: `"0.08,1/0.5,1"`),
             `"0.02..0.4"` (a range), `"0.02..0.4:log"` (drawn by its logarithm).
 
@@ -96,7 +96,7 @@ def space(recipe: Recipe, over: Mapping[str, object]) -> tuple[Varied, ...]:
     found = tuple(_varied(name, what) for name, what in over.items())
     for point in itertools.islice(points(found, ends=True), TRIED):
         try:
-            overridden(recipe, point)
+            override(recipe, point)
         except ValueError as error:
             raise ValueError(
                 f"every setting must be a recipe: {error} (in {setting(point)})"
@@ -114,7 +114,7 @@ def around(recipe: Recipe) -> dict[str, tuple]:
     return {"lr": near(recipe.lr), "weight_decay": decays}
 
 
-def points(varied: Iterable[Varied], ends: bool = False) -> Iterable[dict[str, object]]:
+def points(varied: Iterable[SearchDimension], ends: bool = False) -> Iterable[dict[str, object]]:
     """Returns all settings of a grid: {name: value}; `ends`: a range counts with its two ends."""
     varied = tuple(varied)
     values = itertools.product(*(one.ends if ends else one.choices for one in varied))
@@ -131,7 +131,7 @@ def setting(values: Mapping[str, object]) -> str:
     return ",".join(f"{name}={as_text(value)}" for name, value in values.items())
 
 
-def _varied(name: str, what) -> Varied:
+def _varied(name: str, what) -> SearchDimension:
     is_pair = typing.get_origin(kinds(name)[0]) is tuple
     if isinstance(what, str) and SPAN in what:
         return _range(name, what)
@@ -144,10 +144,10 @@ def _varied(name: str, what) -> Varied:
             f"`{name}` must have a range, or two choices or more, each once ({FORM}). "
             f"Received: {', '.join(map(as_text, choices))}"
         )
-    return Varied(name=name, choices=choices)
+    return SearchDimension(name=name, choices=choices)
 
 
-def _range(name: str, text: str) -> Varied:
+def _range(name: str, text: str) -> SearchDimension:
     if not {int, float} & set(kinds(name)):
         raise ValueError(f"`{name}` must have choices: it is no number. Received: {name}={text}")
     is_log = text.endswith(LOG)
@@ -159,4 +159,4 @@ def _range(name: str, text: str) -> Varied:
             f"`{name}` must have a range above 0 to be drawn by its logarithm. "
             f"Received: {name}={text}"
         )
-    return Varied(name=name, low=low, high=high, is_log=is_log)
+    return SearchDimension(name=name, low=low, high=high, is_log=is_log)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from newnet_tf.training import curves, run_files
 from newnet_tf.training.curves import FAINT, INK, TEST, TRAIN
 from newnet_tf.training.overrides import as_text
-from newnet_tf.training.tuning.search_space import Varied
-from newnet_tf.training.tuning.trials import COMPLETE, FAILED, MEASURES, StudyOutcome, Tried
+from newnet_tf.training.tuning.search_space import SearchDimension
+from newnet_tf.training.tuning.trials import COMPLETE, FAILED, MEASURES, Trial, TuneResult
 
 TABLE, DRAWING = "study.csv", "study.png"
 LABELS = {
@@ -22,7 +22,7 @@ NARROWEST = 6.5  # inches
 LETTERS, LINE = 15, 0.17  # an inch of the words below, and inches of one of their lines
 
 
-def write_table(found: StudyOutcome) -> None:
+def write_table(found: TuneResult) -> None:
     """Writes a line a trial, by number."""
     names = [one.name for one in found.varied]
     text = io.StringIO()
@@ -37,20 +37,22 @@ def write_table(found: StudyOutcome) -> None:
     run_files.write(found.folder / TABLE, text.getvalue().encode())
 
 
-def write_drawing(found: StudyOutcome) -> None:
+def write_drawing(found: TuneResult) -> None:
     """Draws the trials, with the best setting and the caveats below; needs matplotlib, else nothing."""
     if importlib.util.find_spec("matplotlib") is not None:
         curves.save(draw(found), found.folder / DRAWING)
 
 
-def draw(found: StudyOutcome):
+def draw(found: TuneResult):
     """Returns the figure of a study.
 
     A heat map of the first two fields where both have choices, of several trials in a cell the best;
     else the trials against each field.
     """
     is_map = len(found.varied) > 1 and all(one.choices for one in found.varied[:2])
-    words = [f"best: {found.setting}", *found.caveats()] if found.best else ["no trial is complete"]
+    words = (
+        [f"best: {found.setting}", *found.warnings()] if found.best else ["no trial is complete"]
+    )
     if is_map and len(found.varied) > 2:
         others = ", ".join(one.name for one in found.varied[2:])
         words.insert(
@@ -72,7 +74,7 @@ def draw(found: StudyOutcome):
     return drawn
 
 
-def _heat_map(drawn, found: StudyOutcome) -> None:
+def _heat_map(drawn, found: TuneResult) -> None:
     import numpy as np
 
     across, up = found.varied[:2]
@@ -98,15 +100,15 @@ def _heat_map(drawn, found: StudyOutcome) -> None:
         drawn.colorbar(image, ax=axes).set_label(LABELS[found.measure], color=INK)
 
 
-def _cell(axes, row: int, column: int, tried: Tried, image, found: StudyOutcome) -> None:
+def _cell(axes, row: int, column: int, tried: Trial, image, found: TuneResult) -> None:
     """Writes what a trial came to into its cell; one that failed is hatched."""
     from matplotlib.patches import Rectangle
 
-    text, colour = tried.state, FAINT
+    text, color = tried.state, FAINT
     if tried.state == COMPLETE:
         value = getattr(tried, found.measure)
         text = f"{value:.{DIGITS[found.measure]}f}"
-        colour = "white" if image.norm(value) < 0.5 else INK
+        color = "white" if image.norm(value) < 0.5 else INK
     is_best = tried is found.best
     if tried.state == FAILED or is_best:
         look = {"ec": TEST, "lw": 2} if is_best else {"ec": FAINT, "lw": 0, "hatch": "///"}
@@ -117,13 +119,13 @@ def _cell(axes, row: int, column: int, tried: Tried, image, found: StudyOutcome)
         text,
         ha="center",
         va="center",
-        color=colour,
+        color=color,
         fontweight="bold" if is_best else "normal",
         bbox={"fc": "white", "lw": 0, "pad": 2} if tried.state == FAILED else None,
     )
 
 
-def _scatter(drawn, found: StudyOutcome) -> None:
+def _scatter(drawn, found: TuneResult) -> None:
     panels = drawn.subplots(1, len(found.varied), sharey=True, squeeze=False)[0]
     failed = [tried for tried in found.trials if tried.state == FAILED]
     for axes, one in zip(panels, found.varied, strict=True):
@@ -146,7 +148,7 @@ def _scatter(drawn, found: StudyOutcome) -> None:
     drawn.legend(handles, names, loc="outside upper right", ncols=2, frameon=False)
 
 
-def _axis(axes, one: Varied) -> None:
+def _axis(axes, one: SearchDimension) -> None:
     """Gives a field's axis: choices side by side, a range from end to end."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -168,7 +170,7 @@ def _axis(axes, one: Varied) -> None:
         axes.set_xlim(low - room, high + room)
 
 
-def _places(one: Varied, trials: Sequence[Tried]) -> list[float]:
+def _places(one: SearchDimension, trials: Sequence[Trial]) -> list[float]:
     """Returns where trials stand on a field's axis."""
     values = [tried.values[one.name] for tried in trials]
     return [one.ordered.index(value) for value in values] if one.choices else values

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from newnet_tf.training.checkpoint import differences
-from newnet_tf.training.tuning.search_space import Varied, kept, points
-from newnet_tf.training.tuning.trials import COMPLETE, FAILED, RUNNING, Tried
+from newnet_tf.training.tuning.search_space import SearchDimension, kept, points
+from newnet_tf.training.tuning.trials import COMPLETE, FAILED, RUNNING, Trial
 
 JOURNAL, TRIALS, NAME, FACTS = "study.journal", "trials", "study", "facts"
 GRID, RANDOM, TPE = SAMPLERS = ("grid", "random", "tpe")
 
 
 @dataclass(frozen=True)
-class Claim:
+class TrialLease:
     """A trial that is this process's to do, while it holds the lock.
 
     Args:
@@ -40,12 +40,12 @@ class Claim:
     trial: object
 
 
-class Journal:
+class TrialStorage:
     """The journal of one study; opens it, or begins it.
 
     Args:
         folder: Path, the study's.
-        varied: `Varied`s. sampler: one of `SAMPLERS`.
+        varied: `SearchDimension`s. sampler: one of `SAMPLERS`.
         planned: int, trials in all, over all processes. seed: int, of the sampler.
         facts: mapping, what must be the same whenever the study goes on.
 
@@ -57,7 +57,7 @@ class Journal:
     def __init__(
         self,
         folder: Path,
-        varied: Sequence[Varied],
+        varied: Sequence[SearchDimension],
         sampler: str,
         planned: int,
         seed: int,
@@ -81,7 +81,7 @@ class Journal:
             _cut(self.path)
             yield
 
-    def claim(self) -> Claim | None:
+    def claim(self) -> TrialLease | None:
         """Takes a trial: one that a process left behind, else a new one; None if there is none left."""
         with self.alone():
             known = self.study.get_trials(deepcopy=False)
@@ -98,12 +98,12 @@ class Journal:
             trial = self.study.ask()
             return self._claimed(trial, self._held(trial.number), False)
 
-    def end(self, claim: Claim, value: float | None, **attributes: object) -> None:
+    def end(self, claim: TrialLease, value: float | None, **attributes: object) -> None:
         """Writes down how a trial ended.
 
         Args:
-            claim: `Claim`. value: float, what is to be least; None for a trial that failed.
-            attributes: of `Tried`.
+            claim: `TrialLease`. value: float, what is to be least; None for a trial that failed.
+            attributes: of `Trial`.
         """
         state = self.optuna.trial.TrialState
         with self.alone():
@@ -113,11 +113,11 @@ class Journal:
                 claim.trial, value, state=state.FAIL if value is None else state.COMPLETE
             )
 
-    def trials(self) -> list[Tried]:
+    def trials(self) -> list[Trial]:
         """Returns all trials that were begun."""
         states = {"COMPLETE": COMPLETE, "FAIL": FAILED, "RUNNING": RUNNING}
         return [
-            Tried(
+            Trial(
                 number=trial.number,
                 values=self._values(trial.params),
                 state=states[trial.state.name],
@@ -171,11 +171,11 @@ class Journal:
             self.study, self.storage.get_trial_id_from_study_id_trial_number(study, number)
         )
 
-    def _claimed(self, trial, lock, is_begun: bool) -> Claim:
+    def _claimed(self, trial, lock, is_begun: bool) -> TrialLease:
         """Has a trial draw its values, those that it has not got yet."""
         params = {one.name: one.suggested(trial) for one in self.varied}
         folder = self.folder / TRIALS / f"{trial.number:04d}"
-        return Claim(trial.number, folder, self._values(params), is_begun, lock, trial)
+        return TrialLease(trial.number, folder, self._values(params), is_begun, lock, trial)
 
     def _values(self, params: Mapping[str, object]) -> dict[str, object]:
         return {one.name: one.value(params[one.name]) for one in self.varied if one.name in params}
@@ -200,7 +200,9 @@ class Journal:
         return next(point for point in every if point not in taken)
 
 
-def chosen(varied: Sequence[Varied], sampler: str | None, planned: int | None) -> tuple[str, int]:
+def chosen(
+    varied: Sequence[SearchDimension], sampler: str | None, planned: int | None
+) -> tuple[str, int]:
     """Returns sampler and number of trials of a study, by default a grid's if it is one.
 
     Raises:

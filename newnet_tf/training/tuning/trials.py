@@ -7,9 +7,9 @@ from pathlib import Path
 
 from newnet_tf.evaluation.intervals import wilson
 from newnet_tf.training.curve_diagnosis import FEWEST
-from newnet_tf.training.overrides import overridden
+from newnet_tf.training.overrides import override
 from newnet_tf.training.recipes import Recipe
-from newnet_tf.training.tuning.search_space import Varied, setting
+from newnet_tf.training.tuning.search_space import SearchDimension, setting
 
 COMPLETE, FAILED, RUNNING = "complete", "failed", "running"
 MEASURES = ("test_error", "test_loss")
@@ -17,7 +17,7 @@ EDGE = 0.05  # of a range's width
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tried:
+class Trial:
     """A trial of a study.
 
     Args:
@@ -39,28 +39,28 @@ class Tried:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyOutcome:
+class TuneResult:
     """What a study came to, so far.
 
     Args:
         folder: Path of its files. title: str, network and data.
-        recipe: `Recipe`, what was not varied. varied: `Varied`s, what was.
-        trials: `Tried`s, by number. planned: int, trials in all.
+        recipe: `Recipe`, what was not varied. varied: `SearchDimension`s, what was.
+        trials: `Trial`s, by number. planned: int, trials in all.
         measure: what is least in the best trial, `"test_error"` or `"test_loss"`.
-        tests: int, pictures that an error was measured on.
+        tests: int, images that an error was measured on.
     """
 
     folder: Path
     title: str
     recipe: Recipe
-    varied: Sequence[Varied]
-    trials: Sequence[Tried]
+    varied: Sequence[SearchDimension]
+    trials: Sequence[Trial]
     planned: int
     measure: str
     tests: int
 
     @property
-    def ranked(self) -> list[Tried]:
+    def ranked(self) -> list[Trial]:
         """All trials: complete ones, the best first; then failed ones; then those under way."""
         order = (COMPLETE, FAILED, RUNNING)
         return sorted(
@@ -69,12 +69,12 @@ class StudyOutcome:
         )
 
     @property
-    def complete(self) -> list[Tried]:
+    def complete(self) -> list[Trial]:
         """The trials that have a result, the best first."""
         return [tried for tried in self.ranked if tried.state == COMPLETE]
 
     @property
-    def best(self) -> Tried | None:
+    def best(self) -> Trial | None:
         """The trial of the least error or loss; None where there is none yet."""
         return next(iter(self.complete), None)
 
@@ -83,13 +83,13 @@ class StudyOutcome:
         """The best trial's setting as `--set` takes it; empty where there is none."""
         return setting(self.best.values) if self.best else ""
 
-    def interval(self, tried: Tried) -> tuple[float, float]:
-        """Returns Wilson's 95 % interval of a complete trial's test error, in per cent."""
+    def interval(self, tried: Trial) -> tuple[float, float]:
+        """Returns Wilson's 95 % interval of a complete trial's test error, in percent."""
         wrong = round(tried.test_error * self.tests / 100)
         low, high = wilson(wrong, self.tests)
         return 100 * low, 100 * high
 
-    def caveats(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """Returns what speaks against taking the best setting as it stands, a sentence or two each.
 
         - Its value of a field is the least or the greatest that the study could try, or within a
@@ -121,21 +121,21 @@ class StudyOutcome:
         apart = abs(others[0].test_error - self.best.test_error)
         text = (
             f"Best and second (trials {self.best.number} and {others[0].number}) differ by "
-            f"{apart:.2f} points of error, less than the 95 % interval of {self.tests:,} pictures "
+            f"{apart:.2f} points of error, less than the 95 % interval of {self.tests:,} images "
             f"({low:.2f} to {high:.2f} %), which holds {len(near)} of the {len(others)} others: "
             "this study does not tell them apart."
         )
         return [text]
 
     def _short(self) -> list[str]:
-        epochs = overridden(self.recipe, self.best.values).epochs
+        epochs = override(self.recipe, self.best.values).epochs
         if epochs >= FEWEST:
             return []
         runs = "a run of 1 epoch" if epochs == 1 else f"a run of {epochs} epochs"
         return [f"Early trends need not last: {runs} ranks settings for runs of that length only."]
 
 
-def _end(one: Varied, value) -> str:
+def _end(one: SearchDimension, value) -> str:
     """Says at which end of its field a value lies: `"low"`, `"high"`, or nothing."""
     if not one.numbers:
         return ""

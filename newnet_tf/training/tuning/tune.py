@@ -1,4 +1,4 @@
-"""`run_study`: one recipe, some of its fields varied, an ordinary run for each setting.
+"""`tune`: one recipe, some of its fields varied, an ordinary run for each setting.
 
 A study may be killed at any moment and goes on; several processes may work on one. `journal` keeps
 their claims, `trials` says what was found, `study_files` writes it down.
@@ -12,19 +12,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from newnet_tf.training.compilation import built, check, described
-from newnet_tf.training.overrides import overridden
+from newnet_tf.training.compilation import build_model, check, described
+from newnet_tf.training.overrides import override
 from newnet_tf.training.progress import duration
 from newnet_tf.training.recipes import Recipe
 from newnet_tf.training.run_files import Diverged
-from newnet_tf.training.trainer import EVERY, Outcome, train
+from newnet_tf.training.trainer import EVERY, TrainResult, train
 from newnet_tf.training.tuning import summary, trial_storage
 from newnet_tf.training.tuning.search_space import around, setting, space
-from newnet_tf.training.tuning.trial_storage import Claim, Journal
-from newnet_tf.training.tuning.trials import MEASURES, RUNNING, StudyOutcome
+from newnet_tf.training.tuning.trial_storage import TrialLease, TrialStorage
+from newnet_tf.training.tuning.trials import MEASURES, RUNNING, TuneResult
 
 
-def run_study(
+def tune(
     build: Callable,
     make_data: Callable,
     recipe: Recipe,
@@ -38,7 +38,7 @@ def run_study(
     facts: Mapping[str, object] | None = None,
     said: Mapping[str, object] | None = None,
     out=None,
-) -> StudyOutcome:
+) -> TuneResult:
     """Tries settings of a recipe, or goes on with trying them; does all that are left.
 
     Call it in several processes at once, with the same arguments, to share the work.
@@ -46,7 +46,7 @@ def run_study(
     Args:
         build: callable, recipe -> Keras model from images to logits. Seed and dtype policy are set
             before, Keras' session is cleared.
-        make_data: callable, recipe -> `Pictures`, or what `train` takes as data.
+        make_data: callable, recipe -> `ImageLoader`, or what `train` takes as data.
         recipe: `Recipe`, which says all that is not varied; its seed is the sampler's too.
         folder: where the study's files go: `study.journal`, `study.csv`, `study.png`, and `trials/`, a
             run's folder for each.
@@ -62,7 +62,7 @@ def run_study(
         out: text stream for progress; default: stderr.
 
     Returns:
-        A `StudyOutcome`.
+        A `TuneResult`.
 
     Raises:
         ValueError: for what `space` does not take, and a folder that holds another study.
@@ -70,14 +70,14 @@ def run_study(
         TrainingStopped: as `train`, but for runs that diverge: they are trials that failed.
 
     Example:
-        >>> found = run_study(build, make_data, recipe, "studies/lr", {"lr": "0.02..0.4:log"}, trials=8)
+        >>> found = tune(build, make_data, recipe, "studies/lr", {"lr": "0.02..0.4:log"}, trials=8)
         >>> print(found.setting, *found.caveats(), sep="\\n")
     """
     if measure not in MEASURES:
         raise ValueError(f"`measure` must be among {MEASURES}. Received: {measure!r}")
     varied = space(recipe, around(recipe) if over is None else over)
     sampler, planned = trial_storage.chosen(varied, sampler, trials)
-    data, model = make_data(recipe), built(build, recipe)
+    data, model = make_data(recipe), build_model(build, recipe)
     check(model, data, recipe)
     names = [one.name for one in varied]
     begun = {
@@ -97,13 +97,13 @@ def run_study(
         out=sys.stderr if out is None else out,
         tests=data.tests,
         title=f"{model.name} on {data.facts['source']}",
-        journal=Journal(Path(folder), varied, sampler, planned, recipe.seed, begun),
+        journal=TrialStorage(Path(folder), varied, sampler, planned, recipe.seed, begun),
     ).finish()
 
 
 @dataclass(kw_only=True)
 class Study:
-    """A study, as one process works on it. `run_study` makes it; arguments as there."""
+    """A study, as one process works on it. `tune` makes it; arguments as there."""
 
     build: Callable
     make_data: Callable
@@ -114,10 +114,10 @@ class Study:
     out: object
     tests: int
     title: str
-    journal: Journal
+    journal: TrialStorage
     took: list[float] = field(default_factory=list)  # seconds of a trial, all in all
 
-    def finish(self) -> StudyOutcome:
+    def finish(self) -> TuneResult:
         """Does trials until there are none left."""
         while claim := self.journal.claim():
             try:
@@ -126,7 +126,7 @@ class Study:
                 claim.lock.release()
         return self._written()
 
-    def _do(self, claim: Claim) -> None:
+    def _do(self, claim: TrialLease) -> None:
         """Does one trial; one that diverges, or that cannot be trained, is written down as failed."""
         began = time.monotonic()
         called = f"trial {claim.number + 1} of {self.journal.planned} ({claim.folder.name})"
@@ -146,11 +146,11 @@ class Study:
         self.took.append(time.monotonic() - began)
         self._written()
 
-    def _trained(self, claim: Claim) -> Outcome:
-        recipe = overridden(self.recipe, claim.values)
+    def _trained(self, claim: TrialLease) -> TrainResult:
+        recipe = override(self.recipe, claim.values)
         data = self.make_data(recipe)
         return train(
-            built(self.build, recipe),
+            build_model(self.build, recipe),
             data,
             recipe,
             claim.folder,
@@ -160,10 +160,10 @@ class Study:
             out=self.out,
         )
 
-    def _written(self) -> StudyOutcome:
+    def _written(self) -> TuneResult:
         """Writes down what the study came to so far."""
         with self.journal.alone():
-            outcome = StudyOutcome(
+            outcome = TuneResult(
                 folder=self.journal.folder,
                 title=self.title,
                 recipe=self.recipe,

@@ -1,4 +1,4 @@
-// The page: pictures from files, drops, the clipboard, the example or the camera go to the worker;
+// The page: images from files, drops, the clipboard, the example or the camera go to the worker;
 // answers come back as bars.
 
 import { Camera } from "./camera.js";
@@ -54,7 +54,7 @@ function offerModels() {
   at("models").hidden = site.models.length < 2;
 }
 
-/** Switches to another model and looks at the same picture again. */
+/** Switches to another model and looks at the same image again. */
 async function change(model) {
   at("models").setAttribute("aria-busy", "true");
   try {
@@ -73,7 +73,7 @@ async function use(model) {
   if (wanted !== model) return; // another was chosen meanwhile
   progress(null);
   chosen = model;
-  status(shown || camera.on ? "" : "Ready. Give it a picture.");
+  status(shown || camera.on ? "" : "Ready. Give it a image.");
 }
 
 async function classify(blob) {
@@ -82,7 +82,7 @@ async function classify(blob) {
   clear();
   status("Looking…");
   try {
-    const answer = await engine.call("classify", { picture: blob, file: chosen.file });
+    const answer = await engine.call("classify", { image: blob, file: chosen.file });
     if (mine !== turn) return;
     shown = blob;
     show(blob);
@@ -101,7 +101,7 @@ async function classify(blob) {
 async function example() {
   try {
     const response = await fetch(site.example);
-    if (!response.ok) throw new Error("The example picture is not there.");
+    if (!response.ok) throw new Error("The example image is not there.");
     await classify(await response.blob());
   } catch (error) {
     fail(error);
@@ -137,7 +137,7 @@ async function watch() {
     while (camera.on) {
       const frame = await camera.frame();
       if (!frame) continue;
-      const answer = await engine.call("classify", { picture: frame, file: chosen.file }, [frame]);
+      const answer = await engine.call("classify", { image: frame, file: chosen.file }, [frame]);
       if (camera.on) present(answer);
     }
   } catch (error) {
@@ -169,7 +169,7 @@ function acceptDrops() {
     whole.classList.remove("dragging");
     const [file] = event.dataTransfer.files;
     if (file) classify(file);
-    else fail(new Error("Drop a picture's file, saved on this device."));
+    else fail(new Error("Drop a image's file, saved on this device."));
   };
   document.onpaste = (event) => {
     const [file] = event.clipboardData.files;
@@ -214,7 +214,7 @@ function show(blob) {
   const image = at("image");
   URL.revokeObjectURL(image.src);
   image.src = URL.createObjectURL(blob);
-  image.alt = blob.name ? `The chosen picture, ${blob.name}` : "The chosen picture";
+  image.alt = blob.name ? `The chosen image, ${blob.name}` : "The chosen image";
   stage("image");
 }
 

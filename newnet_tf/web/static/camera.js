@@ -1,9 +1,9 @@
-// The camera: live pictures, and what keeps it from running in plain words.
+// The camera: live images, and what keeps it from running in plain words.
 
 const REASONS = {
   NotAllowedError:
-    "The camera was refused. Allow it in the browser's settings for this page, or choose a picture.",
-  NotFoundError: "No camera was found on this device. Choose a picture instead.",
+    "The camera was refused. Allow it in the browser's settings for this page, or choose a image.",
+  NotFoundError: "No camera was found on this device. Choose a image instead.",
   NotReadableError: "The camera is in use by another program. Close that, then try again.",
 };
 

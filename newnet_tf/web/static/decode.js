@@ -1,9 +1,9 @@
-// A picture to its pixels as they are stored: no colour management, turned as its EXIF says.
+// A image to its pixels as they are stored: no color management, turned as its EXIF says.
 
 export const MOST_PIXELS = 89478485; // as Pillow's limit, which the Python side keeps
 const STRIP = 512; // rows read at a time: a canvas of a whole photograph is too large for some phones
 
-/** Opens a Blob; throws an Error with plain words for what is no picture. */
+/** Opens a Blob; throws an Error with plain words for what is no image. */
 export async function open(blob) {
   if (!blob.size) throw new Error("This file is empty.");
   try {
@@ -14,7 +14,7 @@ export async function open(blob) {
     });
   } catch {
     throw new Error(
-      "This file cannot be read as a picture. JPEG, PNG, WebP, GIF and BMP files work in all browsers.",
+      "This file cannot be read as a image. JPEG, PNG, WebP, GIF and BMP files work in all browsers.",
     );
   }
 }
@@ -23,7 +23,7 @@ export async function open(blob) {
 export function pixelsOf(bitmap) {
   const { width, height } = bitmap;
   if (width * height > MOST_PIXELS) {
-    throw new Error("This picture is too large: it may have 89 million pixels at most.");
+    throw new Error("This image is too large: it may have 89 million pixels at most.");
   }
   const strip = Math.min(STRIP, height);
   const canvas = new OffscreenCanvas(width, strip);

@@ -41,7 +41,7 @@ async function start(description) {
   return { threads, files: [`${site.engine.folder}/core.js`, `${stem}.js`, `${stem}.wasm`] };
 }
 
-/** Downloads and compiles a model, and runs it once, so that the first picture takes no longer. */
+/** Downloads and compiles a model, and runs it once, so that the first image takes no longer. */
 async function load({ file, bytes }) {
   if (opened.has(file)) return;
   const data = await download(file, bytes);
@@ -74,10 +74,10 @@ async function download(file, bytes) {
   return data;
 }
 
-/** Classifies a picture, a Blob or an ImageBitmap; says what it took in milliseconds. */
-async function classify({ picture, file }) {
+/** Classifies a image, a Blob or an ImageBitmap; says what it took in milliseconds. */
+async function classify({ image, file }) {
   const begun = performance.now();
-  const bitmap = picture instanceof Blob ? await decoder.open(picture) : picture;
+  const bitmap = image instanceof Blob ? await decoder.open(image) : image;
   const { data, width, height } = decoder.pixelsOf(bitmap);
   bitmap.close();
   const decoded = performance.now();
@@ -96,7 +96,7 @@ async function run(file, pixels) {
   const about = site.models.find((model) => model.file === file);
   const { size, channels } = site.preprocess;
   const begun = performance.now();
-  const values = about.takes_pixels ? pixels : preprocess.normalise(pixels, site.preprocess);
+  const values = about.expects_uint8_pixels ? pixels : preprocess.normalize(pixels, site.preprocess);
   const input = new core.Tensor(values, [1, size, size, channels]);
   const [output] = await opened.get(file).run([input]);
   const found = Float32Array.from(await output.data());

@@ -1,7 +1,7 @@
-// A picture's pixels to a network's input: the very numbers of newnet_tf/data/preprocess.py.
+// A image's pixels to a network's input: the very numbers of newnet_tf/data/preprocess.py.
 //
 // Pillow's antialiased resize in 8 bits: each output pixel is a weighted sum over the input pixels under
-// its filter, across first, then down, each pass rounded to whole grey levels. Weights are fractions of
+// its filter, across first, then down, each pass rounded to whole gray levels. Weights are fractions of
 // 2^22. Pure functions, without a browser: `tests/test_web.py` runs them in node.
 
 const BITS = 22;
@@ -39,13 +39,13 @@ function weightsOf(axis, size, filter) {
   const reach = filter.reach * stretch;
   const rows = [];
   for (let i = axis.offset; i < axis.offset + size; i++) {
-    const centre = (i + 0.5) * scale;
-    const first = Math.max(Math.trunc(centre - reach + 0.5), 0);
-    const last = Math.min(Math.trunc(centre + reach + 0.5), axis.kept);
+    const center = (i + 0.5) * scale;
+    const first = Math.max(Math.trunc(center - reach + 0.5), 0);
+    const last = Math.min(Math.trunc(center + reach + 0.5), axis.kept);
     const weights = [];
     let sum = 0;
     for (let at = first; at < last; at++) {
-      const weight = filter.weigh(Math.abs((at - centre + 0.5) * (1 / stretch)));
+      const weight = filter.weigh(Math.abs((at - center + 0.5) * (1 / stretch)));
       weights.push(weight);
       sum += weight;
     }
@@ -68,7 +68,7 @@ function pass(input, begin, lines, channels, rows, from, output, to) {
     for (let i = 0; i < rows.length; i++) {
       const { first, weights } = rows[i];
       let at = start + first * pixel;
-      let red = HALF, green = HALF, blue = HALF; // of grey pictures, red alone is kept
+      let red = HALF, green = HALF, blue = HALF; // of gray images, red alone is kept
       for (let k = 0; k < weights.length; k++, at += pixel) {
         const weight = weights[k];
         red = (red + Math.imul(input[at], weight)) | 0;
@@ -86,7 +86,7 @@ function pass(input, begin, lines, channels, rows, from, output, to) {
 }
 
 /** Luma of each pixel, rounded: one channel. */
-function grey(data, stride) {
+function gray(data, stride) {
   const levels = new Uint8Array(data.length / stride);
   for (let i = 0, at = 0; i < levels.length; i++, at += stride) {
     const sum = data[at] * LUMA[0] + data[at + 1] * LUMA[1] + data[at + 2] * LUMA[2];
@@ -96,7 +96,7 @@ function grey(data, stride) {
 }
 
 /**
- * Resizes and crops: all of the preprocessing but the normalisation.
+ * Resizes and crops: all of the preprocessing but the normalization.
  *
  * data: bytes of height x width pixels of three or four channels (a fourth is not looked at).
  * record: { size, resize, interpolation, channels, longest }.
@@ -108,7 +108,7 @@ export function crop(data, width, height, record) {
   const x = planAxis(width, height, record);
   const y = planAxis(height, width, record);
   const stride = data.length / (width * height);
-  const input = channels === 1 ? grey(data, stride) : data;
+  const input = channels === 1 ? gray(data, stride) : data;
   const pixel = channels === 1 ? 1 : stride;
   const across = weightsOf(x, size, filter);
   const down = weightsOf(y, size, filter);
@@ -132,7 +132,7 @@ export function crop(data, width, height, record) {
 }
 
 /** `pixel * scale + offset` by channel in float32, as NumPy rounds it. */
-export function normalise(pixels, record) {
+export function normalize(pixels, record) {
   const { channels } = record;
   const scale = record.scale.map(Math.fround);
   const offset = record.offset.map(Math.fround);

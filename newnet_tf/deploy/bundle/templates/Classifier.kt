@@ -27,8 +27,8 @@ class Classifier(context: Context, file: String = "@FILE@", threads: Int = 2) : 
     }
 
     /** Returns the probability of each class, in the order of `labels`. */
-    fun probabilities(picture: Bitmap): FloatArray {
-        fill(cropped(picture))
+    fun probabilities(image: Bitmap): FloatArray {
+        fill(cropped(image))
         output.rewind()
         interpreter.run(input, output)
         output.rewind()
@@ -37,15 +37,15 @@ class Classifier(context: Context, file: String = "@FILE@", threads: Int = 2) : 
     }
 
     /** Returns the `count` most probable classes. */
-    fun classify(picture: Bitmap, count: Int = 5): List<Pair<String, Float>> =
-        labels.zip(probabilities(picture).toList()).sortedByDescending { it.second }.take(count)
+    fun classify(image: Bitmap, count: Int = 5): List<Pair<String, Float>> =
+        labels.zip(probabilities(image).toList()).sortedByDescending { it.second }.take(count)
 
-    /** The centre, scaled. (The network was tested with Pillow's antialiased @INTERPOLATION@ filter.) */
-    private fun cropped(picture: Bitmap): Bitmap {
-        val side = (min(picture.width, picture.height) * SIZE.toFloat() / RESIZE).roundToInt()
-        val left = (picture.width - side) / 2
-        val top = (picture.height - side) / 2
-        val square = Bitmap.createBitmap(picture, left, top, side, side)
+    /** The center, scaled. (The network was tested with Pillow's antialiased @INTERPOLATION@ filter.) */
+    private fun cropped(image: Bitmap): Bitmap {
+        val side = (min(image.width, image.height) * SIZE.toFloat() / RESIZE).roundToInt()
+        val left = (image.width - side) / 2
+        val top = (image.height - side) / 2
+        val square = Bitmap.createBitmap(image, left, top, side, side)
         return Bitmap.createScaledBitmap(square, SIZE, SIZE, true)
     }
 

@@ -28,8 +28,8 @@ final class Classifier {
   }
 
   /// Returns the probability of each class, in the order of `labels`.
-  func probabilities(_ picture: CGImage) throws -> [Float] {
-    try interpreter.copy(Classifier.input(Classifier.cropped(picture)), toInputAt: 0)
+  func probabilities(_ image: CGImage) throws -> [Float] {
+    try interpreter.copy(Classifier.input(Classifier.cropped(image)), toInputAt: 0)
     try interpreter.invoke()
     let data = try interpreter.output(at: 0).data
     let scores: [Float] = data.withUnsafeBytes { bytes in
@@ -39,13 +39,13 @@ final class Classifier {
   }
 
   /// Returns the `count` most probable classes.
-  func classify(_ picture: CGImage, count: Int = 5) throws -> [(label: String, probability: Float)] {
-    let all = zip(labels, try probabilities(picture)).map { (label: $0, probability: $1) }
+  func classify(_ image: CGImage, count: Int = 5) throws -> [(label: String, probability: Float)] {
+    let all = zip(labels, try probabilities(image)).map { (label: $0, probability: $1) }
     return Array(all.sorted { $0.probability > $1.probability }.prefix(count))
   }
 
-  /// The centre, scaled: RGBA. (The network was tested with Pillow's antialiased @INTERPOLATION@ filter.)
-  private static func cropped(_ picture: CGImage) -> [UInt8] {
+  /// The center, scaled: RGBA. (The network was tested with Pillow's antialiased @INTERPOLATION@ filter.)
+  private static func cropped(_ image: CGImage) -> [UInt8] {
     var pixels = [UInt8](repeating: 0, count: size * size * 4)
     pixels.withUnsafeMutableBytes { memory in
       let context = CGContext(
@@ -53,12 +53,12 @@ final class Classifier {
         bytesPerRow: size * 4, space: CGColorSpaceCreateDeviceRGB(),
         bitmapInfo: CGImageAlphaInfo.noneSkipLast.rawValue)!
       context.interpolationQuality = .high
-      let factor = CGFloat(resize) / CGFloat(min(picture.width, picture.height))
-      let width = CGFloat(picture.width) * factor
-      let height = CGFloat(picture.height) * factor
+      let factor = CGFloat(resize) / CGFloat(min(image.width, image.height))
+      let width = CGFloat(image.width) * factor
+      let height = CGFloat(image.height) * factor
       let side = CGFloat(size)
       context.draw(
-        picture,
+        image,
         in: CGRect(x: (side - width) / 2, y: (side - height) / 2, width: width, height: height))
     }
     return pixels

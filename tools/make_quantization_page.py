@@ -1,6 +1,6 @@
-"""Writes `docs/quantisation.md`: what each recipe costs, and which families take it.
+"""Writes `docs/quantization.md`: what each recipe costs, and which families take it.
 
-    python -m tools.make_quantisation_page
+    python -m tools.make_quantization_page
 
 A test checks that the committed file is fresh.
 """
@@ -13,42 +13,42 @@ from tools.make_zoo_page import markdown
 from tools.measure_ranges import NOTHING, WAYS
 from tools.measure_recipes import representatives, wanted
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "quantisation.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "quantization.md"
 LONGEST = 160  # letters of a reason
-INTRODUCTION = """# Quantisation
+INTRODUCTION = """# Quantization
 
-Written by `tools/make_quantisation_page.py` from `newnet_tf/results/quantisation.csv`, `ranges.csv`
+Written by `tools/make_quantization_page.py` from `newnet_tf/results/quantization.csv`, `ranges.csv`
 and `recipes.csv`; how to use it all is in [deploy.md](deploy.md).
 
 ## Recipes
 """
 FIGURES = """## What they cost, with real weights
 
-    python -m tools.measure_quantisation --samples DIR --mobilenet FILE --squeezenet FILE --peer FILE
+    python -m tools.measure_quantization --samples DIR --mobilenet FILE --squeezenet FILE --peer FILE
 
-100 seeded pictures calibrate; the other 400 judge each file against its Keras model. *Change* is top-1
-against Keras on the same pictures, with the 95 % interval of paired proportions; *lost, won* are
-pictures newly wrong and newly right; *agrees* is the share with the same best class; *time* is the
-ratio to fp32 on one thread, files run in turn. `no pictures` is what `int8-dynamic` and `int8-weights`
-are without calibration pictures, which round their filters and correct their biases as `int8-full`'s;
+100 seeded images calibrate; the other 400 judge each file against its Keras model. *Change* is top-1
+against Keras on the same images, with the 95 % interval of paired proportions; *lost, won* are
+images newly wrong and newly right; *agrees* is the share with the same best class; *time* is the
+ratio to fp32 on one thread, files run in turn. `no images` is what `int8-dynamic` and `int8-weights`
+are without calibration images, which round their filters and correct their biases as `int8-full`'s;
 `first layer float` is `int8-full` whose first filters, which see three channels only, stay float32
 (`newnet quantize --keep-float LAYER`): quicker on the machine that measured, but no closer.
-The pictures are mostly training pictures: the change tells, not the level.
+The images are mostly training images: the change tells, not the level.
 """
 TRAINED = r"""## Networks with squeeze-and-excitation or swish
 
     python tools/train_cifar.py --data TARBALL -o runs/cifar --also rexnet_100 \
         --also mobilenet_v3_small --short 4 --limit 20000 \
         --set batch=256,lr=0.1,weight_decay=5e-4,dtype=float32
-    python -m tools.measure_quantisation --cifar TARBALL --runs runs/cifar --precision fp32,int8-full
+    python -m tools.measure_quantization --cifar TARBALL --runs runs/cifar --precision fp32,int8-full
 
 No ImageNet weights of these are at hand, so they are judged with those of [cifar.md](cifar.md), on
-1,000 seeded test pictures, against their float selves: EfficientNet-B0 and ReXNet have swish and
+1,000 seeded test images, against their float selves: EfficientNet-B0 and ReXNet have swish and
 squeeze-and-excitation, MobileNetV3 hard swish and squeeze-and-excitation, MnasNet-A1 and NewNetSmall
-squeeze-and-excitation. ReXNet and MobileNetV3 were trained for four epochs of 20,000 pictures only.
-*SQNR of 99 %* leaves out the 1 % of pictures with the largest error: EfficientNet-B0, trained for 8
-epochs, blows up on a few of the 1,000 pictures, in float32 as well, and their logits, up to eight times
-the usual, are most of its error. A note says where an export judged by these pictures would be refused.
+squeeze-and-excitation. ReXNet and MobileNetV3 were trained for four epochs of 20,000 images only.
+*SQNR of 99 %* leaves out the 1 % of images with the largest error: EfficientNet-B0, trained for 8
+epochs, blows up on a few of the 1,000 images, in float32 as well, and their logits, up to eight times
+the usual, are most of its error. A note says where an export judged by these images would be refused.
 """
 RANGES = """## Ranges and corrections
 
@@ -58,8 +58,8 @@ RANGES = """## Ranges and corrections
 SQNR of the logits in dB / agreement in % with the float network / change of top-1 in points, each
 network calibrated once. The first column is what `int8-full` does: ranges by least squares, filters
 rounded by what they see, biases corrected. The last also evens out the channels of maps where that
-changes no answer (`tools/equalisation.py`), which gains too little to be done. SQNR tells most surely
-which is better; with 400 pictures one is a quarter of a point.
+changes no answer (`tools/equalization.py`), which gains too little to be done. SQNR tells most surely
+which is better; with 400 images one is a quarter of a point.
 """
 MATRIX = """## Which families take which recipe
 
@@ -74,7 +74,7 @@ kernels run it), +n the operators it leaves; `no` has its reason below, `-` is n
 def page() -> str:
     """Returns the text of the page."""
     kinds = [{"recipe": f"`{name}`", "what": kind.summary} for name, kind in PRECISIONS.items()]
-    rows, tried = results.read("quantisation"), results.read("recipes")
+    rows, tried = results.read("quantization"), results.read("recipes")
     trained = [row for row in rows if row["data"].startswith("cifar10")]
     real = [row for row in rows if row not in trained]
     parts = [INTRODUCTION, markdown(kinds), FIGURES, markdown([_figures(row) for row in real])]
@@ -102,7 +102,7 @@ def _figures(row) -> dict[str, str]:
 
 
 def _ways(rows) -> list[dict[str, str]]:
-    """A line for each network, a column for each way to quantise it."""
+    """A line for each network, a column for each way to quantize it."""
     table = {}
     for row in rows:
         way = f"{row['ranges']}, {row['corrections'].replace('+', ' and ')}"
