@@ -70,7 +70,7 @@ def load(
 def _keras(name: str, weights: str | None, like: str | None, activation: str | None) -> Predictor:
     import numpy as np
 
-    from newnet_tf.data.preprocess import apply
+    from newnet_tf.data.preprocess import preprocess_image
 
     loaded = common.load(name, weights, like, activation=activation)
     if not loaded.is_trained:
@@ -93,7 +93,7 @@ def _keras(name: str, weights: str | None, like: str | None, activation: str | N
         precision="fp32",
         classes=model.output_shape[-1],
         class_names=loaded.class_names,
-        prepare=functools.partial(apply, preprocess=loaded.preprocess),
+        prepare=functools.partial(preprocess_image, preprocess=loaded.preprocess),
         scores=scores,
     )
 
@@ -101,7 +101,7 @@ def _keras(name: str, weights: str | None, like: str | None, activation: str | N
 def _file(name: str, like: str | None) -> Predictor:
     import numpy as np
 
-    from newnet_tf.data.preprocess import apply, crop_image
+    from newnet_tf.data.preprocess import crop_image, preprocess_image
     from newnet_tf.deploy.onnx import OnnxRunner
     from newnet_tf.deploy.sandbox import SandboxedRunner
 
@@ -118,7 +118,7 @@ def _file(name: str, like: str | None) -> Predictor:
         classes=run.classes,
         class_names=common.class_names(run.classes, labels_beside(name)),
         prepare=functools.partial(
-            crop_image if run.expects_uint8_pixels else apply, preprocess=record
+            crop_image if run.expects_uint8_pixels else preprocess_image, preprocess=record
         ),
         scores=lambda images: run(np.stack(images)),
     )

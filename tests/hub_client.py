@@ -34,7 +34,7 @@ def weights(*sources):
         tag="test_in1k",
         sources=sources,
         license="MIT",
-        origin="nobody",
+        author="nobody",
         preprocess=config.PreprocessConfig(),
         classes=4,
     )

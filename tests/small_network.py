@@ -17,13 +17,13 @@ from newnet_tf.models import blocks
 from newnet_tf.models.config import PreprocessConfig
 
 SIZE, CLASSES = 64, 10
-PREPROCESS = PreprocessConfig(size=SIZE, crop=1.0)
+PREPROCESS = PreprocessConfig(image_size=SIZE, crop_pct=1.0)
 MADE = [
     name
     for name, kind in PRECISIONS.items()
     if not kind.maker or fingerprint.versions_of(kind.maker)  # an extra
 ]
-WHOLE = PreprocessConfig(size=SIZE, crop=1.0, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+WHOLE = PreprocessConfig(image_size=SIZE, crop_pct=1.0, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
 
 @functools.cache

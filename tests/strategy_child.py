@@ -22,7 +22,7 @@ CLASSES = 3
 def recipe(name: str):
     from newnet_tf.data.augment.config import Augmentation
 
-    calm = {"augmentation": Augmentation(crop="padded", flip=0.5), "lr": 0.01}  # not mixed
+    calm = {"augmentation": Augmentation(crop="padded", hflip_prob=0.5), "lr": 0.01}  # not mixed
     fields = {
         "plain": calm,
         "average": {**calm, "optimizer": "adamw", "lr": 0.001, "ema": 0.5},
@@ -81,7 +81,7 @@ def do_run(name: str, folder: Path, output: Path, strategy=None) -> None:
         made,
         output / name,
         resume=True,
-        every=2,
+        checkpoint_every=2,
         make_step=make_step,
         strategy=strategy,
     )
@@ -118,7 +118,9 @@ def differences(name: str, folder: Path, output: Path, strategy) -> None:
     assert "worker 1 has others than worker 0. Received: recipe.lr 0.05, now 0.06" in said, said
     taken = output / "plain" if strategy.is_chief else output / "nowhere"
     assert "--resume" in raised(start, recipe("plain"), taken)
-    assert "multiple of the workers (2)" in raised(start, tiny_run.recipe(batch=7), output / name)
+    assert "multiple of the workers (2)" in raised(
+        start, tiny_run.recipe(batch_size=7), output / name
+    )
 
 
 def devices(name: str, folder: Path, output: Path, strategy) -> None:
@@ -152,7 +154,7 @@ def devices(name: str, folder: Path, output: Path, strategy) -> None:
     outside, data = tiny_run.network(), tiny_run.loader(folder, made)
     said = raised(trainer.train, outside, data, made, output / name, strategy=strategy)
     assert "built in the strategy's scope" in said, said
-    made = tiny_run.recipe(batch=7)
+    made = tiny_run.recipe(batch_size=7)
     data = tiny_run.loader(folder, made)
     said = raised(trainer.train, outside, data, made, output / name, strategy=strategy)
     assert "multiple of the devices (2: 1 workers with 2 devices each)" in said, said

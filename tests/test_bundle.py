@@ -54,7 +54,7 @@ def _made(path):
         small_network.PREPROCESS,
         path,
         "small",
-        Provenance(license="Apache-2.0", origin="a test"),
+        Provenance(license="Apache-2.0", author="a test"),
         small_network.images(),
         NAMES,
         precisions=["fp32", "int8-full"],
@@ -97,7 +97,7 @@ def test_metadata_is_inside_and_changes_no_answer(folder, plain, tmp_path):
         before = tmp_path / "before.tflite"
         before.write_bytes(plain[precision])
         np.testing.assert_array_equal(runner(inputs), Runner(before)(inputs))
-        assert runner.delegation().whole
+        assert runner.delegation().fully_delegated
         with zipfile.ZipFile(runner.file) as labels:
             assert labels.read(metadata.LABELS).decode().splitlines() == NAMES
         model = Graph(runner.file.read_bytes())._model

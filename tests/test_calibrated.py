@@ -164,7 +164,7 @@ def test_a_image_that_blows_a_network_up_is_left_out():
     assert runaways(largest) == ()
 
 
-PREPROCESS = PreprocessConfig(size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+PREPROCESS = PreprocessConfig(image_size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_a_pool_behind_the_last_filters_stays_float(ranges, tmp_path):
     assert made[True].operators[-1] == "DEQUANTIZE"
     assert made[False].operators[-2:] == ["DEQUANTIZE", "MEAN"]
     (tmp_path / "small.tflite").write_bytes(made[False].to_bytes())
-    assert Runner(tmp_path / "small.tflite").delegation().whole
+    assert Runner(tmp_path / "small.tflite").delegation().fully_delegated
 
 
 @pytest.mark.parametrize("method", RANGES)
@@ -205,7 +205,7 @@ def test_logits_may_exceed_what_calibration_saw(method, ranges, tmp_path):
     x = keras.layers.Dense(6, name="logits")(keras.layers.Flatten()(x))
     graph = calibrated(image, x, ranges, tmp_path)
     with converter.silence():
-        made = graph.quantized(ranges=method)
+        made = graph.quantized(calibration_method=method)
     seen = keras.Model(image, x).predict(ranges.inputs, verbose=0)
     scale, zero = made.quantization(made.body.operators[-1].inputs[0])
     ends = (-128 - zero) * scale, (127 - zero) * scale
@@ -223,10 +223,10 @@ def test_logits_beyond_those_of_calibration_are_not_cut_off(precision, times, tm
     weights = np.float32([1, -1, 0.5, -0.5])
     model.set_weights([np.eye(3)[None, None], np.zeros(3), np.tile(weights, (3, 1))])
     pixels = np.tile(255 * np.eye(3, dtype=np.uint8)[:, None, None], (1, 32, 32, 1))
-    plain = PreprocessConfig(size=32, mean=(0.0,) * 3, std=(1.0,) * 3)
+    plain = PreprocessConfig(image_size=32, mean=(0.0,) * 3, std=(1.0,) * 3)
     made = source(model, image_batch.read(pixels, plain, "images"), tmp_path)
     recipe = SimpleNamespace(precision=precision, is_corrected=True, stem="small", io="float32")
-    recipe.exclude_layers, recipe.ranges = (), BEST
+    recipe.exclude_layers, recipe.calibration_method = (), BEST
     (tmp_path / "small.tflite").write_bytes(made.graph(recipe).to_bytes())
     asked = np.float32([1, times - 1, 0]) * np.ones((1, 32, 32, 3), np.float32)
     found = Runner(tmp_path / "small.tflite")(asked)[0]
@@ -287,7 +287,7 @@ def test_files_of_more_than_8_bits_are_corrected_too(precision, ranges, tmp_path
         recipe = SimpleNamespace(precision=precision, is_corrected=is_corrected, stem="small")
         file = tmp_path / "small.tflite"
         file.write_bytes(made.graph(recipe).to_bytes())
-        assert precision == "int16x8" or Runner(file).delegation().whole
+        assert precision == "int16x8" or Runner(file).delegation().fully_delegated
         errors.append(np.square(Runner(file)(ranges.inputs) - expected).mean())
     assert errors[1] < 0.7 * errors[0]
 

@@ -17,9 +17,9 @@ from newnet_tf.models.config import (
 
 
 def test_preprocess_arithmetic():
-    record = PreprocessConfig(size=224, crop=0.875)
+    record = PreprocessConfig(image_size=224, crop_pct=0.875)
     assert record.resize == 256
-    assert PreprocessConfig(size=240, crop=0.882).resize == 272
+    assert PreprocessConfig(image_size=240, crop_pct=0.882).resize == 272
     for channel in range(3):
         for pixel in (0, 100, 255):
             linear = pixel * record.scale[channel] + record.offset[channel]
@@ -52,8 +52,8 @@ def test_preprocess_refuses_nonsense(wrong):
 
 
 def test_channels_follow_from_the_mean():
-    assert PreprocessConfig(size=97).shape == (97, 97, 3)
-    gray = PreprocessConfig(size=32, mean=(0.5,), std=(0.25,))
+    assert PreprocessConfig(image_size=97).shape == (97, 97, 3)
+    gray = PreprocessConfig(image_size=32, mean=(0.5,), std=(0.25,))
     assert (gray.channels, gray.shape) == (1, (32, 32, 1))
 
 
@@ -74,7 +74,7 @@ def test_imagenet_means_a_thousand_classes():
         tag="in12k",
         sources=(HubFile(repo="a/b"),),
         license="MIT",
-        origin="",
+        author="",
         preprocess=PreprocessConfig(),
         classes=11821,
     )
@@ -89,9 +89,9 @@ def test_weights_of_other_data_are_chosen_by_tag():
         tag="cifar10",
         sources=(HubFile(repo="a/b"),),
         license="MIT",
-        origin="",
-        preprocess=PreprocessConfig(size=32),
-        data="CIFAR-10",
+        author="",
+        preprocess=PreprocessConfig(image_size=32),
+        dataset="CIFAR-10",
         classes=10,
     )
     card = Card(name="a", title="A", preprocess=ten.preprocess, weights=(ten,), classes=10)
@@ -112,7 +112,7 @@ def test_every_card_is_complete():
         assert card.name == name
         assert card.title
         assert card.weights or card.notes, f"{name}: say why there are no weights"
-        assert card.claim is None or card.claim.source
+        assert card.reported is None or card.reported.source
         for weights in card.weights:
             assert weights.license in ("MIT", "Apache-2.0", "BSD-3-Clause")
             assert weights.sources

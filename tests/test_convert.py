@@ -46,7 +46,7 @@ def tiny_target(width=4, checkpoint_formats=NAMINGS, params=None, build_model=No
         return tiny(classes, width)
 
     claim = ReportedResults(source="none", params=params) if params else None
-    card = Card(name=f"tiny_{width}", title="Tiny", claim=claim)
+    card = Card(name=f"tiny_{width}", title="Tiny", reported=claim)
     return Target(card, checkpoint_formats, ("hidden", "classifier"), build)
 
 

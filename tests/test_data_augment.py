@@ -20,7 +20,7 @@ FILL = (124.0, 116.0, 104.0)
 
 @pytest.fixture(scope="module")
 def photo(images):
-    """A image of whole levels that uses neither end of the range."""
+    """An image of whole levels that uses neither end of the range."""
     image = Image.open(images["coffee.png"]).convert("RGB").resize((SIDE, SIDE))
     return Image.fromarray((np.asarray(image) * 0.8 + 20).astype(np.uint8))
 
@@ -182,7 +182,7 @@ def test_random_box_of_odd_images_lies_inside(shape):
 
 
 def test_erasing_is_noise_once_normalized():
-    record, image = PreprocessConfig(size=SIDE), tf.zeros((SIDE, SIDE, 3))
+    record, image = PreprocessConfig(image_size=SIDE), tf.zeros((SIDE, SIDE, 3))
     shares, values = [], []
     seeds = tf.data.Dataset.range(60).map(lambda i: tf.stack([tf.constant(9, tf.int64), i]))
     for found, seed in seeds.map(lambda s: (erase(image, s, 0.5, record), s)).as_numpy_iterator():
@@ -215,7 +215,7 @@ def test_jitter_and_lighting_stay_in_range(photo):
 
 
 def test_every_field_changes_the_image(photo):
-    record, seed = PreprocessConfig(size=SIDE, crop=1.0), tf.constant([1, 7], tf.int64)
+    record, seed = PreprocessConfig(image_size=SIDE, crop_pct=1.0), tf.constant([1, 7], tf.int64)
     pixels = tf.constant(np.asarray(photo))
     plain = augmented(pixels, seed, NONE, record).numpy()
     np.testing.assert_allclose(plain, pixels, atol=0.01)
@@ -226,7 +226,7 @@ def test_every_field_changes_the_image(photo):
             pixels, seed, Augmentation(**{"crop": "center", "flip": 0.0} | fields), record
         )
         assert np.abs(found - plain).mean() > 0.1, fields
-    flipped = augmented(pixels, seed, Augmentation(crop="center", flip=1.0), record)
+    flipped = augmented(pixels, seed, Augmentation(crop="center", hflip_prob=1.0), record)
     np.testing.assert_array_equal(flipped, plain[:, ::-1])
 
 

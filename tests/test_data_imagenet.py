@@ -27,7 +27,7 @@ from newnet_tf.data.pipeline import eval_input_pipeline, train_input_pipeline
 from newnet_tf.models.config import PreprocessConfig
 
 TRAINED, EACH, VALIDATED = (0, 281, 999), 8, 12
-RECORD = PreprocessConfig(size=32, mean=(0, 0, 0), std=(1, 1, 1))
+RECORD = PreprocessConfig(image_size=32, mean=(0, 0, 0), std=(1, 1, 1))
 
 
 def gray_of(label):
@@ -94,7 +94,7 @@ def test_what_was_prepared_is_evaluated(prepared):
     assert source.classes == 1000
     assert source.class_names[281] == imagenet_labels()[281].name
     found = {}
-    for images, labels, names in eval_input_pipeline(source, RECORD, batch=5, names=True):
+    for images, labels, names in eval_input_pipeline(source, RECORD, batch_size=5, names=True):
         answers = predicted(images.numpy())
         np.testing.assert_array_equal(answers, labels)
         found |= dict(zip(names.numpy().tolist(), labels.numpy().tolist(), strict=True))
@@ -109,7 +109,7 @@ def test_training_reads_it_shuffled_and_again(prepared):
     source = load_dataset("imagenet", data_dir=prepared)
 
     def epoch(**fields):
-        batches = train_input_pipeline(source, RECORD, Augmentation(), batch=6, **fields)
+        batches = train_input_pipeline(source, RECORD, Augmentation(), batch_size=6, **fields)
         return [(x.numpy(), y.numpy().argmax(1)) for x, y in batches]
 
     first = epoch(seed=3)
@@ -128,7 +128,7 @@ def test_workers_read_different_parts(prepared):
     source = load_dataset("imagenet", data_dir=prepared)
     names = []
     for index in range(2):
-        batches = eval_input_pipeline(source, RECORD, shards=2, index=index, names=True)
+        batches = eval_input_pipeline(source, RECORD, num_shards=2, shard_index=index, names=True)
         names += [name for _, _, called in batches for name in called.numpy()]
     assert len(names) == len(set(names)) == VALIDATED
 
@@ -153,7 +153,7 @@ def test_a_bad_record_is_named(prepared, monkeypatch):
         return batches(*args, **kwargs).map(spoil)
 
     object.__setattr__(split, "batches", spoiled)
-    seen = sum(len(labels) for _, labels in eval_input_pipeline(source, RECORD, bad=bad))
+    seen = sum(len(labels) for _, labels in eval_input_pipeline(source, RECORD, skipped=bad))
     assert seen == VALIDATED - 1
     assert [b.path for b in bad.bad] == ["ILSVRC2012_val_00000003.JPEG"]
 

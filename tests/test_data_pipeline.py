@@ -18,12 +18,18 @@ from newnet_tf.data.crops import center_crop, resized_crop
 from newnet_tf.data.datasets.factory import folder_dataset
 from newnet_tf.data.decode import SkippedImages
 from newnet_tf.data.pipeline import eval_input_pipeline, train_input_pipeline
-from newnet_tf.data.preprocess import apply, crop_image
+from newnet_tf.data.preprocess import crop_image, preprocess_image
 from newnet_tf.models.config import PreprocessConfig
 
-RECORD = PreprocessConfig(size=48)
+RECORD = PreprocessConfig(image_size=48)
 EVERYTHING = Augmentation(
-    randaugment=2, erasing=0.5, cutmix=1.0, mixup=0.2, smoothing=0.1, brightness=0.2, lighting=0.1
+    randaugment_ops=2,
+    erasing_prob=0.5,
+    cutmix_alpha=1.0,
+    mixup_alpha=0.2,
+    label_smoothing=0.1,
+    brightness=0.2,
+    pca_std=0.1,
 )
 MEAN, RARE = 0.4, 8.0  # levels: on average, and at the 99.9th percentile
 
@@ -53,7 +59,7 @@ def folder(tmp_path_factory, photos):
 
 @pytest.fixture(scope="module")
 def source(folder):
-    return folder_dataset(folder, holdout=0.25)
+    return folder_dataset(folder, validation_split=0.25)
 
 
 def arrays(pipeline):
@@ -70,7 +76,7 @@ def same(a, b):
 
 def test_an_epoch_can_be_had_again(source):
     def epoch(**fields):
-        return arrays(train_input_pipeline(source, RECORD, EVERYTHING, batch=4, **fields))
+        return arrays(train_input_pipeline(source, RECORD, EVERYTHING, batch_size=4, **fields))
 
     first = epoch(seed=1, epoch=2)
     assert len(first) == 4 == source.split("train").steps(4)
@@ -86,7 +92,9 @@ def test_an_epoch_can_be_had_again(source):
 
 def test_two_workers_see_what_one_sees(source):
     def samples(batch, **share):
-        batches = train_input_pipeline(source, RECORD, Augmentation(), batch=batch, seed=4, **share)
+        batches = train_input_pipeline(
+            source, RECORD, Augmentation(), batch_size=batch, seed=4, **share
+        )
         return [sorted(images.numpy().sum(axis=(1, 2, 3)).tolist()) for images, _ in batches]
 
     alone = samples(4)
@@ -100,21 +108,23 @@ def levels(found, expected, record):
 
 
 @pytest.mark.parametrize(
-    "record", [RECORD, PreprocessConfig(size=160, interpolation="bilinear"), PreprocessConfig(size=97, crop=0.9)],
+    "record", [RECORD, PreprocessConfig(image_size=160, interpolation="bilinear"), PreprocessConfig(image_size=97, crop_pct=0.9)],
     ids=str,
 )  # fmt: skip
 def test_evaluation_equals_the_host(source, record):
-    found = arrays(eval_input_pipeline(source, record, batch=5, split="all", names=True))
+    found = arrays(eval_input_pipeline(source, record, batch_size=5, split="all", names=True))
     assert [len(labels) for _, labels, _ in found] == [5, 5, 5, 5, 4]
     for images, _, names in found:
         for image, name in zip(images, names, strict=True):
-            difference = levels(image, apply(name.decode(), record), record)
+            difference = levels(image, preprocess_image(name.decode(), record), record)
             assert difference.mean() < MEAN
             assert np.quantile(difference, 0.999) < RARE
     wrong = PreprocessConfig(
-        size=record.size, crop=record.crop * 0.99, interpolation=record.interpolation
+        image_size=record.image_size,
+        crop_pct=record.crop_pct * 0.99,
+        interpolation=record.interpolation,
     )
-    differs = levels(found[0][0][0], apply(found[0][2][0].decode(), wrong), record)
+    differs = levels(found[0][0][0], preprocess_image(found[0][2][0].decode(), wrong), record)
     assert differs.mean() > 2 * MEAN
 
 
@@ -178,14 +188,16 @@ def test_evaluation_reads_odd_images_and_names_bad_ones(mixed_bag):
     root, good, bad_names = mixed_bag
     bad = SkippedImages()
     batches = arrays(
-        eval_input_pipeline(folder_dataset(root), RECORD, batch=3, split="all", names=True, bad=bad)
+        eval_input_pipeline(
+            folder_dataset(root), RECORD, batch_size=3, split="all", names=True, skipped=bad
+        )
     )
     seen = {}
     for images, _, names in batches:
         seen |= {n.decode().rsplit("/", 1)[1]: i for n, i in zip(names, images, strict=True)}
     assert set(seen) == good
     for name, image in seen.items():
-        expected = apply(root / "only" / name, RECORD, exif=False)
+        expected = preprocess_image(root / "only" / name, RECORD, exif=False)
         assert levels(image, expected, RECORD).mean() < 0.6, name
     assert {b.path.rsplit("/", 1)[1] for b in bad.bad} == bad_names
     assert len(bad) == len(bad_names)
@@ -199,7 +211,9 @@ def test_training_goes_on_in_full_batches(mixed_bag):
     total = len(good) + len(bad_names)
     for epoch in range(2):
         batches = arrays(
-            train_input_pipeline(source, RECORD, NONE, batch=8, split="all", bad=bad, epoch=epoch)
+            train_input_pipeline(
+                source, RECORD, NONE, batch_size=8, split="all", skipped=bad, epoch=epoch
+            )
         )
         assert [len(images) for images, _ in batches] == [8] * (total // 8)
     assert {b.path.rsplit("/", 1)[1] for b in bad.bad} <= bad_names
@@ -213,7 +227,12 @@ def test_a_batch_of_bad_images_alone_is_left_out(tmp_path, photos):
     (tmp_path / "x" / "4.jpg").write_bytes(encode(photos[0], "JPEG"))
     source, bad = folder_dataset(tmp_path), SkippedImages()
     assert (
-        len(arrays(train_input_pipeline(source, RECORD, NONE, batch=1, split="all", bad=bad))) == 1
+        len(
+            arrays(
+                train_input_pipeline(source, RECORD, NONE, batch_size=1, split="all", skipped=bad)
+            )
+        )
+        == 1
     )
     assert len(bad) == 4
 
@@ -234,7 +253,7 @@ def test_wrong_arguments(source):
 
 
 def test_contact_sheet(source):
-    batches = train_input_pipeline(source, RECORD, Augmentation(cutmix=1.0), batch=6)
+    batches = train_input_pipeline(source, RECORD, Augmentation(cutmix_alpha=1.0), batch_size=6)
     sheet = contact_sheet(batches, source, RECORD, count=10, columns=4)
     assert sheet.size == (4 * 54 + 6, 3 * 70 + 6)
     assert np.asarray(sheet)[8:50, 8:50].std() > 5

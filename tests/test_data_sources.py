@@ -48,10 +48,10 @@ def taken(split: Split, batch=4, **share):
 
 def colors_match(source, split):
     """Whether each image has its class's color."""
-    record = PreprocessConfig(size=8, crop=1.0, mean=(0, 0, 0), std=(1, 1, 1))
+    record = PreprocessConfig(image_size=8, crop_pct=1.0, mean=(0, 0, 0), std=(1, 1, 1))
     expected = np.array([COLORS[name] for name in source.class_names]) / 255
     seen = 0
-    for images, labels in eval_input_pipeline(source, record, split=split, batch=5):
+    for images, labels in eval_input_pipeline(source, record, split=split, batch_size=5):
         middles = images.numpy()[:, 4, 4]
         np.testing.assert_allclose(middles, expected[labels.numpy()], atol=0.03)
         seen += len(middles)
@@ -61,7 +61,7 @@ def colors_match(source, split):
 
 def test_folder_is_divided_by_class_and_seed(tmp_path):
     root = write_folder(tmp_path / "toys", {"red": 10, "green": 5, "blue": 1})
-    source = load_dataset(root, holdout=0.2, seed=3)
+    source = load_dataset(root, validation_split=0.2, seed=3)
     assert source.name == "toys"
     assert source.class_names == ("blue", "green", "red")
     sizes = {name: split.size for name, split in source.splits.items()}
@@ -69,7 +69,7 @@ def test_folder_is_divided_by_class_and_seed(tmp_path):
     labels, names, _ = taken(source.split("validation"))
     assert sorted(labels) == [1, 2, 2]
     assert set(names) | set(taken(source.split("train"))[1]) == set(taken(source.split("all"))[1])
-    again = load_dataset(root, holdout=0.2, seed=3)
+    again = load_dataset(root, validation_split=0.2, seed=3)
     np.testing.assert_array_equal(taken(again.split("validation"))[1], names)
     other = [taken(load_dataset(root, seed=s).split("validation"))[1].tolist() for s in range(6)]
     assert len({tuple(o) for o in other}) > 1

@@ -59,9 +59,9 @@ def test_each_precision_with_its_recipe(exported, pixels):
     for precision, result in exported.items():
         assert result.file.name == f"small.{precision}.tflite"
         kind = PRECISIONS[precision]
-        assert result.delegation.whole == kind.delegated
+        assert result.delegation.fully_delegated == kind.delegated
         assert result.verification.passed
-        assert not result.reused
+        assert not result.cached
         record = json.loads(result.file.with_suffix(".json").read_text())
         assert ExportConfig.from_record(record) == result.recipe
         assert record["sha256"] == hashlib.sha256(result.file.read_bytes()).hexdigest()
@@ -102,12 +102,16 @@ def test_pixels_in_and_integers_out(tmp_path, pixels):
         precisions=["int8-full"],
         calibration_images=list(pixels),
         validation_images=pixels,
-        io="uint8",
+        io_dtype="uint8",
         embed_normalization=True,
     )
     assert files_in(tmp_path) == [f"whole.int8-full.uint8.pixels.{s}" for s in ("json", "tflite")]
     runner = Runner(result.file)
-    assert (runner.expects_uint8_pixels, runner.output, runner.dtype) == (True, "logits", np.uint8)
+    assert (runner.expects_uint8_pixels, runner.output_type, runner.dtype) == (
+        True,
+        "logits",
+        np.uint8,
+    )
     graph = Graph(result.file.read_bytes())
     assert graph.operators[:2] == ["DEQUANTIZE", "QUANTIZE"]
     assert graph.quantization(graph.body.inputs[0]) == pytest.approx((1 / 128, 127))
@@ -125,7 +129,7 @@ def test_pixels_in_and_probabilities_out(tmp_path, pixels):
         tmp_path,
         validation_images=pixels,
         embed_normalization=True,
-        output="probabilities",
+        output_type="probabilities",
     )
     assert result.file.name == "small.fp32.pixels.probabilities.tflite"
     assert result.verification.passed
@@ -136,7 +140,7 @@ def test_pixels_in_and_probabilities_out(tmp_path, pixels):
 @pytest.fixture
 def strict(monkeypatch):
     """A tolerance that no file meets."""
-    never = precisions.Tolerance(cosine=1.1, difference=0, flips=0)
+    never = precisions.Tolerance(cosine=1.1, max_normalized_error=0, max_top1_changes=0)
     hard = dataclasses.replace(PRECISIONS["fp32"], tolerance=never)
     monkeypatch.setitem(PRECISIONS, "fp32", hard)
 
@@ -162,7 +166,7 @@ def test_an_earlier_file_survives_a_failed_export(tmp_path, pixels, exported, st
         (tmp_path / old.name).with_suffix(suffix).write_bytes(old.with_suffix(suffix).read_bytes())
     with pytest.raises(ExportError):
         export_tflite(
-            small_network.network(), PREPROCESS, tmp_path, validation_images=pixels, fresh=True
+            small_network.network(), PREPROCESS, tmp_path, validation_images=pixels, force=True
         )
     assert files_in(tmp_path) == ["small.fp32.json", "small.fp32.tflite"]
     assert (tmp_path / old.name).read_bytes() == old.read_bytes()
@@ -182,9 +186,9 @@ def test_a_graph_that_xnnpack_takes_in_pieces_fails(tmp_path, pixels, monkeypatc
         tmp_path,
         precisions=["int8-dynamic"],
         verify=False,
-        whole=False,
+        require_full_delegation=False,
     )
-    assert not timed.delegation.whole
+    assert not timed.delegation.fully_delegated
     assert files_in(tmp_path) == ["wide.int8-dynamic.json", "wide.int8-dynamic.tflite"]
 
 
@@ -206,7 +210,7 @@ def test_operators_that_phones_lack_fail(tmp_path):
     with pytest.raises(ExportError, match=r"0 TRANSPOSE at most.*Received: 1 TRANSPOSE"):
         export_tflite(keras.Model(image, y, name="t"), PREPROCESS, tmp_path, verify=False)
     (result,) = export_tflite(keras.Model(image, x, name="p"), PREPROCESS, tmp_path, verify=False)
-    assert result.delegation.whole
+    assert result.delegation.fully_delegated
 
 
 def test_an_untrained_network_is_refused_before_anything_is_written(tmp_path, pixels):
@@ -222,11 +226,11 @@ def test_files_for_timing_only_are_marked_and_verified_later(tmp_path, pixels, e
     assert first.verification is None
     assert Runner(first.file).recipe.purpose == "timing only"
     (second,) = export_tflite(model, PREPROCESS, tmp_path, validation_images=pixels)
-    assert second.reused
+    assert second.cached
     assert second.verification.passed
     assert Runner(first.file).recipe.purpose == "deployment"
     (third,) = export_tflite(model, PREPROCESS, tmp_path, verify=False)
-    assert third.reused
+    assert third.cached
     assert Runner(first.file).recipe.purpose == "deployment"
     assert first.file.read_bytes() == exported["fp32"].file.read_bytes()
 
@@ -236,7 +240,7 @@ def test_a_file_is_made_anew_only_where_its_recipe_changed(tmp_path, pixels):
 
     def export(model=model, **options):
         options = {"precisions": ["fp32"], "images": pixels} | options
-        return [r.reused for r in export_tflite(model, PREPROCESS, tmp_path, **options)]
+        return [r.cached for r in export_tflite(model, PREPROCESS, tmp_path, **options)]
 
     assert export() == [False]
     assert export() == [True]
@@ -280,7 +284,7 @@ def test_verify_tflite_wants_the_same_weights(tmp_path, pixels, exported):
         ),
         ({"images": []}, "`validation_images` must hold at least one image. Received: none"),
         (
-            {"preprocess": PreprocessConfig(size=32), "verify": False},
+            {"preprocess": PreprocessConfig(image_size=32), "verify": False},
             r"Received: input shape \(None, 64",
         ),
     ],
@@ -379,7 +383,7 @@ def test_a_saved_model_of_one_channel_takes_gray_pixels_and_any_file(
 
 def test_a_model_of_other_channels_than_its_record_is_refused(tmp_path, gray_network):
     model, record = gray_network
-    colors = PreprocessConfig(size=record.size)
+    colors = PreprocessConfig(image_size=record.image_size)
     with pytest.raises(ValueError, match=r"3 channels. Received: .*\(None, 32, 32, 1\)"):
         export_tflite(model, colors, tmp_path, verify=False)
 

@@ -11,7 +11,9 @@ from newnet_tf.evaluation.loop import PairedComparison, Result, compare, evaluat
 from newnet_tf.models.config import PreprocessConfig
 
 CLASSES = 8
-RAW = PreprocessConfig(size=4, crop=1.0, mean=(0, 0, 0), std=(1 / 255,) * 3)  # pixels as they are
+RAW = PreprocessConfig(
+    image_size=4, crop_pct=1.0, mean=(0, 0, 0), std=(1 / 255,) * 3
+)  # pixels as they are
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def folder(tmp_path_factory):
 
 
 def oracle(images):
-    """Scores that fall with the distance of a image's red from each class's."""
+    """Scores that fall with the distance of an image's red from each class's."""
     return -np.abs(images[:, 0, 0, :1] - 30 * np.arange(CLASSES))
 
 
@@ -56,7 +58,7 @@ def test_evaluate_counts_and_names_what_it_skips(folder, capsys):
 def test_labels_stay_with_their_images_behind_a_skipped_one(folder):
     result = judged(oracle, folder)
     assert result.labels.tolist() == [v for i, v in enumerate(folder[1]) if i not in (6, 11)]
-    assert result.ranked[:, 0].tolist() == result.labels.tolist()
+    assert result.topk[:, 0].tolist() == result.labels.tolist()
     moved = judged(oracle, (folder[0], [*folder[1][1:], 0]))
     assert moved.accuracy(1) == 0
 
@@ -223,7 +225,7 @@ def test_linear_probe_learns_what_is_there():
     assert result.accuracy() > 90
     again, same = linear_probe(*train, *test)
     assert same == penalty
-    np.testing.assert_array_equal(again.ranked, result.ranked)
+    np.testing.assert_array_equal(again.topk, result.topk)
 
 
 def test_linear_probe_finds_nothing_in_noise():

@@ -90,7 +90,7 @@ def exported(tmp_path_factory):
     def files(name):
         for old in folder.iterdir():
             old.unlink()
-        return untrained_files([name], PRECISIONS, folder, fresh=True)
+        return untrained_files([name], PRECISIONS, folder, force=True)
 
     return files
 
@@ -122,9 +122,9 @@ def test_takes_sides_down_to_its_minimum(name):
 
 @every_network(TWELVE)
 def test_gives_its_features_and_maps(name):
-    """A image larger by GROWTH has maps larger by GROWTH / stride, whatever the padding."""
+    """An image larger by GROWTH has maps larger by GROWTH / stride, whatever the padding."""
     variant, _ = resolve(name)
-    side, channels = variant.card.preprocess.size, variant.card.preprocess.channels
+    side, channels = variant.card.preprocess.image_size, variant.card.preprocess.channels
     model, larger = (
         newnet_tf.create(name, weights=None, include_top=False, input_shape=(s, s, channels))
         for s in (side, side + GROWTH)
@@ -188,7 +188,9 @@ def test_exports_whole(name, precision, exported):
     except ExportError as error:
         pytest.fail(f"{error}")
     found = Runner(file).delegation()
-    assert set(found.outside) == {LEFT_OUT[name]} if name in LEFT_OUT else found.whole
+    assert (
+        set(found.fallback_ops) == {LEFT_OUT[name]} if name in LEFT_OUT else found.fully_delegated
+    )
     if name in LEFT_OUT:
         assert LEFT_OUT[name] in newnet_tf.card(name).notes
         pytest.skip(f"exported in pieces: {found}")

@@ -25,8 +25,8 @@ from newnet_tf.training import Recipe
 NETWORK, SIDE, EACH = "efficientnet_lite0", 64, 20
 CLASSES = ("fog", "sea", "wood")
 COLORS = ((200, 200, 200), (30, 60, 180), (150, 90, 30))
-RECORD = dataclasses.replace(newnet_tf.card(NETWORK).preprocess, size=SIDE)
-RECIPE = Recipe(lr=0.05, batch=8, epochs=1, augmentation=NONE)
+RECORD = dataclasses.replace(newnet_tf.card(NETWORK).preprocess, image_size=SIDE)
+RECIPE = Recipe(lr=0.05, batch_size=8, epochs=1, augmentation=NONE)
 
 
 def made(seed):
@@ -67,7 +67,7 @@ def network(loaded):
 
 @pytest.fixture(scope="module")
 def source(photos):
-    return load_dataset(photos, holdout=0.25)
+    return load_dataset(photos, validation_split=0.25)
 
 
 def quietly(function, *arguments):
@@ -90,7 +90,7 @@ def test_the_last_layer_is_the_linear_classifier_exactly(network, source, tmp_pa
     scores = linear.scores(test.values.astype(np.float64))
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     np.testing.assert_allclose(whole.values, powers / powers.sum(1, keepdims=True), atol=1e-4)
-    np.testing.assert_array_equal(whole.result().ranked[:, 0], scores.argmax(axis=1))
+    np.testing.assert_array_equal(whole.result().topk[:, 0], scores.argmax(axis=1))
     assert whole.result().accuracy() > 80
 
 
@@ -143,7 +143,7 @@ def test_a_rate_is_lowered_to_what_the_network_bears(network, source, tmp_path, 
     lowered = lr_bound.bounded(*asked, dataclasses.replace(RECIPE, lr=1e3), tmp_path)
     again = lr_bound.bounded(*asked, dataclasses.replace(RECIPE, lr=1e3), tmp_path)
     assert again == lowered  # to the last digit: it was kept
-    assert 1e-4 < lowered.peak < 1
+    assert 1e-4 < lowered.peak_lr < 1
     slow = dataclasses.replace(RECIPE, lr=1e-6)
     assert lr_bound.bounded(*asked, slow, tmp_path) == slow
     other = dataclasses.replace(RECIPE, optimizer="adamw", lr=1e3)
@@ -192,7 +192,7 @@ def test_batch_norm_stays_as_it_is_unless_asked(norms, network, source, tmp_path
         return [value.copy() for layer in found for value in layer.get_weights()]
 
     before = weights(keras.layers.BatchNormalization), weights(keras.layers.Conv2D)
-    train_all_layers(network, source, RECORD, RECIPE, tmp_path / "run", norms=norms)
+    train_all_layers(network, source, RECORD, RECIPE, tmp_path / "run", batch_norm=norms)
     after = weights(keras.layers.BatchNormalization), weights(keras.layers.Conv2D)
     same = [np.array_equal(a, b) for a, b in zip(before[0], after[0], strict=True)]
     assert all(same) == (norms == "frozen")
@@ -238,11 +238,11 @@ def test_images_held_aside_are_of_every_class_and_in_no_other_part(source, netwo
 
 
 def test_another_second_stage_in_the_same_folder_is_refused(network, source, tmp_path, capsys):
-    train_all_layers(network, source, RECORD, RECIPE, tmp_path / "run", backbone=0.1)
+    train_all_layers(network, source, RECORD, RECIPE, tmp_path / "run", backbone_lr_scale=0.1)
     with pytest.raises(ValueError, match="backbone"):
-        train_all_layers(network, source, RECORD, RECIPE, tmp_path / "run", backbone=0.5)
+        train_all_layers(network, source, RECORD, RECIPE, tmp_path / "run", backbone_lr_scale=0.5)
     with pytest.raises(ValueError, match="`norms` must be among"):
-        train_all_layers(network, source, RECORD, RECIPE, tmp_path / "new", norms="thawed")
+        train_all_layers(network, source, RECORD, RECIPE, tmp_path / "new", batch_norm="thawed")
 
 
 def rows(file):
@@ -271,7 +271,7 @@ def test_split_is_by_class_and_seeded(run, photos):
     assert {counts["test", name] for name in CLASSES} == {EACH // 4}
     assert {counts["aside", name] for name in CLASSES} == {2}
     assert sum(counts.values()) == len({r["file"] for r in split}) == 3 * EACH + 1
-    expected = load_dataset(photos, holdout=0.25, seed=0).split()
+    expected = load_dataset(photos, validation_split=0.25, seed=0).split()
     names = [name.decode() for batch in expected.batches(99) for name in batch[2].numpy()]
     assert [r["file"] for r in split if r["part"] == "test"] == names
 
@@ -332,7 +332,7 @@ def test_files_are_calibrated_on_training_images_and_verified_on_others(run, cap
 def test_model_file_needs_nothing_said(run, photos):
     """Preprocessing, side and labels lie beside it."""
     file = run[0] / f"{NETWORK}.keras"
-    assert sidecar.preprocess_beside(file).size == SIDE
+    assert sidecar.preprocess_beside(file).image_size == SIDE
     predictor = inference.load(str(file), None, None)
     assert predictor.class_names == CLASSES
     model = keras.models.load_model(file, compile=False)
@@ -392,7 +392,7 @@ def test_a_second_stage_that_comes_out_worse_is_not_kept(run, tmp_path, capsys, 
     model = keras.models.load_model(tmp_path / f"{NETWORK}.keras", compile=False)
     record, split = (
         sidecar.preprocess_beside(tmp_path / f"{NETWORK}.keras"),
-        load_dataset(run[1][run[1].index("--data") + 1], holdout=0.25).split(),
+        load_dataset(run[1][run[1].index("--data") + 1], validation_split=0.25).split(),
     )
     judged = quietly(feature_cache.outputs, model, split, record).result()
     assert judged.accuracy() == pytest.approx(tops["frozen features"], abs=0.01)

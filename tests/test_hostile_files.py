@@ -91,7 +91,7 @@ def test_a_runner_apart_is_a_runner(whole, inputs):
     with SandboxedRunner(whole, threads=2) as runner:
         np.testing.assert_array_equal(runner(inputs), here(inputs))
         assert (runner.size, runner.channels, runner.classes) == (64, 3, 10)
-        assert (runner.expects_uint8_pixels, runner.output, runner.dtype) == (
+        assert (runner.expects_uint8_pixels, runner.output_type, runner.dtype) == (
             False,
             "logits",
             "float32",

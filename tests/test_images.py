@@ -155,7 +155,7 @@ def test_bad_file_is_a_clear_error(bad_files, name):
         read_image(path)
     message = str(caught.value)
     assert str(path) in message
-    assert "a image must" in message
+    assert "an image must" in message
     assert words in message.split("Received: ")[1]
 
 
@@ -171,7 +171,7 @@ def test_absurdly_large_is_an_error(monkeypatch, tmp_path, factor):
     path = tmp_path / "huge.png"
     Image.new("RGB", (200, 100)).save(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", int(20000 / factor))
-    with pytest.raises(ImageError, match=r"huge\.png: a image must have at most \d+ pixels"):
+    with pytest.raises(ImageError, match=r"huge\.png: an image must have at most \d+ pixels"):
         read_image(path)
 
 
@@ -220,8 +220,8 @@ def test_read_images_skips_counts_and_names(bad_files, colors, tmp_path):
         positions = [position for position, _ in reader]
     assert positions == [1, 3]
     assert reader.read == 2
-    assert [b.path for b in reader.bad] == [str(b) for b in bad]
-    assert "0 bytes" in reader.bad[0].reason
+    assert [b.path for b in reader.skipped] == [str(b) for b in bad]
+    assert "0 bytes" in reader.skipped[0].reason
 
 
 def test_read_images_raises_when_told(bad_files):

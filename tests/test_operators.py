@@ -55,7 +55,7 @@ def test_a_profile_in_full(profiles):
     assert (found.model, found.precision, found.weights) == ("small", "fp32", "real")
     assert (found.threads, found.rounds) == (1, 3)
     assert found.whole_ms > 0
-    assert found.covered == pytest.approx(found.ops_ms / found.whole_ms)
+    assert found.coverage == pytest.approx(found.ops_ms / found.whole_ms)
     assert 0 <= found.without_macs < 1
     totals = {total.name: total for total in found.by_operator()}
     assert {name: total.count for name, total in totals.items()} == {
@@ -360,12 +360,12 @@ def test_maps_alive_at_once():
 
 def test_memory_and_delegation(profiles):
     for precision, found in profiles.items():
-        assert found.delegation.whole, precision
-        assert found.resident is None or found.resident > 0
+        assert found.delegation.fully_delegated, precision
+        assert found.rss_bytes is None or found.rss_bytes > 0
     stem, block = 32 * 32 * 16, 16 * 16 * 24  # outputs of the first layers
-    assert profiles["fp32"].maps >= 4 * (stem + block)
-    assert profiles["fp32"].maps < 4 * 10 * stem
-    assert profiles["int8-full"].maps < profiles["fp32"].maps
+    assert profiles["fp32"].peak_activation_bytes >= 4 * (stem + block)
+    assert profiles["fp32"].peak_activation_bytes < 4 * 10 * stem
+    assert profiles["int8-full"].peak_activation_bytes < profiles["fp32"].peak_activation_bytes
 
 
 @pytest.mark.parametrize(

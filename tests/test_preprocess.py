@@ -21,10 +21,10 @@ from newnet_tf.data import preprocess as room
 from newnet_tf.data.images import ImageError
 from newnet_tf.data.preprocess import (
     Transform,
-    apply,
     crop_image,
     normalization_layer,
     normalize,
+    preprocess_image,
     tf_preprocess,
 )
 from newnet_tf.models.config import PreprocessConfig
@@ -36,10 +36,10 @@ LARGEST, MEAN = 1.1, 0.02  # levels, tf.data to host: one flipped rounding a pix
 BACKWARDS = {"mean": (0.2, 0.5, 0.7), "std": (0.1, 0.2, 0.3)}
 RECORDS = (
     PreprocessConfig(),
-    PreprocessConfig(size=97, crop=0.882, **BACKWARDS),
-    PreprocessConfig(size=160, interpolation="bilinear"),
-    PreprocessConfig(size=192, crop=1.0),
-    PreprocessConfig(size=64, mean=(0.4,), std=(0.3,)),
+    PreprocessConfig(image_size=97, crop_pct=0.882, **BACKWARDS),
+    PreprocessConfig(image_size=160, interpolation="bilinear"),
+    PreprocessConfig(image_size=192, crop_pct=1.0),
+    PreprocessConfig(image_size=64, mean=(0.4,), std=(0.3,)),
 )
 
 
@@ -69,8 +69,8 @@ IDS = [f"{n}-{r.resize}-{r.size}-{r.interpolation}" for r, n, _ in GOLDEN_CASES]
 
 @pytest.mark.parametrize(("record", "name", "expected"), GOLDEN_CASES, ids=IDS)
 def test_host_equals_torchvision(images, record, name, expected):
-    found = apply(images[name], record)
-    assert found.shape == (record.size, record.size, 3)
+    found = preprocess_image(images[name], record)
+    assert found.shape == (record.image_size, record.image_size, 3)
     assert found.dtype == np.float32
     assert levels(found[::STRIDE, ::STRIDE], expected, record).max() < TO_TORCHVISION
 
@@ -92,7 +92,7 @@ VARIANCE = tuple(s**2 for s in PreprocessConfig().std)
 )
 def test_golden_notices_a_wrong_record(images, wrong):
     record, name, expected = GOLDEN_CASES[0]
-    found = apply(images[name], dataclasses.replace(record, **wrong))
+    found = preprocess_image(images[name], dataclasses.replace(record, **wrong))
     assert levels(found[::STRIDE, ::STRIDE], expected, record).max() > 2 * TO_TORCHVISION
 
 
@@ -103,16 +103,16 @@ def test_golden_notices_a_crop_rounded_otherwise(images, monkeypatch):
 
     def floored(side, other, preprocess, minimum):
         plan = axis(side, other, preprocess, minimum)
-        return plan._replace(offset=(plan.length - preprocess.size) // 2)
+        return plan._replace(offset=(plan.length - preprocess.image_size) // 2)
 
     monkeypatch.setattr(room, "plan_axis", floored)
-    found = apply(images[name], record)
+    found = preprocess_image(images[name], record)
     assert levels(found[::STRIDE, ::STRIDE], expected, record).max() > 5
 
 
 @pytest.mark.parametrize("spare", range(12))
 def test_crop_offset_rounds_halves_to_even(spare):
-    record = PreprocessConfig(size=100, crop=1.0)
+    record = PreprocessConfig(image_size=100, crop_pct=1.0)
     plan = room.plan_axis(100 + spare, 100, record, min)
     assert plan.length == 100 + spare
     assert plan.offset == round(spare / 2)
@@ -156,7 +156,7 @@ def test_tf_data_equals_host_on_every_kind(files, record):
     dataset = tf.data.Dataset.from_tensor_slices(list(files.values())).map(tf_preprocess(record))
     assert dataset.element_spec.shape == record.shape
     for (name, data), found in zip(files.items(), dataset.as_numpy_iterator(), strict=True):
-        difference = levels(apply(data, record), found, record)
+        difference = levels(preprocess_image(data, record), found, record)
         assert difference.max() < LARGEST, name
         assert difference.mean() < MEAN, name
 
@@ -165,13 +165,13 @@ def test_tf_eagerly_on_pixels_equals_host(images):
     for name in ("chelsea.png", "rocket.jpg"):
         pixels = np.array(Image.open(images[name]).convert("RGB"))
         found = tf_preprocess(RECORDS[0])(pixels)
-        difference = levels(apply(pixels, RECORDS[0]), found, RECORDS[0])
+        difference = levels(preprocess_image(pixels, RECORDS[0]), found, RECORDS[0])
         assert difference.max() < LARGEST
         assert difference.mean() < MEAN
 
 
 def test_one_channel_is_the_gray_that_pillow_makes(images):
-    record = PreprocessConfig(size=90, crop=1.0, mean=(0.4,), std=(0.3,))
+    record = PreprocessConfig(image_size=90, crop_pct=1.0, mean=(0.4,), std=(0.3,))
     image = Image.open(images["chelsea.png"]).convert("RGB").crop((0, 0, 90, 90))
     colors, gray = np.array(image), np.array(image.convert("L"))[..., None]
     for source in (image, colors, gray):
@@ -196,7 +196,7 @@ def test_gray_pixels_suit_a_record_of_three_channels(images):
 def test_bound_between_forms_notices_a_wrong_record(images, wrong):
     path = images["rocket.jpg"]
     found = tf_preprocess(dataclasses.replace(RECORDS[0], **wrong))(path.read_bytes())
-    difference = levels(apply(path, RECORDS[0]), found, RECORDS[0])
+    difference = levels(preprocess_image(path, RECORDS[0]), found, RECORDS[0])
     assert difference.max() > 10 * LARGEST
     assert difference.mean() > 10 * MEAN
 
@@ -281,12 +281,12 @@ def test_any_aspect_works_in_bounded_memory(shape):
 
 
 def test_transform_takes_one_or_many(images):
-    record = PreprocessConfig(size=32)
+    record = PreprocessConfig(image_size=32)
     transform = Transform(record)
     path = images["chelsea.png"]
     image = Image.open(path).convert("RGB")
     pixels = np.array(image)
-    expected = apply(path, record)[None]
+    expected = preprocess_image(path, record)[None]
     batch = np.stack([pixels, pixels])
     for source in (path, str(path), path.read_bytes(), image, pixels, [path], (pixels,)):
         np.testing.assert_array_equal(transform(source), expected)

@@ -88,7 +88,7 @@ def test_correction_gives_back_the_mean_answer(tmp_path):
     kernel = random.normal(0, 0.005, (5, 5, 3, 16))
     kernel[2, 2, 1] = 1.0
     model.get_layer("coarse").set_weights([kernel, np.zeros(16)])
-    preprocess = PreprocessConfig(size=32, mean=(0.0,) * 3, std=(1.0,) * 3)
+    preprocess = PreprocessConfig(image_size=32, mean=(0.0,) * 3, std=(1.0,) * 3)
     pixels = random.integers(100, 256, (8, 32, 32, 3), np.uint8)
     read = image_batch.read(pixels, preprocess, "images")
     converter.save(model, preprocess, tmp_path / "saved")
@@ -180,13 +180,15 @@ def test_a_recipe_says_what_stays_float():
     assert ExportConfig.from_record(json.loads(json.dumps(kept.record()))) == kept
     older = plain.record()
     del older["exclude_layers"], older["ranges"]
-    assert ExportConfig.from_record(older) == dataclasses.replace(plain, ranges="min-max")
+    assert ExportConfig.from_record(older) == dataclasses.replace(
+        plain, calibration_method="min-max"
+    )
     with pytest.raises(ValueError, match=r"`exclude_layers` must be empty .* but 'int8-full'"):
         ExportConfig(precision="fp32", exclude_layers=("pool",), **fields)
     with pytest.raises(ValueError, match=r"`ranges` must be None .* but 'int8-full'"):
-        ExportConfig(precision="fp16", ranges="entropy", **fields)
+        ExportConfig(precision="fp16", calibration_method="entropy", **fields)
     with pytest.raises(ValueError, match=r"`ranges` must be among \('least-squares'.*'widest'"):
-        ExportConfig(precision="int8-full", ranges="widest", **fields)
+        ExportConfig(precision="int8-full", calibration_method="widest", **fields)
 
 
 def test_constants_behind_the_tables_are_kept(study):
@@ -226,7 +228,7 @@ def test_the_command_writes_table_drawing_and_file(folder, capsys):
         assert drawn.height > 200
     runner = Runner(folder / "out" / "small.int8-full.float1.tflite")
     assert runner.recipe.exclude_layers == (lowest["layer"],)
-    assert runner.delegation().whole
+    assert runner.delegation().fully_delegated
     assert all(row["layer"] in out for row in rows)
     assert "small.int8-full.float1.tflite" in out
     assert "measuring ranges on 12 images" in err

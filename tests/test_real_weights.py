@@ -85,7 +85,7 @@ def test_full_int8_keeps_its_accuracy(lite0, lite0_on_samples, samples, tmp_path
     exact = loop.Result(
         tuple(lite0_on_samples.paths[i] for i in rest),
         lite0_on_samples.labels[rest],
-        lite0_on_samples.ranked[rest],
+        lite0_on_samples.topk[rest],
         lite0_on_samples.top,
     )
     assert loop.compare(exact, quantized).difference >= -1.0

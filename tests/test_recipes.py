@@ -168,7 +168,7 @@ def test_a_model_that_ends_otherwise_is_an_error(activation):
 
 
 def test_untrained_networks_are_refused(pixels):
-    record = PreprocessConfig(size=64, mean=(0.5,) * 3, std=(0.5,) * 3)
+    record = PreprocessConfig(image_size=64, mean=(0.5,) * 3, std=(0.5,) * 3)
     for make in (MobileNetV1_025, ReXNet060, NewNetSmall):
         model = make(weights=None, input_shape=(64, 64, 3))
         with pytest.raises(DegenerateOutputsError, match="must vary from image to image"):
@@ -201,10 +201,10 @@ def test_figures_of_a_comparison():
     scores = np.array([[1.0, -1.0], [-1.0, 1.0], [3.0, -3.0], [-3.0, 3.0]])
     moved = scores + np.array([[0.1, 0], [2.5, 0], [0, 0], [0, 0]])
     found = compare(scores, moved, PRECISIONS["int8-full"].tolerance)
-    assert (found.agreed, found.images, found.passed) == (3, 4, False)
-    assert found.spread == pytest.approx(5**0.5)
+    assert (found.top1_matches, found.images, found.passed) == (3, 4, False)
+    assert found.reference_std == pytest.approx(5**0.5)
     assert found.largest == pytest.approx(2.5)
-    assert found.difference == pytest.approx(2.5 / 5**0.5)
+    assert found.max_normalized_error == pytest.approx(2.5 / 5**0.5)
     assert found.sqnr == pytest.approx(10 * np.log10(40 / (0.01 + 6.25)))
     assert found.reasons == ("cosine 0.923301 < 0.97",)
 
@@ -229,8 +229,8 @@ def test_the_tolerance_tells_faults_from_quantization(exported, pixels, referenc
     result = exported[precision]
     runner = Runner(result.file)
     assert verify(reference, runner, normalize(pixels, PREPROCESS), result.recipe).passed
-    half = PreprocessConfig(size=64, mean=(0.5,) * 3, std=(0.5,) * 3)
-    zero = PreprocessConfig(size=64, mean=(0.0,) * 3, std=(1.0,) * 3)
+    half = PreprocessConfig(image_size=64, mean=(0.5,) * 3, std=(0.5,) * 3)
+    zero = PreprocessConfig(image_size=64, mean=(0.0,) * 3, std=(1.0,) * 3)
     faults = {
         "channels swapped": normalize(pixels[..., ::-1], PREPROCESS),
         "another mean and std": normalize(pixels, half),

@@ -48,13 +48,13 @@ def edited(exported, tmp_path):
 def test_a_runner_knows_its_file(exported):
     runner = Runner(exported["int8-full"].file, threads=2)
     assert (runner.size, runner.classes, runner.threads) == (64, 10, 2)
-    assert (runner.output, runner.expects_uint8_pixels, runner.dtype) == (
+    assert (runner.output_type, runner.expects_uint8_pixels, runner.dtype) == (
         "logits",
         False,
         np.float32,
     )
     assert runner.recipe == exported["int8-full"].recipe
-    assert runner.delegation().whole
+    assert runner.delegation().fully_delegated
     assert runner.delegation().share == 1
 
 
@@ -79,7 +79,7 @@ def test_integers_in_and_out_are_the_network_s_own_steps(exported, edited, input
         "int8-full", (io_adapters.integer_input, dtype), (io_adapters.integer_output, dtype)
     )
     assert runner.dtype == np.dtype(dtype)
-    assert runner.delegation().whole
+    assert runner.delegation().fully_delegated
     np.testing.assert_allclose(
         runner(inputs), Runner(exported["int8-full"].file)(inputs), atol=1e-5
     )
@@ -95,7 +95,7 @@ def test_pixels_in_equal_floats_in(exported, edited, precision, record):
         (Graph.rename, "pixels", "logits"),
     )
     assert runner.expects_uint8_pixels
-    assert runner.delegation().whole
+    assert runner.delegation().fully_delegated
     plain = Runner(exported[precision].file)(normalize(pixels, record))
     spread = plain.std(0).mean()
     # Float sums differ in their last bits; where activations are rounded to 8 bits, a step may flip.
@@ -126,7 +126,7 @@ def test_filters_are_integers_but_small_and_depthwise_ones(exported, inputs, tmp
     assert stayed > 2
     file = tmp_path / "integers.tflite"
     file.write_bytes(graph.to_bytes())
-    assert Runner(file).delegation().whole
+    assert Runner(file).delegation().fully_delegated
     exact = Runner(exported["fp32"].file)(inputs)
     assert np.abs(Runner(file)(inputs) - exact).max() < 0.3 * exact.std(0).mean()
 
@@ -152,8 +152,8 @@ def test_a_whole_numbered_zero_point_costs_no_operator(exported):
 @pytest.mark.parametrize("precision", ["fp32", "int8-full"])
 def test_probabilities_are_the_softmax_of_the_logits(exported, edited, inputs, precision):
     runner = edited(precision, (io_adapters.softmax,), (Graph.rename, "image", "probabilities"))
-    assert runner.output == "probabilities"
-    assert runner.delegation().whole
+    assert runner.output_type == "probabilities"
+    assert runner.delegation().fully_delegated
     powers = np.exp(Runner(exported[precision].file)(inputs))
     expected = powers / powers.sum(1, keepdims=True)
     np.testing.assert_allclose(runner(inputs), expected, atol=1e-5)
@@ -287,7 +287,7 @@ def test_a_file_without_recipe_runs(exported, inputs, tmp_path):
     copy.write_bytes(exported["fp16"].file.read_bytes())
     runner = Runner(copy)
     assert runner.recipe is None
-    assert runner.output == "logits"
+    assert runner.output_type == "logits"
     assert runner(inputs[:1]).shape == (1, 10)
 
 

@@ -149,7 +149,7 @@ def test_the_cpp_code_compiles_and_prepares_as_python_does(kind, made, tmp_path)
 
 
 def is_prepared(data: bytes, pixels, record):
-    """Checks what a program made of a image."""
+    """Checks what a program made of an image."""
     image = record["input"]
     found = np.frombuffer(data, image["dtype"]).reshape(image["shape"][1:])
     if image["takes"] == "pixels":

@@ -210,7 +210,7 @@ def test_another_study_is_refused_and_named(tmp_path):
         with pytest.raises(ValueError, match=match):
             tiny_study.quick(tmp_path, over, **options)
 
-    refused(r"recipe\.batch 8, now 16$", recipe=tiny_run.recipe(batch=16))
+    refused(r"recipe\.batch 8, now 16$", recipe=tiny_run.recipe(batch_size=16))
     refused(r"data\.source made, now other$", data_facts={**tiny_study.FACTS, "source": "other"})
     refused(r"weights none, now imagenet$", facts={"weights": "imagenet"})
     refused(r"study\.measure test_error, now test_loss$", measure="test_loss")
@@ -296,7 +296,7 @@ def test_what_is_varied_is_read_by_the_fields_type():
     ("name", "what", "match"),
     [
         ("lrr", "0.1,0.2", r"nearest: lr\)\. Received: 'lrr'"),
-        ("cutmix", "0,1", "nearest: augmentation.cutmix"),
+        ("cutmix", "0,1", "nearest: augmentation.cutmix_alpha"),
         ("lr", "0.1", r"a range, or two choices or more, each once .*Received: 0\.1$"),
         ("lr", 0.1, "two choices or more"),
         ("lr", "0.1,1e-1", "each once"),
@@ -338,10 +338,10 @@ def outcome(over, errors, *, tests=1000, epochs=9, measure="test_error", planned
         folder=folder,
         title="tiny on made",
         recipe=made,
-        varied=varied,
+        dimensions=varied,
         trials=tried,
         planned=planned or len(tried),
-        measure=measure,
+        metric=measure,
         tests=tests,
     )
 
@@ -413,7 +413,7 @@ def test_a_range_is_drawn_as_points_against_each_field(tmp_path):
     assert sorted(map(tuple, points_.get_offsets().tolist())) == [(0.02, 30.0), (0.1, 20.0)]
     assert ring.get_offsets().tolist() == [[0.1, 20.0]]
     assert failed.get_offsets()[:, 0].tolist() == [0.9]
-    linear = summary.draw(outcome({"lr": "0.01..1"}, {0.02: 30.0}, measure="test_loss"))
+    linear = summary.draw(outcome({"lr": "0.01..1"}, {0.02: 30.0}, metric="test_loss"))
     assert linear.axes[0].get_xscale() == "linear"
     assert linear.axes[0].get_ylabel() == "test loss of the last epoch"
     for over, errors in (

@@ -13,14 +13,14 @@ from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.training.array_loader import ArrayLoader, augmented, mixed
 from newnet_tf.training.recipes import Recipe
 
-PLAIN = PreprocessConfig(size=8, crop=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+PLAIN = PreprocessConfig(image_size=8, crop_pct=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (40, 8, 8, 3), np.uint8)
 LABELS = np.arange(40, dtype=np.int32) % 4
 
 
 def arrays(augmentation=NONE, **options):
-    recipe = Recipe(batch=8, epochs=1, augmentation=augmentation)
+    recipe = Recipe(batch_size=8, epochs=1, augmentation=augmentation)
     parts = (IMAGES, LABELS), (IMAGES[:10], LABELS[:10])
     return ArrayLoader("made", 4, *parts, PLAIN, recipe, **options)
 
@@ -38,7 +38,7 @@ def test_every_image_once_an_epoch_in_an_order_of_its_own():
 
 
 def test_goes_on_where_it_was_with_any_number_of_threads():
-    augmentation = Augmentation(crop="padded", padding=2, cutmix=1.0, smoothing=0.1)
+    augmentation = Augmentation(crop="padded", padding=2, cutmix_alpha=1.0, label_smoothing=0.1)
     whole = list(arrays(augmentation).train(3))
     rest = list(arrays(augmentation, threads=5).train(3, start=2))
     assert len(rest) == 3
@@ -49,7 +49,7 @@ def test_goes_on_where_it_was_with_any_number_of_threads():
 
 
 def test_padded_crops_and_flips_show_the_image_moved():
-    augmentation = Augmentation(crop="padded", padding=1, flip=0.5)
+    augmentation = Augmentation(crop="padded", padding=1, hflip_prob=0.5)
     images, targets = augmented(IMAGES, LABELS, 4, augmentation, PLAIN, np.random.default_rng(1))
     assert np.array_equal(targets.argmax(1), LABELS)
     seen = set()
@@ -84,8 +84,8 @@ def test_refused():
     with pytest.raises(ValueError, match=r"use `ImageLoader`.*Received: crop='resized'"):
         arrays(Augmentation())
     with pytest.raises(ValueError, match=r"use `ImageLoader`.*randaugment.: 2"):
-        arrays(Augmentation(crop="padded", randaugment=2))
-    recipe = Recipe(batch=64, augmentation=NONE)
+        arrays(Augmentation(crop="padded", randaugment_ops=2))
+    recipe = Recipe(batch_size=64, augmentation=NONE)
     with pytest.raises(ValueError, match=r"Received: batch=64"):
         ArrayLoader("made", 4, (IMAGES, LABELS), (IMAGES, LABELS), PLAIN, recipe)
     with pytest.raises(ValueError, match=r"labels must lie in 0 to 2. Received: 0 to 3"):

@@ -53,7 +53,7 @@ def test_wrong_arguments_say_what_is_known(folder, tmp_path, capsys):
         return capsys.readouterr().err
 
     assert "nearest: cifar" in refused("--recipe", "cifra")
-    assert "augmentation.cutmix" in refused("--set", "cutmix=1")
+    assert "augmentation.cutmix_alpha" in refused("--set", "cutmix=1")
     assert "`--epochs` must be given once" in refused("--epochs", "2", "--set", "epochs=3")
     assert "`epochs` must be a positive int" in refused("--epochs", "0")
     assert "nearest: mobilenet_v1" in refused("--model", "mobilenet_v1_0255")

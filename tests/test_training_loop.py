@@ -31,7 +31,7 @@ def trained(folder, tmp_path_factory):
     data, model, out = tiny_run.loader(folder, made), tiny_run.network(), io.StringIO()
     output = tmp_path_factory.mktemp("runs") / "whole"
     outcome = trainer.train(
-        model, data, made, output, every=4, said={"command": "newnet train"}, out=out
+        model, data, made, output, checkpoint_every=4, metadata={"command": "newnet train"}, out=out
     )
     return outcome, model, data, out.getvalue()
 
@@ -85,7 +85,12 @@ def test_judging_counts_every_image(trained):
 def stopping(data, made, output, make_step, match, every=2, model=None):
     with pytest.raises(TrainingStopped, match=match) as caught:
         trainer.train(
-            model or tiny_run.network(), data, made, output, every=every, make_step=make_step
+            model or tiny_run.network(),
+            data,
+            made,
+            output,
+            checkpoint_every=every,
+            make_step=make_step,
         )
     return str(caught.value)
 
@@ -110,7 +115,7 @@ def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path):
     position = checkpoint.restore(
         tmp_path / checkpoint.NAME,
         compilation.compiled(tiny_run.network(), made, BATCHES),
-        trainer.Run(tiny_run.network(), data, made, tmp_path, 1, {}).facts,
+        trainer.Run(tiny_run.network(), data, made, tmp_path, 1, {}).fingerprint,
     )
     assert (position.epoch, position.step) == (1, 2)
 
@@ -135,7 +140,7 @@ def test_weights_that_are_no_numbers_are_not_saved(folder, tmp_path):
     said = stopping(data, made, tmp_path, breaking, "weights must be finite at epoch 1, step 4")
     assert "classifier" in said or ".bias" in said
     model = compilation.compiled(tiny_run.network(), made, BATCHES)
-    facts = trainer.Run(tiny_run.network(), data, made, tmp_path, 1, {}).facts
+    facts = trainer.Run(tiny_run.network(), data, made, tmp_path, 1, {}).fingerprint
     assert checkpoint.restore(tmp_path / checkpoint.NAME, model, facts).step == 2
 
 
@@ -184,7 +189,7 @@ def test_what_does_not_fit_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match="`limit` must lie in 1 to"):
         tiny_run.loader(folder, made, limit=1000)
     with pytest.raises(ValueError, match=r"`batch` must be at most .*48"):
-        tiny_run.loader(folder, tiny_run.recipe(batch=49))
+        tiny_run.loader(folder, tiny_run.recipe(batch_size=49))
     assert not (tmp_path / "run" / checkpoint.NAME).exists()
 
 
@@ -207,7 +212,7 @@ def test_a_limit_draws_the_same_images(folder):
 
 
 def test_dropout_and_average_of_the_recipe(folder, tmp_path):
-    made = tiny_run.recipe(dropout=0.1, ema=0.5, epochs=1)
+    made = tiny_run.recipe(dropout=0.1, ema_decay=0.5, epochs=1)
     data, model = tiny_run.loader(folder, made), tiny_run.network()
     weights, kept = [], None
 
@@ -232,7 +237,7 @@ def test_dropout_and_average_of_the_recipe(folder, tmp_path):
 
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains(folder, tmp_path, dtype):
-    made = tiny_run.recipe(dtype=dtype, epochs=1, batch=16)
+    made = tiny_run.recipe(dtype=dtype, epochs=1, batch_size=16)
     keras.config.set_dtype_policy(dtype)
     try:
         model = tiny_run.network()

@@ -30,23 +30,28 @@ def test_wrong_fields_are_refused(wrong):
 
 
 def test_the_rate_is_stated_at_a_batch():
-    assert Recipe(lr=0.5, base_batch_size=512, batch=128).peak == 0.125
-    assert Recipe(lr=0.5, batch=128).peak == 0.5
+    assert Recipe(lr=0.5, base_batch_size=512, batch_size=128).peak_lr == 0.125
+    assert Recipe(lr=0.5, batch_size=128).peak_lr == 0.5
 
 
 def test_named_recipes_are_the_talks_and_rexnets():
     talk, rexnet = get_recipe("talk"), get_recipe("rexnet")
-    assert (talk.optimizer, talk.nesterov, talk.momentum, talk.schedule, talk.ema) == (
+    assert (talk.optimizer, talk.nesterov, talk.momentum, talk.schedule, talk.ema_decay) == (
         "sgd", True, 0.9, "cosine", None
     )  # fmt: skip
     assert (talk.dtype, talk.augmentation) == ("mixed_float16", Augmentation())
-    changed = dataclasses.replace(talk, epochs=300, augmentation=Augmentation(cutmix=1.0))
+    changed = dataclasses.replace(talk, epochs=300, augmentation=Augmentation(cutmix_alpha=1.0))
     assert get_recipe("talk-cutmix") == changed
     assert (rexnet.lr, rexnet.base_batch_size, rexnet.weight_decay, rexnet.epochs, rexnet.warmup) == (
         0.5, 512, 1e-5, 400, 5
     )  # fmt: skip
     aug = rexnet.augmentation
-    assert (aug.randaugment, aug.magnitude, aug.erasing, aug.smoothing) == (2, 9, 0.2, 0.1)
+    assert (aug.randaugment_ops, aug.magnitude, aug.erasing_prob, aug.label_smoothing) == (
+        2,
+        9,
+        0.2,
+        0.1,
+    )
     assert rexnet.dropout == 0.2
     assert get_recipe("cifar").augmentation.crop == "padded"
     for name, known in RECIPES.items():
@@ -57,14 +62,17 @@ def test_named_recipes_are_the_talks_and_rexnets():
 
 
 def test_fields_are_changed_by_name():
-    texts = ["lr=0.1,augmentation.cutmix=1.0", "nesterov=false,augmentation.scale=0.2,1,ema=0.99"]
+    texts = [
+        "lr=0.1,augmentation.cutmix_alpha=1.0",
+        "nesterov=false,augmentation.scale=0.2,1,ema=0.99",
+    ]
     found = override(Recipe(), parsed([*texts, "epochs=7, dropout=none"]))
     expected = Recipe(
         lr=0.1,
         nesterov=False,
-        ema=0.99,
+        ema_decay=0.99,
         epochs=7,
-        augmentation=Augmentation(cutmix=1.0, scale=(0.2, 1.0)),
+        augmentation=Augmentation(cutmix_alpha=1.0, scale=(0.2, 1.0)),
     )
     assert found == expected
     assert override(expected, {"ema": None, "lr": 1, "augmentation.padding": 2}).lr == 1.0
@@ -86,7 +94,7 @@ def test_fields_are_changed_by_name():
         ("ema=big", "`ema` must be float or none"),
         ("nesterov=1", "`nesterov` must be bool"),
         ("augmentation.scale=1", r"must be two numbers, as 0\.2,1"),
-        ("augmentation.erasing=2", "`erasing` must lie in 0 to 1"),
+        ("augmentation.erasing_prob=2", "`erasing` must lie in 0 to 1"),
         ("lr", r"NAME=VALUE.*Received: 'lr'"),
         ("lr=1,lr=2", "'lr' twice"),
     ],
@@ -165,7 +173,7 @@ def test_adamws_decay_is_decoupled_and_spares_biases():
 
 def test_mixed_precision_scales_the_loss():
     made = variables()
-    recipe = Recipe(dtype="mixed_float16", ema=0.9, weight_decay=0.1)
+    recipe = Recipe(dtype="mixed_float16", ema_decay=0.9, weight_decay=0.1)
     optimizer = make_optimizer(recipe, made, steps=1)
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     names = [variable.name for variable in optimizer.variables]

@@ -103,7 +103,9 @@ def begun(folder, tmp_path):
         return until
 
     with pytest.raises(KeyboardInterrupt):
-        trainer.train(tiny_run.network(), data, made, output, every=2, make_step=stopping)
+        trainer.train(
+            tiny_run.network(), data, made, output, checkpoint_every=2, make_step=stopping
+        )
     return data, made, output
 
 

@@ -87,5 +87,7 @@ def test_what_has_no_such_stem_is_refused():
 
 def test_preprocessing_of_small_images():
     record = small_preprocess(PreprocessConfig(mean=(0.1,) * 3, interpolation="bilinear"), 32)
-    assert record == PreprocessConfig(size=32, crop=1.0, mean=(0.1,) * 3, interpolation="bilinear")
+    assert record == PreprocessConfig(
+        image_size=32, crop_pct=1.0, mean=(0.1,) * 3, interpolation="bilinear"
+    )
     assert record.resize == 32

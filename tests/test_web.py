@@ -127,15 +127,15 @@ def test_a_site_made_again_drops_only_its_own_old_files(made, files, assets):
 def cases():
     """Images of many shapes, with the preprocessing to put them through."""
     random = np.random.default_rng(0)
-    bilinear = PreprocessConfig(size=32, crop=0.9, interpolation="bilinear")
+    bilinear = PreprocessConfig(image_size=32, crop_pct=0.9, interpolation="bilinear")
     gray = PreprocessConfig(
-        size=28, crop=1.0, interpolation="bilinear", mean=(0.1307,), std=(0.3081,)
+        image_size=28, crop_pct=1.0, interpolation="bilinear", mean=(0.1307,), std=(0.3081,)
     )
-    strip = PreprocessConfig(size=16)
+    strip = PreprocessConfig(image_size=16)
     shapes = [(451, 300, PreprocessConfig()), (300, 451, INCEPTION), (640, 427, bilinear)]
     shapes += [
-        (97, 61, PreprocessConfig(size=64)),
-        (224, 224, PreprocessConfig(crop=1.0)),
+        (97, 61, PreprocessConfig(image_size=64)),
+        (224, 224, PreprocessConfig(crop_pct=1.0)),
         (1, 1, bilinear),
     ]
     shapes += [(3, 700, strip), (1500, 2, strip), (130, 2, strip), (123, 77, gray), (28, 28, gray)]
@@ -264,7 +264,7 @@ def test_integer_input_is_refused(tmp_path, assets):
         tmp_path / "out",
         precisions=["int8-full"],
         calibration_images=small_network.images(),
-        io="int8",
+        io_dtype="int8",
         verify=False,
     )
     with pytest.raises(ValueError, match=r"--io float32. Received: int8"):

@@ -105,7 +105,7 @@ def test_answers_are_those_of_python_on_a_plain_host_in_a_subfolder(folder, expo
 def assert_all_from(page, address):
     asked = [a.removeprefix("blob:") for a in page.requests if a != "about:blank"]
     assert len(asked) > 15
-    host = address[: address.index("/", len("http://")) + 1]  # all that a image's blob: names
+    host = address[: address.index("/", len("http://")) + 1]  # all that an image's blob: names
     assert [a for a in asked if not a.startswith(host)] == []
 
 
@@ -147,16 +147,16 @@ def test_turned_images_and_odd_files(folder, tmp_path):
 
 
 def test_errors_in_plain_words(folder, images, tmp_path):
-    (tmp_path / "notes.png").write_text("not a image")
+    (tmp_path / "notes.png").write_text("not an image")
     (tmp_path / "empty.jpg").write_bytes(b"")
     cut = images["chelsea.png"].read_bytes()[:40]
     (tmp_path / "cut.png").write_bytes(cut)
     with served(folder) as address, browser.chromium() as page:
         opened(page, address)
         for name, said in (
-            ("notes.png", "cannot be read as a image"),
+            ("notes.png", "cannot be read as an image"),
             ("empty.jpg", "This file is empty."),
-            ("cut.png", "cannot be read as a image"),
+            ("cut.png", "cannot be read as an image"),
         ):
             page.choose("#file", tmp_path / name)
             assert said in page.wait(FAILED)

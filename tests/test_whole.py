@@ -9,7 +9,7 @@ from newnet_tf.deploy.runtime import Runner
 from newnet_tf.models.config import PreprocessConfig
 
 layers = keras.layers
-PREPROCESS = PreprocessConfig(size=24)
+PREPROCESS = PreprocessConfig(image_size=24)
 
 
 def joined(count):
@@ -52,7 +52,7 @@ def test_what_xnnpack_leaves_out_is_replaced(name, precision, tmp_path, monkeypa
     images = list(np.random.RandomState(0).randint(0, 256, (8, 24, 24, 3), np.uint8))
     options = {"precisions": [precision], "calibration": images, "verify": False, "fresh": True}
     (result,) = export_tflite(network, PREPROCESS, tmp_path / "whole", **options)
-    assert result.delegation.whole
+    assert result.delegation.fully_delegated
 
     inputs = np.random.RandomState(1).uniform(-1, 1, (64, 24, 24, 3)).astype(np.float32)
     answers = Runner(result.file)(inputs)

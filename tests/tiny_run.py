@@ -35,7 +35,7 @@ def recipe(**fields):
     from newnet_tf.data.augment.config import Augmentation
     from newnet_tf.training import Recipe
 
-    augmentation = Augmentation(crop="padded", flip=0.0, cutmix=1.0, mixing=0.5)
+    augmentation = Augmentation(crop="padded", hflip_prob=0.0, cutmix_alpha=1.0, mix_prob=0.5)
     usual = {
         "lr": 0.05,
         "batch": BATCH,
@@ -69,8 +69,8 @@ def loader(folder: Path, made, **options):
     from newnet_tf.models.config import PreprocessConfig
     from newnet_tf.training import ImageLoader
 
-    source = folder_dataset(folder, holdout=0.25)
-    return ImageLoader(source, PreprocessConfig(size=SIZE, crop=1.0), made, **options)
+    source = folder_dataset(folder, validation_split=0.25)
+    return ImageLoader(source, PreprocessConfig(image_size=SIZE, crop_pct=1.0), made, **options)
 
 
 def child(folder: Path, output: Path) -> None:
@@ -91,9 +91,11 @@ def child(folder: Path, output: Path) -> None:
 
         return slow
 
-    made = recipe(ema=0.9)
+    made = recipe(ema_decay=0.9)
     data = loader(folder, made)
-    trainer.train(network(), data, made, output, resume=True, every=2, make_step=slow_step)
+    trainer.train(
+        network(), data, made, output, resume=True, checkpoint_every=2, make_step=slow_step
+    )
 
 
 if __name__ == "__main__":

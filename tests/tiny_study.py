@@ -59,7 +59,7 @@ def quick(
         patch.object(tune, "built", lambda build, made: model),
         patch.object(tune, "check", lambda *_: None),
         patch.object(tune, "described", vars),
-        patch.object(tune.study_files, "write_drawing", lambda outcome: None),
+        patch.object(tune.summary, "write_drawing", lambda outcome: None),
     ):
         made = recipe or tiny_run.recipe()
         return tune.tune(None, lambda _: data, made, folder, over, **options)
@@ -75,7 +75,7 @@ def real(images: Path, folder: Path, over=TWO, **options):
         tiny_run.recipe(epochs=1),
         folder,
         over,
-        every=2,
+        checkpoint_every=2,
         **options,
     )
 

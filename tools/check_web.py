@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from newnet_tf.cli import common
-from newnet_tf.data.preprocess import apply
+from newnet_tf.data.preprocess import preprocess_image
 from newnet_tf.deploy import Runner
 from newnet_tf.utils import tables
 from newnet_tf.web import server
@@ -82,7 +82,7 @@ def use(page: browser.Browser, kind: str) -> None:
 
 
 def choose(page: browser.Browser, file: Path) -> list:
-    """Gives the page a image; returns its classes and their probabilities."""
+    """Gives the page an image; returns its classes and their probabilities."""
     page.run(CLEAR)
     page.choose("#file", file)
     page.wait(ANSWERED)
@@ -96,7 +96,7 @@ def pixels_of(page: browser.Browser) -> np.ndarray:
 
 
 def difference(page: browser.Browser, runner: Runner, labels: list[str], file: Path) -> float:
-    """Puts a image through the page and, from the page's pixels, through Python.
+    """Puts an image through the page and, from the page's pixels, through Python.
 
     Returns:
         The largest difference between the five probabilities.
@@ -105,7 +105,9 @@ def difference(page: browser.Browser, runner: Runner, labels: list[str], file: P
         ValueError: where the five best classes or their order differ.
     """
     found = choose(page, file)
-    logits = runner(apply(pixels_of(page), runner.recipe.preprocess)[None])[0].astype(np.float64)
+    logits = runner(preprocess_image(pixels_of(page), runner.recipe.preprocess)[None])[0].astype(
+        np.float64
+    )
     scores = np.exp(logits - logits.max())
     scores /= scores.sum()
     best = np.argsort(-logits, kind="stable")[:5]
@@ -118,7 +120,7 @@ def difference(page: browser.Browser, runner: Runner, labels: list[str], file: P
 
 def _times(page: browser.Browser, runner: Runner, file: Path) -> tuple[float, float]:
     """Medians over rounds: the page's time in ms, and its ratio to Python's moments later."""
-    call = runner.timed_call(apply(file, runner.recipe.preprocess)[None])
+    call = runner.timed_call(preprocess_image(file, runner.recipe.preprocess)[None])
     taken = []
     for _ in range(ROUNDS):
         choose(page, file)

@@ -31,10 +31,10 @@ IMAGES = ("chelsea.png", "rocket.jpg")
 TF_STYLE = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 RECORDS = (
     PreprocessConfig(),
-    PreprocessConfig(size=240, crop=0.882),
+    PreprocessConfig(image_size=240, crop_pct=0.882),
     PreprocessConfig(interpolation="bilinear", **TF_STYLE),
-    PreprocessConfig(crop=0.95),
-    PreprocessConfig(size=96, crop=1.0),
+    PreprocessConfig(crop_pct=0.95),
+    PreprocessConfig(image_size=96, crop_pct=1.0),
 )
 
 
@@ -44,7 +44,7 @@ def reference(transforms, record: PreprocessConfig):
     return transforms.Compose(
         [
             transforms.Resize(record.resize, mode),
-            transforms.CenterCrop(record.size),
+            transforms.CenterCrop(record.image_size),
             transforms.ToTensor(),
             transforms.Normalize(record.mean, record.std),
         ]

@@ -41,7 +41,7 @@ def _summary(card) -> dict[str, str]:
     return {
         "name": f"`{card.name}`",
         "network": card.title,
-        "input": f"{card.preprocess.size}",
+        "input": f"{card.preprocess.image_size}",
         "params (M)": f"{int(cost['params']) / 1e6:.2f}" if cost else "-",
         "MACs (M)": f"{int(cost['macs']) / 1e6:,.1f}" if cost else "-",
         "weights": ", ".join(w.tag for w in card.weights) or "-",

@@ -32,7 +32,7 @@ from newnet_tf.classification.linear_probe import linear_probe
 from newnet_tf.data.datasets.factory import load_dataset
 from newnet_tf.data.datasets.folder import labeled_files
 from newnet_tf.data.images import read_image
-from newnet_tf.data.preprocess import apply
+from newnet_tf.data.preprocess import preprocess_image
 from newnet_tf.evaluation import loop
 from newnet_tf.finetuning import run as stages
 from newnet_tf.models import blocks, registry
@@ -50,9 +50,9 @@ def measure_cost(arguments):
     rows = []
     for name in newnet_tf.list_models(arguments.only):
         found = cost(newnet_tf.create(name, weights=None))
-        side = newnet_tf.card(name).preprocess.size
+        side = newnet_tf.card(name).preprocess.image_size
         rows.append({"model": name, "params": found.params, "macs": found.macs, "size": side})
-        rows[-1]["statistics"] = found.statistics
+        rows[-1]["statistics"] = found.non_trainable_params
         print(rows[-1], flush=True)
     results.record("cost", rows)
 
@@ -126,7 +126,10 @@ def measure_probe(arguments):
         record = newnet_tf.card(name).preprocess
         batches = [paths[i : i + 32] for i in range(0, len(paths), 32)]
         features = np.concatenate(
-            [_call(model, np.stack([apply(read_image(p), record) for p in b])) for b in batches]
+            [
+                _call(model, np.stack([preprocess_image(read_image(p), record) for p in b]))
+                for b in batches
+            ]
         )
         found, penalty = linear_probe(features[train], labels[train], features[test], labels[test])
         print(f"{name}: linear probe on {len(names)} classes: {found}", flush=True)
@@ -172,7 +175,7 @@ def zoo_cost(name: str) -> int:
 
 def transfer_run(name, weights, source, arguments) -> stages.Run:
     """A run of `newnet finetune` for pooled features and a linear classifier, whatever the head."""
-    record = dataclasses.replace(newnet_tf.card(name).preprocess, size=arguments.size)
+    record = dataclasses.replace(newnet_tf.card(name).preprocess, image_size=arguments.size)
     options = {"include_top": False, "pooling": "avg", "input_shape": record.shape}
     pooled = newnet_tf.create(name, weights=weights, **options)
     logits = keras.layers.Dense(source.classes, name="classifier")(pooled.output)
@@ -190,14 +193,14 @@ def transfer_run(name, weights, source, arguments) -> stages.Run:
 
 
 def transfer_row(run: stages.Run) -> dict:
-    claim, spent = newnet_tf.card(run.network).claim, cost(run.model)
+    claim, spent = newnet_tf.card(run.network).reported, cost(run.model)
     row = {"model": run.network, "weights": run.tag, "params": spent.params, "macs": spent.macs}
     row["claimed_top1"] = f"{100 - claim.top1_error:.1f}" if claim else ""
     for key, result in zip(("probe", "finetuned"), run.stages.values(), strict=True):
         low, high = result.interval()
         row |= {f"{key}_top1": f"{result.accuracy():.2f}", f"{key}_n": result.n}
         row |= {f"{key}_low": f"{low:.2f}", f"{key}_high": f"{high:.2f}"}
-    row |= {"rate": f"{run.recipe.peak:.3g}", "kept": "probe" if run.is_dropped else "finetuned"}
+    row |= {"rate": f"{run.recipe.peak_lr:.3g}", "kept": "probe" if run.is_dropped else "finetuned"}
     return row | {"seconds": f"{sum(run.seconds.values()):.0f}"}
 
 

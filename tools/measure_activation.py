@@ -68,7 +68,7 @@ def measure_accuracy(kind: str, judged: measure_quantization.EvalResult, data, a
     if not (folder / SUMMARY).exists():
         found = judge(compiled(model, recipe, arrays.steps), arrays.test())
         record(row | {"swapped_top1": f"{100 - found.error:.2f}"})
-    outcome = train(model, arrays, recipe, folder, resume=True, every=10**6)
+    outcome = train(model, arrays, recipe, folder, resume=True, checkpoint_every=10**6)
     top1 = 100 - outcome.history[-1]["test_error"]
     facts = {"data": f"cifar10, {arrays.tests} test images", "images": limit, "lr": recipe.lr}
     record(row | {"top1": f"{top1:.2f}", **facts})
@@ -86,7 +86,7 @@ def measure_accuracy(kind: str, judged: measure_quantization.EvalResult, data, a
             precisions=PRECISIONS[1:],
             calibration_images=images[drawn[: measure_quantization.CALIBRATION]],
             verify=False,  # judged below, on more images, and whatever comes out
-            whole=False,
+            require_full_delegation=False,
         )
         found = measure_quantization.Kept(Runner(made.file))
         result = loop.evaluate(found, judged.paths, judged.labels, judged.record)
@@ -103,7 +103,7 @@ def measure_latency(name: str, arguments) -> None:
     rows = {kind: blank | {"activation": kind} for kind in (OWN, *OTHERS)}
     called = {kind: name if kind == OWN else activations.renamed(name, kind) for kind in rows}
     made = benchmark.untrained_files(
-        list(called.values()), PRECISIONS, Path(arguments.files, "time"), fresh=False
+        list(called.values()), PRECISIONS, Path(arguments.files, "time"), force=False
     )
     for precision in PRECISIONS:
         files = {kind: made[other, precision] for kind, other in called.items()}
@@ -114,7 +114,7 @@ def measure_latency(name: str, arguments) -> None:
                 f"{part}_ratio": f"{timed.ratio:.2f}",
                 f"{part}_ms": f"{timed.median_ms:.1f}",
                 f"{part}_partitions": timed.partitions,
-                f"{part}_outside": timed.outside,
+                f"{part}_outside": timed.fallback_ops,
             }
     for row in rows.values():
         record(row)

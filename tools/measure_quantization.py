@@ -183,7 +183,7 @@ def measure(judged: EvalResult, wanted: list[str], arguments) -> None:
                 calibration_images=None if variant == WITHOUT else judged.calibration,
                 exclude_layers=(first_layer(model),) if variant == FIRST else (),
                 verify=False,  # judged below, on more images, and whatever comes out
-                whole=False,
+                require_full_delegation=False,
             )
         except ExportError as error:
             results.record(TABLE, [row | {"note": f"{error}"}], KEYS)
@@ -205,7 +205,7 @@ def measure(judged: EvalResult, wanted: list[str], arguments) -> None:
                 "size_mb": f"{found.size_mb:.2f}",
                 "ratio": f"{found.ratio:.2f}",
                 "partitions": found.partitions,
-                "outside": found.outside,
+                "outside": found.fallback_ops,
             }
             results.record(TABLE, [row], KEYS)
             print(f"{name} {precision}: {found.ratio:.2f} of fp32's time", flush=True)
@@ -246,7 +246,7 @@ def distance(reference: np.ndarray, outputs: np.ndarray, tolerance) -> dict:
         "sqnr_db": f"{whole.sqnr:.1f}",
         "sqnr_usual_db": f"{compare(reference[usual], outputs[usual], tolerance).sqnr:.1f}",
         "worst_cosine": f"{min(part.cosine for part in (whole, *parts)):.6f}",
-        "worst_difference": f"{max(part.difference for part in (whole, *parts)):.3f}",
+        "worst_difference": f"{max(part.max_normalized_error for part in (whole, *parts)):.3f}",
         "note": "; ".join(whole.reasons),
     }
 
@@ -257,7 +257,7 @@ def measure_peer(arguments) -> None:
     record = newnet_tf.card(PEER_LIKE).preprocess
     runner = Runner(arguments.peer, threads=2)
     result = loop.evaluate(lambda x: runner(x)[:, -1000:], paths, labels, record)
-    ours = untrained_files([PEER_SELF], [BASELINE, PEER_KIND], Path(arguments.files), fresh=False)
+    ours = untrained_files([PEER_SELF], [BASELINE, PEER_KIND], Path(arguments.files), force=False)
     files = {kind: ours[PEER_SELF, kind] for kind in (BASELINE, PEER_KIND)} | {PEER: runner.file}
     times = latency.measure(files, rounds=arguments.rounds, warmup=3, baseline=BASELINE)
     ratios = [time.ratio for time in times]

@@ -42,16 +42,16 @@ def measure(judged: quantization.EvalResult) -> None:
             if (EQUALIZED in corrections) != (kind is EqualizedGraph):
                 continue
             known = [name for name in corrections if name != EQUALIZED]
-            found, won = study.judge(ranges=ranges, corrections=known)
+            found, won = study.judge(calibration_method=ranges, corrections=known)
             row = {
                 "model": judged.name,
                 "ranges": ranges,
                 "corrections": "+".join(corrections) or NOTHING,
                 "data": judged.data,
                 "sqnr_db": f"{found.sqnr:.2f}",
-                "agreement": f"{100 * found.agreed / found.images:.2f}",
+                "agreement": f"{100 * found.top1_matches / found.images:.2f}",
                 "difference": f"{100 * won / found.images:+.2f}",
-                "largest": f"{found.difference:.2f}",
+                "largest": f"{found.max_normalized_error:.2f}",
                 "left_out": len(study.left_out),
             }
             print(row, flush=True)

@@ -49,7 +49,7 @@ def outcome(file: Path) -> dict:
     return {
         "result": "works" if finite else "answers are not finite",
         "partitions": found.partitions,
-        "outside": len(found.outside),
+        "outside": len(found.fallback_ops),
         "size_mb": f"{file.stat().st_size / 1e6:.2f}",
     }
 
@@ -58,7 +58,9 @@ def tried(name: str, precision: str, folder: Path) -> dict:
     """Makes one file and says what came of it; a refusal is a result."""
     kind, _, io = precision.partition(".")
     try:
-        files = benchmark.untrained_files([name], [kind], folder, fresh=False, io=io or "float32")
+        files = benchmark.untrained_files(
+            [name], [kind], folder, force=False, io_dtype=io or "float32"
+        )
         return outcome(files[name, kind])
     except (ExportError, ModelFileError, ValueError) as error:
         return {"result": f"{error}".replace("\n", " ")}
@@ -89,7 +91,7 @@ def together(name: str, left: list[str], folder: Path) -> None:
     """Makes all files of one export of the graph if none fails; else each is tried alone."""
     precisions = list(dict.fromkeys(recipe.partition(".")[0] for recipe in left))
     try:
-        benchmark.untrained_files([name], precisions, folder, fresh=False)
+        benchmark.untrained_files([name], precisions, folder, force=False)
     except (ExportError, ModelFileError, ValueError) as error:
         print(f"{name}: not all together: {error}", flush=True)
 

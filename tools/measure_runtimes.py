@@ -139,7 +139,7 @@ def served(loaded, folder: Path, pixels: np.ndarray) -> np.ndarray:
     """Probabilities of the signature, for images that are cropped already."""
     import tensorflow as tf
 
-    whole = dataclasses.replace(loaded.preprocess, crop=1.0)
+    whole = dataclasses.replace(loaded.preprocess, crop_pct=1.0)
     path = export_saved_model(loaded.model, folder / f"{loaded.name}.saved_model", whole)
     signature = tf.saved_model.load(str(path)).signatures["serving_default"]
     return signature(images=tf.constant(pixels))[OUTPUT].numpy()

@@ -64,7 +64,7 @@ COMPARED = (
 PLAN = (
     Planned("long", OWN, True),
     Planned("newnet_small", OWN),
-    Planned("newnet_small.cutmix", OWN, False, (("augmentation.cutmix", 1.0),)),
+    Planned("newnet_small.cutmix", OWN, False, (("augmentation.cutmix_alpha", 1.0),)),
     *(Planned(name, name) for name in COMPARED),
     Planned("mobilenet_v2_100.again", "mobilenet_v2_100", False, (("seed", 1),)),
 )
@@ -111,8 +111,8 @@ def run(planned: Planned, data, folder: Path, settings, limit: int | None, threa
         recipe,
         folder / planned.name,
         resume=True,
-        every=10**6,
-        said=said,
+        checkpoint_every=10**6,
+        metadata=said,
         make_step=torch_train_step if is_torch else None,
         make_evaluator=make_torch_evaluator if is_torch else None,
     )
@@ -179,7 +179,7 @@ def record(folder: Path, planned: Planned) -> None:
         "weight_decay": recipe["weight_decay"],
         "batch": recipe["batch"],
         "dtype": recipe["dtype"],
-        "cutmix": recipe["augmentation.cutmix"],
+        "cutmix": recipe["augmentation.cutmix_alpha"],
         "seed": recipe["seed"],
         "seconds": f"{said['seconds']:.0f}",
         "reading": said["reading"],

@@ -51,7 +51,7 @@ AmoebaNetA = FAMILY.variant(
         name="amoebanet_a",
         title="AmoebaNet-A (N = 4, F = 50), mobile",
         preprocess=INCEPTION,
-        claim=ReportedResults(
+        reported=ReportedResults(
             source="DEVIEW 2019 talk, table of NAS models",
             top1_error=24.5,
             top5_error=8.0,
@@ -69,13 +69,13 @@ AmoebaNetALarge = FAMILY.variant(
         name="amoebanet_a_large",
         title="AmoebaNet-A (N = 6, F = 190), large",
         preprocess=LARGE,
-        claim=ReportedResults(
+        reported=ReportedResults(
             source="arXiv 1802.01548, table 2",
             top1_error=17.2,
             top5_error=3.9,
             params=86.7,
             macs=23.1,
-            size=331,
+            image_size=331,
         ),
         notes="No public weights exist, and no implementation but the authors' own for TPUs; "
         "parameters and multiply-adds agree with the paper's.",

@@ -19,9 +19,9 @@ A = (
     Stage(40, 2, 2, expansion=4),
     Stage(48, 3, 2),
     Stage(96, 4, 2, expansion=4),
-    Stage(160, 3, 1, expansion=4, joined=True),
+    Stage(160, 3, 1, expansion=4, continues_stage=True),
     Stage(248, 3, 2, expansion=4),
-    Stage(480, 1, 1, joined=True),
+    Stage(480, 1, 1, continues_stage=True),
 )
 
 FAMILY = Family(
@@ -35,12 +35,12 @@ ChamNet = FAMILY.variant(
     Card(
         name="chamnet",
         title="ChamNet-A",
-        claim=ReportedResults(
+        reported=ReportedResults(
             source="facebookresearch/mobile-vision, table of Caffe2 models",
             top1_error=24.6,
             params=6.2,
             macs=0.5529,
-            gap="the printed parameters are cut off, not rounded",
+            discrepancy="the printed parameters are cut off, not rounded",
         ),
         notes=(
             "Read off the authors' Caffe2 graph; its batch norms are folded, so their epsilon is "

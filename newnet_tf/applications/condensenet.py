@@ -113,13 +113,13 @@ CondenseNet74 = FAMILY.variant(
     Card(
         name="condensenet74",
         title="CondenseNet-74 (C=G=4)",
-        claim=ReportedResults(
+        reported=ReportedResults(
             source="DEVIEW 2019 talk, table of light models",
             top1_error=26.2,
             top5_error=8.3,
             params=4.8,
             macs=0.53,
-            gap="the authors count ReLU and pooling too",
+            discrepancy="the authors count ReLU and pooling too",
         ),
         notes=(
             "No weights are on a public hub; pass pytorchcv's checkpoint file as `weights`. It sets "

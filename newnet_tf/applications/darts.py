@@ -100,13 +100,13 @@ DARTS = FAMILY.variant(
     Card(
         name="darts",
         title="DARTS",
-        claim=ReportedResults(
+        reported=ReportedResults(
             source="DEVIEW 2019 talk, table of NAS models",
             top1_error=26.9,
             top5_error=9.0,
             params=4.9,
             macs=0.60,
-            gap="the talk prints the figures of the paper's first version",
+            discrepancy="the talk prints the figures of the paper's first version",
         ),
         notes="The talk prints the figures of the paper's first version, 4.9M parameters and 0.60G "
         "multiply-adds; the published network has 4.7M and, convolutions and classifier counted, "

@@ -94,10 +94,10 @@ def _densenet(number: int, depths: tuple[int, ...], claim: ReportedResults):
         tag="tv_in1k",
         sources=(HubFile(repo=f"timm/{name}.tv_in1k"),),
         license="Apache-2.0",
-        origin="torchvision, in timm's repository",
+        author="torchvision, in timm's repository",
         preprocess=PreprocessConfig(),
     )
-    card = Card(name=name, title=f"DenseNet-{number}", claim=claim, weights=(weights,))
+    card = Card(name=name, title=f"DenseNet-{number}", reported=claim, weights=(weights,))
     return FAMILY.variant(f"DenseNet{number}", Row(depths), card)
 
 
@@ -108,13 +108,13 @@ DenseNet169 = _densenet(
     169,
     (6, 12, 32, 32),
     ReportedResults(
-        source=TALK, top1_error=24.0, top5_error=7.0, params=14.2, macs=3.4, gap=COUNTED
+        source=TALK, top1_error=24.0, top5_error=7.0, params=14.2, macs=3.4, discrepancy=COUNTED
     ),
 )
 DenseNet201 = _densenet(
     201,
     (6, 12, 48, 32),
     ReportedResults(
-        source=TALK, top1_error=22.8, top5_error=6.4, params=20.0, macs=4.4, gap=COUNTED
+        source=TALK, top1_error=22.8, top5_error=6.4, params=20.0, macs=4.4, discrepancy=COUNTED
     ),
 )

@@ -117,14 +117,14 @@ def _dpn(layers: int, row: Row, claim: ReportedResults):
         tag="mx_in1k",
         sources=(HubFile(repo=f"timm/dpn{layers}.mx_in1k"),),
         license="Apache-2.0",
-        origin="the authors (cypw/DPNs), in timm's naming",
+        author="the authors (cypw/DPNs), in timm's naming",
         preprocess=PREPROCESS,
     )
     card = Card(
         name=f"dpn{layers}",
         title=f"DPN-{layers}",
         preprocess=PREPROCESS,
-        claim=claim,
+        reported=claim,
         weights=(weights,),
     )
     return FAMILY.variant(f"DPN{layers}", row, card)

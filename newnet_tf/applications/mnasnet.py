@@ -98,7 +98,7 @@ def _timm(name: str) -> Weights:
         tag="rmsp_in1k",
         sources=(HubFile(repo=f"timm/{name}.rmsp_in1k"),),
         license="Apache-2.0",
-        origin="Ross Wightman (timm)",
+        author="Ross Wightman (timm)",
         preprocess=PreprocessConfig(),
     )
 
@@ -107,7 +107,7 @@ def _mnasnet(
     letter: str, table: tuple[Stage, ...], claim: ReportedResults, weights=(), notes: str = ""
 ):
     name, title = f"mnasnet_{letter.lower()}", f"MnasNet-{letter}"
-    card = Card(name=name, title=title, claim=claim, weights=weights, notes=notes)
+    card = Card(name=name, title=title, reported=claim, weights=weights, notes=notes)
     return FAMILY.variant(f"MnasNet{letter}", Row(table), card)
 
 
@@ -120,7 +120,7 @@ MnasNetB1 = _mnasnet(
         top5_error=8.2,
         params=4.2,
         macs=0.32,
-        gap="the talk prints 4.2M and 0.32G; every public implementation has 4.38M and 0.314G",
+        discrepancy="the talk prints 4.2M and 0.32G; every public implementation has 4.38M and 0.314G",
     ),
     (_timm("mnasnet_100"),),
 )

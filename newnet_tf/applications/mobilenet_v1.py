@@ -88,7 +88,7 @@ TALK = ReportedResults(
     top5_error=10.5,
     params=4.2,
     macs=0.58,
-    gap="the talk counts batch norm, activations and pooling too",
+    discrepancy="the talk counts batch norm, activations and pooling too",
 )
 FAMILY = Family(
     __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1704.04861"
@@ -110,7 +110,7 @@ def _v1(width: float, top1: float, macs: float, params: float, tensorflow: bool 
         tag="ra4_e3600_r224_in1k",
         sources=(HubFile(repo="timm/mobilenetv1_100.ra4_e3600_r224_in1k"),),
         license="Apache-2.0",
-        origin="Ross Wightman (timm)",
+        author="Ross Wightman (timm)",
         preprocess=INCEPTION,
     )
     file = "No weights are on a public hub; pass a checkpoint file (keras.applications' names or "
@@ -119,7 +119,7 @@ def _v1(width: float, top1: float, macs: float, params: float, tensorflow: bool 
         name=f"{'tf_' * tensorflow}mobilenet_v1_{code}",
         title=f"MobileNetV1 x{width}{' (TensorFlow)' * tensorflow}",
         preprocess=INCEPTION,
-        claim=claim,
+        reported=claim,
         weights=(timm,) if published else (),
         notes="" if published else f"{file}timm's) as `weights`.",
     )

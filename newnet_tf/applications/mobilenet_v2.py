@@ -126,7 +126,7 @@ CLAIM_100 = ReportedResults(
     top5_error=9.0,
     params=3.5,
     macs=0.33,
-    gap="no counting rule gives the talk's multiply-adds; the paper has 0.300G (table 4)",
+    discrepancy="no counting rule gives the talk's multiply-adds; the paper has 0.300G (table 4)",
 )
 CLAIM_140 = ReportedResults(
     source="arXiv 1801.04381, table 4", top1_error=25.3, params=6.9, macs=0.585
@@ -139,11 +139,14 @@ def _v2(width: float, recipe: str, claim: ReportedResults | None = None):
         tag=f"{recipe}_in1k",
         sources=(HubFile(repo=f"timm/mobilenetv2_{code}.{recipe}_in1k"),),
         license="Apache-2.0",
-        origin="Ross Wightman (timm)",
+        author="Ross Wightman (timm)",
         preprocess=PreprocessConfig(),
     )
     card = Card(
-        name=f"mobilenet_v2_{code}", title=f"MobileNetV2 x{width}", claim=claim, weights=(weights,)
+        name=f"mobilenet_v2_{code}",
+        title=f"MobileNetV2 x{width}",
+        reported=claim,
+        weights=(weights,),
     )
     return FAMILY.variant(f"MobileNetV2_{code}", Row(width), card)
 
@@ -154,7 +157,7 @@ def _tensorflow(width: float, claim: ReportedResults | None = None):
         name=f"tf_mobilenet_v2_{code}",
         title=f"MobileNetV2 x{width} (TensorFlow)",
         preprocess=INCEPTION,
-        claim=claim,
+        reported=claim,
         notes=FILE,
     )
     return FAMILY.variant(f"TFMobileNetV2_{code}", Row(width, TENSORFLOW), card)

@@ -27,20 +27,20 @@ from newnet_tf.utils.lazy import keras
 LARGE = (  # paper, table 1; expansions are its widths over the input's
     Stage(16, 1, 1, expansion=None, act="relu"),
     Stage(24, 1, 2, expansion=4, act="relu"),
-    Stage(24, 1, 1, expansion=3, act="relu", joined=True),
+    Stage(24, 1, 1, expansion=3, act="relu", continues_stage=True),
     Stage(40, 3, 2, expansion=3, kernel=5, squeeze=0.25, act="relu"),
     Stage(80, 1, 2),
-    Stage(80, 1, 1, expansion=2.5, joined=True),
-    Stage(80, 2, 1, expansion=2.3, joined=True),
+    Stage(80, 1, 1, expansion=2.5, continues_stage=True),
+    Stage(80, 2, 1, expansion=2.3, continues_stage=True),
     Stage(112, 2, 1, squeeze=0.25),
     Stage(160, 3, 2, kernel=5, squeeze=0.25),
 )
 SMALL = (  # paper, table 2
     Stage(16, 1, 2, expansion=None, squeeze=0.25, act="relu"),
     Stage(24, 1, 2, expansion=4.5, act="relu"),
-    Stage(24, 1, 1, expansion=3.67, act="relu", joined=True),
+    Stage(24, 1, 1, expansion=3.67, act="relu", continues_stage=True),
     Stage(40, 1, 2, expansion=4, kernel=5, squeeze=0.25),
-    Stage(40, 2, 1, kernel=5, squeeze=0.25, joined=True),
+    Stage(40, 2, 1, kernel=5, squeeze=0.25, continues_stage=True),
     Stage(48, 2, 1, expansion=3, kernel=5, squeeze=0.25),
     Stage(96, 3, 2, kernel=5, squeeze=0.25),
 )
@@ -82,7 +82,7 @@ def top(x, row: Row, classes: int):
 
 def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
     """The checkpoint kinds that this family reads."""
-    last = f"blocks.{sum(not stage.joined for stage in row.stages)}.0"
+    last = f"blocks.{sum(not stage.continues_stage for stage in row.stages)}.0"
     ends = {"final_conv": f"{last}.conv", "final_bn": f"{last}.bn1", "hidden_conv": "conv_head"}
     return (CheckpointFormat(name="timm", layers=stages.timm_names(row.stages) | ends),)
 
@@ -102,7 +102,7 @@ LARGE_CLAIM = ReportedResults(
     top1_error=24.8,
     params=5.4,
     macs=0.22,
-    gap="the paper prints 5.4M; its published checkpoints have 5.48M",
+    discrepancy="the paper prints 5.4M; its published checkpoints have 5.48M",
 )
 SMALL_CLAIM = ReportedResults(
     source="arXiv 1905.02244, table 3", top1_error=32.6, params=2.5, macs=0.056
@@ -118,14 +118,14 @@ def _v3(size: str, tag: str, style: Style = TORCH):
         tag=tag,
         sources=(HubFile(repo=f"timm/{prefix}mobilenetv3_{size}_100.{tag}"),),
         license="Apache-2.0",
-        origin="Google, in timm's naming" if tensorflow else "Ross Wightman (timm)",
+        author="Google, in timm's naming" if tensorflow else "Ross Wightman (timm)",
         preprocess=preprocess,
     )
     card = Card(
         name=f"{prefix}mobilenet_v3_{size}",
         title=f"MobileNetV3-{size.title()}{' (TensorFlow)' * tensorflow}",
         preprocess=preprocess,
-        claim=LARGE_CLAIM if is_large else SMALL_CLAIM,
+        reported=LARGE_CLAIM if is_large else SMALL_CLAIM,
         weights=(weights,),
     )
     row = Row(LARGE, 960, 1280, style) if is_large else Row(SMALL, 576, 1024, style)

@@ -96,7 +96,7 @@ NASNetAMobile = FAMILY.variant(
         name="nasnet_a_mobile",
         title="NASNet-A (4 @ 1056), mobile",
         preprocess=INCEPTION,
-        claim=ReportedResults(
+        reported=ReportedResults(
             source="DEVIEW 2019 talk, table of NAS models",
             top1_error=26.0,
             top5_error=8.3,
@@ -114,20 +114,20 @@ NASNetALarge = FAMILY.variant(
         name="nasnet_a_large",
         title="NASNet-A (6 @ 4032), large",
         preprocess=LARGE,
-        claim=ReportedResults(
+        reported=ReportedResults(
             source="arXiv 1707.07012, table 2",
             top1_error=17.3,
             top5_error=3.8,
             params=88.9,
             macs=23.8,
-            size=331,
+            image_size=331,
         ),
         weights=(
             Weights(
                 tag="tf_in1k",
                 sources=(HubFile(repo="timm/nasnetalarge.tf_in1k"),),
                 license="Apache-2.0",
-                origin="the authors (Google), in timm's naming",
+                author="the authors (Google), in timm's naming",
                 preprocess=LARGE,
             ),
         ),

@@ -21,7 +21,7 @@ FIRST_SQUEEZED = 3
 SQUEEZE_RATIO = 16
 EXPANSION = 6
 FEATURES = 512
-CIFAR = PreprocessConfig(size=32, crop=1.0)
+CIFAR = PreprocessConfig(image_size=32, crop_pct=1.0)
 CIFAR_NAMES = (
     "airplane",
     "automobile",
@@ -79,7 +79,7 @@ def _card(name: str, title: str, top1: float, top5: float, params: float, macs: 
     return Card(
         name=name,
         title=title,
-        claim=ReportedResults(
+        reported=ReportedResults(
             source="DEVIEW 2019 talk, table of the new model (the talk's own network)",
             top1_error=top1,
             top5_error=top5,
@@ -120,8 +120,8 @@ NewNetSmallCIFAR = FAMILY.variant(
                     ),
                 ),
                 license="Apache-2.0",
-                origin="newnet_tf: tools/train_cifar.py, 40 epochs (docs/cifar.md)",
-                data="CIFAR-10",
+                author="newnet_tf: tools/train_cifar.py, 40 epochs (docs/cifar.md)",
+                dataset="CIFAR-10",
                 classes=10,
                 class_names=CIFAR_NAMES,
                 preprocess=CIFAR,

@@ -121,7 +121,7 @@ Pelee = FAMILY.variant(
     Card(
         name="pelee",
         title="Pelee",
-        claim=ReportedResults(
+        reported=ReportedResults(
             source="DEVIEW 2019 talk, table of light models",
             top1_error=27.4,
             top5_error=9.4,

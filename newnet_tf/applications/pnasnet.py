@@ -70,7 +70,7 @@ PNASNetMobile = FAMILY.variant(
         name="pnasnet_mobile",
         title="PNASNet-5 (N = 3, F = 54), mobile",
         preprocess=INCEPTION,
-        claim=ReportedResults(
+        reported=ReportedResults(
             source="DEVIEW 2019 talk, table of NAS models",
             top1_error=25.8,
             top5_error=8.1,
@@ -87,20 +87,20 @@ PNASNetLarge = FAMILY.variant(
         name="pnasnet_large",
         title="PNASNet-5 (N = 4, F = 216), large",
         preprocess=LARGE,
-        claim=ReportedResults(
+        reported=ReportedResults(
             source="arXiv 1712.00559, table 5",
             top1_error=17.1,
             top5_error=3.8,
             params=86.1,
             macs=25.0,
-            size=331,
+            image_size=331,
         ),
         weights=(
             Weights(
                 tag="tf_in1k",
                 sources=(HubFile(repo="timm/pnasnet5large.tf_in1k"),),
                 license="Apache-2.0",
-                origin="the authors (Google), in timm's naming",
+                author="the authors (Google), in timm's naming",
                 preprocess=LARGE,
             ),
         ),

@@ -235,12 +235,12 @@ PolyNet = FAMILY.variant(
     Card(
         name="polynet",
         title="PolyNet (very deep)",
-        preprocess=PreprocessConfig(size=331),
-        claim=ReportedResults(
+        preprocess=PreprocessConfig(image_size=331),
+        reported=ReportedResults(
             source="arXiv 1611.05725, table 2 (single crop)",
             top1_error=18.71,
             top5_error=4.25,
-            size=331,
+            image_size=331,
         ),
         notes="No weights are on a public hub; pass pytorchcv's checkpoint file as `weights`.",
     ),

@@ -140,7 +140,7 @@ def _proxyless(target: str, row: Row, claim: ReportedResults | None):
     card = Card(
         name=f"proxyless_{target.lower()}",
         title=f"ProxylessNAS ({title})",
-        claim=claim,
+        reported=claim,
         notes="No weights are on a public hub; pass a checkpoint file in pytorchcv's naming as "
         "`weights`.",
     )

@@ -93,7 +93,7 @@ PyramidNet101A360 = FAMILY.variant(
     Card(
         name="pyramidnet101_a360",
         title="PyramidNet-101 (alpha 360)",
-        claim=ReportedResults(
+        reported=ReportedResults(
             source="the authors' page, github.com/dyhan0920/PyramidNet-PyTorch",
             top1_error=21.98,
             top5_error=6.20,

@@ -100,7 +100,7 @@ RandWireWSSmall = FAMILY.variant(
     Card(
         name="randwire_ws_small",
         title="RandWire-WS, small regime (C = 78)",
-        claim=ReportedResults(
+        reported=ReportedResults(
             source="DEVIEW 2019 talk, table of NAS models",
             top1_error=25.3,
             top5_error=7.8,

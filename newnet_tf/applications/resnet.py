@@ -158,8 +158,8 @@ preprocess_input = FAMILY.preprocess_input()
 ORIGINS = {
     "tv": ("BSD-3-Clause", "torchvision, first recipe", BILINEAR),
     "gluon": ("Apache-2.0", "GluonCV, converted by timm", PreprocessConfig()),
-    "a1": ("Apache-2.0", "timm, arXiv 2110.00476", PreprocessConfig(crop=0.95)),
-    "c1": ("Apache-2.0", "timm, arXiv 2110.00476", PreprocessConfig(crop=0.95)),
+    "a1": ("Apache-2.0", "timm, arXiv 2110.00476", PreprocessConfig(crop_pct=0.95)),
+    "c1": ("Apache-2.0", "timm, arXiv 2110.00476", PreprocessConfig(crop_pct=0.95)),
     "racm": ("Apache-2.0", "Ross Wightman (timm)", PreprocessConfig()),
 }
 
@@ -170,7 +170,7 @@ def _weights(name: str, recipe: str) -> Weights:
         tag=f"{recipe}_in1k",
         sources=(HubFile(repo=f"timm/{name}.{recipe}_in1k"),),
         license=license,
-        origin=origin,
+        author=origin,
         preprocess=preprocess,
     )
 
@@ -182,7 +182,7 @@ def _talk(top1: float, top5: float, params: float, macs: float, gap: str = "") -
         top5_error=top5,
         params=params,
         macs=macs,
-        gap=gap,
+        discrepancy=gap,
     )
 
 
@@ -190,7 +190,7 @@ def _resnet(name: str, title: str, row: Row, claim: ReportedResults, recipes: tu
     """Adds a network; its first recipe is what `"imagenet"` means."""
     weights = tuple(_weights(name, recipe) for recipe in recipes)
     preprocess = weights[0].preprocess
-    card = Card(name=name, title=title, preprocess=preprocess, claim=claim, weights=weights)
+    card = Card(name=name, title=title, preprocess=preprocess, reported=claim, weights=weights)
     constructor = title.replace("Wide ResNet-50-2", "WideResNet50_2").replace("-", "")
     return FAMILY.variant(constructor, row, card)
 

@@ -133,7 +133,7 @@ def _nav(name: str) -> tuple[Weights, ...]:
             tag="nav_in1k",
             sources=(HubFile(repo=f"timm/{name}.nav_in1k"),),
             license="MIT",
-            origin="NAVER AI Lab (clovaai/rexnet), in timm's naming",
+            author="NAVER AI Lab (clovaai/rexnet), in timm's naming",
             preprocess=PreprocessConfig(),
         ),
     )
@@ -145,9 +145,9 @@ def _sw(name: str) -> tuple[Weights, ...]:
             tag="sw_in12k_ft_in1k",
             sources=(HubFile(repo=f"timm/{name}.sw_in12k_ft_in1k"),),
             license="Apache-2.0",
-            origin="Ross Wightman (timm)",
-            data="ImageNet-12k, finetuned on ImageNet-1k",
-            preprocess=PreprocessConfig(crop=0.95),
+            author="Ross Wightman (timm)",
+            dataset="ImageNet-12k, finetuned on ImageNet-1k",
+            preprocess=PreprocessConfig(crop_pct=0.95),
         ),
     )
 
@@ -178,7 +178,7 @@ def _rexnet(width: float, claim: ReportedResults | None = None, published: bool 
     card = Card(
         name=name,
         title=f"ReXNet x{width}",
-        claim=claim,
+        reported=claim,
         weights=_nav(name) if published else (),
         notes="" if published else "No weights are published for this width.",
     )

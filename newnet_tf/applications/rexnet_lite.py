@@ -64,7 +64,9 @@ def _lite(width: float, top1: float, top5: float, macs: float, params: float):
         params=params,
     )
     notes = "No weights are on a public hub; pass the authors' checkpoint file as `weights`."
-    card = Card(name=f"rexnet_lite_{code}", title=f"ReXNet-lite x{width}", claim=claim, notes=notes)
+    card = Card(
+        name=f"rexnet_lite_{code}", title=f"ReXNet-lite x{width}", reported=claim, notes=notes
+    )
     return FAMILY.variant(f"ReXNetLite{code}", Row(width, divisor=8), card)
 
 

@@ -99,7 +99,7 @@ FILE = (
 
 def _senet(name: str, constructor: str, title: str, row: Row, claim: ReportedResults):
     notes = FILE.format(name=name)
-    card = Card(name=name, title=title, preprocess=BILINEAR, claim=claim, notes=notes)
+    card = Card(name=name, title=title, preprocess=BILINEAR, reported=claim, notes=notes)
     return FAMILY.variant(constructor, row, card)
 
 

@@ -102,7 +102,7 @@ def _v1(width: float, claim: ReportedResults):
     card = Card(
         name=f"shufflenet_v1_{code}",
         title=f"ShuffleNetV1 x{width} (g={groups})",
-        claim=claim,
+        reported=claim,
         notes=FILE,
     )
     return FAMILY.variant(f"ShuffleNetV1_{code}", Row(groups, width), card)

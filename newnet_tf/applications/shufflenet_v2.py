@@ -95,7 +95,7 @@ TALK = "DEVIEW 2019 talk, table of light models"
 def _v2(width: float, row: Row, claim: ReportedResults | None, notes: str = FILE):
     code = f"{round(width * 100):03}"
     name, title = f"shufflenet_v2_{code}", f"ShuffleNetV2 x{width}"
-    card = Card(name=name, title=title, claim=claim, notes=notes)
+    card = Card(name=name, title=title, reported=claim, notes=notes)
     return FAMILY.variant(f"ShuffleNetV2_{code}", row, card)
 
 

@@ -110,7 +110,7 @@ PAPER = ReportedResults(
 
 def _squeezenet(version: str, row: Row, claim: ReportedResults | None = None):
     code = version.replace(".", "_")
-    card = Card(name=f"squeezenet{code}", title=f"SqueezeNet {version}", claim=claim, notes=FILE)
+    card = Card(name=f"squeezenet{code}", title=f"SqueezeNet {version}", reported=claim, notes=FILE)
     return FAMILY.variant(f"SqueezeNet{code}", row, card)
 
 

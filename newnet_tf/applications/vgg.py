@@ -111,14 +111,14 @@ def _vgg(number: int, claim: ReportedResults, normed: bool = False):
         tag="tv_in1k",
         sources=(HubFile(repo=f"timm/{name}.tv_in1k"),),
         license="BSD-3-Clause",
-        origin="torchvision",
+        author="torchvision",
         preprocess=BILINEAR,
     )
     card = Card(
         name=name,
         title=f"VGG-{number}{' with batch norm' * normed}",
         preprocess=BILINEAR,
-        claim=claim,
+        reported=claim,
         weights=(weights,),
     )
     return FAMILY.variant(f"VGG{number}{'BN' * normed}", Row(DEPTHS[number], normed), card)

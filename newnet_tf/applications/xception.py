@@ -122,14 +122,16 @@ Xception = FAMILY.variant(
     Card(
         name="xception",
         title="Xception",
-        preprocess=PreprocessConfig(size=299, crop=0.8975, mean=(0.5,) * 3, std=(0.5,) * 3),
-        claim=ReportedResults(
+        preprocess=PreprocessConfig(
+            image_size=299, crop_pct=0.8975, mean=(0.5,) * 3, std=(0.5,) * 3
+        ),
+        reported=ReportedResults(
             source="DEVIEW 2019 talk, table of heavy models",
             top1_error=21.0,
             top5_error=5.5,
             params=22.9,
             macs=8.4,
-            size=299,
+            image_size=299,
         ),
         notes=(
             "No weights are on a public hub; pass a checkpoint file (timm's `legacy_xception`, "

@@ -99,7 +99,7 @@ XceptionSmall = FAMILY.variant(
     Card(
         name="xception_small",
         title="Xception (small)",
-        claim=ReportedResults(source="arXiv 1807.11164, table 8", top1_error=34.1, macs=0.145),
+        reported=ReportedResults(source="arXiv 1807.11164, table 8", top1_error=34.1, macs=0.145),
         notes=(
             "A reconstruction: papers print its depths and multiply-adds, not its widths and block. No "
             "weights are published; a checkpoint in TorchSeg's names can be read."

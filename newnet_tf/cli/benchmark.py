@@ -116,19 +116,23 @@ def line(row) -> dict:
         "ratio": f"{row.ratio:.2f}" if row.ratio else "",
         "MB": f"{row.size_mb:.2f}",
         "partitions": row.partitions,
-        "outside": row.outside,
+        "outside": row.fallback_ops,
         "weights": row.weights,
     }
 
 
 def untrained_files(
-    names: Sequence[str], precisions: Sequence[str], folder: Path, fresh: bool, io: str = "float32"
+    names: Sequence[str],
+    precisions: Sequence[str],
+    folder: Path,
+    force: bool,
+    io_dtype: str = "float32",
 ) -> dict[tuple[str, str], Path]:
     """Exports networks with seeded random weights; files of an unchanged recipe are kept.
 
     Args:
-        names: networks. precisions, io: as `export_tflite` takes them. folder: where files go.
-        fresh: bool, whether to make anew what is there.
+        names: networks. precisions, io_dtype: as `export_tflite` takes them. folder: where files go.
+        force: bool, whether to make anew what is there.
 
     Returns:
         {(name, precision): file}; the recipes say "timing only". A file that XNNPACK takes in part
@@ -162,16 +166,16 @@ def untrained_files(
             name=name,
             precisions=precisions,
             calibration_images=list(noise) if calibrated(precisions) else None,
-            io=io,
+            io_dtype=io_dtype,
             verify=False,
-            fresh=fresh,
-            whole=False,
+            force=force,
+            require_full_delegation=False,
         )
         files |= {(name, result.recipe.precision): result.file for result in results}
     return files
 
 
-def _exported(names: Sequence[str], precisions: Sequence[str], folder: Path, fresh: bool):
+def _exported(names: Sequence[str], precisions: Sequence[str], folder: Path, force: bool):
     """Returns the files as `untrained_files` does, and {(name, precision): why there is none}."""
     from newnet_tf.deploy import ExportError, ModelFileError
     from newnet_tf.profiling.latency import time_left
@@ -179,11 +183,11 @@ def _exported(names: Sequence[str], precisions: Sequence[str], folder: Path, fre
     files, refused, begun = {}, {}, time.monotonic()
     for number, name in enumerate(names, 1):
         try:
-            files |= untrained_files([name], precisions, folder, fresh)
+            files |= untrained_files([name], precisions, folder, force)
         except (ExportError, ModelFileError):  # of several precisions only some may be at fault
             for precision in precisions:
                 try:
-                    files |= untrained_files([name], [precision], folder, fresh)
+                    files |= untrained_files([name], [precision], folder, force)
                 except (ExportError, ModelFileError) as error:
                     refused[name, precision] = f"{error}"
         common.note(f"{number} of {len(names)} networks, {time_left(begun, number, len(names))}")

@@ -46,7 +46,7 @@ def run_bundle(arguments):
         return
     loaded = common.load_asked(arguments)
     export.must_be_trained(loaded)
-    side = loaded.preprocess.size
+    side = loaded.preprocess.image_size
     options = export.file_options(arguments, side)
     shown = export.images(arguments, side)
     path = arguments.path or Path("build/bundle") / loaded.name
@@ -91,8 +91,8 @@ def provenance(arguments):
     found = variant.card.select(chosen)
     return Provenance(
         license=arguments.license or found.license,
-        origin=found.origin,
-        data=found.data,
+        author=found.author,
+        dataset=found.dataset,
         weights=found.tag,
     )
 

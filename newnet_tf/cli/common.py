@@ -208,7 +208,7 @@ def readable(
         for position, image in reader:
             good.append(reader.paths[position])
             small += min(image.shape[:2]) < side
-    for bad in reader.bad:
+    for bad in reader.skipped:
         note(f"skipped: {bad.reason}")
     count = f"{len(good)} readable images of {len(reader)} in {folder}"
     if len(good) < least:

@@ -7,12 +7,12 @@ from newnet_tf.utils import tables
 
 SHOWN = {
     "resnet": {},
-    "color": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "lighting": 0.1},
-    "randaugment": {"randaugment": 2},
-    "erasing": {"erasing": 1.0},
-    "mixup": {"mixup": 0.4},
-    "cutmix": {"cutmix": 1.0},
-    "none": {"crop": "center", "flip": 0.0},
+    "color": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "pca_std": 0.1},
+    "randaugment": {"randaugment_ops": 2},
+    "erasing": {"erasing_prob": 1.0},
+    "mixup": {"mixup_alpha": 0.4},
+    "cutmix": {"cutmix_alpha": 1.0},
+    "none": {"crop": "center", "hflip_prob": 0.0},
 }
 
 
@@ -56,7 +56,7 @@ def _show_arguments(parser):
         default="resnet",
         help=f"among {', '.join(SHOWN)}, or several as resnet+cutmix; default: resnet",
     )
-    parser.add_argument("--size", type=int, default=160, help="side of a image; default: 160")
+    parser.add_argument("--size", type=int, default=160, help="side of an image; default: 160")
     parser.add_argument("--count", type=int, default=32, help="images; default: 32")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=Path("augmented.png"))
@@ -82,14 +82,14 @@ def _show(arguments):
     from newnet_tf.data.pipeline import train_input_pipeline
 
     source = load_dataset(arguments.data, data_dir=arguments.data_dir)
-    record, bad = PreprocessConfig(size=arguments.size), SkippedImages()
+    record, bad = PreprocessConfig(image_size=arguments.size), SkippedImages()
     batches = train_input_pipeline(
         source,
         record,
         Augmentation(**fields),
-        batch=min(arguments.count, source.split("train").size),
+        batch_size=min(arguments.count, source.split("train").size),
         seed=arguments.seed,
-        bad=bad,
+        skipped=bad,
     )
     sheet = contact_sheet(batches.take(1), source, record, arguments.count)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

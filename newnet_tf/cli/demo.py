@@ -22,7 +22,7 @@ def arguments_demo(parser):
     parser.add_argument("--rounds", type=int, default=40, help="timed runs of each file")
     parser.add_argument("--fresh", action="store_true", help="make every file anew")
     parser.epilog = (
-        f"{TRAINED} with its ImageNet weights classifies a image and is exported in four\n"
+        f"{TRAINED} with its ImageNet weights classifies an image and is exported in four\n"
         f"precisions, each verified; {', '.join(UNTRAINED)} are exported for timing only."
     )
 
@@ -77,7 +77,7 @@ def _export(loaded: common.Loaded, folder: Path, fresh: bool):
         precisions=COMMON,
         calibration_images=common.crops_at_hand(),
         validation_images=common.images_at_hand(),
-        fresh=fresh,
+        force=fresh,
     )
 
 
@@ -96,7 +96,7 @@ def _file_answer(result, image: Path) -> dict:
         "file": result.file.name,
         "best class": name,
         "probability": f"{100 * probability:.1f} %",
-        "agrees with Keras": f"{found.agreed} of {found.images} images",
+        "agrees with Keras": f"{found.top1_matches} of {found.images} images",
         "cosine": f"{found.cosine:.5f}",
         "XNNPACK takes": str(result.delegation),
     }
@@ -136,7 +136,7 @@ def _write_report(path: Path, image: Path, top, answers, lines, rows) -> Path:
     sections = [
         "<h1>From a checkpoint to a phone</h1>",
         (
-            f'<p class="lead">{card.title} with its {weights.data} weights ({weights.license}), loaded '
+            f'<p class="lead">{card.title} with its {weights.dataset} weights ({weights.license}), loaded '
             "from a PyTorch checkpoint, exported to TFLite in four precisions, verified against the "
             "Keras model and timed on this CPU, beside networks that have no weights here.</p>"
         ),

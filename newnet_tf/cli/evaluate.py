@@ -124,8 +124,8 @@ def class_rows(result, names: Sequence[str]) -> list[dict]:
             "top-1": f"{found.accuracy:.1f}",
             "low": f"{found.interval[0]:.1f}",
             "high": f"{found.interval[1]:.1f}",
-            "most often taken for": f"{names[found.top_confusion]} ({found.times})"
-            if found.times
+            "most often taken for": f"{names[found.top_confusion]} ({found.count})"
+            if found.count
             else "",
         }
         for found in result.by_class()

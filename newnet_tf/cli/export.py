@@ -93,8 +93,8 @@ def _onnx(arguments, loaded: common.Loaded) -> list[dict]:
         loaded.preprocess,
         arguments.output_dir,
         name=loaded.name,
-        validation_images=images(arguments, loaded.preprocess.size) if verify else None,
-        output=arguments.output,
+        validation_images=images(arguments, loaded.preprocess.image_size) if verify else None,
+        output_type=arguments.output,
         verify=verify,
     )
     if loaded.class_names:
@@ -112,7 +112,7 @@ def _onnx(arguments, loaded: common.Loaded) -> list[dict]:
 def _tflite(arguments, loaded: common.Loaded) -> list[dict]:
     from newnet_tf.deploy import export_tflite
 
-    options = file_options(arguments, loaded.preprocess.size)
+    options = file_options(arguments, loaded.preprocess.image_size)
     verify = not arguments.no_verify
     if verify:
         must_be_trained(loaded)
@@ -122,8 +122,8 @@ def _tflite(arguments, loaded: common.Loaded) -> list[dict]:
         arguments.output_dir,
         name=loaded.name,
         verify=verify,
-        validation_images=images(arguments, loaded.preprocess.size) if verify else None,
-        fresh=arguments.fresh,
+        validation_images=images(arguments, loaded.preprocess.image_size) if verify else None,
+        force=arguments.fresh,
         **options,
     )
     if loaded.class_names:
@@ -167,7 +167,7 @@ def row(result) -> dict:
         "MB": round(result.file.stat().st_size / 1e6, 2),
         "XNNPACK": f"{result.delegation.share:.0%} in {result.delegation.partitions}",
         "verified": str(found) if found else "no (timing only)",
-        "state": "kept" if result.reused else "new",
+        "state": "kept" if result.cached else "new",
     }
 
 
@@ -221,7 +221,7 @@ def run_verify(arguments):
             own, replaced = activations.parted(name)
             loaded[name] = common.load_asked(arguments, own, replaced)
         network = loaded[name]
-        shown = images(arguments, network.preprocess.size)
+        shown = images(arguments, network.preprocess.image_size)
         with common.no_warnings():
             found = formats.verify_file(network.model, file, shown, network.preprocess)
         failed |= not found.passed

@@ -113,7 +113,7 @@ def _open(arguments) -> Run:
         arguments.like or variant.card.name, None if is_file else chosen
     )
     if arguments.size:
-        record = dataclasses.replace(record, size=arguments.size)
+        record = dataclasses.replace(record, image_size=arguments.size)
     model = variant.build(weights=chosen, classes=source.classes, input_shape=record.shape)
     model = common.with_activation(model, arguments.activation)
     folder = arguments.output_dir or Path("runs") / f"{source.name}-{model.name}"
@@ -149,8 +149,8 @@ def _record(run: Run) -> Path:
     }
     if run.outcome:
         notes[ALL_LAYERS] = (
-            f"{run.recipe.epochs} epochs of {run.learned.size} images, batch {run.recipe.batch}, "
-            f"rate {run.recipe.peak:.3g}, {run.how}, seed {run.seed}{', not kept' * run.is_dropped}"
+            f"{run.recipe.epochs} epochs of {run.learned.size} images, batch {run.recipe.batch_size}, "
+            f"rate {run.recipe.peak_lr:.3g}, {run.how}, seed {run.seed}{', not kept' * run.is_dropped}"
         )
     for stage, result in run.stages.items():
         path = loop.record(

@@ -43,10 +43,10 @@ def _row(card: Card) -> dict:
     cost = paper_tables.cost(card)
     return {
         "name": card.name,
-        "size": card.preprocess.size,
+        "size": card.preprocess.image_size,
         "params_M": round(int(cost["params"]) / 1e6, 2) if cost else None,
         "macs_M": round(int(cost["macs"]) / 1e6, 1) if cost else None,
-        "claimed_top1_error": card.claim.top1_error if card.claim else None,
+        "claimed_top1_error": card.reported.top1_error if card.reported else None,
         "weights": [w.tag for w in card.weights],
     }
 
@@ -91,18 +91,22 @@ def _describe(card: Card) -> list[str]:
     lines = [f"{card.title} ({card.name})", ""]
     lines += [card.notes, ""] if card.notes else []
     lines += ["Claim against measurement", *_indented(tables.table(_compared(card)))]
-    lines += [f"  claimed by: {card.claim.source}"] if card.claim else []
-    lines += [f"  why they differ: {card.claim.gap}"] if card.claim and card.claim.gap else []
+    lines += [f"  claimed by: {card.reported.source}"] if card.reported else []
+    lines += (
+        [f"  why they differ: {card.reported.discrepancy}"]
+        if card.reported and card.reported.discrepancy
+        else []
+    )
     lines += [""]
     lines += ["Input"]
     lines += [
-        f"  short side to {record.resize} px ({record.interpolation}), center crop {record.size} px,",
+        f"  short side to {record.resize} px ({record.interpolation}), center crop {record.image_size} px,",
         f"  (pixel / 255 - {brief(record.mean)}) / {brief(record.std)}",
         "",
         "Weights",
     ]
     for weights in card.weights:
-        lines += [f"  {weights.tag}: {weights.data}, {weights.license}, by {weights.origin}"]
+        lines += [f"  {weights.tag}: {weights.dataset}, {weights.license}, by {weights.author}"]
         for source in weights.sources:
             where = (
                 f"hub {source.repo}/{source.file}"
@@ -137,7 +141,7 @@ def _operators(rows: Sequence[Mapping[str, str]]) -> list[dict]:
 
 
 def _compared(card: Card) -> list[dict]:
-    cost, claim = paper_tables.cost(card), card.claim
+    cost, claim = paper_tables.cost(card), card.reported
     accuracy = card.measured.get("accuracy", [])
     return [
         {

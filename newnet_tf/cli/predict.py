@@ -35,7 +35,7 @@ def run_predict(arguments):
             scores = predictor.probabilities(image)
             best = decode_predictions(scores, arguments.top, names)[0]
             answers.append({"image": str(paths[position]), "classes": _classes(best)})
-    bad = [{"image": b.path, "reason": b.reason} for b in reader.bad]
+    bad = [{"image": b.path, "reason": b.reason} for b in reader.skipped]
     if arguments.json:
         print(
             tables.to_json({"model": common.titled(arguments), "answers": answers, "skipped": bad})

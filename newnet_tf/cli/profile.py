@@ -63,7 +63,7 @@ def run_profile(arguments):
         operators.profile(file, threads=arguments.threads, rounds=arguments.rounds)
         for file in (*files, *given)
     ]
-    odd = [_title(profile) for profile in found if not QUIET[0] <= profile.covered <= QUIET[1]]
+    odd = [_title(profile) for profile in found if not QUIET[0] <= profile.coverage <= QUIET[1]]
     if odd:
         common.note(f"parts and whole disagree (busy machine, tiny file): {', '.join(odd)}")
     if arguments.record:
@@ -127,7 +127,7 @@ def _text(profile, layers: int) -> str:
     text = (
         f"{_title(profile)}, {threads}, {profile.rounds} rounds, weights: {profile.weights}\n"
         f"whole file {profile.whole_ms:.2f} ms; its operators add up to {profile.ops_ms:.2f} ms, "
-        f"{profile.covered:.0%} of it\n"
+        f"{profile.coverage:.0%} of it\n"
         f"operators without multiply-adds: {profile.without_macs:.1%} of the operators' time\n"
         f"XNNPACK takes {profile.delegation}; {_memory(profile)}\n\n"
         f"{tables.table(by_operator, right=NUMBERS)}"
@@ -137,8 +137,10 @@ def _text(profile, layers: int) -> str:
 
 
 def _memory(profile) -> str:
-    grown = f"; loaded and run it takes {profile.resident / 1e6:.1f} MB" if profile.resident else ""
-    return f"maps alive at once: {profile.maps / 1e6:.2f} MB{grown}"
+    grown = (
+        f"; loaded and run it takes {profile.rss_bytes / 1e6:.1f} MB" if profile.rss_bytes else ""
+    )
+    return f"maps alive at once: {profile.peak_activation_bytes / 1e6:.2f} MB{grown}"
 
 
 def _beside(first, second) -> str:
@@ -199,7 +201,7 @@ def _record(profile) -> dict:
     return {
         **asdict(profile),
         "ops_ms": profile.ops_ms,
-        "covered": profile.covered,
+        "covered": profile.coverage,
         "without_macs": profile.without_macs,
         "xnnpack_share": profile.delegation.share,
         "by_operator": [asdict(total) for total in profile.by_operator()],

@@ -67,7 +67,7 @@ def run_quantize(arguments):
         arguments.calibration,
         export.LEAST_CALIBRATION,
         "--calibration",
-        loaded.preprocess.size,
+        loaded.preprocess.image_size,
         _drawn(common.image_files([arguments.calibration]), CALIBRATION),
     )
     judges = _judges(arguments, loaded, calibration)
@@ -155,7 +155,7 @@ def _study(loaded: common.Loaded, calibration, judges: Judges, ranges: str):
         calibration,
         judges.paths,
         judges.labels,
-        ranges=ranges,
+        calibration_method=ranges,
         say=common.note,
     )
 
@@ -210,7 +210,7 @@ def _proposal(study, layers, keep: list[str]) -> str:
     return (
         f"Proposal: --keep-float {','.join(keep)}, which make {share:.0%} of the error. "
         f"Measured on {study.images} images: SQNR {before.sqnr:.1f} dB with all in int8, "
-        f"{after.sqnr:.1f} dB so; top-1 agreement with float {before.agreed} and {after.agreed}."
+        f"{after.sqnr:.1f} dB so; top-1 agreement with float {before.top1_matches} and {after.top1_matches}."
     )
 
 
@@ -224,7 +224,7 @@ def rows(layers, keep: Sequence[str]) -> list[dict]:
             "layer": layer.name,
             "SQNR dB": f"{layer.found.sqnr:.1f}",
             "share": f"{layer.share:.1%}",
-            "agreement": f"{100 * layer.found.agreed / layer.found.images:.1f}",
+            "agreement": f"{100 * layer.found.top1_matches / layer.found.images:.1f}",
             "top-1": "" if layer.won is None else f"{100 * layer.won / layer.found.images:+.1f}",
             "float": "yes" if layer.name in keep else "",
         }
@@ -261,7 +261,7 @@ def _export(arguments, loaded: common.Loaded, calibration, judges: Judges, keep)
         precisions=[PRECISION],
         calibration_images=calibration,
         exclude_layers=keep,
-        ranges=arguments.ranges,
+        calibration_method=arguments.ranges,
         validation_images=_drawn(judges.paths, JUDGED),
     )
     if loaded.class_names:

@@ -50,7 +50,7 @@ def add_run_arguments(parser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE[,...]",
-        help="change fields of the recipe, as lr=0.1,augmentation.cutmix=1.0",
+        help="change fields of the recipe, as lr=0.1,augmentation.cutmix_alpha=1.0",
     )
     parser.add_argument("--epochs", type=int, help="the same as --set epochs=...")
     parser.add_argument("--seed", type=int, help="of first weights, order, augmentation")
@@ -106,8 +106,8 @@ def run_train(arguments):
         recipe,
         folder,
         resume=arguments.resume,
-        every=arguments.checkpoint_every,
-        said=told,
+        checkpoint_every=arguments.checkpoint_every,
+        metadata=told,
         strategy=strategy,
     )
     if strategy and not strategy.is_chief:
@@ -200,7 +200,7 @@ def preprocessing(arguments):
     record = registry.preprocess_record(variant.card.name, chosen if is_tag else None)
     if arguments.small:
         return small_preprocess(record, arguments.size or SMALL)
-    return dataclasses.replace(record, size=arguments.size) if arguments.size else record
+    return dataclasses.replace(record, image_size=arguments.size) if arguments.size else record
 
 
 def network(arguments, record, classes: int):
@@ -208,7 +208,7 @@ def network(arguments, record, classes: int):
     from newnet_tf.models.cifar_stem import with_stride1_stem
 
     variant, chosen = _chosen(arguments)
-    side = 2 * record.size if arguments.small else record.size
+    side = 2 * record.image_size if arguments.small else record.image_size
     model = variant.build(
         weights=chosen,
         classes=classes,

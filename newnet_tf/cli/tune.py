@@ -68,10 +68,10 @@ def tune(arguments):
         over,
         trials=arguments.trials,
         sampler=arguments.sampler,
-        measure=arguments.measure,
-        every=arguments.checkpoint_every,
-        facts={"weights": arguments.weights, "small": arguments.small},
-        said=train.said(arguments),
+        metric=arguments.measure,
+        checkpoint_every=arguments.checkpoint_every,
+        fingerprint={"weights": arguments.weights, "small": arguments.small},
+        metadata=train.said(arguments),
     )
     _print(found, arguments.json)
     return int(all(tried.state == trials.FAILED for tried in found.trials))
@@ -95,7 +95,7 @@ def _print(found, as_json: bool) -> None:
     else:
         print(tables.table([_row(found, tried) for tried in found.ranked], right=RIGHT))
         if found.best:
-            measure = found.measure.replace("_", " ")
+            measure = found.metric.replace("_", " ")
             print(f"\nbest by {measure} of the last epoch: --set {found.setting}")
         print("".join(f"- {text}\n" for text in found.warnings()), end="")
         print(found.folder)
@@ -109,7 +109,7 @@ def _print(found, as_json: bool) -> None:
 
 def _row(found, tried) -> dict:
     row = {"trial": tried.number, "state": tried.state}
-    row |= {one.name: "" for one in found.varied}
+    row |= {one.name: "" for one in found.dimensions}
     row |= {name: overrides.as_text(value) for name, value in tried.values.items()}
     is_complete = tried.state == trials.COMPLETE
     low, high = found.interval(tried) if is_complete else (None, None)

@@ -33,7 +33,7 @@ def arguments_web(parser):
     )
     parser.add_argument("--title", help="of the page; default: the network's name")
     parser.add_argument(
-        "--example", type=Path, metavar="FILE", help="a image to try; default: a cat for ImageNet"
+        "--example", type=Path, metavar="FILE", help="an image to try; default: a cat for ImageNet"
     )
     parser.add_argument(
         "--assets",
@@ -103,7 +103,7 @@ def _exported(arguments) -> tuple[list[Path], tuple[str, ...] | None]:
     name = arguments.model[0]
     loaded = common.load_asked(arguments, name)
     export.must_be_trained(loaded)
-    side = loaded.preprocess.size
+    side = loaded.preprocess.image_size
     folder = arguments.output_dir.with_name(f"{arguments.output_dir.name}.export")
     with common.no_warnings():
         results = export_tflite(

@@ -24,7 +24,7 @@ def contact_sheet(
         count: int, images. columns: int, images a row.
 
     Returns:
-        PIL image. A caption names a image's classes, with their weights where it is mixed.
+        PIL image. A caption names an image's classes, with their weights where it is mixed.
     """
     tiles = []
     for images, targets in batches:
@@ -35,7 +35,7 @@ def contact_sheet(
             break
     if not tiles:
         raise ValueError("`batches` must hold at least one image. Received: none")
-    side = preprocess.size
+    side = preprocess.image_size
     rows = -(-len(tiles) // columns)
     width, height = side + MARGIN, side + CAPTION + MARGIN
     sheet = Image.new("RGB", (columns * width + MARGIN, rows * height + MARGIN), PAPER)

@@ -21,7 +21,7 @@ DCT = "INTEGER_ACCURATE"  # as Pillow's, and no slower than TensorFlow's default
 
 
 class Opened(NamedTuple):
-    """A image of known size, of which a part can be had without the rest.
+    """An image of known size, of which a part can be had without the rest.
 
     Args:
         shape: int32 tensor (2,), height and width.
@@ -94,7 +94,7 @@ def random_box(shape, seed, scale: tuple[float, float], ratio: tuple[float, floa
         scale: bounds of the crop's part of the area. ratio: bounds of width / height.
 
     Returns:
-        int32 tensor (4,): top, left, height, width. A image in which none of ten draws fits is
+        int32 tensor (4,): top, left, height, width. An image in which none of ten draws fits is
         cropped at its center, with the nearest aspect that is allowed.
     """
     size = tf.cast(shape, tf.float32)
@@ -164,7 +164,7 @@ def center_crop(image, preprocess: PreprocessConfig):
     Returns:
         float32 (size, size, 3), whole gray levels.
     """
-    image, size = opened(image), preprocess.size
+    image, size = opened(image), preprocess.image_size
     plan = plan_axis(image.shape, image.shape[::-1], preprocess, tf.minimum)  # both axes at once
     scale = tf.cast(plan.length, tf.float32) / tf.cast(plan.kept, tf.float32)
     offset = tf.cast(plan.offset, tf.float32)

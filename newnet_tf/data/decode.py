@@ -42,7 +42,7 @@ class SkippedImages:
         self._echo = echo
 
     def add(self, name: str, reason: str) -> None:
-        """Notes a image; a second time changes nothing."""
+        """Notes an image; a second time changes nothing."""
         with self._lock:
             if name in self._found:
                 return
@@ -117,7 +117,7 @@ def read_batches(
         missing = ~np.isin(positions, read)
         for handle, name in zip(handles[missing], names[missing], strict=True):
             if reread(handle, name)[1]:
-                _note(bad, name, f"a image must be {REFUSED}")
+                _note(bad, name, f"an image must be {REFUSED}")
         return np.int64(0)
 
     @plainly
@@ -156,7 +156,7 @@ def read_batches(
 
 
 def _encoded(data, by_pillow: Callable):
-    """Opens encoded bytes: (`crops.Opened`, whether they are a image).
+    """Opens encoded bytes: (`crops.Opened`, whether they are an image).
 
     Args:
         data: string scalar. by_pillow: callable -> (uint8 pixels, bool), for what does not begin and

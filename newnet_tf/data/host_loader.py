@@ -1,4 +1,4 @@
-"""Images read on the host, some ahead in threads, prepared exactly as `preprocess.apply` does.
+"""Images read on the host, some ahead in threads, prepared exactly as `preprocess.preprocess_image` does.
 
 What is judged goes this way and not through `pipeline.eval_input_pipeline`, whose pixels differ a little: a
 Keras model, a TFLite file that takes pixels and a SavedModel that prepares them itself can only answer
@@ -58,7 +58,7 @@ def each_batch(
     samples: Iterable[Sample],
     total: int,
     prepare: Callable,
-    batch: int = 32,
+    batch_size: int = 32,
     title: str = "Reading",
 ) -> tuple[SkippedImage, ...]:
     """Reads images and hands them over in batches; shows progress on stderr.
@@ -68,7 +68,7 @@ def each_batch(
             readable images; the last may be smaller.
         images: `Sample`s. total: int, how many, for the progress bar.
         prepare: callable, uint8 array (height, width, 3) -> array. It runs in threads.
-        batch: int. title: str, of the progress bar.
+        batch_size: int. title: str, of the progress bar.
 
     Returns:
         The images that could not be read: they are left out, and named in one warning.
@@ -77,13 +77,13 @@ def each_batch(
     with warnings.catch_warnings():
         # The threads' own contexts then restore nothing less strict than this.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for sample, found in shown(_read_ahead(samples, prepare, 2 * batch), title, total):
+        for sample, found in shown(_read_ahead(samples, prepare, 2 * batch_size), title, total):
             if isinstance(found, SkippedImage):
                 bad.append(found)
                 continue
             ready.append(sample)
             arrays.append(found)
-            if len(ready) == batch:
+            if len(ready) == batch_size:
                 handle(ready, arrays)
                 ready, arrays = [], []
         if ready:

@@ -20,16 +20,16 @@ from PIL import Image, ImageOps
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 ON_ERROR = ("skip", "raise")
-KINDS = "a image must be a whole JPEG, PNG, GIF, WebP, BMP, TIFF or PPM file"
+KINDS = "an image must be a whole JPEG, PNG, GIF, WebP, BMP, TIFF or PPM file"
 
 
 class ImageError(ValueError):
-    """A image that cannot be read: the message names it, what was expected and what came."""
+    """An image that cannot be read: the message names it, what was expected and what came."""
 
 
 @dataclass(frozen=True)
 class SkippedImage:
-    """A image that was skipped, and why."""
+    """An image that was skipped, and why."""
 
     path: str
     reason: str
@@ -58,7 +58,7 @@ def read_image(source: object, exif: bool = True) -> np.ndarray:
         fits = source.ndim == 3 and source.shape[-1] in (1, 3) and source.size
         if source.dtype != np.uint8 or not fits:
             raise ImageError(
-                "A image given as an array must be uint8 of shape (height, width, 3 or 1). "
+                "An image given as an array must be uint8 of shape (height, width, 3 or 1). "
                 f"Received: dtype={source.dtype}, shape={source.shape}"
             )
         return source if source.shape[-1] == 3 else np.repeat(source, 3, axis=-1)
@@ -75,7 +75,7 @@ def read_image(source: object, exif: bool = True) -> np.ndarray:
     except Image.UnidentifiedImageError:
         raise ImageError(f"{name}: {KINDS}. Received: a file of no known format") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        limit = f"a image must have at most {Image.MAX_IMAGE_PIXELS} pixels"
+        limit = f"an image must have at most {Image.MAX_IMAGE_PIXELS} pixels"
         raise ImageError(f"{name}: {limit}. Received: {error}") from None
     except Exception as error:  # decoders raise anything on damaged bytes, SyntaxError included
         found = f"a truncated or damaged file ({type(error).__name__}: {error})"
@@ -129,13 +129,13 @@ class ImageReader:
     """What `read_images` returns: iterable once or more, counting anew each time.
 
     Attributes:
-        read: int, images read so far. bad: list of `SkippedImage`, those skipped so far.
+        read: int, images read so far. skipped: list of `SkippedImage`, those skipped so far.
     """
 
     def __init__(self, paths: list[object], on_error: str, exif: bool):
         self.paths = paths
         self.read = 0
-        self.bad: list[SkippedImage] = []
+        self.skipped: list[SkippedImage] = []
         self._skip = on_error == "skip"
         self._exif = exif
 
@@ -143,20 +143,20 @@ class ImageReader:
         return len(self.paths)
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        self.read, self.bad = 0, []
+        self.read, self.skipped = 0, []
         for position, path in enumerate(self.paths):
             try:
                 image = read_image(path, self._exif)
             except ImageError as error:
                 if not self._skip:
                     raise
-                self.bad.append(SkippedImage(_name(path), str(error)))
+                self.skipped.append(SkippedImage(_name(path), str(error)))
                 continue
             self.read += 1
             yield position, image
-        if self.bad:
-            lines = "".join(f"\n  {bad.reason}" for bad in self.bad)
-            count = f"{len(self.bad)} of {len(self.paths)} images skipped"
+        if self.skipped:
+            lines = "".join(f"\n  {bad.reason}" for bad in self.skipped)
+            count = f"{len(self.skipped)} of {len(self.paths)} images skipped"
             warnings.warn(f"{count}:{lines}", stacklevel=2)
 
 
@@ -176,7 +176,7 @@ def _openable(source: object, name: str):
         return io.BytesIO(source)
     if not isinstance(source, (str, os.PathLike)):
         raise ImageError(
-            "a image must be a path, bytes, a PIL image or a uint8 array. "
+            "an image must be a path, bytes, a PIL image or a uint8 array. "
             f"Received: {type(source).__name__}"
         )
     path = Path(source)
@@ -190,7 +190,7 @@ def _openable(source: object, name: str):
 
 
 def _rgb(image: Image.Image, exif: bool) -> np.ndarray:
-    """Decodes, turns and converts a image (the frame that it stands at)."""
+    """Decodes, turns and converts an image (the frame that it stands at)."""
     image.load()
     sixteen_bits = image.mode.startswith("I;16") or (
         image.mode == "I" and image.format in ("PNG", "PPM")
@@ -202,7 +202,7 @@ def _rgb(image: Image.Image, exif: bool) -> np.ndarray:
         return np.repeat(gray[..., None], 3, axis=-1)
     if image.mode in ("I", "F"):
         raise ImageError(
-            "a image must have 1, 8 or 16 bits a channel, so that its range is known. "
+            "an image must have 1, 8 or 16 bits a channel, so that its range is known. "
             f"Received: mode {image.mode!r} (32 bits)"
         )
     if image.mode == "P" and "transparency" in image.info:

@@ -26,14 +26,14 @@ def train_input_pipeline(
     preprocess: PreprocessConfig,
     augmentation: Augmentation | None = None,
     *,
-    batch: int = 128,
+    batch_size: int = 128,
     seed: int = 0,
     epoch: int = 0,
     start: int = 0,
-    shards: int = 1,
-    index: int = 0,
+    num_shards: int = 1,
+    shard_index: int = 0,
     split: str = TRAIN,
-    bad: SkippedImages | None = None,
+    skipped: SkippedImages | None = None,
     workers: int | None = None,
 ) -> tf.data.Dataset:
     """Returns one epoch of augmented batches.
@@ -41,13 +41,13 @@ def train_input_pipeline(
     Args:
         source: `Dataset`. preprocess: `cards.Preprocess` of the network.
         augmentation: `Augmentation`; default: ResNet's.
-        batch: int, images a batch of this worker; the remainder of an epoch is left out.
+        batch_size: int, images a batch of this worker; the remainder of an epoch is left out.
         seed, epoch: int; both together decide order and augmentation.
         start: int, batches to leave out at the beginning, to go on where a run stopped.
-        shards, index: int, number of workers and which one this is. With sources that are lists
+        num_shards, shard_index: int, number of workers and which one this is. With sources that are lists
             (folders, tarballs) the workers' batches of a step hold the very images that one worker
             with the joint batch would see; with tensorflow-datasets each worker reads its own part.
-        split: str. bad: `SkippedImages` to note the unreadable in; default: named on stderr.
+        split: str. skipped: `SkippedImages` to note the unreadable in; default: named on stderr.
         workers: int, threads; default: the cores that this process may use.
 
     Returns:
@@ -65,14 +65,16 @@ def train_input_pipeline(
     chosen = source.split(split)
     keys = np.random.SeedSequence([_whole(seed, "seed"), _whole(epoch, "epoch")])
     order, key = (int(state) >> 16 for state in keys.generate_state(2, np.uint64))
-    if chosen.steps(batch, shards) < 1:
+    if chosen.steps(batch_size, num_shards) < 1:
         raise ValueError(
-            f"`batch` must be at most the split's images by worker ({chosen.size // shards} of "
-            f"{source.name}, {split}). Received: batch={batch}"
+            f"`batch_size` must be at most the split's images by worker ({chosen.size // num_shards} of "
+            f"{source.name}, {split}). Received: batch_size={batch_size}"
         )
-    raw = chosen.batches(batch, seed=order, shards=shards, index=index, start=start, even=True)
+    raw = chosen.batches(
+        batch_size, seed=order, shards=num_shards, index=shard_index, start=start, even=True
+    )
     workers = workers or cores()
-    bad = SkippedImages(echo=True) if bad is None else bad
+    skipped = SkippedImages(echo=True) if skipped is None else skipped
 
     normalized = _normalizing(preprocess)
 
@@ -82,18 +84,23 @@ def train_input_pipeline(
 
     @plainly
     def finish(images, labels, names, positions):
-        targets = mixup.smooth_targets(labels, source.classes, augmentation.smoothing)
+        targets = mixup.smooth_targets(labels, source.classes, augmentation.label_smoothing)
         if augmentation.mixes:
             place = tf.stack([tf.constant(key + MIX, tf.int64), positions[0]])
             images, targets = mixup.mix(
-                images, targets, place, augmentation.mixup, augmentation.cutmix, augmentation.mixing
+                images,
+                targets,
+                place,
+                augmentation.mixup_alpha,
+                augmentation.cutmix_alpha,
+                augmentation.mix_prob,
             )
         return (
-            tf.ensure_shape(images, (batch, *images.shape[1:])),
-            tf.ensure_shape(targets, (batch, source.classes)),
+            tf.ensure_shape(images, (batch_size, *images.shape[1:])),
+            tf.ensure_shape(targets, (batch_size, source.classes)),
         )
 
-    read = read_batches(raw, chosen, process_image, batch, bad, workers, whole=True)
+    read = read_batches(raw, chosen, process_image, batch_size, skipped, workers, whole=True)
     ready = read.map(finish, num_parallel_calls=2, deterministic=True)
     return ready.prefetch(PREFETCH).with_options(options(workers))
 
@@ -102,21 +109,21 @@ def eval_input_pipeline(
     source: Dataset,
     preprocess: PreprocessConfig,
     *,
-    batch: int = 64,
+    batch_size: int = 64,
     split: str | None = None,
-    shards: int = 1,
-    index: int = 0,
+    num_shards: int = 1,
+    shard_index: int = 0,
     names: bool = False,
-    bad: SkippedImages | None = None,
+    skipped: SkippedImages | None = None,
     workers: int | None = None,
 ) -> tf.data.Dataset:
-    """Returns a split's images once, in order, prepared as `preprocess.apply` prepares them.
+    """Returns a split's images once, in order, prepared as `preprocess.preprocess_image` prepares them.
 
     Both differ by at most a gray level or so of 255 (see `crops.center_crop`).
 
     Args:
-        source, preprocess, shards, index, bad, workers: as in `train_input_pipeline`.
-        batch: int; the last batch may be smaller, and so are batches with unreadable images.
+        source, preprocess, num_shards, shard_index, skipped, workers: as in `train_input_pipeline`.
+        batch_size: int; the last batch may be smaller, and so are batches with unreadable images.
         split: str; default: validation, else test, else all.
         names: bool, whether to give each image's name too.
 
@@ -126,8 +133,8 @@ def eval_input_pipeline(
     """
     chosen = source.split(split)
     workers = workers or cores()
-    bad = SkippedImages(echo=True) if bad is None else bad
-    raw = chosen.batches(batch, shards=shards, index=index)
+    skipped = SkippedImages(echo=True) if skipped is None else skipped
+    raw = chosen.batches(batch_size, shards=num_shards, index=shard_index)
 
     normalized = _normalizing(preprocess)
 
@@ -138,7 +145,7 @@ def eval_input_pipeline(
     def finish(images, labels, called, positions):
         return (images, labels, called) if names else (images, labels)
 
-    read = read_batches(raw, chosen, process_image, batch, bad, workers)
+    read = read_batches(raw, chosen, process_image, batch_size, skipped, workers)
     return read.map(finish).prefetch(PREFETCH).with_options(options(workers))
 
 
@@ -156,8 +163,8 @@ def augmented(image, seed, augmentation: Augmentation, preprocess: PreprocessCon
     def at(purpose):
         return seed + tf.constant((purpose, 0), tf.int64)
 
-    size = preprocess.size
-    if augmentation.crop == "resized":
+    size = preprocess.image_size
+    if augmentation.crop == "random_resized":
 
         def choose(shape):
             return random_box(shape, at(CROP), augmentation.scale, augmentation.ratio)
@@ -165,31 +172,31 @@ def augmented(image, seed, augmentation: Augmentation, preprocess: PreprocessCon
         x = resized_crop(image, choose, size, augmentation.interpolation)
     else:
         x = center_crop(image, preprocess)
-        if augmentation.crop == "padded":
+        if augmentation.crop == "random":
             x = _padded_crop(x, at(CROP), augmentation.padding)
-    if augmentation.flip:
-        is_flipped = tf.random.stateless_uniform((), at(FLIP)) < augmentation.flip
+    if augmentation.hflip_prob:
+        is_flipped = tf.random.stateless_uniform((), at(FLIP)) < augmentation.hflip_prob
         x = tf.cond(is_flipped, lambda: tf.reverse(x, (1,)), lambda: x)
     amounts = (augmentation.brightness, augmentation.contrast, augmentation.saturation)
-    if augmentation.randaugment or any(amounts):
+    if augmentation.randaugment_ops or any(amounts):
         x = tf.round(x)
-    if augmentation.randaugment:
+    if augmentation.randaugment_ops:
         fill = tuple(float(round(255 * mean)) for mean in preprocess.mean)
         x = randaugment.rand_augment(
             x,
             at(RAND),
             fill,
-            augmentation.randaugment,
+            augmentation.randaugment_ops,
             augmentation.magnitude,
             augmentation.magnitude_std,
             augmentation.increasing,
         )
     if any(amounts):
         x = color_ops.jitter(x, at(JITTER), amounts)
-    if augmentation.lighting:
-        x = color_ops.lighting(x, at(LIGHT), augmentation.lighting)
-    if augmentation.erasing:
-        x = erase(x, at(ERASE), augmentation.erasing, preprocess, augmentation.erased)
+    if augmentation.pca_std:
+        x = color_ops.lighting(x, at(LIGHT), augmentation.pca_std)
+    if augmentation.erasing_prob:
+        x = erase(x, at(ERASE), augmentation.erasing_prob, preprocess, augmentation.erasing_mode)
     return tf.ensure_shape(x, (size, size, 3))
 
 

@@ -37,7 +37,7 @@ class Throughput:
     Args:
         pipeline: str. images_per_second, per_core: float, median over rounds; cores are `workers`.
         ratio: float, median over rounds of its speed by the full decode's of that round.
-        cpu_ms: float, milliseconds of processor time a image, over all threads, median; None for
+        cpu_ms: float, milliseconds of processor time an image, over all threads, median; None for
             a loader that works in other processes.
         batch, workers, images, rounds: int, images of a pass. mean_bytes: int, of a file.
     """
@@ -174,7 +174,7 @@ def write_images(folder: Path, count: int) -> int:
 
 
 def noise_image(seed: int) -> np.ndarray:
-    """Returns a image of soft colors under texture of two sizes, uint8 (375, 500, 3)."""
+    """Returns an image of soft colors under texture of two sizes, uint8 (375, 500, 3)."""
     generator = np.random.default_rng(seed)
 
     def grown(values):

@@ -2,7 +2,7 @@
 
 All forms follow one rule, torchvision's `Resize(short side)` then `CenterCrop`: the short side
 becomes `resize`, the long side `resize * long // short`, and the crop begins at half of what is left
-over, halves rounded to even. A image longer than `LONGEST` times its short side is cut to that
+over, halves rounded to even. An image longer than `LONGEST` times its short side is cut to that
 about its center first, so that a 1 x 20,000 strip needs no more memory than a panorama.
 
 The host form resizes with Pillow and equals torchvision on the same pixels. The `tf.data` form
@@ -50,11 +50,11 @@ def crop_image(image: object, preprocess: PreprocessConfig, exif: bool = True) -
     resized = Image.fromarray(np.ascontiguousarray(pixels))
     resized = resized if preprocess.channels == 3 else resized.convert("L")
     resized = resized.resize((x.length, y.length), method)
-    box = (x.offset, y.offset, x.offset + preprocess.size, y.offset + preprocess.size)
+    box = (x.offset, y.offset, x.offset + preprocess.image_size, y.offset + preprocess.image_size)
     return np.array(resized.crop(box)).reshape(preprocess.shape)
 
 
-def apply(image: object, preprocess: PreprocessConfig, exif: bool = True) -> np.ndarray:
+def preprocess_image(image: object, preprocess: PreprocessConfig, exif: bool = True) -> np.ndarray:
     """Prepares one image for a network, with Pillow and NumPy only.
 
     Args:
@@ -126,7 +126,7 @@ def tf_preprocess(preprocess: PreprocessConfig) -> Callable:
     """
     import tensorflow as tf
 
-    size, channels = preprocess.size, preprocess.channels
+    size, channels = preprocess.image_size, preprocess.channels
 
     def along(pixels, plan, other):
         """One of Pillow's passes and its crop: a side of `plan` to `size`, in whole levels.
@@ -197,7 +197,7 @@ class Transform:
         batch: Sequence[object] = images if many else [images]
         if not len(batch):
             raise ValueError("`images` must hold at least one image. Received: none")
-        return np.stack([apply(image, self.record) for image in batch])
+        return np.stack([preprocess_image(image, self.record) for image in batch])
 
     @functools.cached_property
     def tf(self) -> Callable:
@@ -205,7 +205,7 @@ class Transform:
 
     def __repr__(self) -> str:
         r = self.record
-        steps = f"short side to {r.resize} ({r.interpolation}), center {r.size} x {r.size}"
+        steps = f"short side to {r.resize} ({r.interpolation}), center {r.image_size} x {r.size}"
         return f"Transform({steps}, minus mean {r.mean}, by std {r.std})"
 
 
@@ -219,10 +219,10 @@ class Axis(NamedTuple):
 
 
 def plan_axis(side, other, preprocess: PreprocessConfig, minimum: Callable) -> Axis:
-    """Plans one side of a image, in Python ints or, with `tf.minimum`, in tensors."""
+    """Plans one side of an image, in Python ints or, with `tf.minimum`, in tensors."""
     kept = minimum(side, LONGEST * other)
     length = preprocess.resize * kept // minimum(side, other)
-    spare = length - preprocess.size
+    spare = length - preprocess.image_size
     return Axis((side - kept) // 2, kept, length, (spare + spare // 2 % 2) // 2)
 
 

@@ -105,9 +105,9 @@ class GraphFactory:
         precision, measured = recipe.precision, self.calibrated if recipe.is_corrected else None
         with silence():
             if precision == "int8-full":
-                integer_output = recipe.io != "float32"
+                integer_output = recipe.io_dtype != "float32"
                 return measured.quantized(
-                    recipe.exclude_layers, recipe.ranges, integer_output=integer_output
+                    recipe.exclude_layers, recipe.calibration_method, integer_output=integer_output
                 )
             with _refusals(recipe.stem):
                 graph = Graph(self._made(precision))
@@ -171,13 +171,13 @@ def _add_ends(graph: Graph, recipe: ExportConfig) -> None:
     """Gives the plain graph the input and the output that the recipe asks for."""
     if recipe.embed_normalization:
         io_adapters.pixels(graph, recipe.preprocess.scale, recipe.preprocess.offset)
-    elif recipe.io != "float32":
-        io_adapters.integer_input(graph, recipe.io)
-    if recipe.output == "probabilities":
+    elif recipe.io_dtype != "float32":
+        io_adapters.integer_input(graph, recipe.io_dtype)
+    if recipe.output_type == "probabilities":
         io_adapters.softmax(graph)
-    if recipe.io != "float32":
-        io_adapters.integer_output(graph, recipe.io)
-    graph.rename(PIXELS if recipe.embed_normalization else "image", recipe.output)
+    if recipe.io_dtype != "float32":
+        io_adapters.integer_output(graph, recipe.io_dtype)
+    graph.rename(PIXELS if recipe.embed_normalization else "image", recipe.output_type)
 
 
 def _check(graph: Graph, data: bytes, recipe: ExportConfig, weights: int, swaps: int) -> None:

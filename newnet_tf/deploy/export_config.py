@@ -46,16 +46,16 @@ class ExportConfig:
         preprocess: `cards.Preprocess`, how images become its input; `size` is the input's side.
         weights: str, sha256 over all variables. graph: str, sha256 over layers and connections.
         versions: mapping of package to version, those that the converter's result depends on.
-        io: `"float32"` (default), or with `"int8-full"` one of `"int8"`, `"uint8"`: type of input
+        io_dtype: `"float32"` (default), or with `"int8-full"` one of `"int8"`, `"uint8"`: type of input
             and output, quantized by the network's own ranges.
         embed_normalization: bool, whether the input is uint8 pixels in 0-255, already resized and
             cropped, and the file normalizes. Default: False, a normalized input.
-        output: `"logits"` (default; a softmax at the model's end is left out) or
-            `"probabilities"` (a float32 softmax is in the file; not with an integer `io`, whose
+        output_type: `"logits"` (default; a softmax at the model's end is left out) or
+            `"probabilities"` (a float32 softmax is in the file; not with an integer `io_dtype`, whose
             steps of 1/256 would be too coarse to verify).
         calibration: `Calibration`, for a precision that is calibrated or may be corrected only.
         exclude_layers: tuple of str, layers that stay float32, with `"int8-full"` only.
-        ranges: how the ranges of maps are chosen, one of `RANGES`, with `"int8-full"` only.
+        calibration_method: how the ranges of maps are chosen, one of `RANGES`, with `"int8-full"` only.
         purpose: `"deployment"`, or `"timing only"` for a file that nobody verified.
     """
 
@@ -65,18 +65,18 @@ class ExportConfig:
     weights: str
     graph: str
     versions: Mapping[str, str]
-    io: str = "float32"
+    io_dtype: str = "float32"
     embed_normalization: bool = False
-    output: str = "logits"
+    output_type: str = "logits"
     calibration: Calibration | None = None
     exclude_layers: tuple[str, ...] = ()
-    ranges: str | None = None
+    calibration_method: str | None = None
     purpose: str = DEPLOYMENT
 
     def __post_init__(self):
-        check_options([self.precision], self.io, self.embed_normalization, self.output)
+        check_options([self.precision], self.io_dtype, self.embed_normalization, self.output_type)
         check_exclude_layers([self.precision], self.exclude_layers)
-        check_ranges([self.precision], self.ranges)
+        check_ranges([self.precision], self.calibration_method)
 
     @property
     def tolerance(self) -> Tolerance:
@@ -93,10 +93,10 @@ class ExportConfig:
         """What the file is, e.g. `"fp32"`, `"int8-full.float2"`, `"fp16.pixels.probabilities"`."""
         parts = [self.precision]
         parts += [f"float{len(self.exclude_layers)}"] if self.exclude_layers else []
-        parts += [self.ranges] if self.ranges not in (None, BEST) else []
-        parts += [self.io] if self.io != "float32" else []
+        parts += [self.calibration_method] if self.calibration_method not in (None, BEST) else []
+        parts += [self.io_dtype] if self.io_dtype != "float32" else []
         parts += [PIXELS] if self.embed_normalization else []
-        parts += [self.output] if self.output != "logits" else []
+        parts += [self.output_type] if self.output_type != "logits" else []
         return ".".join(parts)
 
     @property
@@ -153,7 +153,7 @@ class ExportConfig:
         return json.loads(json.dumps(asdict(self)))
 
 
-def check_options(precisions, io, embed_normalization, output) -> None:
+def check_options(precisions, io_dtype, embed_normalization, output_type) -> None:
     """Raises ValueError unless these options name files that can be made."""
     if isinstance(precisions, str) or not precisions:
         raise ValueError(
@@ -164,24 +164,26 @@ def check_options(precisions, io, embed_normalization, output) -> None:
             raise ValueError(
                 f"`precision` must be among {tuple(PRECISIONS)}. Received: precision={precision!r}"
             )
-    if io not in IO:
-        raise ValueError(f"`io` must be among {IO}. Received: io={io!r}")
-    if output not in OUTPUTS:
-        raise ValueError(f"`output` must be among {OUTPUTS}. Received: output={output!r}")
-    if io != "float32" and set(precisions) != {"int8-full"}:
+    if io_dtype not in IO:
+        raise ValueError(f"`io_dtype` must be among {IO}. Received: io_dtype={io_dtype!r}")
+    if output_type not in OUTPUTS:
         raise ValueError(
-            "`io` must be 'float32' for every precision but 'int8-full'. "
-            f"Received: io={io!r}, precisions={tuple(precisions)}"
+            f"`output_type` must be among {OUTPUTS}. Received: output_type={output_type!r}"
         )
-    if io != "float32" and output != "logits":
+    if io_dtype != "float32" and set(precisions) != {"int8-full"}:
         raise ValueError(
-            "`output` must be 'logits' where the output is integers: probabilities in steps of 1/256 "
-            f"are too coarse to verify. Received: io={io!r}, output={output!r}"
+            "`io_dtype` must be 'float32' for every precision but 'int8-full'. "
+            f"Received: io_dtype={io_dtype!r}, precisions={tuple(precisions)}"
         )
-    if io == "int8" and embed_normalization:
+    if io_dtype != "float32" and output_type != "logits":
         raise ValueError(
-            "`io` must be 'float32' or 'uint8' where the file preprocesses: pixels are uint8. "
-            f"Received: io={io!r}, embed_normalization=True"
+            "`output_type` must be 'logits' where the output is integers: probabilities in steps of 1/256 "
+            f"are too coarse to verify. Received: io_dtype={io_dtype!r}, output_type={output_type!r}"
+        )
+    if io_dtype == "int8" and embed_normalization:
+        raise ValueError(
+            "`io_dtype` must be 'float32' or 'uint8' where the file preprocesses: pixels are uint8. "
+            f"Received: io_dtype={io_dtype!r}, embed_normalization=True"
         )
 
 
@@ -194,14 +196,16 @@ def check_exclude_layers(precisions, exclude_layers) -> None:
         )
 
 
-def check_ranges(precisions, ranges) -> None:
+def check_ranges(precisions, calibration_method) -> None:
     """Raises ValueError unless the ranges of files of these precisions may be chosen so."""
-    if ranges is not None and ranges not in RANGES:
-        raise ValueError(f"`ranges` must be among {RANGES}. Received: ranges={ranges!r}")
-    if ranges is not None and set(precisions) != {"int8-full"}:
+    if calibration_method is not None and calibration_method not in RANGES:
         raise ValueError(
-            "`ranges` must be None for every precision but 'int8-full'. "
-            f"Received: ranges={ranges!r}, precisions={tuple(precisions)}"
+            f"`calibration_method` must be among {RANGES}. Received: calibration_method={calibration_method!r}"
+        )
+    if calibration_method is not None and set(precisions) != {"int8-full"}:
+        raise ValueError(
+            "`calibration_method` must be None for every precision but 'int8-full'. "
+            f"Received: calibration_method={calibration_method!r}, precisions={tuple(precisions)}"
         )
 
 

@@ -44,7 +44,7 @@ def logits_model(model):
 def check_side(model, preprocess: PreprocessConfig) -> None:
     """Raises ValueError unless `model` takes images of the side and channels of `preprocess`."""
     shape = tuple(model.inputs[0].shape)
-    side, channels = preprocess.size, preprocess.channels
+    side, channels = preprocess.image_size, preprocess.channels
     if len(shape) != 4 or shape[3] != channels or any(s not in (None, side) for s in shape[1:3]):
         raise ValueError(
             f"`model` must take images of the side that `preprocess` gives, {side} (for another, "

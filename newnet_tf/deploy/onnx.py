@@ -48,7 +48,7 @@ def export_onnx(
     out_dir: str | os.PathLike,
     name: str | None = None,
     validation_images: Iterable | None = None,
-    output: str = "logits",
+    output_type: str = "logits",
     verify: bool = True,
     opset: int = OPSET,
 ) -> OnnxResult:
@@ -58,7 +58,7 @@ def export_onnx(
 
     Args:
         model, preprocess, out_dir, name, images, verify: as in `export_tflite`.
-        output: `"logits"` or `"probabilities"`.
+        output_type: `"logits"` or `"probabilities"`.
         opset: int, of ONNX's operators. Default: 17.
 
     Returns:
@@ -72,8 +72,10 @@ def export_onnx(
     Example:
         >>> export_onnx(model, record, "build", images=["cat.jpg", "cup.jpg"]).file
     """
-    if output not in OUTPUTS:
-        raise ValueError(f"`output` must be among {OUTPUTS}. Received: output={output!r}")
+    if output_type not in OUTPUTS:
+        raise ValueError(
+            f"`output_type` must be among {OUTPUTS}. Received: output_type={output_type!r}"
+        )
     if verify and validation_images is None:
         raise ValueError(
             "`validation_images` must be given unless `verify=False`. Received: validation_images=None"
@@ -92,7 +94,7 @@ def export_onnx(
         weights=fingerprint.weights_digest(logits),
         graph=fingerprint.graph_digest(logits),
         versions=fingerprint.versions(),
-        output=output,
+        output_type=output_type,
         purpose=DEPLOYMENT if verify else TIMING,
     )
     path = Path(out_dir) / f"{recipe.model.replace(':', '_')}{SUFFIX}"
@@ -186,7 +188,7 @@ def _convert(logits, recipe: ExportConfig, opset: int) -> bytes:
         raise ExportError(
             f"{recipe.model} must hold what tf2onnx can convert. Received: {', '.join(foreign)}"
         )
-    _rename(made.graph, {image: INPUT, scores: recipe.output})
+    _rename(made.graph, {image: INPUT, scores: recipe.output_type})
     for tensor in (*made.graph.input, *made.graph.output):
         tensor.type.tensor_type.shape.dim[0].dim_param = "n"
     entry = made.metadata_props.add()
@@ -200,7 +202,7 @@ def _frozen(logits, recipe: ExportConfig):
 
     def call(image):
         scores = logits(image, training=False)
-        return tf.nn.softmax(scores) if recipe.output == "probabilities" else scores
+        return tf.nn.softmax(scores) if recipe.output_type == "probabilities" else scores
 
     spec = tf.TensorSpec((None, *recipe.preprocess.shape), tf.float32, INPUT)
     before = tf.config.functions_run_eagerly()

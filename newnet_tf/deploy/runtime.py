@@ -40,27 +40,27 @@ class Delegation:
 
     Args:
         partitions: int, the pieces it took; 1 where nothing cuts the graph.
-        outside: tuple of str, operators left to the interpreter's own kernels.
+        fallback_ops: tuple of str, operators left to the interpreter's own kernels.
         nodes: int, operators in the file.
     """
 
     partitions: int
-    outside: tuple[str, ...]
+    fallback_ops: tuple[str, ...]
     nodes: int
 
     @property
     def share(self) -> float:
         """Share of the operators that XNNPACK runs."""
-        return 1 - len(self.outside) / self.nodes
+        return 1 - len(self.fallback_ops) / self.nodes
 
     @property
-    def whole(self) -> bool:
+    def fully_delegated(self) -> bool:
         """Whether XNNPACK takes the whole graph, in one piece."""
-        return self.partitions == 1 and not self.outside
+        return self.partitions == 1 and not self.fallback_ops
 
     def __str__(self) -> str:
         pieces = f"{self.partitions} partition{'s' * (self.partitions != 1)}"
-        counts = [f"{n} {name}" for name, n in Counter(self.outside).items()]
+        counts = [f"{n} {name}" for name, n in Counter(self.fallback_ops).items()]
         left = f", outside: {', '.join(counts)}" if counts else ""
         return f"{self.share:.0%} of {self.nodes} nodes in {pieces}{left}"
 
@@ -103,7 +103,7 @@ class Runner:
         recipe: `ExportConfig` from the JSON beside the file, None where there is none.
         size: int, side of its square input. channels: int, 3, or 1 for gray. classes: int.
         dtype: NumPy type of its input. expects_uint8_pixels: bool, whether the file normalizes by itself.
-        output: `"logits"`, `"probabilities"`, or None where the file does not say.
+        output_type: `"logits"`, `"probabilities"`, or None where the file does not say.
 
     Raises:
         ModelFileError: for a file that is missing, empty, truncated, or no such classifier.
@@ -196,7 +196,7 @@ class Runner:
         signatures = list(self._interpreter.get_signature_list().values())
         names = signatures[0] if signatures else {"inputs": [None], "outputs": [None]}
         self.expects_uint8_pixels = names["inputs"][0] == PIXELS
-        self.output = names["outputs"][0] if names["outputs"][0] in OUTPUTS else None
+        self.output_type = names["outputs"][0] if names["outputs"][0] in OUTPUTS else None
 
     def _prepare(self, inputs: np.ndarray) -> np.ndarray:
         inputs = np.asarray(inputs)

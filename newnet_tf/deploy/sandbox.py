@@ -61,7 +61,7 @@ class SandboxedRunner:
             self.close()
             raise
         self.size, self.channels, self.classes = (facts[k] for k in ("size", "channels", "classes"))
-        self.expects_uint8_pixels, self.output = facts["expects_uint8_pixels"], facts["output"]
+        self.expects_uint8_pixels, self.output_type = facts["expects_uint8_pixels"], facts["output"]
         self.dtype, self.delegated = facts["dtype"], facts["delegated"]
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:

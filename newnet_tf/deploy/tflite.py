@@ -43,14 +43,14 @@ class ExportResult:
     Args:
         file: `Path`. recipe: `ExportConfig`. delegation: what XNNPACK takes of it.
         verification: `Verification`, None for a file for timing only.
-        reused: bool, whether an earlier file with the same digest was kept.
+        cached: bool, whether an earlier file with the same digest was kept.
     """
 
     file: Path
     recipe: ExportConfig
     delegation: Delegation
     verification: Verification | None
-    reused: bool
+    cached: bool
 
 
 def export_tflite(
@@ -61,15 +61,15 @@ def export_tflite(
     precisions: Sequence[str] = ("fp32",),
     calibration_images: Iterable | None = None,
     exclude_layers: Sequence[str] = (),
-    ranges: str = BEST,
-    io: str = "float32",
+    calibration_method: str = BEST,
+    io_dtype: str = "float32",
     embed_normalization: bool = False,
-    output: str = "logits",
+    output_type: str = "logits",
     verify: bool = True,
     validation_images: Iterable | None = None,
     threads: int = 1,
-    fresh: bool = False,
-    whole: bool = True,
+    force: bool = False,
+    require_full_delegation: bool = True,
 ) -> list[ExportResult]:
     """Writes TFLite files of a model, with their recipes beside them, each verified.
 
@@ -90,13 +90,13 @@ def export_tflite(
             network will see. `"int8-full"`, `"int16x8"` and `"litert-static"` need them;
             `"int8-dynamic"` and `"int8-weights"` answer closer to the model with them.
         exclude_layers: names of layers that stay float32, for `"int8-full"`.
-        ranges: how ranges of maps are chosen for `"int8-full"`, one of `recipes.RANGES`.
-        io, embed_normalization, output: what goes in and comes out, see `ExportConfig`.
+        calibration_method: how ranges of maps are chosen for `"int8-full"`, one of `recipes.RANGES`.
+        io_dtype, embed_normalization, output_type: what goes in and comes out, see `ExportConfig`.
         verify: bool, whether to compare with the model. With False the recipes say `"timing only"`.
         validation_images: images to verify on, two or more of different things, like `calibration_images`.
         threads: int, threads of the verifying interpreter.
-        fresh: bool, whether to make files anew whose recipe's digest has not changed.
-        whole: bool, whether XNNPACK must take each file whole. With False, which is for timing, a
+        force: bool, whether to make files anew whose recipe's digest has not changed.
+        require_full_delegation: bool, whether XNNPACK must take each file whole. With False, which is for timing, a
             file that it takes in part comes through, and the result's `delegation` says so.
 
     Returns:
@@ -112,7 +112,7 @@ def export_tflite(
         >>> record = newnet_tf.preprocess("efficientnet_lite0").record
         >>> export_tflite(model, record, "build", precisions=["fp16"], images=["cat.jpg", "cup.jpg"])
     """
-    export_config.check_options(precisions, io, embed_normalization, output)
+    export_config.check_options(precisions, io_dtype, embed_normalization, output_type)
     if verify and validation_images is None:
         raise ValueError(
             "`validation_images` must be given unless `verify=False`. Received: validation_images=None"
@@ -123,7 +123,7 @@ def export_tflite(
             f"`calibration_images` must be given for {needed[0]!r}. Received: calibration_images=None"
         )
     export_config.check_exclude_layers(precisions, exclude_layers)
-    export_config.check_ranges(["int8-full"], ranges)
+    export_config.check_ranges(["int8-full"], calibration_method)
     _check_makers(precisions)
     fingerprint.check_side(model, preprocess)
     logits = fingerprint.logits_model(model)
@@ -141,20 +141,24 @@ def export_tflite(
         weights=fingerprint.weights_digest(logits),
         graph=fingerprint.graph_digest(logits),
         versions=fingerprint.versions(),
-        io=io,
+        io_dtype=io_dtype,
         embed_normalization=embed_normalization,
-        output=output,
+        output_type=output_type,
         exclude_layers=tuple(exclude_layers),
         purpose=DEPLOYMENT if verify else TIMING,
     )
-    wanted = [_with_precision(plain, p, ranges, measured) for p in dict.fromkeys(precisions)]
+    wanted = [
+        _with_precision(plain, p, calibration_method, measured) for p in dict.fromkeys(precisions)
+    ]
     with _staging(Path(out_dir)) as staging:
-        there = [r for r in wanted if not fresh and _is_there(staging.parent, r)]
+        there = [r for r in wanted if not force and _is_there(staging.parent, r)]
         missing = [r for r in wanted if r not in there]
         converter.write(logits, missing, measured, staging, _say)
         results = []
         for recipe in wanted:
-            results.append(_check(recipe, staging, judge, threads, recipe in there, whole))
+            results.append(
+                _check(recipe, staging, judge, threads, recipe in there, require_full_delegation)
+            )
         for path in staging.glob("*.*"):
             os.replace(path, staging.parent / path.name)
     return results
@@ -213,17 +217,26 @@ class Judge:
 
 
 def _check(
-    recipe: ExportConfig, staging: Path, judge, threads: int, reused: bool, whole: bool
+    recipe: ExportConfig,
+    staging: Path,
+    judge,
+    threads: int,
+    cached: bool,
+    require_full_delegation: bool,
 ) -> ExportResult:
     """Runs one file, new in `staging` or old beside it, and writes its record into `staging`."""
     name, folder = f"{recipe.stem}.tflite", staging.parent
-    runner = Runner((folder if reused else staging) / name, threads)
+    runner = Runner((folder if cached else staging) / name, threads)
     delegation = runner.delegation()
     found = judge(runner, recipe) if judge else None
     size = runner.file.stat().st_size
     verdict = found or "not verified (timing only)"
-    _say(f"{name}: {size / 1e6:.2f} MB{', kept' * reused}, XNNPACK {delegation}; {verdict}")
-    if whole and PRECISIONS[recipe.precision].delegated and not delegation.whole:
+    _say(f"{name}: {size / 1e6:.2f} MB{', kept' * cached}, XNNPACK {delegation}; {verdict}")
+    if (
+        require_full_delegation
+        and PRECISIONS[recipe.precision].delegated
+        and not delegation.fully_delegated
+    ):
         raise ExportError(
             f"{name} must be taken by XNNPACK whole, in one partition. Received: {delegation}"
         )
@@ -232,7 +245,7 @@ def _check(
             f"{name} must answer as the model does, within the tolerance of {recipe.precision!r}. "
             f"Received: {'; '.join(found.reasons)} ({found}); nothing was written"
         )
-    if found or not reused:
+    if found or not cached:
         record = {
             "file": name,
             "bytes": size,
@@ -247,7 +260,7 @@ def _check(
         recipe=recipe,
         delegation=delegation,
         verification=found,
-        reused=reused,
+        cached=cached,
     )
 
 

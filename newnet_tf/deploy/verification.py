@@ -34,22 +34,22 @@ class Verification:
     """How a file compares with its model.
 
     Args:
-        images: int, images compared. agreed: int, those with the same best class.
+        images: int, images compared. top1_matches: int, those with the same best class.
         cosine: float, between the outputs, each less the model's mean over images.
         largest: float, the largest difference of an output.
-        difference: float, the same in units of `spread`.
-        spread: float, standard deviation of the model's outputs over images (root mean square
+        max_normalized_error: float, the same in units of `reference_std`.
+        reference_std: float, standard deviation of the model's outputs over images (root mean square
             over classes).
         sqnr: float, decibels of the centerd outputs over the differences.
         reasons: tuple of str, the bounds it breaks; empty if it passes.
     """
 
     images: int
-    agreed: int
+    top1_matches: int
     cosine: float
     largest: float
-    difference: float
-    spread: float
+    max_normalized_error: float
+    reference_std: float
     sqnr: float
     reasons: tuple[str, ...]
 
@@ -64,8 +64,8 @@ class Verification:
     def __str__(self) -> str:
         return (
             f"cosine {self.cosine:.6f}, max difference {self.largest:.3g} "
-            f"({self.difference:.3g} spreads), SQNR {self.sqnr:.1f} dB, "
-            f"top-1 agreement {self.agreed}/{self.images}"
+            f"({self.max_normalized_error:.3g} spreads), SQNR {self.sqnr:.1f} dB, "
+            f"top-1 agreement {self.top1_matches}/{self.images}"
         )
 
 
@@ -92,7 +92,7 @@ def verify(
     """
     check_outputs_vary(reference)
     run = Runner(runner) if isinstance(runner, (str, os.PathLike)) else runner
-    return compare(reference, run(inputs), recipe.tolerance, recipe.output)
+    return compare(reference, run(inputs), recipe.tolerance, recipe.output_type)
 
 
 def check_outputs_vary(reference: np.ndarray) -> None:
@@ -129,14 +129,14 @@ def check_outputs_vary(reference: np.ndarray) -> None:
 
 
 def compare(
-    reference: np.ndarray, outputs: np.ndarray, tolerance: Tolerance, output: str = "logits"
+    reference: np.ndarray, outputs: np.ndarray, tolerance: Tolerance, output_type: str = "logits"
 ) -> Verification:
     """Compares scores with the model's logits, without judging whether those prove anything.
 
     Args:
         reference: array (images, classes), the model's logits.
-        outputs: array of the same shape: logits, or probabilities where `output` says so.
-        tolerance: `Tolerance`. output: `"logits"` or `"probabilities"`, which are compared by their
+        outputs: array of the same shape: logits, or probabilities where `output_type` says so.
+        tolerance: `Tolerance`. output_type: `"logits"` or `"probabilities"`, which are compared by their
             logarithms: those are logits but for a constant.
     """
     reference, outputs = _matrix(reference), _matrix(outputs)
@@ -145,7 +145,7 @@ def compare(
             "`reference` and the file's outputs must have the same shape. Received: "
             f"{reference.shape} and {outputs.shape}"
         )
-    if output == "probabilities":
+    if output_type == "probabilities":
         reference, outputs = _log_softmax(reference), np.log(np.maximum(outputs, MIN_PROBABILITY))
         reference = np.maximum(reference, np.log(MIN_PROBABILITY))
     signal, error = reference - reference.mean(0), outputs - reference
@@ -171,8 +171,8 @@ def _reasons(figures: dict, tolerance: Tolerance) -> tuple[str, ...]:
     reasons = []
     if not figures["cosine"] >= tolerance.cosine:
         reasons.append(f"cosine {figures['cosine']:.6f} < {tolerance.cosine}")
-    if not figures["difference"] <= tolerance.difference:
-        bound = f"{tolerance.difference} spreads"
+    if not figures["difference"] <= tolerance.max_normalized_error:
+        bound = f"{tolerance.max_normalized_error} spreads"
         reasons.append(f"max difference {figures['difference']:.4g} > {bound}")
     if flips > allowed:
         reasons.append(f"best class changed in {flips} of {figures['images']} > {allowed}")

@@ -16,7 +16,7 @@ import numpy as np
 from newnet_tf import results
 from newnet_tf.data.host_loader import Sample, each_batch
 from newnet_tf.data.images import SkippedImage
-from newnet_tf.data.preprocess import apply
+from newnet_tf.data.preprocess import preprocess_image
 from newnet_tf.evaluation.intervals import newcombe, wilson
 from newnet_tf.models.config import PreprocessConfig
 
@@ -27,14 +27,14 @@ class Result:
 
     Args:
         paths: tuple of str, the images judged. labels: int array (n,), their classes.
-        ranked: int array (n, max(top)), the predicted classes, best first.
+        topk: int array (n, max(top)), the predicted classes, best first.
         top: tuple of int, the k's asked for.
         skipped: tuple of `SkippedImage`, images that could not be read; they count nowhere.
     """
 
     paths: tuple[str, ...]
     labels: np.ndarray
-    ranked: np.ndarray
+    topk: np.ndarray
     top: tuple[int, ...] = (1,)
     skipped: tuple[SkippedImage, ...] = ()
 
@@ -47,7 +47,7 @@ class Result:
         """Returns a bool for each image: is its class among the best `k`?"""
         if k not in self.top:
             raise ValueError(f"`k` must be among {self.top}. Received: k={k!r}")
-        return (self.ranked[:, :k] == self.labels[:, None]).any(axis=1)
+        return (self.topk[:, :k] == self.labels[:, None]).any(axis=1)
 
     def accuracy(self, k: int = 1) -> float:
         """Returns top-`k` accuracy in percent."""
@@ -63,7 +63,7 @@ class Result:
         found, hits = [], self.hits()
         for label in np.unique(self.labels):
             members = self.labels == label
-            wrong = self.ranked[members & ~hits, 0]
+            wrong = self.topk[members & ~hits, 0]
             taken, times = np.unique(wrong, return_counts=True)
             worst = int(times.argmax()) if len(times) else None
             found.append(
@@ -72,7 +72,7 @@ class Result:
                     n=int(members.sum()),
                     hits=int(hits[members].sum()),
                     top_confusion=None if worst is None else int(taken[worst]),
-                    times=0 if worst is None else int(times[worst]),
+                    count=0 if worst is None else int(times[worst]),
                 )
             )
         return sorted(found, key=lambda c: (c.hits / c.n, -c.n, c.label))
@@ -80,7 +80,7 @@ class Result:
     def confusion(self, classes: int) -> np.ndarray:
         """Returns counts of shape (classes, classes): rows are true classes, columns predicted."""
         counts = np.zeros((classes, classes), int)
-        np.add.at(counts, (self.labels, self.ranked[:, 0]), 1)
+        np.add.at(counts, (self.labels, self.topk[:, 0]), 1)
         return counts
 
     def __str__(self) -> str:
@@ -99,14 +99,14 @@ class ClassResult:
     Args:
         label: int, the class. n: int, its images. hits: int, those that were right.
         top_confusion: int, the class that the others were most often taken for; None without others.
-        times: int, how often.
+        count: int, how often.
     """
 
     label: int
     n: int
     hits: int
     top_confusion: int | None
-    times: int
+    count: int
 
     @property
     def accuracy(self) -> float:
@@ -170,7 +170,7 @@ def evaluate(
     paths: Sequence[str | os.PathLike],
     labels: Sequence[int],
     preprocess: PreprocessConfig,
-    batch: int = 32,
+    batch_size: int = 32,
     top: Sequence[int] = (1, 5),
 ) -> Result:
     """Measures top-k accuracy; shows progress on stderr.
@@ -178,10 +178,10 @@ def evaluate(
     Images that cannot be read are skipped, counted and named in one warning.
 
     Args:
-        predict: callable, float32 (n, size, size, channels) -> scores (n, classes), n <= `batch`.
+        predict: callable, float32 (n, size, size, channels) -> scores (n, classes), n <= `batch_size`.
         paths: image files. labels: an int for each, its class.
         preprocess: `cards.Preprocess` of the predictor's weights.
-        batch: int, images a call.
+        batch_size: int, images a call.
         top: ints, the k's of top-k.
 
     Returns:
@@ -200,8 +200,8 @@ def evaluate(
         raise ValueError("`paths` must hold at least one image. Received: none")
     labels = class_labels(labels, len(paths), "paths")
     samples = (Sample(os.fspath(p), int(c), p) for p, c in zip(paths, labels, strict=True))
-    prepare = functools.partial(apply, preprocess=preprocess)
-    return judge(lambda x: predict(np.stack(x)), samples, len(paths), prepare, batch, top)
+    prepare = functools.partial(preprocess_image, preprocess=preprocess)
+    return judge(lambda x: predict(np.stack(x)), samples, len(paths), prepare, batch_size, top)
 
 
 def judge(
@@ -209,16 +209,16 @@ def judge(
     samples: Iterable[Sample],
     total: int,
     prepare: Callable,
-    batch: int = 32,
+    batch_size: int = 32,
     top: Sequence[int] = (1, 5),
 ) -> Result:
     """Measures top-k accuracy on images that lie anywhere; shows progress on stderr.
 
     Args:
-        predict: callable, list of prepared images, at most `batch` -> scores (n, classes).
+        predict: callable, list of prepared images, at most `batch_size` -> scores (n, classes).
         images: `data.host.Image`s. total: int, how many, for the progress bar.
-        prepare: callable, uint8 array (height, width, 3) -> a image as `predict` takes it.
-        batch: int, images a call. top: ints, the k's of top-k.
+        prepare: callable, uint8 array (height, width, 3) -> an image as `predict` takes it.
+        batch_size: int, images a call. top: ints, the k's of top-k.
 
     Returns:
         A `Result`. Images that cannot be read are skipped, counted and named in one warning.
@@ -228,8 +228,10 @@ def judge(
             image could be read.
     """
     top, kept, ranked = tuple(top), [], []
-    if not top or min(top) < 1 or batch < 1:
-        raise ValueError(f"`top` and `batch` must be positive. Received: {top=}, {batch=}")
+    if not top or min(top) < 1 or batch_size < 1:
+        raise ValueError(
+            f"`top` and `batch_size` must be positive. Received: {top=}, {batch_size=}"
+        )
 
     def count(found, images):
         scores = _scores(predict(images), len(images), max(top))
@@ -242,7 +244,7 @@ def judge(
         ranked.append(np.argsort(-scores, axis=1, kind="stable")[:, : max(top)])
         kept.extend((sample.name, sample.label) for sample in found)
 
-    bad = each_batch(count, samples, total, prepare, batch, "Evaluating")
+    bad = each_batch(count, samples, total, prepare, batch_size, "Evaluating")
     if not kept:
         reason = bad[0].reason if bad else "none"
         raise ValueError(f"there must be a readable image. Received: {reason}")
@@ -267,7 +269,7 @@ def compare(first: Result, second: Result) -> PairedComparison:
         )
     a, b = first.hits(), second.hits()
     counts = [int(c.sum()) for c in (a & b, a & ~b, ~a & b, ~a & ~b)]
-    return PairedComparison(*counts, agree=int((first.ranked[:, 0] == second.ranked[:, 0]).sum()))
+    return PairedComparison(*counts, agree=int((first.topk[:, 0] == second.topk[:, 0]).sum()))
 
 
 def record(

@@ -16,7 +16,7 @@ from newnet_tf.classification.linear_probe import Linear
 from newnet_tf.data.datasets.base import Split
 from newnet_tf.data.host_loader import Sample, each_batch, iter_samples
 from newnet_tf.data.images import SkippedImage
-from newnet_tf.data.preprocess import apply
+from newnet_tf.data.preprocess import preprocess_image
 from newnet_tf.deploy import fingerprint
 from newnet_tf.evaluation.loop import Result
 from newnet_tf.models.config import PreprocessConfig
@@ -83,13 +83,17 @@ def set_classifier(model, linear: Linear) -> None:
 
 
 def outputs(
-    model, split: Split, preprocess: PreprocessConfig, batch: int = 32, title: str = "Predicting"
+    model,
+    split: Split,
+    preprocess: PreprocessConfig,
+    batch_size: int = 32,
+    title: str = "Predicting",
 ) -> Outputs:
     """Runs a model over a split, in order; shows progress on stderr.
 
     Args:
         model: Keras model of one output (n, width). split: `Split`. preprocess: `PreprocessConfig`.
-        batch: int. title: str, of the progress bar.
+        batch_size: int. title: str, of the progress bar.
 
     Raises:
         ValueError: where no image can be read.
@@ -101,15 +105,15 @@ def outputs(
         names.extend(sample.name for sample in found)
         labels.extend(sample.label for sample in found)
 
-    prepare = functools.partial(apply, preprocess=preprocess)
-    bad = each_batch(run, iter_samples(split), split.size, prepare, batch, title)
+    prepare = functools.partial(preprocess_image, preprocess=preprocess)
+    bad = each_batch(run, iter_samples(split), split.size, prepare, batch_size, title)
     if not names:
         raise ValueError(f"there must be a readable image. Received: {bad[0].reason}")
     return Outputs(tuple(names), np.array(labels), np.concatenate(values), bad)
 
 
 def cached(
-    embed, split: Split, preprocess: PreprocessConfig, file: str | os.PathLike, batch: int = 32
+    embed, split: Split, preprocess: PreprocessConfig, file: str | os.PathLike, batch_size: int = 32
 ) -> tuple[Outputs, bool]:
     """Returns `outputs` of an embedder, computed only where they do not lie in `file` already.
 
@@ -124,7 +128,7 @@ def cached(
     found = _read(file, key)
     if found is not None:
         return found, True
-    made = outputs(embed, split, preprocess, batch, f"Features of {split.size} images")
+    made = outputs(embed, split, preprocess, batch_size, f"Features of {split.size} images")
     with beside(file) as part, part.open("wb") as opened:
         np.savez(
             opened,

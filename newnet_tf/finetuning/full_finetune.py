@@ -22,8 +22,8 @@ def train_all_layers(
     preprocess: PreprocessConfig,
     recipe: Recipe,
     folder: str | os.PathLike,
-    backbone: float = 0.25,
-    norms: str = "frozen",
+    backbone_lr_scale: float = 0.25,
+    batch_norm: str = "frozen",
 ) -> TrainResult:
     """Trains all of a network whose classifier was fitted before, or goes on with it.
 
@@ -35,8 +35,8 @@ def train_all_layers(
             rate the network bears.
         folder: where `training.train` keeps its files. A run that was ended there goes on if it is
             the same: recipe, data, network, its first weights, and the arguments below.
-        backbone: float, the other layers' rate as a share of the recipe's.
-        norms: `"frozen"` (batch norm keeps its statistics, scale and shift, and computes as in
+        backbone_lr_scale: float, the other layers' rate as a share of the recipe's.
+        batch_norm: `"frozen"` (batch norm keeps its statistics, scale and shift, and computes as in
             inference) or `"trained"`.
 
     Returns:
@@ -48,40 +48,40 @@ def train_all_layers(
     """
     logits = fingerprint.logits_model(model)
     head = model.get_layer(CLASSIFIER).trainable_variables
-    with thawed(model, backbone, norms):
+    with thawed(model, backbone_lr_scale, batch_norm):
         return train(
             logits,
-            _Begun(source, preprocess, recipe, begun(logits, backbone, norms)),
+            _Begun(source, preprocess, recipe, begun(logits, backbone_lr_scale, batch_norm)),
             recipe,
             folder,
             resume=True,
-            make_step=lambda trained: slowed(trained, head, backbone),
+            make_step=lambda trained: slowed(trained, head, backbone_lr_scale),
         )
 
 
 @contextlib.contextmanager
-def thawed(model, backbone: float, norms: str) -> Iterator[None]:
+def thawed(model, backbone_lr_scale: float, batch_norm: str) -> Iterator[None]:
     """Sets for a while which layers are trained; checks `train_all_layers`'s arguments of these names."""
-    if norms not in NORMS or backbone < 0:
+    if batch_norm not in NORMS or backbone_lr_scale < 0:
         raise ValueError(
-            f"`norms` must be among {NORMS}, `backbone` not negative. Received: {norms=}, {backbone=}"
+            f"`batch_norm` must be among {NORMS}, `backbone_lr_scale` not negative. Received: {batch_norm=}, {backbone_lr_scale=}"
         )
     layers = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     kept = [layer.trainable for layer in layers]
     try:
         for layer in layers:
-            layer.trainable = norms == "trained"
+            layer.trainable = batch_norm == "trained"
         yield
     finally:
         for layer, trainable in zip(layers, kept, strict=True):
             layer.trainable = trainable
 
 
-def begun(logits, backbone: float, norms: str) -> dict[str, object]:
+def begun(logits, backbone_lr_scale: float, batch_norm: str) -> dict[str, object]:
     """Returns what tells a run from others, but for its recipe and data."""
     return {
-        "backbone": backbone,
-        "norms": norms,
+        "backbone": backbone_lr_scale,
+        "norms": batch_norm,
         "first weights": fingerprint.weights_digest(logits),
     }
 
@@ -116,5 +116,5 @@ class _Begun(ImageLoader):
         self.begun = begun
 
     @property
-    def facts(self) -> dict[str, object]:
-        return super().facts | self.begun
+    def fingerprint(self) -> dict[str, object]:
+        return super().fingerprint | self.begun

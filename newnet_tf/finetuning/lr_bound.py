@@ -40,8 +40,8 @@ def bounded(
     preprocess: PreprocessConfig,
     recipe: Recipe,
     folder: str | os.PathLike,
-    backbone: float = 0.25,
-    norms: str = "frozen",
+    backbone_lr_scale: float = 0.25,
+    batch_norm: str = "frozen",
 ) -> Recipe:
     """Returns a recipe whose rate is no higher than `train_all_layers` of the same arguments bears.
 
@@ -55,7 +55,7 @@ def bounded(
         return recipe
     logits = fingerprint.logits_model(model)
     data = ImageLoader(source, preprocess, recipe)
-    settings = recipe.flat() | data.facts | begun(logits, backbone, norms)
+    settings = recipe.flat() | data.fingerprint | begun(logits, backbone_lr_scale, batch_norm)
     file, known = Path(folder) / FILE, json.dumps(settings, sort_keys=True)
     found = _read(file, known)
     if found is None:
@@ -63,10 +63,10 @@ def bounded(
         if batch is None:
             raise ValueError("there must be a readable image to train on. Received: none")
         head = model.get_layer(CLASSIFIER).trainable_variables
-        with thawed(model, backbone, norms):
-            found = max_stable_lr(logits, head, backbone, *batch)
+        with thawed(model, backbone_lr_scale, batch_norm):
+            found = max_stable_lr(logits, head, backbone_lr_scale, *batch)
         run_files.write(file, json.dumps({"highest": found, "of": known}).encode())
-    share = min(1.0, found / recipe.peak)
+    share = min(1.0, found / recipe.peak_lr)
     return dataclasses.replace(recipe, lr=recipe.lr * share)
 
 

@@ -113,13 +113,13 @@ def frozen_stage(run: Run) -> None:
 
 
 def second_stage(
-    run: Run, recipe, backbone: float, norms: str, held_aside: float, is_bounded: bool
+    run: Run, recipe, backbone_lr_scale: float, batch_norm: str, held_aside: float, is_bounded: bool
 ) -> None:
     """Trains all layers, and keeps what comes of it unless it is worse than the first stage.
 
     Args:
         run: `Run` after `frozen_stage`. recipe: `training.Recipe`.
-        backbone, norms: as in `finetuning.unfrozen.unfreeze`.
+        backbone_lr_scale, batch_norm: as in `finetuning.unfrozen.unfreeze`.
         held_aside: float, the part of the training images that neither stage learns from when the
             two are compared.
         is_bounded: bool, lower the recipe's rate to what the network bears.
@@ -138,16 +138,18 @@ def second_stage(
     source = Dataset(run.source.name, run.source.class_names, splits)
     folder = run.folder / "training"
     if is_bounded:
-        given = recipe.peak
+        given = recipe.peak_lr
         recipe = lr_bound.bounded(
-            run.model, source, run.preprocess, recipe, folder, backbone, norms
+            run.model, source, run.preprocess, recipe, folder, backbone_lr_scale, batch_norm
         )
-        if recipe.peak < given:
-            common.note(f"rate {recipe.peak:.2g}, not {given:g}: the network bears no higher one")
+        if recipe.peak_lr < given:
+            common.note(
+                f"rate {recipe.peak_lr:.2g}, not {given:g}: the network bears no higher one"
+            )
     run.recipe = recipe
-    run.how = f"pretrained layers at {backbone:g} of the rate, batch norm {norms}"
+    run.how = f"pretrained layers at {backbone_lr_scale:g} of the rate, batch norm {batch_norm}"
     run.outcome = full_finetune.train_all_layers(
-        run.model, source, run.preprocess, recipe, folder, backbone, norms
+        run.model, source, run.preprocess, recipe, folder, backbone_lr_scale, batch_norm
     )
     run.second = feature_cache.outputs(run.model, run.test, run.preprocess, title="Judging")
     if run.aside:

@@ -15,7 +15,7 @@ from newnet_tf.utils.lazy import keras
 
 PREVIOUS, CURRENT = 0, 1  # the first two maps of a cell; its nodes are 2, 3, ...
 SEPARABLE = ("_depthwise_conv", "_pointwise_conv", "_bn")
-LARGE = replace(INCEPTION, size=331, crop=0.911)  # what the large networks see
+LARGE = replace(INCEPTION, image_size=331, crop_pct=0.911)  # what the large networks see
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,8 @@ def with_stride1_stem(model):
 def small_preprocess(record: PreprocessConfig, size: int = 32) -> PreprocessConfig:
     """Returns the preprocessing for images that are small already: no crop, the same colors."""
     return PreprocessConfig(
-        size=size,
-        crop=1.0,
+        image_size=size,
+        crop_pct=1.0,
         interpolation=record.interpolation,
         mean=record.mean,
         std=record.std,

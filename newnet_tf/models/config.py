@@ -19,21 +19,21 @@ CHANNELS = (1, 3)
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessConfig:
-    """How a image becomes a network's input.
+    """How an image becomes a network's input.
 
-    The short side is resized to `resize`, the center `size` x `size` is cropped, and pixels are
+    The short side is resized to `resize`, the center `image_size` x `image_size` is cropped, and pixels are
     normalized as `(pixel / 255 - mean) / std`.
 
     Args:
-        size: int, side of the square input in pixels.
-        crop: float in (0, 1], the part of the resized short side that the crop keeps.
+        image_size: int, side of the square input in pixels.
+        crop_pct: float in (0, 1], the part of the resized short side that the crop keeps.
         interpolation: one of `"bicubic"`, `"bilinear"`; always antialiased, as PIL does.
         mean, std: three floats each, red green blue, for pixels scaled to 0-1; or one float each,
             for a network that sees gray images.
     """
 
-    size: int = 224
-    crop: float = 0.875
+    image_size: int = 224
+    crop_pct: float = 0.875
     interpolation: str = "bicubic"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -43,7 +43,7 @@ class PreprocessConfig:
             raise ValueError(
                 f"`interpolation` must be among {INTERPOLATIONS}. Received: {self.interpolation!r}"
             )
-        if not 0 < self.crop <= 1 or self.size < 1 or min(self.std) <= 0:
+        if not 0 < self.crop_pct <= 1 or self.image_size < 1 or min(self.std) <= 0:
             raise ValueError(
                 f"`crop` must lie in (0, 1], `size` and `std` be positive. Received: {self}"
             )
@@ -60,12 +60,12 @@ class PreprocessConfig:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape of one input: (size, size, channels)."""
-        return self.size, self.size, self.channels
+        return self.image_size, self.image_size, self.channels
 
     @property
     def resize(self) -> int:
         """Length of the short side after resizing, in pixels (timm's rule: size / crop, floored)."""
-        return math.floor(self.size / self.crop)
+        return math.floor(self.image_size / self.crop_pct)
 
     @property
     def scale(self) -> tuple[float, ...]:
@@ -96,9 +96,9 @@ class ReportedResults:
     Args:
         top1_error, top5_error: float, percent on the ImageNet-1k validation set.
         params: float, millions. macs: float, 1e9 multiply-adds. Both as printed.
-        size: int, input side in pixels.
+        image_size: int, input side in pixels.
         source: str, which paper and table.
-        gap: str, why what is built differs by more than 1 %, where it does and the reason is known.
+        discrepancy: str, why what is built differs by more than 1 %, where it does and the reason is known.
     """
 
     source: str
@@ -106,8 +106,8 @@ class ReportedResults:
     top5_error: float | None = None
     params: float | None = None
     macs: float | None = None
-    size: int = 224
-    gap: str = ""
+    image_size: int = 224
+    discrepancy: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +142,8 @@ class Weights:
         tag: str, its name; `create("name.tag")` and `weights="tag"` select it.
         sources: where the file lives, tried in order: a `PackageFile` if installed, a `HubFile` file.
         license: str, SPDX identifier.
-        origin: str, who trained them.
-        data: str, what they were trained on. classes: int.
+        author: str, who trained them.
+        dataset: str, what they were trained on. classes: int.
         class_names: names of the classes, where they are not ImageNet's.
         preprocess: `PreprocessConfig` they expect.
     """
@@ -151,9 +151,9 @@ class Weights:
     tag: str
     sources: tuple[HubFile | PackageFile, ...]
     license: str
-    origin: str
+    author: str
     preprocess: PreprocessConfig
-    data: str = "ImageNet-1k"
+    dataset: str = "ImageNet-1k"
     classes: int = 1000
     class_names: tuple[str, ...] = ()
 
@@ -193,7 +193,7 @@ class Card:
         name: str, as in `create(name)`.
         title: str, as papers write it.
         preprocess: `PreprocessConfig` of the network when no weights say otherwise.
-        claim: `ReportedResults` or None where nothing is printed.
+        reported: `ReportedResults` or None where nothing is printed.
         weights: tuple of `Weights`; `"imagenet"` selects the first one with 1,000 classes.
         classes: int, number of classes that the constructor gives unless told otherwise.
         notes: str, anything a user should know before choosing it.
@@ -202,7 +202,7 @@ class Card:
     name: str
     title: str
     preprocess: PreprocessConfig = PreprocessConfig()
-    claim: ReportedResults | None = None
+    reported: ReportedResults | None = None
     weights: tuple[Weights, ...] = ()
     classes: int = 1000
     notes: str = ""

@@ -77,7 +77,7 @@ def preprocess(name: str, weights: str | None = None):
         weights: None, `"imagenet"` or a tag: whose preprocessing. Default: the network's usual one.
 
     Returns:
-        A `newnet_tf.data.preprocess.Transform`: call it with a image (path, bytes, PIL image,
+        A `newnet_tf.data.preprocess.Transform`: call it with an image (path, bytes, PIL image,
         uint8 array) or a list of them for a float32 array of shape (n, size, size, channels).
 
     Example:

@@ -23,7 +23,7 @@ class Stage:
         squeeze: float or None, the share of channels in squeeze-and-excitation.
         act: str or None, activation where it is not the network's.
         parts: two ints, into how many parts the expanding and projecting convolutions fall.
-        joined: bool, whether it belongs to the stage before; only names depend on it.
+        continues_stage: bool, whether it belongs to the stage before; only names depend on it.
     """
 
     filters: int
@@ -34,7 +34,7 @@ class Stage:
     squeeze: float | None = None
     act: str | None = None
     parts: tuple[int, int] = (1, 1)
-    joined: bool = False
+    continues_stage: bool = False
 
 
 def scale(
@@ -117,7 +117,7 @@ def timm_names(stages: Sequence[Stage]) -> dict[str, str]:
     """Our layer name to timm's module name, for networks of timm's EfficientNet class."""
     names, i, s, b = {"stem_conv": "conv_stem", "stem_bn": "bn1"}, 0, -1, 0
     for stage in stages:
-        s, b = (s, b) if stage.joined else (s + 1, 0)
+        s, b = (s, b) if stage.continues_stage else (s + 1, 0)
         for _ in range(stage.depth):
             names |= _timm_block(stage, f"block{i}", f"blocks.{s}.{b}")
             i, b = i + 1, b + 1

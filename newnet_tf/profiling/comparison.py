@@ -80,7 +80,7 @@ def networks(threads: int, baseline: str) -> list[Network]:
                 Network(
                     name=card.name,
                     group=group,
-                    accuracy=100 - card.claim.top1_error,
+                    accuracy=100 - card.reported.top1_error,
                     costs=_costs(card, times),
                     times=times,
                     twin="" if twin == card.name else twin,
@@ -131,7 +131,7 @@ def _latencies(threads: int, baseline: str) -> dict[str, dict[str, dict[str, str
 
 def _printed(card: Card) -> tuple:
     """What the talk prints of a network: equal for twins."""
-    claim = card.claim
+    claim = card.reported
     return claim.source, claim.top1_error, claim.params, claim.macs
 
 

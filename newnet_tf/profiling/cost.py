@@ -35,14 +35,14 @@ class Cost:
 
     Args:
         input_shape: tuple (height, width, channels).
-        params: int, what training fits. statistics: int, moving means and variances, channel numbers.
+        params: int, what training fits. non_trainable_params: int, moving means and variances, channel numbers.
         macs: int, multiply-adds of convolutions and dense layers.
         layers: tuple of `LayerCost`, every layer that has any of those, in order.
     """
 
     input_shape: tuple[int, ...]
     params: int
-    statistics: int
+    non_trainable_params: int
     macs: int
     layers: tuple[LayerCost, ...]
 
@@ -88,7 +88,7 @@ def cost(model, input_shape: Sequence[int] | None = None) -> Cost:
     return Cost(
         input_shape=shape,
         params=sum(row.params for row in rows),
-        statistics=statistics,
+        non_trainable_params=statistics,
         macs=sum(row.macs for row in rows),
         layers=tuple(rows),
     )

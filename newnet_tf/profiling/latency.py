@@ -36,7 +36,7 @@ class Latency:
         ratio: float or None, median over rounds of its time by the baseline's.
         baseline: str, name of the baseline, "" for none.
         size_mb: float, file size in 1e6 bytes.
-        partitions, outside: int, pieces that XNNPACK took and nodes that it left.
+        partitions, fallback_ops: int, pieces that XNNPACK took and nodes that it left.
         weights: `"real"`, `"untrained (timing only)"`, `"unknown"` for a file without recipe.
     """
 
@@ -50,7 +50,7 @@ class Latency:
     baseline: str
     size_mb: float
     partitions: int
-    outside: int
+    fallback_ops: int
     rounds: int
     weights: str
 
@@ -163,7 +163,7 @@ def _row(name: str, runner: Runner, times, baseline_times, baseline: str | None)
         baseline=baseline or "",
         size_mb=runner.file.stat().st_size / 1e6,
         partitions=delegation.partitions,
-        outside=len(delegation.outside),
+        fallback_ops=len(delegation.fallback_ops),
         rounds=len(times),
         weights=weights,
     )

@@ -59,9 +59,9 @@ class Measured:
         kernels: tuple of `Kernel`, in the order in which they ran.
         whole: tuple of float, microseconds of the whole file without profiler, one a round.
         delegation: `Delegation`, what XNNPACK takes.
-        maps: int, the most bytes of maps that are alive at once, in the file's own order: the least
+        peak_activation_bytes: int, the most bytes of maps that are alive at once, in the file's own order: the least
             that an arena for them can have.
-        resident: int or None, bytes by which the process grew when the file was loaded and run once,
+        rss_bytes: int or None, bytes by which the process grew when the file was loaded and run once,
             weights and XNNPACK's packed copies included; None where the system does not tell.
     """
 
@@ -70,8 +70,8 @@ class Measured:
     kernels: tuple[Kernel, ...]
     whole: tuple[float, ...]
     delegation: Delegation
-    maps: int
-    resident: int | None
+    peak_activation_bytes: int
+    rss_bytes: int | None
 
 
 def measure(file: str | os.PathLike, threads: int = 1, rounds: int = 50, warmup: int = 10):
@@ -121,8 +121,8 @@ def measure(file: str | os.PathLike, threads: int = 1, rounds: int = 50, warmup:
         delegation=Delegation(
             answer["partitions_taken"], tuple(answer["outside"]), len(answer["nodes"])
         ),
-        maps=answer["maps"],
-        resident=answer["resident"],
+        peak_activation_bytes=answer["maps"],
+        rss_bytes=answer["resident"],
     )
 
 
@@ -174,7 +174,7 @@ def _measured(file: Path, threads: int, rounds: int, warmup: int, say: Callable)
         "kernels": kernels,
         "whole": times,
         "partitions_taken": delegation.partitions,
-        "outside": delegation.outside,
+        "outside": delegation.fallback_ops,
         "maps": maps,
         "resident": resident,
     }

@@ -76,7 +76,7 @@ class Profile:
     Args:
         model, precision, weights: as in `latency.Latency`. threads, rounds: int.
         whole_ms: float, the whole file without profiler. operators: tuple of `Operator`, in order.
-        delegation, maps, resident: as in `litert.Measured`.
+        delegation, peak_activation_bytes, rss_bytes: as in `litert.Measured`.
     """
 
     model: str
@@ -87,8 +87,8 @@ class Profile:
     whole_ms: float
     operators: tuple[Operator, ...]
     delegation: Delegation
-    maps: int
-    resident: int | None
+    peak_activation_bytes: int
+    rss_bytes: int | None
 
     @property
     def ops_ms(self) -> float:
@@ -96,7 +96,7 @@ class Profile:
         return sum(operator.ms for operator in self.operators)
 
     @property
-    def covered(self) -> float:
+    def coverage(self) -> float:
         """Sum of the parts by the time of the whole."""
         return self.ops_ms / self.whole_ms
 
@@ -160,8 +160,8 @@ def profile(
         rounds=rounds,
         whole_ms=_middle(measured.whole) / 1e3,
         delegation=measured.delegation,
-        maps=measured.maps,
-        resident=measured.resident,
+        peak_activation_bytes=measured.peak_activation_bytes,
+        rss_bytes=measured.rss_bytes,
         operators=tuple(
             Operator(
                 index=index,

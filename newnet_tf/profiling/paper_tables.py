@@ -34,8 +34,8 @@ def rows(cards: Iterable[Card], table: str) -> list[dict[str, str]]:
 
 def members(cards: Iterable[Card], table: str) -> list[Card]:
     """Returns the cards of the networks in one of the talk's tables, in order of their errors."""
-    found = [c for c in cards if c.claim and c.claim.source.startswith(TABLES[table])]
-    return sorted(found, key=lambda c: (-c.claim.top1_error, c.name))
+    found = [c for c in cards if c.reported and c.reported.source.startswith(TABLES[table])]
+    return sorted(found, key=lambda c: (-c.reported.top1_error, c.name))
 
 
 def cost(card: Card) -> dict[str, str] | None:
@@ -44,7 +44,7 @@ def cost(card: Card) -> dict[str, str] | None:
 
 
 def _row(card: Card) -> dict[str, str]:
-    claim, measured = card.claim, cost(card)
+    claim, measured = card.reported, cost(card)
     params = int(measured["params"]) / 1e6 if measured else None
     macs = int(measured["macs"]) / 1e9 if measured else None
     weights = card.weights[0] if card.default_weights else None
@@ -71,8 +71,8 @@ def _reason(claim: ReportedResults, params: float | None, macs: float | None) ->
     """The claim's own words; or that printing fewer digits explains all that is off by over 1 %."""
     pairs = [(claim.params, params), (claim.macs, macs)]
     off = [(c, ours) for c, ours in pairs if c and ours and abs(ours / c - 1) > TOLERATED]
-    if claim.gap or not off:
-        return claim.gap
+    if claim.discrepancy or not off:
+        return claim.discrepancy
     return "rounding" if all(_rounds_to(ours, c) for c, ours in off) else ""
 
 

@@ -29,7 +29,7 @@ class ArrayLoader:
         classes: int, number of classes.
         train, test: images, uint8 (n, size, size, 3), and labels, int (n,).
         preprocess: `cards.Preprocess` of the network, for size and colors; nothing is resized.
-        recipe: `Recipe`. Its augmentation may crop (`"padded"`, `"center"`), flip, mix (MixUp,
+        recipe: `Recipe`. Its augmentation may crop (`"random"`, `"center"`), flip, mix (MixUp,
             CutMix) and smooth labels.
         limit: int or None, train on this many images only, drawn by the recipe's seed.
         test_batch: int, images an evaluation batch.
@@ -60,7 +60,7 @@ class ArrayLoader:
         _check_augmentation(recipe.augmentation)
         parts = {"train": train, "test": test}
         for part, (pixels, labels) in parts.items():
-            _check(part, pixels, labels, preprocess.size, classes)
+            _check(part, pixels, labels, preprocess.image_size, classes)
         self._parts = parts
         if limit is not None:
             if not 1 <= limit <= len(train[1]):
@@ -70,17 +70,17 @@ class ArrayLoader:
                 )
             few = np.random.default_rng(recipe.seed).permutation(len(train[1]))[:limit]
             self._parts["train"] = train[0][few], train[1][few]
-        self.batch, self.test_batch, self.threads = recipe.batch, test_batch, threads
+        self.batch, self.test_batch, self.threads = recipe.batch_size, test_batch, threads
         self.tests = len(test[1])
-        self.steps = len(self._parts["train"][1]) // recipe.batch
+        self.steps = len(self._parts["train"][1]) // recipe.batch_size
         if self.steps < 1:
             raise ValueError(
                 f"`batch` must be at most the images to train on "
-                f"({len(self._parts['train'][1])} of {name}). Received: batch={recipe.batch}"
+                f"({len(self._parts['train'][1])} of {name}). Received: batch={recipe.batch_size}"
             )
 
     @property
-    def facts(self) -> Mapping[str, object]:
+    def fingerprint(self) -> Mapping[str, object]:
         """What decides which batches come, but for the recipe."""
         return {
             "source": self.name,
@@ -88,7 +88,7 @@ class ArrayLoader:
             "classes": self.classes,
             "train": len(self._parts["train"][1]),
             "test": self.tests,
-            "size": self.preprocess.size,
+            "size": self.preprocess.image_size,
             "mean": self.preprocess.mean,
             "std": self.preprocess.std,
         }
@@ -142,15 +142,15 @@ def augmented(
         (images, targets): float32 (n, size, size, 3), normalized, and float32 (n, classes).
     """
     count, size = len(labels), pixels.shape[1]
-    if augmentation.crop == "padded":
+    if augmentation.crop == "random":
         around = augmentation.padding
         padded = np.pad(pixels, ((0, 0), (around, around), (around, around), (0, 0)))
         top, left = random.integers(0, 2 * around + 1, (2, count, 1))
         rows, columns = top + np.arange(size), left + np.arange(size)
         pixels = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None]]
-    flipped = random.random(count) < augmentation.flip
+    flipped = random.random(count) < augmentation.hflip_prob
     pixels = np.where(flipped[:, None, None, None], pixels[:, :, ::-1], pixels)
-    smoothing = np.float32(augmentation.smoothing)
+    smoothing = np.float32(augmentation.label_smoothing)
     targets = np.eye(classes, dtype=np.float32)[labels] * (1 - smoothing) + smoothing / classes
     images = normalize(pixels, preprocess)
     if augmentation.mixes:
@@ -175,17 +175,19 @@ def mixed(
     """
     count, height, width = images.shape[:3]
     is_mixed, toss, down, across = random.random((4, count))
-    both = augmentation.mixup and augmentation.cutmix
-    is_cut = toss < (0.5 if both else float(augmentation.cutmix > 0))
-    is_mixed = is_mixed < augmentation.mixing
+    both = augmentation.mixup_alpha and augmentation.cutmix_alpha
+    is_cut = toss < (0.5 if both else float(augmentation.cutmix_alpha > 0))
+    is_mixed = is_mixed < augmentation.mix_prob
     weights = np.ones((count, height, width), np.float32)
-    if augmentation.cutmix:
-        edge = np.sqrt(1 - random.beta(augmentation.cutmix, augmentation.cutmix, count))
+    if augmentation.cutmix_alpha:
+        edge = np.sqrt(1 - random.beta(augmentation.cutmix_alpha, augmentation.cutmix_alpha, count))
         inside = [_between(place, edge, side) for place, side in ((down, height), (across, width))]
         pasted = inside[0][:, :, None] & inside[1][:, None] & (is_cut & is_mixed)[:, None, None]
         weights[pasted] = 0
-    if augmentation.mixup:
-        share = random.beta(augmentation.mixup, augmentation.mixup, count).astype(np.float32)
+    if augmentation.mixup_alpha:
+        share = random.beta(augmentation.mixup_alpha, augmentation.mixup_alpha, count).astype(
+            np.float32
+        )
         weights *= np.where(is_mixed & ~is_cut, share, 1)[:, None, None].astype(np.float32)
     kept = weights.mean((1, 2), dtype=np.float64).astype(np.float32)[:, None]
     weights = weights[..., None]
@@ -205,12 +207,19 @@ def _check_augmentation(augmentation: Augmentation) -> None:
     """Raises ValueError for what is not done here."""
     wanted = {
         name: getattr(augmentation, name)
-        for name in ("brightness", "contrast", "saturation", "lighting", "randaugment", "erasing")
+        for name in (
+            "brightness",
+            "contrast",
+            "saturation",
+            "pca_std",
+            "randaugment_ops",
+            "erasing_prob",
+        )
         if getattr(augmentation, name) != getattr(NONE, name)
     }
-    if augmentation.crop == "resized" or wanted:
+    if augmentation.crop == "random_resized" or wanted:
         raise ValueError(
-            "arrays are cropped ('padded', 'center'), flipped and mixed; for more use `ImageLoader` "
+            "arrays are cropped ('random', 'center'), flipped and mixed; for more use `ImageLoader` "
             f"(TensorFlow). Received: crop={augmentation.crop!r}, {wanted}"
         )
 

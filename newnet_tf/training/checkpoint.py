@@ -43,12 +43,12 @@ class TrainState:
         return f"epoch {self.epoch + 1}, step {self.step}"
 
 
-def save(path: Path, model, position: TrainState, facts: Mapping[str, object]) -> None:
+def save(path: Path, model, position: TrainState, fingerprint: Mapping[str, object]) -> None:
     """Writes a checkpoint in one piece; the one before is replaced at the last moment.
 
     Args:
         path: where to. model: compiled Keras model, its optimizer built.
-        position: `TrainState`. facts: what must be the same when the run goes on: recipe, data, model.
+        position: `TrainState`. fingerprint: what must be the same when the run goes on: recipe, data, model.
 
     Raises:
         TrainingStopped: where a number is not finite (`Diverged`), or there is no room: nothing is
@@ -63,17 +63,17 @@ def save(path: Path, model, position: TrainState, facts: Mapping[str, object]) -
             f"weights must be finite at {position}. No checkpoint was written of them; "
             f"{kept(path)} Received: NaN or infinity in {broken[0]} and {len(broken) - 1} more"
         )
-    said = {"format": FORMAT, "position": dataclasses.asdict(position), "facts": dict(facts)}
+    said = {"format": FORMAT, "position": dataclasses.asdict(position), "facts": dict(fingerprint)}
     data = safetensors.numpy.save(tensors, metadata={KEY: json.dumps(said)})
     with run_files.on_disk_full("a checkpoint", path):
         run_files.write(path, data)
 
 
-def restore(path: Path, model, facts: Mapping[str, object]) -> TrainState:
+def restore(path: Path, model, fingerprint: Mapping[str, object]) -> TrainState:
     """Puts a run's state into `model`, if it is the same run.
 
     Args:
-        path, model, facts: as in `save`.
+        path, model, fingerprint: as in `save`.
 
     Returns:
         The `TrainState` to go on from.
@@ -92,7 +92,7 @@ def restore(path: Path, model, facts: Mapping[str, object]) -> TrainState:
         raise ValueError(
             f"{path} must be a checkpoint of `newnet train`. Received: {error}"
         ) from error
-    differing = differences(said["facts"], facts)
+    differing = differences(said["facts"], fingerprint)
     if said["format"] != FORMAT:
         differing.insert(0, f"format {said['format']}, now {FORMAT}")
     if differing:

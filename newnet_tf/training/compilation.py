@@ -54,7 +54,7 @@ def averaged(trained, recipe: Recipe) -> Iterator[None]:
     Args:
         trained: compiled Keras model that has done a step. recipe: `Recipe`.
     """
-    if recipe.ema is None:
+    if recipe.ema_decay is None:
         yield
         return
     variables = trained.trainable_variables

@@ -20,7 +20,7 @@ class ImageLoader:
         recipe: `Recipe`, for batch, augmentation and seed.
         limit: int or None, train on this many images only, drawn by the recipe's seed.
         test_batch: int, images an evaluation batch.
-        workers, index: int, number of processes that train together, and which one this is: it gets
+        num_shards, shard_index: int, number of processes that train together, and which one this is: it gets
             an equal share of each batch, and a part of the test images. `batch`, `steps` and
             `tests` are those of all.
 
@@ -36,8 +36,8 @@ class ImageLoader:
         recipe: Recipe,
         limit: int | None = None,
         test_batch: int = 128,
-        workers: int = 1,
-        index: int = 0,
+        num_shards: int = 1,
+        shard_index: int = 0,
     ):
         self.tested = next((n for n in EVALUATION if n in source.splits), None)
         if TRAIN not in source.splits or self.tested is None:
@@ -48,18 +48,18 @@ class ImageLoader:
             few = limited(source.split(TRAIN), limit, recipe.seed)
             source = Dataset(source.name, source.class_names, {**source.splits, TRAIN: few})
         self.source, self.preprocess, self.recipe = source, preprocess, recipe
-        self.classes, self.batch, self.test_batch = source.classes, recipe.batch, test_batch
-        self.workers, self.index = workers, index
-        if recipe.batch % workers:
+        self.classes, self.batch, self.test_batch = source.classes, recipe.batch_size, test_batch
+        self.workers, self.index = num_shards, shard_index
+        if recipe.batch_size % num_shards:
             raise ValueError(
-                f"`batch` must be a multiple of the workers ({workers}), who share it equally. "
-                f"Received: batch={recipe.batch}"
+                f"`batch` must be a multiple of the workers ({num_shards}), who share it equally. "
+                f"Received: batch={recipe.batch_size}"
             )
-        self.steps = source.split(TRAIN).steps(recipe.batch)
+        self.steps = source.split(TRAIN).steps(recipe.batch_size)
         if self.steps < 1:
             raise ValueError(
                 f"`batch` must be at most the images to train on ({source.split(TRAIN).size} of "
-                f"{source.name}). Received: batch={recipe.batch}"
+                f"{source.name}). Received: batch={recipe.batch_size}"
             )
 
     @property
@@ -68,7 +68,7 @@ class ImageLoader:
         return self.source.split(self.tested).size
 
     @property
-    def facts(self) -> dict[str, object]:
+    def fingerprint(self) -> dict[str, object]:
         """What decides which batches come, but for the recipe."""
         record = self.preprocess
         return {
@@ -76,8 +76,8 @@ class ImageLoader:
             "classes": self.classes,
             "train": self.source.split(TRAIN).size,
             self.tested: self.tests,
-            "size": record.size,
-            "crop": record.crop,
+            "size": record.image_size,
+            "crop": record.crop_pct,
             "interpolation": record.interpolation,
             "mean": record.mean,
             "std": record.std,
@@ -92,12 +92,12 @@ class ImageLoader:
                 self.source,
                 self.preprocess,
                 self.recipe.augmentation,
-                batch=self.batch // self.workers,
+                batch_size=self.batch // self.workers,
                 seed=self.recipe.seed,
                 epoch=epoch,
                 start=start,
-                shards=self.workers,
-                index=self.index,
+                num_shards=self.workers,
+                shard_index=self.index,
             )
         )
         return batches if self.workers == 1 else in_number(batches, self.steps - start)
@@ -110,10 +110,10 @@ class ImageLoader:
             eval_input_pipeline(
                 self.source,
                 self.preprocess,
-                batch=self.test_batch,
+                batch_size=self.test_batch,
                 split=self.tested,
-                shards=self.workers,
-                index=self.index,
+                num_shards=self.workers,
+                shard_index=self.index,
             )
         )
 

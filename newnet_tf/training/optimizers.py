@@ -20,8 +20,8 @@ def make_optimizer(recipe: Recipe, variables, steps: int):
         recipe: `Recipe`. variables: Keras variables to train. steps: int, steps an epoch.
     """
     options = {"learning_rate": learning_rate(recipe, steps)}
-    if recipe.ema is not None:
-        options |= {"use_ema": True, "ema_momentum": recipe.ema}
+    if recipe.ema_decay is not None:
+        options |= {"use_ema": True, "ema_momentum": recipe.ema_decay}
     free = [variable for variable in variables if not is_decayed(variable)]
     if recipe.optimizer == "sgd":
         options |= {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
@@ -48,13 +48,13 @@ def learning_rate(recipe: Recipe, steps: int):
     if recipe.schedule == "cosine":
         falling = max(1, recipe.epochs * steps - warmup)
         if not warmup:
-            return keras.optimizers.schedules.CosineDecay(recipe.peak, falling)
+            return keras.optimizers.schedules.CosineDecay(recipe.peak_lr, falling)
         return keras.optimizers.schedules.CosineDecay(
-            0.0, falling, warmup_target=recipe.peak, warmup_steps=warmup
+            0.0, falling, warmup_target=recipe.peak_lr, warmup_steps=warmup
         )
     if not warmup:
-        return recipe.peak
-    return keras.optimizers.schedules.PolynomialDecay(0.0, warmup, recipe.peak)
+        return recipe.peak_lr
+    return keras.optimizers.schedules.PolynomialDecay(0.0, warmup, recipe.peak_lr)
 
 
 def is_decayed(variable) -> bool:

@@ -1,4 +1,4 @@
-"""`--set lr=0.1,augmentation.cutmix=1.0`: fields of a recipe changed by name, checked by type."""
+"""`--set lr=0.1,augmentation.cutmix_alpha=1.0`: fields of a recipe changed by name, checked by type."""
 
 import dataclasses
 import difflib
@@ -25,7 +25,7 @@ def override(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
         ValueError: for an unknown name (it names the nearest ones), or a value of another type.
 
     Example:
-        >>> overridden(recipe, {"lr": 0.05, "augmentation.cutmix": 1.0})
+        >>> overridden(recipe, {"lr": 0.05, "augmentation.cutmix_alpha": 1.0})
     """
     own, inner = {}, {}
     for name, value in changes.items():

@@ -30,7 +30,7 @@ class Named:
 TALK = Recipe(
     lr=0.05,
     base_batch_size=256,
-    batch=256,
+    batch_size=256,
     epochs=150,
     weight_decay=4e-5,
     dtype="mixed_float16",
@@ -49,7 +49,7 @@ RECIPES = {
         expected=f"{NOT_RUN}; the talk's claim for its small network: top-1 77.04 %",
     ),
     "talk-cutmix": Named(
-        recipe=replace(TALK, epochs=300, augmentation=Augmentation(cutmix=1.0)),
+        recipe=replace(TALK, epochs=300, augmentation=Augmentation(cutmix_alpha=1.0)),
         command="newnet train --model newnet_small --data imagenet --recipe talk-cutmix "
         "-o runs/talk-cutmix",
         source="`talk` and, as it advises after all else is settled, CutMix (ICCV 2019), whose "
@@ -62,7 +62,7 @@ RECIPES = {
         recipe=Recipe(
             lr=0.5,
             base_batch_size=512,
-            batch=512,
+            batch_size=512,
             epochs=400,
             warmup=5,
             weight_decay=1e-5,
@@ -70,11 +70,11 @@ RECIPES = {
             dtype="mixed_float16",
             augmentation=Augmentation(
                 interpolation="bicubic",
-                randaugment=2,
+                randaugment_ops=2,
                 magnitude=9,
                 magnitude_std=0.5,
-                erasing=0.2,
-                smoothing=0.1,
+                erasing_prob=0.2,
+                label_smoothing=0.1,
             ),
         ),
         command="newnet train --model rexnet_100 --data imagenet --recipe rexnet -o runs/rexnet",
@@ -87,11 +87,11 @@ RECIPES = {
         recipe=Recipe(
             lr=0.1,
             base_batch_size=128,
-            batch=128,
+            batch_size=128,
             epochs=200,
             warmup=1,
             weight_decay=5e-4,
-            augmentation=Augmentation(crop="padded"),
+            augmentation=Augmentation(crop="random"),
         ),
         command="newnet train --model newnet_small --small --data cifar10 --recipe cifar "
         "-o runs/cifar",
@@ -105,11 +105,11 @@ RECIPES = {
         recipe=Recipe(
             lr=0.02,
             base_batch_size=32,
-            batch=32,
+            batch_size=32,
             epochs=4,
             warmup=0.25,
             weight_decay=1e-4,
-            augmentation=Augmentation(scale=(0.5, 1.0), smoothing=0.1),
+            augmentation=Augmentation(scale=(0.5, 1.0), label_smoothing=0.1),
         ),
         command="newnet train --model efficientnet_lite0 --weights imagenet --data photos/ "
         "--recipe finetune -o runs/photos",

@@ -20,7 +20,7 @@ class Recipe:
         optimizer: `"sgd"` (see `optimizers.CoupledSGD`) or `"adamw"` (Keras' own).
         lr: float, the highest learning rate, stated for batches of `base_batch_size`.
         base_batch_size: int or None; the rate of another batch is in proportion. None: `lr` as it stands.
-        batch: int, images a step. epochs: int.
+        batch_size: int, images a step. epochs: int.
         warmup: float, epochs in which the rate rises from 0 to its highest, step by step.
         schedule: what follows, `"cosine"` (down to 0 at the last step) or `"constant"`.
         momentum: float in 0 to below 1. nesterov: bool. Both of `"sgd"` alone.
@@ -29,7 +29,7 @@ class Recipe:
         augmentation: `Augmentation`, label smoothing among it.
         dropout: float, the rate of the network's dropout layers; None leaves them as they are.
         dtype: Keras dtype policy that the network must have been built with.
-        ema: float in 0 to below 1, share that a running average of the weights keeps each step; the
+        ema_decay: float in 0 to below 1, share that a running average of the weights keeps each step; the
             average is what is evaluated and saved. None: no average.
         seed: int, decides order and augmentation.
 
@@ -43,7 +43,7 @@ class Recipe:
     optimizer: str = "sgd"
     lr: float = 0.1
     base_batch_size: int | None = None
-    batch: int = 128
+    batch_size: int = 128
     epochs: int = 100
     warmup: float = 0.0
     schedule: str = "cosine"
@@ -53,7 +53,7 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     dropout: float | None = None
     dtype: str = "float32"
-    ema: float | None = None
+    ema_decay: float | None = None
     seed: int = 0
 
     def __post_init__(self):
@@ -82,9 +82,9 @@ class Recipe:
         self._check("augmentation", is_record, "be an `Augmentation`")
 
     @property
-    def peak(self) -> float:
+    def peak_lr(self) -> float:
         """The highest learning rate, for this recipe's own batch."""
-        return self.lr * self.batch / (self.base_batch_size or self.batch)
+        return self.lr * self.batch_size / (self.base_batch_size or self.batch_size)
 
     def flat(self) -> dict[str, object]:
         """Returns all fields by name, those of the augmentation as `"augmentation.NAME"`."""

@@ -55,8 +55,8 @@ def train(
     folder: str | os.PathLike,
     *,
     resume: bool = False,
-    every: int = EVERY,
-    said: Mapping[str, object] | None = None,
+    checkpoint_every: int = EVERY,
+    metadata: Mapping[str, object] | None = None,
     make_step: Callable | None = None,
     make_evaluator: Callable | None = None,
     strategy: SingleProcess | None = None,
@@ -74,8 +74,8 @@ def train(
             network without its optimizer), `history.csv`, `curves.png`, `tensorboard/`, `run.json`.
         resume: bool, go on from the folder's checkpoint; without one, begin. Default: False, and a
             folder that has one is refused.
-        every: int, steps between checkpoints; there is one after each epoch too.
-        said: mapping, facts to write into `run.json`, such as the command.
+        checkpoint_every: int, steps between checkpoints; there is one after each epoch too.
+        metadata: mapping, facts to write into `run.json`, such as the command.
         make_step: callable, compiled model -> step; default: `single_step`, or the
             strategy's.
         make_evaluator: callable, compiled model -> what gives a `EvalResult` of batches; default: Keras'
@@ -98,8 +98,10 @@ def train(
         >>> print(train(model, data, recipe, "runs/photos").reading)
     """
     folder = Path(folder)
-    if not isinstance(every, int) or every < 1:
-        raise ValueError(f"`every` must be a positive int. Received: every={every!r}")
+    if not isinstance(checkpoint_every, int) or checkpoint_every < 1:
+        raise ValueError(
+            f"`checkpoint_every` must be a positive int. Received: checkpoint_every={checkpoint_every!r}"
+        )
     check(model, data, recipe)
     make_step = make_step or (strategy.make_step if strategy else single_step)
     strategy = strategy or SingleProcess()
@@ -109,7 +111,16 @@ def train(
         if not strategy.is_chief:
             out = held.enter_context(open(os.devnull, "w"))
         held.enter_context(strategy.synchronized(model))
-        run = Run(model, data, recipe, folder, every, dict(said or {}), strategy, make_evaluator)
+        run = Run(
+            model,
+            data,
+            recipe,
+            folder,
+            checkpoint_every,
+            dict(metadata or {}),
+            strategy,
+            make_evaluator,
+        )
         run.begin()
         return run.finish(
             make_step(run.trained),
@@ -147,21 +158,25 @@ class Run:
         data,
         recipe: Recipe,
         folder: Path,
-        every: int,
-        said: dict,
+        checkpoint_every: int,
+        metadata: dict,
         strategy: SingleProcess | None = None,
         make_evaluator: Callable | None = None,
     ):
         self.model, self.data, self.recipe, self.folder = model, data, recipe, folder
-        self.every, self.said, self.position = every, said, TrainState()
+        self.checkpoint_every, self.metadata, self.position = (
+            checkpoint_every,
+            metadata,
+            TrainState(),
+        )
         self.strategy = strategy or SingleProcess()
         self.checkpoint, self.drawn = folder / checkpoint.NAME, -math.inf
         with self.strategy.scope():
             self.trained = compiled(model, recipe, data.steps)
         self.judge = (make_evaluator or self.strategy.make_evaluator)(self.trained)
-        self.facts = {
+        self.fingerprint = {
             "recipe": recipe.flat(),
-            "data": data.facts,
+            "data": data.fingerprint,
             "model": described(model),
         }
 
@@ -171,11 +186,11 @@ class Run:
         def restored():
             path, found = self.checkpoint, TrainState()
             if path.exists():
-                found = checkpoint.restore(path, self.trained, self.facts)
+                found = checkpoint.restore(path, self.trained, self.fingerprint)
             return dataclasses.asdict(found)
 
         self.position = TrainState(**self.strategy.chief(restored))
-        self.strategy.spread(self.trained, self.facts)
+        self.strategy.spread(self.trained, self.fingerprint)
 
     def finish(self, step: Callable, progress: Progress) -> TrainResult:
         """Does all epochs that are left."""
@@ -214,7 +229,7 @@ class Run:
             at.seconds = spent + time.monotonic() - began
             if not math.isfinite(loss):
                 self._stop("the loss", loss)
-            if at.step % self.every == 0:
+            if at.step % self.checkpoint_every == 0:
                 self._save()
             progress.step(at.epoch, at.step, at.loss / at.step)
 
@@ -249,7 +264,7 @@ class Run:
         }
 
     def _save(self) -> None:
-        state = (self.checkpoint, self.trained, self.position, self.facts)
+        state = (self.checkpoint, self.trained, self.position, self.fingerprint)
         self.strategy.chief(lambda: checkpoint.save(*state))
 
     def _save_network(self, name: str) -> None:
@@ -271,8 +286,8 @@ class Run:
         history = self.position.history
         summary = {
             "complete": self.position.epoch == self.recipe.epochs,
-            **self.said,
-            **self.facts,
+            **self.metadata,
+            **self.fingerprint,
             "machine": results.machine(),
             "versions": results.versions(),
         }

@@ -47,7 +47,7 @@ def save(path: Path, data: bytes) -> Path:
 
 
 def answer(path: Path, bars: bytes, caption: str) -> str:
-    """A image and the drawn bars of its best classes."""
+    """An image and the drawn bars of its best classes."""
     image = base64.b64encode(_png(path)).decode()
     drawn = plot(bars, "The five best classes and their probabilities")
     return (

@@ -62,7 +62,7 @@ def build(
         folder: where to. What an earlier site left there is replaced, other files stay.
         class_names: str for each class. Default: `"class 0"` and so on.
         title: str, the page's. Default: the network's name.
-        example: a image that the page offers, JPEG, PNG or WebP. Default: none.
+        example: an image that the page offers, JPEG, PNG or WebP. Default: none.
         assets: where the archive of LiteRT.js lies, see `engine.files`.
 
     Raises:
@@ -154,7 +154,7 @@ def _model(runner: Runner) -> tuple[dict, bytes]:
         "bytes": len(data),
         "sha256": digest,
         "expects_uint8_pixels": runner.expects_uint8_pixels,
-        "output": runner.output,
+        "output": runner.output_type,
     }
     return about, data
 
@@ -162,7 +162,7 @@ def _model(runner: Runner) -> tuple[dict, bytes]:
 def _for_page(preprocess: PreprocessConfig) -> dict:
     """The record's numbers as the page computes with them; scale and offset as float32."""
     return {
-        "size": preprocess.size,
+        "size": preprocess.image_size,
         "resize": preprocess.resize,
         "interpolation": preprocess.interpolation,
         "channels": preprocess.channels,

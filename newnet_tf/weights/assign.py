@@ -187,7 +187,7 @@ def _params(card: Card) -> float | None:
         for row in rows:
             if row.get("params"):
                 return float(row["params"])
-    return card.claim.params * 1e6 if card.claim and card.claim.params else None
+    return card.reported.params * 1e6 if card.reported and card.reported.params else None
 
 
 def _coverage(checkpoint: Checkpoint, target: Target) -> float:

@@ -146,7 +146,7 @@ def _make(store: Path, stem: str, target: Target, weights: Weights) -> Path:
             reasons.append(f"{reason}")
             continue
         _tell(
-            f"{stem}: {found.source} (license {weights.license}, by {weights.origin}); "
+            f"{stem}: {found.source} (license {weights.license}, by {weights.author}); "
             f"converting to {store}"
         )
         return _convert(found, store, stem, target, weights)

@@ -36,7 +36,7 @@ def blend(other, image, factor):
 
 
 def gray(image):
-    """Returns Pillow's gray of a image in each of its three channels, whole levels."""
+    """Returns Pillow's gray of an image in each of its three channels, whole levels."""
     weights = tf.tile(tf.constant(GRAY)[:, None], (1, 3))
     grays = tf.matmul(tf.reshape(image, (-1, 3)), weights)
     return tf.reshape(tf.floor(grays + 0.5), tf.shape(image))

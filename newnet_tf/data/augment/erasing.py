@@ -1,4 +1,4 @@
-"""Random erasing: a rectangle of a image is filled with noise or with the mean color."""
+"""Random erasing: a rectangle of an image is filled with noise or with the mean color."""
 
 import tensorflow as tf
 

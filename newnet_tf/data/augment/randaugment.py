@@ -1,6 +1,6 @@
 """RandAugment on gray levels: timm's fifteen operations, magnitudes 0 to 10.
 
-Each of a image's operations is drawn anew, and applied with probability one half, as timm does. What
+Each of an image's operations is drawn anew, and applied with probability one half, as timm does. What
 a magnitude means is timm's too (`amounts`). Translations are by whole pixels.
 """
 

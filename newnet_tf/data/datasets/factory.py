@@ -21,7 +21,7 @@ SUBFOLDERS = {TRAIN: ("train",), VALIDATION: ("validation", "val", "valid"), TES
 
 def load_dataset(
     data: str | os.PathLike,
-    holdout: float = 0.2,
+    validation_split: float = 0.2,
     seed: int = 0,
     data_dir: str | os.PathLike | None = None,
 ) -> Dataset:
@@ -32,7 +32,7 @@ def load_dataset(
             the path of a folder or of a tarball. A folder holds one subfolder of images a class,
             or `train` and `validation` (or `val`, `test`) with such subfolders; see `archives` for
             tarballs.
-        holdout: float in (0, 1), the part of a folder without own splits that is kept for
+        validation_split: float in (0, 1), the part of a folder without own splits that is kept for
             validation, class by class. Default: 0.2.
         seed: int, which images those are; the same seed gives the same images anywhere.
         data_dir: where tensorflow-datasets' prepared sets lie; default: `TFDS_DATA_DIR`, else its own.
@@ -50,15 +50,17 @@ def load_dataset(
     """
     name = os.fspath(data)
     if name in tfds.NAMES or name.startswith(tfds.PREFIX):
-        return tfds.tfds_dataset(name, data_dir, holdout)
+        return tfds.tfds_dataset(name, data_dir, validation_split)
     if tar.is_archive(name):
         return tar.archive_dataset(name)
     if Path(name).is_dir():
-        return folder_dataset(name, holdout, seed)
+        return folder_dataset(name, validation_split, seed)
     raise DatasetError(f"`data` must be among: {DATA}. Received: {name!r}")
 
 
-def folder_dataset(root: str | os.PathLike, holdout: float = 0.2, seed: int = 0) -> Dataset:
+def folder_dataset(
+    root: str | os.PathLike, validation_split: float = 0.2, seed: int = 0
+) -> Dataset:
     """Opens a folder of images, see `load_dataset`."""
     root = Path(root)
     own = {
@@ -69,7 +71,7 @@ def folder_dataset(root: str | os.PathLike, holdout: float = 0.2, seed: int = 0)
     if TRAIN in own and len(own) > 1:
         return _own_splits(root, own)
     paths, labels, classes = folder.labeled_files(root)
-    first, second = stratified_split(labels, holdout, seed)
+    first, second = stratified_split(labels, validation_split, seed)
     parts = {TRAIN: first, VALIDATION: second, ALL: range(len(paths))}
     splits = {
         split: file_split([paths[i] for i in part], [labels[i] for i in part])

@@ -45,7 +45,7 @@ def _by_subfolder(root, paths, classes):
     empty = sorted(set(classes) - {classes[i] for i in labels})
     if empty:
         raise ImageError(
-            f"each class of `folder` must hold a image. Received: {str(root)!r}, "
+            f"each class of `folder` must hold an image. Received: {str(root)!r}, "
             f"with none in {empty}"
         )
     return paths, labels, classes

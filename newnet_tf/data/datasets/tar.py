@@ -67,7 +67,7 @@ def archive_arrays(
         (n,).
 
     Raises:
-        DatasetError: as `archive_dataset`, and for a image that cannot be read or has another size
+        DatasetError: as `archive_dataset`, and for an image that cannot be read or has another size
             than the first.
     """
     _, classes, splits = _read(path)
@@ -86,7 +86,7 @@ def _pixels(images, names: list[str]) -> np.ndarray:
         try:
             image = np.asarray(read_image(data))
         except ValueError as error:
-            raise DatasetError(f"{name}: a image must be readable. Received: {error}") from error
+            raise DatasetError(f"{name}: an image must be readable. Received: {error}") from error
         if made is None:
             made = np.empty((len(images), *image.shape), np.uint8)
         if image.shape != made.shape[1:]:

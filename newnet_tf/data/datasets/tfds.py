@@ -56,13 +56,13 @@ def builder(name: str, data_dir: str | os.PathLike | None = None):
 
 
 def tfds_dataset(
-    name: str, data_dir: str | os.PathLike | None = None, holdout: float = 0.2
+    name: str, data_dir: str | os.PathLike | None = None, validation_split: float = 0.2
 ) -> Dataset:
     """Opens a prepared set.
 
     Args:
         name, data_dir: as in `builder`.
-        holdout: float, the part taken for validation (from the end) where the set has one split.
+        validation_split: float, the part taken for validation (from the end) where the set has one split.
 
     Raises:
         DatasetError: where the set is not prepared, or is not one of labeled images.
@@ -78,7 +78,7 @@ def tfds_dataset(
         )
     parts = {s: s for s in (TRAIN, VALIDATION, TEST) if s in available}
     if list(available) == [TRAIN]:
-        percent = round(100 * (1 - holdout))
+        percent = round(100 * (1 - validation_split))
         parts = {TRAIN: f"train[:{percent}%]", VALIDATION: f"train[{percent}%:]"}
     elif not parts:
         parts = {s: s for s in available}

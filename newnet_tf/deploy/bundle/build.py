@@ -42,8 +42,8 @@ class Provenance:
     """Where weights come from: license (SPDX), who trained them, on what, their tag or file."""
 
     license: str | None = None
-    origin: str | None = None
-    data: str | None = None
+    author: str | None = None
+    dataset: str | None = None
     weights: str | None = None
 
 
@@ -122,9 +122,9 @@ def _embed(result: ExportResult, provenance: Provenance, class_names) -> Runner:
     facts = {
         "name": recipe.model,
         "description": f"Image classifier, {before.classes} classes, {recipe.kind}",
-        "author": provenance.origin or "not stated",
+        "author": provenance.author or "not stated",
         "license": provenance.license or "not stated",
-        "output": recipe.output,
+        "output": recipe.output_type,
     }
     inside = metadata.embed(
         file.read_bytes(), recipe.preprocess, before.expects_uint8_pixels, facts, class_names
@@ -195,13 +195,13 @@ def _tensors(runner: Runner, recipe) -> tuple[dict, dict]:
         }
     )
     takes = PIXELS if runner.expects_uint8_pixels else "normalized"
-    return {"takes": takes, **image, **normalized}, {"name": runner.output, **scores}
+    return {"takes": takes, **image, **normalized}, {"name": runner.output_type, **scores}
 
 
 def _file(runner: Runner, result: ExportResult, shown: image_batch.Samples) -> dict:
     """One .tflite file's entry."""
     answers = _answers(runner, shown)
-    if runner.output == "probabilities":
+    if runner.output_type == "probabilities":
         answers = np.log(np.maximum(answers, MIN_PROBABILITY))
     spread = float(answers.std(0).mean()) if len(answers) > 1 else float(answers.std())
     bound = EXACT if result.recipe.precision.startswith("fp") else ROUNDED

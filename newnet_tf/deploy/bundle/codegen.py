@@ -55,7 +55,7 @@ def _words(record: Mapping) -> dict[str, object]:
         "INPUT_BYTES": BYTES[given["dtype"]],
         "OUTPUT_BYTES": BYTES[scores["dtype"]],
         "LICENSE": record["license"] or "not stated",
-        "ORIGIN": record["provenance"]["origin"] or "not stated",
+        "ORIGIN": record["provenance"]["author"] or "not stated",
         "TABLE": "\n".join(rows),
     }
 

@@ -66,7 +66,7 @@ def _table(preprocess: PreprocessConfig, expects_uint8_pixels: bool, facts, labe
     mean = [0.0] if expects_uint8_pixels else [255 * value for value in preprocess.mean]
     std = [1.0] if expects_uint8_pixels else [255 * value for value in preprocess.std]
     low, high = ((np.array(end) - mean) / std for end in ([0.0] * channels, [255.0] * channels))
-    side = {0: ("uint32", preprocess.size), 1: ("uint32", preprocess.size)}
+    side = {0: ("uint32", preprocess.image_size), 1: ("uint32", preprocess.image_size)}
     colors = {0: ("int8", RGB if channels == 3 else GRAY), 1: ("table", side)}
     normalization = {0: ("floats", mean), 1: ("floats", std)}
     image = {

@@ -65,7 +65,7 @@ class Observed:
 def observe(graph: Graph, images: np.ndarray) -> Observed:
     """Runs a float graph whose tensors have ranges on images.
 
-    Some networks, briefly trained ones with squeeze-and-excitation above all, blow up on a image in
+    Some networks, briefly trained ones with squeeze-and-excitation above all, blow up on an image in
     hundreds: their maps grow to hundreds of times of what is usual. One such image would make the
     steps of int8 too coarse for all others. It is left out: where a tenth of a network's maps
     exceed ten times their median over images; unless more than one image in twenty is so.
@@ -108,7 +108,7 @@ def observe(graph: Graph, images: np.ndarray) -> Observed:
 
 
 def watched(graph: Graph) -> tuple[object, Callable[[np.ndarray], None]]:
-    """Returns an interpreter that keeps all maps, and a function that shows it a image."""
+    """Returns an interpreter that keeps all maps, and a function that shows it an image."""
     _, make = interpreter_class()
     interpreter = make(model_content=graph.to_bytes(), experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()

@@ -30,18 +30,18 @@ class Tolerance:
     Args:
         cosine: float, the least cosine between the two sets of outputs, each less the model's mean
             over images.
-        difference: float, the most that a logit may differ, in units of the spread: the standard
+        max_normalized_error: float, the most that a logit may differ, in units of the spread: the standard
             deviation of the model's logits over images.
-        flips: float, the share of images whose best class may change; one always may if not 0.
+        max_top1_changes: float, the share of images whose best class may change; one always may if not 0.
     """
 
     cosine: float
-    difference: float
-    flips: float
+    max_normalized_error: float
+    max_top1_changes: float
 
     def allowed_flips(self, images: int) -> int:
         """Returns how many of so many images may change their best class."""
-        return max(1, int(self.flips * images)) if self.flips else 0
+        return max(1, int(self.max_top1_changes * images)) if self.max_top1_changes else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,36 +71,36 @@ PRECISIONS = {
     "fp32": Precision(
         summary="float32 throughout",
         weight_bytes=4,
-        tolerance=Tolerance(cosine=0.99999, difference=0.001, flips=0),
+        tolerance=Tolerance(cosine=0.99999, max_normalized_error=0.001, max_top1_changes=0),
     ),
     "fp16": Precision(
         summary="float16 weights, computed in float32",
         weight_bytes=2,
-        tolerance=Tolerance(cosine=0.9995, difference=0.2, flips=0.02),
+        tolerance=Tolerance(cosine=0.9995, max_normalized_error=0.2, max_top1_changes=0.02),
     ),
     "int8-dynamic": Precision(
         summary="int8 weights, activations quantized while running; depthwise filters float32",
         weight_bytes=1,
-        tolerance=Tolerance(cosine=0.97, difference=2.0, flips=0.15),
+        tolerance=Tolerance(cosine=0.97, max_normalized_error=2.0, max_top1_changes=0.15),
         corrected=True,
     ),
     "int8-weights": Precision(
         summary="int8 weights, float32 once the file is loaded; depthwise filters float32",
         weight_bytes=1,
-        tolerance=Tolerance(cosine=0.97, difference=2.0, flips=0.15),
+        tolerance=Tolerance(cosine=0.97, max_normalized_error=2.0, max_top1_changes=0.15),
         corrected=True,
     ),
     "int8-full": Precision(
         summary="int8 weights and activations; ranges, roundings and biases by calibration images",
         weight_bytes=1,
-        tolerance=Tolerance(cosine=0.97, difference=3.0, flips=0.2),
+        tolerance=Tolerance(cosine=0.97, max_normalized_error=3.0, max_top1_changes=0.2),
         calibrated=True,
         corrected=True,
     ),
     "int16x8": Precision(
         summary="int8 weights corrected as int8-full's, int16 activations; slow but on accelerators",
         weight_bytes=1,
-        tolerance=Tolerance(cosine=0.99, difference=3.0, flips=0.1),
+        tolerance=Tolerance(cosine=0.99, max_normalized_error=3.0, max_top1_changes=0.1),
         calibrated=True,
         corrected=True,
         delegated=False,
@@ -108,13 +108,13 @@ PRECISIONS = {
     "litert-dynamic": Precision(
         summary="litert-quantizer's int8-dynamic",
         weight_bytes=1,
-        tolerance=Tolerance(cosine=0.97, difference=3.0, flips=0.2),
+        tolerance=Tolerance(cosine=0.97, max_normalized_error=3.0, max_top1_changes=0.2),
         maker="litert-quantizer",
     ),
     "litert-static": Precision(
         summary="litert-quantizer's int8-full, ranges from least to largest",
         weight_bytes=1,
-        tolerance=Tolerance(cosine=0.965, difference=3.0, flips=0.2),
+        tolerance=Tolerance(cosine=0.965, max_normalized_error=3.0, max_top1_changes=0.2),
         calibrated=True,
         maker="litert-quantizer",
     ),

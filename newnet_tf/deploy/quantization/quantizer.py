@@ -76,7 +76,7 @@ class CalibratedGraph:
     def quantized(
         self,
         exclude_layers: Collection[str] = (),
-        ranges: str = BEST,
+        calibration_method: str = BEST,
         corrections: Collection[str] = CORRECTIONS,
         integer_output: bool = False,
     ) -> Graph:
@@ -84,7 +84,7 @@ class CalibratedGraph:
 
         Args:
             exclude_layers: names of layers that stay float32, among `layers`.
-            ranges: one of `recipes.RANGES`. corrections: some of `CORRECTIONS`.
+            calibration_method: one of `recipes.RANGES`. corrections: some of `CORRECTIONS`.
             integer_output: bool, whether the last operator, too, must give integers. Otherwise
                 pools behind the last filters, which need no integers to be fast, are float32.
         """
@@ -95,7 +95,7 @@ class CalibratedGraph:
             )
         left = [alias for alias, name in self._layer_of.items() if name in exclude_layers]
         left += [] if integer_output else self._pools
-        data, left = self._with_ranges(ranges), [alias.decode() for alias in left]
+        data, left = self._with_ranges(calibration_method), [alias.decode() for alias in left]
         graph = Graph(converting.mlir_quantize(data, denylisted_nodes=left or None))
         for tensor in graph.body.tensors:
             tensor.name = ALIAS.sub(lambda found: self._named[found[0]], tensor.name)

@@ -52,7 +52,7 @@ class Sensitivity:
         model: Keras model as `export_tflite` takes it. preprocess: `cards.Preprocess`.
         calibration_images: images to measure ranges on, see `samples.read`.
         validation_images: images to judge by. labels: a class for each, None where they are not known.
-        ranges: how ranges of maps are chosen, one of `recipes.RANGES`.
+        calibration_method: how ranges of maps are chosen, one of `recipes.RANGES`.
         say: callable that shows a line of progress.
 
     Attributes:
@@ -76,10 +76,10 @@ class Sensitivity:
         calibration_images: Iterable,
         validation_images: Iterable,
         labels: Collection[int] | None = None,
-        ranges: str = BEST,
+        calibration_method: str = BEST,
         say: Callable[[str], None] = print,
     ):
-        export_config.check_ranges(["int8-full"], ranges)
+        export_config.check_ranges(["int8-full"], calibration_method)
         fingerprint.check_side(model, preprocess)
         logits = fingerprint.logits_model(model)
         measured = image_batch.with_extremes(
@@ -98,7 +98,7 @@ class Sensitivity:
             converter.save(logits, preprocess, saved)
             self._graph = converter.GraphFactory(saved, measured, model.name, say).calibrated
         self.layers, self.left_out = self._graph.layers, self._graph.left_out
-        self._ranges, self._say = ranges, say
+        self._ranges, self._say = calibration_method, say
 
     @property
     def validation_images(self) -> int:
@@ -114,7 +114,7 @@ class Sensitivity:
         Returns:
             A `Layer` for each of `layers`, in order.
         """
-        chosen = np.unique(np.linspace(0, self.images - 1, limit or self.images).astype(int))
+        chosen = np.unique(np.linspace(0, self.image_count - 1, limit or self.images).astype(int))
         begun = said = time.monotonic()
         found = []
         for number, name in enumerate(self.layers, 1):
@@ -133,31 +133,31 @@ class Sensitivity:
     def judge(
         self,
         exclude_layers: Collection[str] = (),
-        ranges: str | None = None,
+        calibration_method: str | None = None,
         corrections: Collection[str] = CORRECTIONS,
     ) -> tuple[Verification, int | None]:
         """Compares a file with the float network on all images.
 
         Args:
             exclude_layers: names of layers that stay float32.
-            ranges: how ranges of maps are chosen. Default: as the study was told.
+            calibration_method: how ranges of maps are chosen. Default: as the study was told.
             corrections: some of `calibrated.CORRECTIONS`.
 
         Returns:
             A `Verification`, and images newly right less those newly wrong, None without labels.
         """
-        chosen = np.arange(self.images)
-        return self._judge(exclude_layers, chosen, ranges or self._ranges, corrections)
+        chosen = np.arange(self.image_count)
+        return self._judge(exclude_layers, chosen, calibration_method or self._ranges, corrections)
 
     def loss(self, exclude_layers: Collection[str] = ()) -> float:
         """Returns the points of top-1 that a file loses on all images; labels must be given."""
-        return -100 * self.judge(exclude_layers)[1] / self.images
+        return -100 * self.judge(exclude_layers)[1] / self.image_count
 
     def _judge(
-        self, exclude_layers, chosen, ranges, corrections
+        self, exclude_layers, chosen, calibration_method, corrections
     ) -> tuple[Verification, int | None]:
         with converter.silence():
-            graph = self._graph.quantized(exclude_layers, ranges, corrections)
+            graph = self._graph.quantized(exclude_layers, calibration_method, corrections)
         apply_xnnpack_rewrites(graph)
         graph.rename("image", "logits")
         with tempfile.TemporaryDirectory(prefix="newnet-") as folder:

@@ -32,7 +32,7 @@ class SingleProcess:
         """Returns what `function` gives; of several workers one alone calls it, for all."""
         return function()
 
-    def spread(self, trained, facts: Mapping[str, object]) -> None:
+    def spread(self, trained, fingerprint: Mapping[str, object]) -> None:
         """Gives all workers the same state, if they train the same; there is but one."""
 
     def make_evaluator(self, trained) -> Callable:

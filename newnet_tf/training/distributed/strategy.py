@@ -159,13 +159,13 @@ class Strategy(SingleProcess):
             raise {k.__name__: k for k in TOLD}[told["kind"]](told["error"])
         return told["value"]
 
-    def spread(self, trained, facts: Mapping[str, object]) -> None:
+    def spread(self, trained, fingerprint: Mapping[str, object]) -> None:
         """Gives all devices the chief's state, but random numbers of their own for dropout.
 
         Raises:
             ValueError: where workers have other recipes, data or networks than the chief.
         """
-        said = [json.loads(text) for text in self.exchange.texts(json.dumps(facts))]
+        said = [json.loads(text) for text in self.exchange.texts(json.dumps(fingerprint))]
         for index, other in enumerate(said):
             if differing := checkpoint.differences(said[0], other):
                 raise ValueError(

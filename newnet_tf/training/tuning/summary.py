@@ -24,7 +24,7 @@ LETTERS, LINE = 15, 0.17  # an inch of the words below, and inches of one of the
 
 def write_table(found: TuneResult) -> None:
     """Writes a line a trial, by number."""
-    names = [one.name for one in found.varied]
+    names = [one.name for one in found.dimensions]
     text = io.StringIO()
     writer = csv.DictWriter(
         text, ["trial", "state", *names, *MEASURES, "seconds", "reason"], lineterminator="\n"
@@ -49,20 +49,20 @@ def draw(found: TuneResult):
     A heat map of the first two fields where both have choices, of several trials in a cell the best;
     else the trials against each field.
     """
-    is_map = len(found.varied) > 1 and all(one.choices for one in found.varied[:2])
+    is_map = len(found.dimensions) > 1 and all(one.choices for one in found.dimensions[:2])
     words = (
         [f"best: {found.setting}", *found.warnings()] if found.best else ["no trial is complete"]
     )
-    if is_map and len(found.varied) > 2:
-        others = ", ".join(one.name for one in found.varied[2:])
+    if is_map and len(found.dimensions) > 2:
+        others = ", ".join(one.name for one in found.dimensions[2:])
         words.insert(
             0, f"each cell shows the best of all trials with its two values, over {others}"
         )
     if is_map:
-        across, up = (len(one.choices) for one in found.varied[:2])
+        across, up = (len(one.choices) for one in found.dimensions[:2])
         width, height = 3.4 + 0.85 * across, 2 + 0.55 * up
     else:
-        width, height = 4.2 * len(found.varied), 3.8
+        width, height = 4.2 * len(found.dimensions), 3.8
     width = max(NARROWEST, width)
     lines = [x for text in words for x in textwrap.wrap(text, int(LETTERS * width))]
     drawn = curves.blank(width, height + LINE * len(lines))
@@ -77,7 +77,7 @@ def draw(found: TuneResult):
 def _heat_map(drawn, found: TuneResult) -> None:
     import numpy as np
 
-    across, up = found.varied[:2]
+    across, up = found.dimensions[:2]
     axes = drawn.subplots()
     cells = {}
     for tried in reversed(found.ranked):  # the best of a cell last
@@ -87,7 +87,7 @@ def _heat_map(drawn, found: TuneResult) -> None:
     values = np.full((len(up.ordered), len(across.ordered)), np.nan)
     for place, tried in cells.items():
         if tried.state == COMPLETE:
-            values[place] = getattr(tried, found.measure)
+            values[place] = getattr(tried, found.metric)
     image = axes.imshow(values, cmap="Blues_r", origin="lower", aspect="auto")
     for (row, column), tried in cells.items():
         _cell(axes, row, column, tried, image, found)
@@ -97,7 +97,7 @@ def _heat_map(drawn, found: TuneResult) -> None:
     axes.set_ylabel(up.name, color=INK)
     axes.tick_params(colors=FAINT, labelcolor=INK, length=0)
     if found.best:
-        drawn.colorbar(image, ax=axes).set_label(LABELS[found.measure], color=INK)
+        drawn.colorbar(image, ax=axes).set_label(LABELS[found.metric], color=INK)
 
 
 def _cell(axes, row: int, column: int, tried: Trial, image, found: TuneResult) -> None:
@@ -106,8 +106,8 @@ def _cell(axes, row: int, column: int, tried: Trial, image, found: TuneResult) -
 
     text, color = tried.state, FAINT
     if tried.state == COMPLETE:
-        value = getattr(tried, found.measure)
-        text = f"{value:.{DIGITS[found.measure]}f}"
+        value = getattr(tried, found.metric)
+        text = f"{value:.{DIGITS[found.metric]}f}"
         color = "white" if image.norm(value) < 0.5 else INK
     is_best = tried is found.best
     if tried.state == FAILED or is_best:
@@ -126,11 +126,11 @@ def _cell(axes, row: int, column: int, tried: Trial, image, found: TuneResult) -
 
 
 def _scatter(drawn, found: TuneResult) -> None:
-    panels = drawn.subplots(1, len(found.varied), sharey=True, squeeze=False)[0]
+    panels = drawn.subplots(1, len(found.dimensions), sharey=True, squeeze=False)[0]
     failed = [tried for tried in found.trials if tried.state == FAILED]
-    for axes, one in zip(panels, found.varied, strict=True):
+    for axes, one in zip(panels, found.dimensions, strict=True):
         _axis(axes, one)
-        heights = [getattr(tried, found.measure) for tried in found.complete]
+        heights = [getattr(tried, found.metric) for tried in found.complete]
         axes.scatter(_places(one, found.complete), heights, color=TRAIN, s=36, zorder=3)
         if found.best:
             ring = _places(one, [found.best]), heights[:1]
@@ -141,7 +141,7 @@ def _scatter(drawn, found: TuneResult) -> None:
             axes.scatter(*at, transform=top, marker="x", color=INK, zorder=3, label="failed")
         axes.margins(y=0.12)
         curves.plain(axes)
-    panels[0].set_ylabel(LABELS[found.measure], color=INK)
+    panels[0].set_ylabel(LABELS[found.metric], color=INK)
     if not found.best:
         panels[0].set_yticks([])
     handles, names = panels[0].get_legend_handles_labels()

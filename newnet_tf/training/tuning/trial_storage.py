@@ -45,9 +45,9 @@ class TrialStorage:
 
     Args:
         folder: Path, the study's.
-        varied: `SearchDimension`s. sampler: one of `SAMPLERS`.
+        dimensions: `SearchDimension`s. sampler: one of `SAMPLERS`.
         planned: int, trials in all, over all processes. seed: int, of the sampler.
-        facts: mapping, what must be the same whenever the study goes on.
+        fingerprint: mapping, what must be the same whenever the study goes on.
 
     Raises:
         ValueError: for a folder that holds another study (it says what differs), or runs without one.
@@ -61,18 +61,18 @@ class TrialStorage:
         sampler: str,
         planned: int,
         seed: int,
-        facts: Mapping[str, object],
+        fingerprint: Mapping[str, object],
     ):
         import filelock
 
         self.optuna = optuna()
-        self.folder, self.varied, self.planned = folder, varied, planned
+        self.folder, self.dimensions, self.planned = folder, varied, planned
         self.sampler, self.seed = sampler, seed
         self.path = folder / JOURNAL
         folder.mkdir(parents=True, exist_ok=True)
         self.lock = filelock.FileLock(folder / ".lock")
         with self.alone():
-            self.study = self._opened(facts)
+            self.study = self._opened(fingerprint)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -127,7 +127,7 @@ class TrialStorage:
             if trial.state.name in states
         ]
 
-    def _opened(self, facts: Mapping[str, object]):
+    def _opened(self, fingerprint: Mapping[str, object]):
         """Returns Optuna's study, new or as it was left."""
         if not self.path.exists() and (self.folder / TRIALS).exists():
             raise ValueError(
@@ -141,8 +141,8 @@ class TrialStorage:
         opened = self.optuna.load_study if is_begun else self.optuna.create_study
         study = opened(storage=self.storage, study_name=NAME)
         if FACTS not in study.user_attrs:
-            study.set_user_attr(FACTS, dict(facts))
-        differing = differences(study.user_attrs[FACTS], facts)
+            study.set_user_attr(FACTS, dict(fingerprint))
+        differing = differences(study.user_attrs[FACTS], fingerprint)
         if differing:
             raise ValueError(
                 f"a study must go on with the settings it began with; {self.folder} has others. "
@@ -173,12 +173,14 @@ class TrialStorage:
 
     def _claimed(self, trial, lock, is_begun: bool) -> TrialLease:
         """Has a trial draw its values, those that it has not got yet."""
-        params = {one.name: one.suggested(trial) for one in self.varied}
+        params = {one.name: one.suggested(trial) for one in self.dimensions}
         folder = self.folder / TRIALS / f"{trial.number:04d}"
         return TrialLease(trial.number, folder, self._values(params), is_begun, lock, trial)
 
     def _values(self, params: Mapping[str, object]) -> dict[str, object]:
-        return {one.name: one.value(params[one.name]) for one in self.varied if one.name in params}
+        return {
+            one.name: one.value(params[one.name]) for one in self.dimensions if one.name in params
+        }
 
     def _sampler(self, number: int):
         """Returns the sampler of one trial: what it draws does not hang on which process asks."""
@@ -194,7 +196,8 @@ class TrialStorage:
         """Returns a point of the grid that no trial has, in an order drawn by the seed."""
         taken = [trial.system_attrs["fixed_params"] for trial in known]
         every = [
-            {name: kept(value) for name, value in point.items()} for point in points(self.varied)
+            {name: kept(value) for name, value in point.items()}
+            for point in points(self.dimensions)
         ]
         random.Random(self.seed).shuffle(every)
         return next(point for point in every if point not in taken)

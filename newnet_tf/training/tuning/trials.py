@@ -44,19 +44,19 @@ class TuneResult:
 
     Args:
         folder: Path of its files. title: str, network and data.
-        recipe: `Recipe`, what was not varied. varied: `SearchDimension`s, what was.
+        recipe: `Recipe`, what was not varied. dimensions: `SearchDimension`s, what was.
         trials: `Trial`s, by number. planned: int, trials in all.
-        measure: what is least in the best trial, `"test_error"` or `"test_loss"`.
+        metric: what is least in the best trial, `"test_error"` or `"test_loss"`.
         tests: int, images that an error was measured on.
     """
 
     folder: Path
     title: str
     recipe: Recipe
-    varied: Sequence[SearchDimension]
+    dimensions: Sequence[SearchDimension]
     trials: Sequence[Trial]
     planned: int
-    measure: str
+    metric: str
     tests: int
 
     @property
@@ -65,7 +65,7 @@ class TuneResult:
         order = (COMPLETE, FAILED, RUNNING)
         return sorted(
             self.trials,
-            key=lambda t: (order.index(t.state), getattr(t, self.measure) or 0.0, t.number),
+            key=lambda t: (order.index(t.state), getattr(t, self.metric) or 0.0, t.number),
         )
 
     @property
@@ -103,7 +103,7 @@ class TuneResult:
 
     def _edges(self) -> list[str]:
         found = []
-        for one in self.varied:
+        for one in self.dimensions:
             end = _end(one, self.best.values[one.name])
             if end:
                 found.append(

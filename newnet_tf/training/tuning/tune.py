@@ -29,14 +29,14 @@ def tune(
     make_data: Callable,
     recipe: Recipe,
     folder: str | os.PathLike,
-    over: Mapping[str, object] | None = None,
+    search_space: Mapping[str, object] | None = None,
     *,
     trials: int | None = None,
     sampler: str | None = None,
-    measure: str = "test_error",
-    every: int = EVERY,
-    facts: Mapping[str, object] | None = None,
-    said: Mapping[str, object] | None = None,
+    metric: str = "test_error",
+    checkpoint_every: int = EVERY,
+    fingerprint: Mapping[str, object] | None = None,
+    metadata: Mapping[str, object] | None = None,
     out=None,
 ) -> TuneResult:
     """Tries settings of a recipe, or goes on with trying them; does all that are left.
@@ -50,14 +50,14 @@ def tune(
         recipe: `Recipe`, which says all that is not varied; its seed is the sampler's too.
         folder: where the study's files go: `study.journal`, `study.csv`, `study.png`, and `trials/`, a
             run's folder for each.
-        over: what is varied, see `space`. Default: `around(recipe)`, learning rate and weight decay.
+        search_space: what is varied, see `space`. Default: `around(recipe)`, learning rate and weight decay.
         trials: int, over all processes and all times; default: the grid's size, if it is a grid.
         sampler: `"grid"` (the default if all fields have choices: every setting once), `"random"`,
             or `"tpe"` (the default otherwise): Optuna's tree-structured Parzen estimator, whose first
             ten are random.
-        measure: what is to be least, `"test_error"` or `"test_loss"`, both of the last epoch.
-        every: int, steps between checkpoints. said: mapping, both as in `train`.
-        facts: mapping, what else must be the same whenever the study goes on, such as the weights
+        metric: what is to be least, `"test_error"` or `"test_loss"`, both of the last epoch.
+        checkpoint_every: int, steps between checkpoints. metadata: mapping, both as in `train`.
+        fingerprint: mapping, what else must be the same whenever the study goes on, such as the weights
             that its runs begin with.
         out: text stream for progress; default: stderr.
 
@@ -73,30 +73,30 @@ def tune(
         >>> found = tune(build, make_data, recipe, "studies/lr", {"lr": "0.02..0.4:log"}, trials=8)
         >>> print(found.setting, *found.caveats(), sep="\\n")
     """
-    if measure not in MEASURES:
-        raise ValueError(f"`measure` must be among {MEASURES}. Received: {measure!r}")
-    varied = space(recipe, around(recipe) if over is None else over)
+    if metric not in MEASURES:
+        raise ValueError(f"`metric` must be among {MEASURES}. Received: {metric!r}")
+    varied = space(recipe, around(recipe) if search_space is None else search_space)
     sampler, planned = trial_storage.chosen(varied, sampler, trials)
     data, model = make_data(recipe), build_model(build, recipe)
     check(model, data, recipe)
     names = [one.name for one in varied]
     begun = {
         "recipe": {name: v for name, v in recipe.flat().items() if name not in names},
-        "data": data.facts,
+        "data": data.fingerprint,
         "model": described(model),
-        "study": {"over": [str(one) for one in varied], "sampler": sampler, "measure": measure},
-        **(facts or {}),
+        "study": {"over": [str(one) for one in varied], "sampler": sampler, "measure": metric},
+        **(fingerprint or {}),
     }
     return Study(
         build=build,
         make_data=make_data,
         recipe=recipe,
-        measure=measure,
-        every=every,
-        said=dict(said or {}),
+        metric=metric,
+        checkpoint_every=checkpoint_every,
+        metadata=dict(metadata or {}),
         out=sys.stderr if out is None else out,
         tests=data.tests,
-        title=f"{model.name} on {data.facts['source']}",
+        title=f"{model.name} on {data.fingerprint['source']}",
         journal=TrialStorage(Path(folder), varied, sampler, planned, recipe.seed, begun),
     ).finish()
 
@@ -108,9 +108,9 @@ class Study:
     build: Callable
     make_data: Callable
     recipe: Recipe
-    measure: str
-    every: int
-    said: dict
+    metric: str
+    checkpoint_every: int
+    metadata: dict
     out: object
     tests: int
     title: str
@@ -141,7 +141,7 @@ class Study:
         else:
             figures = {name: history[-1][name] for name in MEASURES}
             seconds = round(sum(row["seconds"] for row in history), 3)
-            self.journal.end(claim, figures[self.measure], **figures, seconds=seconds)
+            self.journal.end(claim, figures[self.metric], **figures, seconds=seconds)
             self._say(f"{called}: test error {figures['test_error']:.2f} %")
         self.took.append(time.monotonic() - began)
         self._written()
@@ -155,8 +155,8 @@ class Study:
             recipe,
             claim.folder,
             resume=True,
-            every=self.every,
-            said={**self.said, "trial": claim.number},
+            checkpoint_every=self.checkpoint_every,
+            metadata={**self.metadata, "trial": claim.number},
             out=self.out,
         )
 
@@ -167,10 +167,10 @@ class Study:
                 folder=self.journal.folder,
                 title=self.title,
                 recipe=self.recipe,
-                varied=self.journal.varied,
+                dimensions=self.journal.dimensions,
                 trials=self.journal.trials(),
                 planned=self.journal.planned,
-                measure=self.measure,
+                metric=self.metric,
                 tests=self.tests,
             )
             summary.write_table(outcome)

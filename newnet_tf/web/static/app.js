@@ -73,7 +73,7 @@ async function use(model) {
   if (wanted !== model) return; // another was chosen meanwhile
   progress(null);
   chosen = model;
-  status(shown || camera.on ? "" : "Ready. Give it a image.");
+  status(shown || camera.on ? "" : "Ready. Give it an image.");
 }
 
 async function classify(blob) {
@@ -169,7 +169,7 @@ function acceptDrops() {
     whole.classList.remove("dragging");
     const [file] = event.dataTransfer.files;
     if (file) classify(file);
-    else fail(new Error("Drop a image's file, saved on this device."));
+    else fail(new Error("Drop an image's file, saved on this device."));
   };
   document.onpaste = (event) => {
     const [file] = event.clipboardData.files;

@@ -2,8 +2,8 @@
 
 const REASONS = {
   NotAllowedError:
-    "The camera was refused. Allow it in the browser's settings for this page, or choose a image.",
-  NotFoundError: "No camera was found on this device. Choose a image instead.",
+    "The camera was refused. Allow it in the browser's settings for this page, or choose an image.",
+  NotFoundError: "No camera was found on this device. Choose an image instead.",
   NotReadableError: "The camera is in use by another program. Close that, then try again.",
 };
 

@@ -1,4 +1,4 @@
-// A image to its pixels as they are stored: no color management, turned as its EXIF says.
+// An image to its pixels as they are stored: no color management, turned as its EXIF says.
 
 export const MOST_PIXELS = 89478485; // as Pillow's limit, which the Python side keeps
 const STRIP = 512; // rows read at a time: a canvas of a whole photograph is too large for some phones
@@ -14,7 +14,7 @@ export async function open(blob) {
     });
   } catch {
     throw new Error(
-      "This file cannot be read as a image. JPEG, PNG, WebP, GIF and BMP files work in all browsers.",
+      "This file cannot be read as an image. JPEG, PNG, WebP, GIF and BMP files work in all browsers.",
     );
   }
 }

@@ -74,7 +74,7 @@ async function download(file, bytes) {
   return data;
 }
 
-/** Classifies a image, a Blob or an ImageBitmap; says what it took in milliseconds. */
+/** Classifies an image, a Blob or an ImageBitmap; says what it took in milliseconds. */
 async function classify({ image, file }) {
   const begun = performance.now();
   const bitmap = image instanceof Blob ? await decoder.open(image) : image;

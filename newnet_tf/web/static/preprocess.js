@@ -1,4 +1,4 @@
-// A image's pixels to a network's input: the very numbers of newnet_tf/data/preprocess.py.
+// An image's pixels to a network's input: the very numbers of newnet_tf/data/preprocess.py.
 //
 // Pillow's antialiased resize in 8 bits: each output pixel is a weighted sum over the input pixels under
 // its filter, across first, then down, each pass rounded to whole gray levels. Weights are fractions of
