@@ -1,1 +1,1 @@
-"""Small helpers without a domain: lazy imports, files, tables."""
+"""Helpers without a domain: files, progress, lazy imports, tables, softmax."""
