@@ -9,9 +9,9 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from newnet_tf.data.augment import color_ops, randaugment
 from newnet_tf.data.augment.config import NONE, Augmentation
-from newnet_tf.data.augment.erasing import erase
+from newnet_tf.data.augment.erasing import random_erasing
 from newnet_tf.data.crops import random_box
-from newnet_tf.data.pipeline import augmented
+from newnet_tf.data.pipeline import augment_image
 from newnet_tf.models.config import PreprocessConfig
 
 SIDE = 64
@@ -88,7 +88,7 @@ MATRICES = {
 @pytest.mark.parametrize("name", ["rotate", *MATRICES])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_geometry_equals_pillow(photo, name, sign):
-    found = both_ways(lambda x: randaugment.apply(x, name, 8.0, sign, FILL), photo)
+    found = both_ways(lambda x: randaugment.apply_operation(x, name, 8.0, sign, FILL), photo)
     fill, bilinear = tuple(map(int, FILL)), Image.Resampling.BILINEAR
     if name == "rotate":
         expected = photo.rotate(sign * 24.0, bilinear, fillcolor=fill)
@@ -104,7 +104,9 @@ def test_geometry_equals_pillow(photo, name, sign):
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 @pytest.mark.parametrize("axis", ["x", "y"])
 def test_translation_moves_whole_pixels(photo, axis, sign):
-    found = both_ways(lambda x: randaugment.apply(x, f"translate_{axis}", 5.0, sign, FILL), photo)
+    found = both_ways(
+        lambda x: randaugment.apply_operation(x, f"translate_{axis}", 5.0, sign, FILL), photo
+    )
     pixels = np.asarray(photo, np.float32)
     moved = round(0.225 * SIDE)
     expected = np.broadcast_to(np.array(FILL, np.float32), pixels.shape).copy()
@@ -123,8 +125,12 @@ def test_translation_moves_whole_pixels(photo, axis, sign):
      ("translate_y", 0.405, 0.405)],
 )  # fmt: skip
 def test_magnitudes_are_timms(name, at_nine, increasing):
-    assert float(randaugment.amount(9.0, 1.0, False)[name]) == pytest.approx(at_nine, abs=1e-4)
-    assert float(randaugment.amount(9.0, 1.0, True)[name]) == pytest.approx(increasing, abs=1e-4)
+    assert float(randaugment.operation_arguments(9.0, 1.0, False)[name]) == pytest.approx(
+        at_nine, abs=1e-4
+    )
+    assert float(randaugment.operation_arguments(9.0, 1.0, True)[name]) == pytest.approx(
+        increasing, abs=1e-4
+    )
 
 
 def test_rand_augment_applies_half_of_what_it_draws(photo):
@@ -140,8 +146,8 @@ def test_rand_augment_applies_half_of_what_it_draws(photo):
     assert 25 <= changed <= 55
 
 
-def drawn_by_law(generator):
-    """Height and width of one crop, by the law as torchvision's documentation words it."""
+def torchvision_box(generator):
+    """Height and width of one crop, as torchvision's documentation describes it."""
     while True:
         area = generator.uniform(0.08, 1.0) * 375 * 500
         aspect = math.exp(generator.uniform(math.log(3 / 4), math.log(4 / 3)))
@@ -150,7 +156,7 @@ def drawn_by_law(generator):
             return height, width
 
 
-def test_random_box_follows_torchvisions_law():
+def test_random_box_has_torchvisions_distribution():
     seeds = tf.data.Dataset.range(2000).map(lambda i: tf.stack([tf.constant(3, tf.int64), i]))
     boxes = seeds.map(lambda s: random_box((375, 500), s, (0.08, 1.0), (3 / 4, 4 / 3)))
     top, left, height, width = np.array(list(boxes.as_numpy_iterator())).T
@@ -159,7 +165,7 @@ def test_random_box_follows_torchvisions_law():
     assert (top + height <= 375).all()
     assert (left + width <= 500).all()
     share, aspect = height * width / (375 * 500), width / height
-    law = np.array([drawn_by_law(np.random.default_rng(n)) for n in range(2000)])
+    law = np.array([torchvision_box(np.random.default_rng(n)) for n in range(2000)])
     expected = law[:, 0] * law[:, 1] / (375 * 500), law[:, 1] / law[:, 0]
     for found, wanted in zip((share, aspect), expected, strict=True):
         quarters = np.quantile(found, (0.02, 0.25, 0.5, 0.75, 0.98))
@@ -185,8 +191,9 @@ def test_erasing_is_noise_once_normalized():
     record, image = PreprocessConfig(image_size=SIDE), tf.zeros((SIDE, SIDE, 3))
     shares, values = [], []
     seeds = tf.data.Dataset.range(60).map(lambda i: tf.stack([tf.constant(9, tf.int64), i]))
-    for found, seed in seeds.map(lambda s: (erase(image, s, 0.5, record), s)).as_numpy_iterator():
-        np.testing.assert_allclose(found, erase(image, seed, 0.5, record), atol=1e-3)
+    erased = seeds.map(lambda s: (random_erasing(image, s, 0.5, record), s))
+    for found, seed in erased.as_numpy_iterator():
+        np.testing.assert_allclose(found, random_erasing(image, seed, 0.5, record), atol=1e-3)
         hit = (found != 0).all(axis=-1)
         if hit.any():
             rows, columns = np.where(hit.any(1))[0], np.where(hit.any(0))[0]
@@ -198,14 +205,14 @@ def test_erasing_is_noise_once_normalized():
     assert max(shares) < 0.36
     assert np.concatenate(values).mean() == pytest.approx(0, abs=0.05)
     assert np.concatenate(values).std() == pytest.approx(1, abs=0.05)
-    mean = erase(image, tf.constant([9, 1], tf.int64), 1.0, record, "mean").numpy()
+    mean = random_erasing(image, tf.constant([9, 1], tf.int64), 1.0, record, "mean").numpy()
     assert set(np.unique(mean[..., 0])) == {0.0, np.float32(255 * record.mean[0])}
 
 
-def test_jitter_and_lighting_stay_in_range(photo):
+def test_color_jitter_and_pca_noise_stay_in_range(photo):
     seed = tf.constant([4, 4], tf.int64)
-    jittered = both_ways(lambda x: color_ops.jitter(x, seed, (0.4, 0.4, 0.4)), photo)
-    lit = both_ways(lambda x: color_ops.lighting(x, seed, 0.1), photo)
+    jittered = both_ways(lambda x: color_ops.color_jitter(x, seed, (0.4, 0.4, 0.4)), photo)
+    lit = both_ways(lambda x: color_ops.pca_noise(x, seed, 0.1), photo)
     for found in (jittered, lit):
         assert found.min() >= 0
         assert found.max() <= 255
@@ -217,29 +224,31 @@ def test_jitter_and_lighting_stay_in_range(photo):
 def test_every_field_changes_the_image(photo):
     record, seed = PreprocessConfig(image_size=SIDE, crop_pct=1.0), tf.constant([1, 7], tf.int64)
     pixels = tf.constant(np.asarray(photo))
-    plain = augmented(pixels, seed, NONE, record).numpy()
+    plain = augment_image(pixels, seed, NONE, record).numpy()
     np.testing.assert_allclose(plain, pixels, atol=0.01)
-    for fields in ({"crop": "resized"}, {"crop": "padded"}, {"flip": 1.0}, {"brightness": 0.5},
-                   {"contrast": 0.5}, {"saturation": 0.5}, {"lighting": 0.5}, {"erasing": 1.0},
-                   {"randaugment": 8}):  # fmt: skip
-        found = augmented(
-            pixels, seed, Augmentation(**{"crop": "center", "flip": 0.0} | fields), record
+    for fields in ({"crop": "random_resized"}, {"crop": "random"}, {"hflip_prob": 1.0},
+                   {"brightness": 0.5}, {"contrast": 0.5}, {"saturation": 0.5},
+                   {"pca_std": 0.5}, {"erasing_prob": 1.0},
+                   {"randaugment_ops": 8}):  # fmt: skip
+        found = augment_image(
+            pixels, seed, Augmentation(**{"crop": "center", "hflip_prob": 0.0} | fields), record
         )
         assert np.abs(found - plain).mean() > 0.1, fields
-    flipped = augmented(pixels, seed, Augmentation(crop="center", hflip_prob=1.0), record)
+    flipped = augment_image(pixels, seed, Augmentation(crop="center", hflip_prob=1.0), record)
     np.testing.assert_array_equal(flipped, plain[:, ::-1])
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"crop": "random"}, {"scale": (0.0, 1.0)}, {"scale": (0.5, 0.2)}, {"scale": 0.5},
-     {"ratio": (0, 1)}, {"flip": 1.5}, {"erasing": -0.1}, {"mixup": -1.0}, {"smoothing": 1.0},
-     {"magnitude": 11}, {"randaugment": 2.0}, {"padding": -1}, {"erased": "black"},
+    [{"crop": "padded"}, {"scale": (0.0, 1.0)}, {"scale": (0.5, 0.2)}, {"scale": 0.5},
+     {"ratio": (0, 1)}, {"hflip_prob": 1.5}, {"erasing_prob": -0.1}, {"mixup_alpha": -1.0},
+     {"label_smoothing": 1.0},
+     {"magnitude": 11}, {"randaugment_ops": 2.0}, {"padding": -1}, {"erasing_mode": "black"},
      {"interpolation": "nearest"}, {"brightness": 2.0}],
     ids=str,
 )  # fmt: skip
-def test_wrong_fields_are_named(wrong):
+def test_error_names_the_wrong_field(wrong):
     with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` must .*Received: "):
         Augmentation(**wrong)
     with pytest.raises(TypeError):
-        Augmentation(mixup_alpha=1.0)
+        Augmentation(mixup=1.0)

@@ -1,4 +1,4 @@
-"""`newnet data` and `newnet benchmark data`: a sheet, a table, errors that say what to do."""
+"""`newnet data` and `newnet benchmark data`: a page, a table, errors that say what to do."""
 
 import csv
 import json
@@ -24,9 +24,9 @@ def folder(tmp_path_factory, images):
     return root
 
 
-def test_show_draws_a_sheet_and_names_bad_images(folder, tmp_path, capsys):
+def test_show_draws_a_page_and_names_unreadable_images(folder, tmp_path, capsys):
     output = tmp_path / "deep" / "sheet.png"
-    arguments = ["data", "show", "--data", str(folder), "--size", "40", "--count", "12"]
+    arguments = ["data", "show", "--data", str(folder), "--image-size", "40", "--count", "12"]
     assert main([*arguments, "--augmentation", "resnet+color+cutmix", "-o", str(output)]) == 0
     captured = capsys.readouterr()
     assert captured.out.strip() == str(output)
@@ -38,46 +38,59 @@ def test_show_draws_a_sheet_and_names_bad_images(folder, tmp_path, capsys):
     assert ("skipped" in captured.err) == ("broken.jpg" in captured.err)
 
 
-def test_show_names_what_it_knows(folder, capsys):
+def test_show_names_the_known_augmentations_and_datasets(folder, capsys):
     assert main(["data", "show", "--data", str(folder), "--augmentation", "resnet+magic"]) == 1
     assert "cutmix" in capsys.readouterr().err
     assert main(["data", "show", "--data", "nowhere"]) == 1
     assert "imagenet_v2" in capsys.readouterr().err
 
 
-def test_benchmark_times_in_turn_and_records(tmp_path, capsys):
-    arguments = ["--images", "40", "--batch", "16", "--rounds", "2", "--only", "eval", "--json"]
+def test_benchmark_prints_speeds_and_saves_results(tmp_path, capsys):
+    arguments = [
+        "--num-images",
+        "40",
+        "--batch-size",
+        "16",
+        "--runs",
+        "2",
+        "--only",
+        "eval",
+        "--json",
+    ]
     assert main(["benchmark", "data", *arguments]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["pipeline"] for row in rows] == ["full decode", "eval"]
     assert float(rows[0]["ratio"]) == 1
     assert all(float(row["images/s"]) > 0 for row in rows)
     measured = pipeline_benchmark.Throughput(
-        pipeline="eval", images_per_second=10.0, per_core=5.0, ratio=0.5, cpu_ms=1.0, batch=16,
-        workers=2, images=32, rounds=2, mean_bytes=110_000,
+        pipeline="eval", images_per_second=10.0, per_core=5.0, ratio=0.5, cpu_ms=1.0, batch_size=16,
+        workers=2, images=32, runs=2, mean_bytes=110_000,
     )  # fmt: skip
     with pipeline_benchmark.record([measured], tmp_path).open(newline="") as file:
         assert next(csv.DictReader(file))["pipeline"] == "eval"
-    assert main(["benchmark", "data", "--images", "16", "--batch", "16", "--only", "none"]) == 1
+    assert (
+        main(["benchmark", "data", "--num-images", "16", "--batch-size", "16", "--only", "none"])
+        == 1
+    )
     assert "'train'" in capsys.readouterr().err
 
 
-def test_other_loaders_take_turns():
+def test_benchmark_times_other_loaders_too():
     read = []
 
-    def others(folder, batch, workers):
+    def others(folder, batch_size, workers):
         assert len(list(folder.rglob("*.jpg"))) == 48
-        return {"other": lambda: _Again(read)}
+        return {"other": lambda: _CountedBatches(read)}
 
-    rows = pipeline_benchmark.measure(48, 2, 16, only=["other"], others=others)
+    rows = pipeline_benchmark.benchmark_pipelines(48, 2, 16, only=["other"], others=others)
     assert [row.images for row in rows] == [48, 32]
     assert read == [0, 1] * 3
     assert rows[1].cpu_ms is None
     assert rows[1].images_per_second <= 16 / 0.02
 
 
-class _Again:
-    """Gives two batches a pass, and notes it."""
+class _CountedBatches:
+    """Yields two batches a run, and records it."""
 
     def __init__(self, read):
         self._read = read
@@ -89,7 +102,7 @@ class _Again:
             yield number
 
 
-def test_images_are_of_imagenets_size(tmp_path):
+def test_generated_images_are_of_imagenets_size(tmp_path):
     size = pipeline_benchmark.write_images(tmp_path, 6)
     assert abs(size - pipeline_benchmark.BYTES) < 12_000
     files = sorted(tmp_path.rglob("*.jpg"))

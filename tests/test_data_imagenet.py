@@ -89,7 +89,7 @@ def predicted(images):
     return (40 * first + second).astype(int)
 
 
-def test_what_was_prepared_is_evaluated(prepared):
+def test_prepared_set_is_evaluated(prepared):
     source = load_dataset("imagenet", data_dir=prepared)
     assert source.classes == 1000
     assert source.class_names[281] == imagenet_labels()[281].name
@@ -105,7 +105,7 @@ def test_what_was_prepared_is_evaluated(prepared):
     assert found == expected
 
 
-def test_training_reads_it_shuffled_and_again(prepared):
+def test_training_order_is_shuffled_and_reproducible(prepared):
     source = load_dataset("imagenet", data_dir=prepared)
 
     def epoch(**fields):
@@ -124,7 +124,7 @@ def test_training_reads_it_shuffled_and_again(prepared):
     assert any((a[1] != b[1]).any() for a, b in zip(first, other, strict=True))
 
 
-def test_workers_read_different_parts(prepared):
+def test_shards_are_disjoint(prepared):
     source = load_dataset("imagenet", data_dir=prepared)
     names = []
     for index in range(2):
@@ -133,7 +133,7 @@ def test_workers_read_different_parts(prepared):
     assert len(names) == len(set(names)) == VALIDATED
 
 
-def test_a_bad_record_is_named(prepared, monkeypatch):
+def test_unreadable_record_is_named(prepared, monkeypatch):
     source, bad = load_dataset("imagenet", data_dir=prepared), SkippedImages()
     split = source.split("validation")
     batches = split.batches
@@ -141,10 +141,10 @@ def test_a_bad_record_is_named(prepared, monkeypatch):
     def spoiled(*args, **kwargs):
         import tensorflow as tf
 
-        def spoil(handles, labels, names, positions):
+        def spoil(keys, labels, names, positions):
             is_third = names == "ILSVRC2012_val_00000003.JPEG"
             return (
-                tf.where(is_third, tf.strings.substr(handles, 0, 200), handles),
+                tf.where(is_third, tf.strings.substr(keys, 0, 200), keys),
                 labels,
                 names,
                 positions,
@@ -155,7 +155,7 @@ def test_a_bad_record_is_named(prepared, monkeypatch):
     object.__setattr__(split, "batches", spoiled)
     seen = sum(len(labels) for _, labels in eval_input_pipeline(source, RECORD, skipped=bad))
     assert seen == VALIDATED - 1
-    assert [b.path for b in bad.bad] == ["ILSVRC2012_val_00000003.JPEG"]
+    assert [b.path for b in bad.images] == ["ILSVRC2012_val_00000003.JPEG"]
 
 
 def test_missing_tarballs_are_listed(tmp_path, tarballs, capsys):
@@ -168,7 +168,7 @@ def test_missing_tarballs_are_listed(tmp_path, tarballs, capsys):
     one.mkdir()
     (one / "ILSVRC2012_img_val.tar").write_bytes((tarballs / "ILSVRC2012_img_val.tar").read_bytes())
     with pytest.raises(
-        DatasetError, match=r"--partial\).*\n.*train.tar: MISSING.*\n.*val.tar: found"
+        DatasetError, match=r"--allow-missing\).*\n.*train.tar: MISSING.*\n.*val.tar: found"
     ):
         prepare("imagenet", one, tmp_path)
     arguments = [
@@ -180,24 +180,24 @@ def test_missing_tarballs_are_listed(tmp_path, tarballs, capsys):
         "--data-dir",
         str(tmp_path),
     ]
-    assert main([*arguments, "--partial"]) == 0
+    assert main([*arguments, "--allow-missing"]) == 0
     out = capsys.readouterr().out
     assert "validation" in out
     assert "train" not in out.split("---")[-1]
     assert main(arguments) == 0  # prepared already: nothing is asked for
 
 
-def test_wrong_tarballs_are_known_before_work(tmp_path):
+def test_wrong_tarballs_are_errors_before_work(tmp_path):
     with tarfile.open(tmp_path / "ILSVRC2012_img_train.tar", "w") as archive:
         add(archive, "cat.jpg", b"1")
     with pytest.raises(DatasetError, match=r"a tarball a class.*Received: 'cat.jpg' in it"):
-        prepare("imagenet", tmp_path, tmp_path / "out", partial=True)
+        prepare("imagenet", tmp_path, tmp_path / "out", allow_missing=True)
     (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(b"x" * 2000)
     with pytest.raises(DatasetError, match="must be ILSVRC's archive"):
-        prepare("imagenet", tmp_path, tmp_path / "out", partial=True)
+        prepare("imagenet", tmp_path, tmp_path / "out", allow_missing=True)
 
 
-def test_what_is_not_prepared_or_not_known(tmp_path):
+def test_unprepared_or_unknown_set_is_a_clear_error(tmp_path):
     with pytest.raises(DatasetError, match="newnet data prepare imagenet"):
         load_dataset("imagenet", data_dir=tmp_path)
     with pytest.raises(DatasetError, match="Received: 'no_such_set'"):

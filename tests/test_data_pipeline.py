@@ -1,7 +1,7 @@
-"""The pipelines: the same epoch again, evaluation as on the host, and no bad image ends a run.
+"""The pipelines: reproducible epochs, evaluation as on the host, unreadable images do not stop a run.
 
-Gray levels between evaluation in tf.data and on the host, measured on photographs: 0.26 on average,
-99.9 % of values within 6 (see `crops.center_crop`).
+Difference of pixel values between evaluation in tf.data and on the host, measured on photographs: 0.26
+on average, 99.9 % of values within 6 (see `crops.center_crop`).
 """
 
 import io
@@ -21,7 +21,7 @@ from newnet_tf.data.pipeline import eval_input_pipeline, train_input_pipeline
 from newnet_tf.data.preprocess import crop_image, preprocess_image
 from newnet_tf.models.config import PreprocessConfig
 
-RECORD = PreprocessConfig(image_size=48)
+CONFIG = PreprocessConfig(image_size=48)
 EVERYTHING = Augmentation(
     randaugment_ops=2,
     erasing_prob=0.5,
@@ -41,8 +41,8 @@ def encode(image, kind, **options):
 
 
 @pytest.fixture(scope="module")
-def photos(samples):
-    return [Image.open(path).convert("RGB").resize((150, 110)) for path in samples.values()]
+def photos(images):
+    return [Image.open(path).convert("RGB").resize((150, 110)) for path in images.values()]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def folder(tmp_path_factory, photos):
 
 
 @pytest.fixture(scope="module")
-def source(folder):
+def dataset(folder):
     return folder_dataset(folder, validation_split=0.25)
 
 
@@ -74,12 +74,12 @@ def same(a, b):
     )
 
 
-def test_an_epoch_can_be_had_again(source):
+def test_epoch_is_reproducible_from_any_step(dataset):
     def epoch(**fields):
-        return arrays(train_input_pipeline(source, RECORD, EVERYTHING, batch_size=4, **fields))
+        return arrays(train_input_pipeline(dataset, CONFIG, EVERYTHING, batch_size=4, **fields))
 
     first = epoch(seed=1, epoch=2)
-    assert len(first) == 4 == source.split("train").steps(4)
+    assert len(first) == 4 == dataset.split("train").steps(4)
     assert {(x.shape, y.shape) for x, y in first} == {((4, 48, 48, 3), (4, 2))}
     assert same(first, epoch(seed=1, epoch=2, workers=5))
     assert same(first[3:], epoch(seed=1, epoch=2, start=3))
@@ -90,41 +90,46 @@ def test_an_epoch_can_be_had_again(source):
         np.testing.assert_allclose(targets.sum(1), 1, atol=1e-5)
 
 
-def test_two_workers_see_what_one_sees(source):
-    def samples(batch, **share):
+def test_two_workers_get_the_images_of_one(dataset):
+    def samples(batch_size, **shard):
         batches = train_input_pipeline(
-            source, RECORD, Augmentation(), batch_size=batch, seed=4, **share
+            dataset, CONFIG, Augmentation(), batch_size=batch_size, seed=4, **shard
         )
         return [sorted(images.numpy().sum(axis=(1, 2, 3)).tolist()) for images, _ in batches]
 
     alone = samples(4)
-    two = [samples(2, shards=2, index=i) for i in range(2)]
+    two = [samples(2, num_shards=2, shard_index=i) for i in range(2)]
     for step, sums in enumerate(alone):
         np.testing.assert_array_equal(sorted(two[0][step] + two[1][step]), sums)
 
 
-def levels(found, expected, record):
-    return np.abs(found - expected) * np.array(record.std) * 255
+def levels(found, expected, config):
+    return np.abs(found - expected) * np.array(config.std) * 255
 
 
 @pytest.mark.parametrize(
-    "record", [RECORD, PreprocessConfig(image_size=160, interpolation="bilinear"), PreprocessConfig(image_size=97, crop_pct=0.9)],
+    "config",
+    [
+        CONFIG,
+        PreprocessConfig(image_size=160, interpolation="bilinear"),
+        PreprocessConfig(image_size=97, crop_pct=0.9),
+    ],
     ids=str,
-)  # fmt: skip
-def test_evaluation_equals_the_host(source, record):
-    found = arrays(eval_input_pipeline(source, record, batch_size=5, split="all", names=True))
+)
+def test_evaluation_equals_the_host(dataset, config):
+    found = arrays(eval_input_pipeline(dataset, config, batch_size=5, split="all", names=True))
     assert [len(labels) for _, labels, _ in found] == [5, 5, 5, 5, 4]
     for images, _, names in found:
         for image, name in zip(images, names, strict=True):
-            difference = levels(image, preprocess_image(name.decode(), record), record)
+            difference = levels(image, preprocess_image(name.decode(), config), config)
             assert difference.mean() < MEAN
             assert np.quantile(difference, 0.999) < RARE
     wrong = PreprocessConfig(
-        image_size=record.image_size,
-        crop_pct=record.crop_pct * 0.99,
-        interpolation=record.interpolation,
+        image_size=config.image_size,
+        crop_pct=config.crop_pct * 0.99,
+        interpolation=config.interpolation,
     )
-    differs = levels(found[0][0][0], preprocess_image(found[0][2][0].decode(), wrong), record)
+    differs = levels(found[0][0][0], preprocess_image(found[0][2][0].decode(), wrong), config)
     assert differs.mean() > 2 * MEAN
 
 
@@ -132,15 +137,15 @@ def test_evaluation_equals_the_host(source, record):
 @pytest.mark.parametrize("subsampling", [0, 2])
 def test_fused_decoding_equals_decoding_first(photos, shape, subsampling):
     data = encode(photos[0].resize(shape[::-1]), "JPEG", quality=90, subsampling=subsampling)
-    host = crop_image(data, RECORD).astype(np.float32)
+    host = crop_image(data, CONFIG).astype(np.float32)
     pixels = np.array(Image.open(io.BytesIO(data)))
-    fused, first = center_crop(tf.constant(data), RECORD), center_crop(tf.constant(pixels), RECORD)
+    fused, first = center_crop(tf.constant(data), CONFIG), center_crop(tf.constant(pixels), CONFIG)
     np.testing.assert_allclose(fused, first, atol=1)
     assert np.abs(fused - host).mean() < 0.6
 
 
 @pytest.mark.parametrize("fold", [1, 2, 4, 8, 16])
-def test_large_crops_are_decoded_small(photos, fold):
+def test_large_crops_are_decoded_at_lower_resolution(photos, fold):
     side = 48 * fold + 8
     data = encode(photos[3].resize((side + 24, side + 16)), "JPEG", quality=95)
     box = tf.constant([8, 16, side, side])
@@ -184,12 +189,12 @@ def mixed_bag(tmp_path, photos):
     return tmp_path, set(good), set(bad)
 
 
-def test_evaluation_reads_odd_images_and_names_bad_ones(mixed_bag):
+def test_evaluation_reads_odd_images_and_names_unreadable_ones(mixed_bag):
     root, good, bad_names = mixed_bag
     bad = SkippedImages()
     batches = arrays(
         eval_input_pipeline(
-            folder_dataset(root), RECORD, batch_size=3, split="all", names=True, skipped=bad
+            folder_dataset(root), CONFIG, batch_size=3, split="all", names=True, skipped=bad
         )
     )
     seen = {}
@@ -197,39 +202,39 @@ def test_evaluation_reads_odd_images_and_names_bad_ones(mixed_bag):
         seen |= {n.decode().rsplit("/", 1)[1]: i for n, i in zip(names, images, strict=True)}
     assert set(seen) == good
     for name, image in seen.items():
-        expected = preprocess_image(root / "only" / name, RECORD, exif=False)
-        assert levels(image, expected, RECORD).mean() < 0.6, name
-    assert {b.path.rsplit("/", 1)[1] for b in bad.bad} == bad_names
+        expected = preprocess_image(root / "only" / name, CONFIG)
+        assert levels(image, expected, CONFIG).mean() < 0.6, name
+    assert {b.path.rsplit("/", 1)[1] for b in bad.images} == bad_names
     assert len(bad) == len(bad_names)
     assert str(bad).startswith("5 images skipped:\n")
-    assert all(b.path in b.reason and "Received" in b.reason for b in bad.bad)
+    assert all(b.path in b.reason and "Received" in b.reason for b in bad.images)
 
 
-def test_training_goes_on_in_full_batches(mixed_bag):
+def test_training_replaces_unreadable_images(mixed_bag):
     root, good, bad_names = mixed_bag
-    source, bad = folder_dataset(root), SkippedImages()
+    dataset, bad = folder_dataset(root), SkippedImages()
     total = len(good) + len(bad_names)
     for epoch in range(2):
         batches = arrays(
             train_input_pipeline(
-                source, RECORD, NONE, batch_size=8, split="all", skipped=bad, epoch=epoch
+                dataset, CONFIG, NONE, batch_size=8, split="all", skipped=bad, epoch=epoch
             )
         )
         assert [len(images) for images, _ in batches] == [8] * (total // 8)
-    assert {b.path.rsplit("/", 1)[1] for b in bad.bad} <= bad_names
+    assert {b.path.rsplit("/", 1)[1] for b in bad.images} <= bad_names
     assert len(bad) >= len(bad_names) - total % 8
 
 
-def test_a_batch_of_bad_images_alone_is_left_out(tmp_path, photos):
+def test_batch_without_a_readable_image_is_left_out(tmp_path, photos):
     (tmp_path / "x").mkdir()
     for number in range(4):
         (tmp_path / "x" / f"{number}.jpg").write_bytes(b"\xff\xd8\xff nothing")
     (tmp_path / "x" / "4.jpg").write_bytes(encode(photos[0], "JPEG"))
-    source, bad = folder_dataset(tmp_path), SkippedImages()
+    dataset, bad = folder_dataset(tmp_path), SkippedImages()
     assert (
         len(
             arrays(
-                train_input_pipeline(source, RECORD, NONE, batch_size=1, split="all", skipped=bad)
+                train_input_pipeline(dataset, CONFIG, NONE, batch_size=1, split="all", skipped=bad)
             )
         )
         == 1
@@ -237,24 +242,24 @@ def test_a_batch_of_bad_images_alone_is_left_out(tmp_path, photos):
     assert len(bad) == 4
 
 
-def test_bad_images_are_named_on_stderr_by_default(tmp_path, capfd):
+def test_unreadable_images_are_named_on_stderr_by_default(tmp_path, capfd):
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "broken.jpg").write_bytes(b"")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert arrays(eval_input_pipeline(folder_dataset(tmp_path), RECORD, split="all")) == []
+        assert arrays(eval_input_pipeline(folder_dataset(tmp_path), CONFIG, split="all")) == []
     assert "broken.jpg" in capfd.readouterr().err
 
 
-def test_wrong_arguments(source):
-    for wrong in ({"seed": -1}, {"epoch": 1.5}, {"batch": 1000}, {"split": "none"}):
+def test_wrong_arguments_are_clear_errors(dataset):
+    for wrong in ({"seed": -1}, {"epoch": 1.5}, {"batch_size": 1000}, {"split": "none"}):
         with pytest.raises(ValueError, match="Received: "):
-            train_input_pipeline(source, RECORD, **wrong)
+            train_input_pipeline(dataset, CONFIG, **wrong)
 
 
-def test_contact_sheet(source):
-    batches = train_input_pipeline(source, RECORD, Augmentation(cutmix_alpha=1.0), batch_size=6)
-    sheet = contact_sheet(batches, source, RECORD, count=10, columns=4)
+def test_contact_sheet_shows_images_and_captions(dataset):
+    batches = train_input_pipeline(dataset, CONFIG, Augmentation(cutmix_alpha=1.0), batch_size=6)
+    sheet = contact_sheet(batches, dataset.class_names, CONFIG, count=10, columns=4)
     assert sheet.size == (4 * 54 + 6, 3 * 70 + 6)
     assert np.asarray(sheet)[8:50, 8:50].std() > 5
     assert caption(np.array([0.0, 1.0]), ("cat", "dog")) == "dog"

@@ -1,4 +1,4 @@
-"""Folders, tarballs and lists as sources: what they hold, in which order, for which worker."""
+"""Folders, tarballs and lists as datasets: images and labels, their order, shards."""
 
 import io
 import pickle
@@ -40,67 +40,70 @@ def write_tar(path, members):
     return path
 
 
-def taken(split: Split, batch=4, **share):
+def taken(split: Split, batch_size=4, **options):
     """(labels, names, positions) of all batches, one after the other."""
-    columns = list(zip(*split.batches(batch, **share).as_numpy_iterator(), strict=True))[1:]
+    columns = list(zip(*split.batches(batch_size, **options).as_numpy_iterator(), strict=True))[1:]
     return [np.concatenate(column) for column in columns] if columns else [[], [], []]
 
 
-def colors_match(source, split):
+def colors_match(dataset, split):
     """Whether each image has its class's color."""
     record = PreprocessConfig(image_size=8, crop_pct=1.0, mean=(0, 0, 0), std=(1, 1, 1))
-    expected = np.array([COLORS[name] for name in source.class_names]) / 255
+    expected = np.array([COLORS[name] for name in dataset.class_names]) / 255
     seen = 0
-    for images, labels in eval_input_pipeline(source, record, split=split, batch_size=5):
+    for images, labels in eval_input_pipeline(dataset, record, split=split, batch_size=5):
         middles = images.numpy()[:, 4, 4]
         np.testing.assert_allclose(middles, expected[labels.numpy()], atol=0.03)
         seen += len(middles)
-    assert seen == source.split(split).size
+    assert seen == dataset.split(split).size
     return True
 
 
 def test_folder_is_divided_by_class_and_seed(tmp_path):
     root = write_folder(tmp_path / "toys", {"red": 10, "green": 5, "blue": 1})
-    source = load_dataset(root, validation_split=0.2, seed=3)
-    assert source.name == "toys"
-    assert source.class_names == ("blue", "green", "red")
-    sizes = {name: split.size for name, split in source.splits.items()}
+    dataset = load_dataset(root, validation_split=0.2, seed=3)
+    assert dataset.name == "toys"
+    assert dataset.class_names == ("blue", "green", "red")
+    sizes = {name: split.size for name, split in dataset.splits.items()}
     assert sizes == {"train": 13, "validation": 3, "all": 16}
-    labels, names, _ = taken(source.split("validation"))
+    labels, names, _ = taken(dataset.split("validation"))
     assert sorted(labels) == [1, 2, 2]
-    assert set(names) | set(taken(source.split("train"))[1]) == set(taken(source.split("all"))[1])
+    assert set(names) | set(taken(dataset.split("train"))[1]) == set(taken(dataset.split("all"))[1])
     again = load_dataset(root, validation_split=0.2, seed=3)
     np.testing.assert_array_equal(taken(again.split("validation"))[1], names)
     other = [taken(load_dataset(root, seed=s).split("validation"))[1].tolist() for s in range(6)]
     assert len({tuple(o) for o in other}) > 1
-    assert colors_match(source, "all")
-    assert "13" in repr(source)
+    assert colors_match(dataset, "all")
+    assert repr(dataset) == (
+        "Dataset('toys', 3 classes, train: 13 images, validation: 3 images, all: 16 images)"
+    )
+    assert dataset.task == "classification"
 
 
-def test_folder_with_its_own_splits(tmp_path):
+def test_folder_with_splits_of_its_own_keeps_them(tmp_path):
     write_folder(tmp_path / "train", {"red": 4, "blue": 3})
     write_folder(tmp_path / "val", {"red": 2, "blue": 2})
-    source = load_dataset(tmp_path)
-    assert {n: s.size for n, s in source.splits.items()} == {"train": 7, "validation": 4}
-    assert source.split() is source.split("validation")
-    assert colors_match(source, "validation")
+    dataset = load_dataset(tmp_path)
+    assert {n: s.size for n, s in dataset.splits.items()} == {"train": 7, "validation": 4}
+    assert dataset.split() is dataset.split("validation")
+    assert colors_match(dataset, "validation")
     (tmp_path / "val" / "red").rename(tmp_path / "val" / "green")
     with pytest.raises(DatasetError, match=r"Received: \['green', 'red'\]"):
         load_dataset(tmp_path)
 
 
-def test_tarball_of_class_folders(tmp_path):
+def test_tarball_of_class_folders_is_read(tmp_path):
     members = {"toys/readme.txt": b"hello", "toys/train/red/.x.jpg": b"hidden"}
     for split, count in (("train", 3), ("test", 2)):
         for name, color in COLORS.items():
             for number in range(count):
                 members[f"toys/{split}/{name}/{number}.jpg"] = encoded(color)
-    source = load_dataset(write_tar(tmp_path / "toys.tar.gz", members))
-    assert source.class_names == tuple(COLORS)
-    assert {n: s.size for n, s in source.splits.items()} == {"train": 9, "test": 6}
-    assert colors_match(source, "train")
-    assert colors_match(source, None)
-    assert taken(source.split("test"))[1][0] == b"toys.tar.gz:toys/test/blue/0.jpg"
+    dataset = load_dataset(write_tar(tmp_path / "toys.tar.gz", members))
+    assert dataset.class_names == tuple(COLORS)
+    assert {n: s.size for n, s in dataset.splits.items()} == {"train": 9, "test": 6}
+    assert colors_match(dataset, "train")
+    assert colors_match(dataset, None)
+    assert taken(dataset.split("test"))[1][0] == b"toys.tar.gz:toys/test/blue/0.jpg"
 
 
 def records(labels, head):
@@ -121,14 +124,14 @@ def records(labels, head):
     ],
     ids=["cifar10", "cifar100"],
 )  # fmt: skip
-def test_cifars_binary_version(tmp_path, names, head, files):
+def test_cifars_binary_version_is_read(tmp_path, names, head, files):
     members = {f"cifar/{names}": "\n".join(COLORS).encode() + b"\n\n"}
     members |= {f"cifar/{name}": records(labels, head) for name, labels in files.items()}
-    source = load_dataset(write_tar(tmp_path / "cifar.tar.gz", members))
-    assert source.class_names == tuple(COLORS)
-    assert taken(source.split("train"))[0].tolist() == [0, 1, 2]
-    assert taken(source.split("test"))[0].tolist() == [1, 2]
-    assert colors_match(source, "train")
+    dataset = load_dataset(write_tar(tmp_path / "cifar.tar.gz", members))
+    assert dataset.class_names == tuple(COLORS)
+    assert taken(dataset.split("train"))[0].tolist() == [0, 1, 2]
+    assert taken(dataset.split("test"))[0].tolist() == [1, 2]
+    assert colors_match(dataset, "train")
     members["cifar/" + next(iter(files))] += b"x"
     with pytest.raises(DatasetError, match=r"records of \d+ bytes. Received"):
         load_dataset(write_tar(tmp_path / "longer.tar.gz", members))
@@ -140,13 +143,13 @@ class Bomb:
 
 
 @pytest.mark.parametrize("name", ["cifar-10-batches-py/data_batch_1", "cifar-100-python/train"])
-def test_pickles_are_refused_unread(tmp_path, name):
+def test_pickles_are_errors_and_not_run(tmp_path, name):
     path = write_tar(tmp_path / "python.tar.gz", {name: pickle.dumps(Bomb())})
     with pytest.raises(DatasetError, match=r"cifar-10-binary.tar.gz.*Received: the python version"):
         load_dataset(path)
 
 
-def test_what_cannot_be_opened(tmp_path):
+def test_data_that_cannot_be_opened_is_a_clear_error(tmp_path):
     (tmp_path / "cut.tar.gz").write_bytes(
         write_tar(tmp_path / "a.tgz", {"x": b"1" * 999}).read_bytes()[:-30]
     )
@@ -179,37 +182,43 @@ def test_order_depends_on_the_seed_alone(hundred):
 
 
 def test_start_leaves_out_batches(hundred):
-    whole, rest = taken(hundred, batch=8, seed=5), taken(hundred, batch=8, seed=5, start=3)
+    whole, rest = (
+        taken(hundred, batch_size=8, seed=5),
+        taken(hundred, batch_size=8, seed=5, start=3),
+    )
     for a, b in zip(whole, rest, strict=True):
         np.testing.assert_array_equal(a[24:], b)
 
 
-def test_workers_share_each_step(hundred):
-    """Step by step two workers see what one sees with the joint batch."""
-    alone = taken(hundred, batch=16, seed=9, even=True)[1].reshape(6, 16)
-    two = [taken(hundred, batch=8, seed=9, even=True, shards=2, index=i)[1] for i in range(2)]
+def test_shards_of_a_step_are_the_global_batch(hundred):
+    """Step by step two workers have the images of one worker with the global batch."""
+    alone = taken(hundred, batch_size=16, seed=9, even=True)[1].reshape(6, 16)
+    two = [
+        taken(hundred, batch_size=8, seed=9, even=True, num_shards=2, shard_index=i)[1]
+        for i in range(2)
+    ]
     for step, names in enumerate(alone):
         parts = np.concatenate([part.reshape(6, 8)[step] for part in two])
         assert set(parts) == set(names)
-    assert hundred.steps(8, shards=2) == 6
-    assert hundred.steps(8, shards=2, even=False) == 7
-    uneven = [taken(hundred, batch=8, shards=3, index=i)[1] for i in range(3)]
+    assert hundred.steps(8, num_shards=2) == 6
+    assert hundred.steps(8, num_shards=2, even=False) == 7
+    uneven = [taken(hundred, batch_size=8, num_shards=3, shard_index=i)[1] for i in range(3)]
     assert sorted(map(len, uneven)) == [33, 33, 34]
 
 
-def test_wrong_shares(hundred):
-    for wrong in ({"batch": 0}, {"shards": 2, "index": 2}, {"start": -1}):
-        with pytest.raises(ValueError, match=r"Received: batch="):
-            hundred.batches(**{"batch": 4} | wrong)
+def test_wrong_shards_and_splits_are_clear_errors(hundred):
+    for wrong in ({"batch_size": 0}, {"num_shards": 2, "shard_index": 2}, {"start": -1}):
+        with pytest.raises(ValueError, match=r"Received: batch_size="):
+            hundred.batches(**{"batch_size": 4} | wrong)
     with pytest.raises(ValueError, match="between 0 and 1"):
         stratified_split([0, 1], 1.5, 0)
     with pytest.raises(DatasetError, match="at least one"):
         memory_split(tf.zeros((0, 4, 4, 3)), [], [])
 
 
-def test_cifar10_as_it_lies(shared_data):
-    source = load_dataset(shared_data("cifar10.tar.gz"))
-    assert source.name == "cifar10"
-    assert source.classes == 10
-    assert {n: s.size for n, s in source.splits.items()} == {"train": 50_000, "test": 10_000}
-    assert np.bincount(taken(source.split("test"), batch=1000)[0]).tolist() == [1000] * 10
+def test_cifar10_is_read_from_its_tarball(shared_data):
+    dataset = load_dataset(shared_data("cifar10.tar.gz"))
+    assert dataset.name == "cifar10"
+    assert dataset.classes == 10
+    assert {n: s.size for n, s in dataset.splits.items()} == {"train": 50_000, "test": 10_000}
+    assert np.bincount(taken(dataset.split("test"), batch_size=1000)[0]).tolist() == [1000] * 10

@@ -1,4 +1,4 @@
-"""Reading images: every kind becomes uint8 RGB, every bad file a clear error or a counted skip."""
+"""Reading images: every format becomes uint8 RGB, an unreadable file is a clear error or counted."""
 
 import io
 
@@ -100,7 +100,7 @@ def test_exif_orientation_turns_the_image(colors, kind):
     np.testing.assert_array_equal(read_image(data), np.rot90(plain, k=-1))
 
 
-def test_sources_agree(colors, tmp_path):
+def test_path_bytes_and_arrays_give_the_same_pixels(colors, tmp_path):
     path = tmp_path / "a.png"
     image = as_image(colors, "RGB")
     image.save(path)
@@ -113,7 +113,7 @@ def test_a_gray_array_is_repeated(colors):
     np.testing.assert_array_equal(found, np.repeat(colors[..., :1], 3, axis=-1))
 
 
-def test_image_given_is_left_alone(colors):
+def test_pil_image_is_not_changed(colors):
     image = as_image(colors, "RGB")
     read_image(image)[:] = 0
     np.testing.assert_array_equal(np.asarray(image), colors)
@@ -190,7 +190,7 @@ def test_array_must_be_uint8_rgb(array):
         read_image(array)
 
 
-def test_other_source_is_named():
+def test_error_names_the_type_of_another_source():
     with pytest.raises(ImageError, match="Received: int"):
         read_image(3)
 
@@ -219,12 +219,12 @@ def test_read_images_skips_counts_and_names(bad_files, colors, tmp_path):
     with pytest.warns(UserWarning, match=r"2 of 4 images skipped:\n.*empty.*\n.*cut_PNG"):
         positions = [position for position, _ in reader]
     assert positions == [1, 3]
-    assert reader.read == 2
+    assert reader.num_read == 2
     assert [b.path for b in reader.skipped] == [str(b) for b in bad]
     assert "0 bytes" in reader.skipped[0].reason
 
 
-def test_read_images_raises_when_told(bad_files):
+def test_read_images_raises_if_asked(bad_files):
     with pytest.raises(ImageError, match="0 bytes"):
         list(read_images([bad_files["empty"][0]], on_error="raise"))
     with pytest.raises(ValueError, match="Received: on_error='ignore'"):

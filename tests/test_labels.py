@@ -1,4 +1,4 @@
-"""ImageNet's names, scores to names, folders of labeled images."""
+"""ImageNet's class names, names of the best scores, folders of labeled images."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from newnet_tf.data.images import ImageError
 from newnet_tf.data.labels import decode_predictions, imagenet_labels
 
 
-def test_table_is_imagenet():
+def test_table_has_imagenets_classes():
     labels = imagenet_labels()
     wnids = [label.wnid for label in labels]
     assert len(wnids) == len(set(wnids)) == 1000
@@ -24,7 +24,7 @@ def test_table_is_imagenet():
     assert not [label.name for label in labels if not label.name or " " in label.name]
 
 
-def test_two_names_stand_twice():
+def test_two_names_occur_twice():
     names = [label.name for label in imagenet_labels()]
     assert {n for n in names if names.count(n) > 1} == {"crane", "maillot"}
 
@@ -62,28 +62,28 @@ def test_decode_predictions_of_own_classes():
 
 
 @pytest.mark.parametrize("shape", [(1000,), (1, 999), (1, 1, 1000)])
-def test_decode_predictions_wants_a_batch_of_all_classes(shape):
+def test_decode_predictions_needs_a_batch_of_all_classes(shape):
     with pytest.raises(ValueError, match=r"\(n, 1000\).*Received: shape="):
         decode_predictions(np.zeros(shape))
 
 
-def test_decode_predictions_wants_a_name_a_class():
+def test_decode_predictions_needs_a_name_for_each_class():
     with pytest.raises(ValueError, match=r"\(n, 2\).*your 2 classes.*Received: shape=\(1, 3\)"):
         decode_predictions(np.zeros((1, 3)), class_names=["ant", "bee"])
 
 
 @pytest.mark.parametrize("top", [0, -1, 2.5, True])
-def test_decode_predictions_wants_a_positive_top(scores, top):
+def test_decode_predictions_needs_a_positive_top(scores, top):
     with pytest.raises(ValueError, match="Received: top="):
         decode_predictions(scores, top=top)
 
 
-def test_decode_predictions_refuses_nan(scores):
+def test_decode_predictions_raises_for_nan(scores):
     with pytest.raises(ValueError, match="Received: NaN"):
         decode_predictions(np.where(scores == 2, np.nan, scores))
 
 
-def test_import_is_light():
+def test_import_loads_the_standard_library_alone():
     code = (
         "import sys, newnet_tf.data.labels\n"
         "found = {'numpy', 'PIL', 'keras', 'tensorflow'} & set(sys.modules)\n"
@@ -124,7 +124,7 @@ def test_flat_imagenet_folder(tmp_path):
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (["a/x.jpg", "n02123045_tabby.jpg"], "n02123045_tabby.jpg' beside 'a'"),
+        (["a/x.jpg", "n02123045_tabby.jpg"], "n02123045_tabby.jpg' next to 'a'"),
         (["cat.jpg"], "cat.jpg"),
         (["n99999999_unknown.jpg"], "n99999999_unknown.jpg"),
         (["a/x.jpg", "b/notes.txt"], r"none in \['b'\]"),
@@ -132,7 +132,7 @@ def test_flat_imagenet_folder(tmp_path):
     ],
     ids=["mixed", "no wnid", "unknown wnid", "empty class", "no image"],
 )
-def test_other_folders_are_clear_errors(tmp_path, files, words):
+def test_other_layouts_are_clear_errors(tmp_path, files, words):
     touch(tmp_path, *files)
     with pytest.raises(ImageError, match=words):
         labeled_files(tmp_path)

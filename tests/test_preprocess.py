@@ -1,8 +1,8 @@
-"""Preprocessing: torchvision's figures, and one record giving the same pixels in every form.
+"""Preprocessing: torchvision's pixels, and the same pixels on the host, in `tf.data` and in models.
 
-Differences are in gray levels (1/255 of the range), with each record's std undone, so that a bound
+Differences are in pixel values (1/255 of the range), with each config's std undone, so that a bound
 means the same for all. Measured: host against torchvision 0.05 (the golden file's float16); tf.data
-against host at most 1 level, 0.003 on average, on JPEG as on PNG (the decoders give equal pixels, and
+against host at most 1, 0.003 on average, on JPEG as on PNG (the decoders give equal pixels, and
 Pillow's two roundings are repeated).
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from newnet_tf.data import preprocess as room
+from newnet_tf.data import preprocess as module
 from newnet_tf.data.images import ImageError
 from newnet_tf.data.preprocess import (
     Transform,
@@ -31,8 +31,8 @@ from newnet_tf.models.config import PreprocessConfig
 
 GOLDEN = Path(__file__).parent / "golden" / "preprocess.npz"
 STRIDE = 8
-TO_TORCHVISION = 0.1  # levels, largest: half of float16's step at 2.6 is 0.056 level
-LARGEST, MEAN = 1.1, 0.02  # levels, tf.data to host: one flipped rounding a pixel, rarely
+TO_TORCHVISION = 0.1  # largest difference: half of float16's step at 2.6 is 0.056
+LARGEST, MEAN = 1.1, 0.02  # tf.data to host: one other rounding a pixel, rarely
 BACKWARDS = {"mean": (0.2, 0.5, 0.7), "std": (0.1, 0.2, 0.3)}
 RECORDS = (
     PreprocessConfig(),
@@ -43,36 +43,36 @@ RECORDS = (
 )
 
 
-def levels(a, b, record):
-    """Absolute difference in gray levels."""
-    return np.abs(np.asarray(a, np.float64) - b) * np.array(record.std) * 255
+def levels(a, b, config):
+    """Absolute difference in pixel values."""
+    return np.abs(np.asarray(a, np.float64) - b) * np.array(config.std) * 255
 
 
 def golden():
-    """[(record, image's name, every eighth pixel that torchvision makes)]."""
+    """[(config, image's name, every eighth of torchvision's pixels)]."""
     with np.load(GOLDEN) as file:
         arrays = dict(file)
     cases = []
-    for key in [k for k in arrays if k.startswith("record")]:
+    for key in [k for k in arrays if k.startswith("config")]:
         fields = json.loads(str(arrays[key]))
-        record = PreprocessConfig(
+        config = PreprocessConfig(
             **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
         )
         for name in ("chelsea.png", "rocket.jpg"):
-            cases.append((record, name, arrays[f"{name}{key.removeprefix('record')}"]))
+            cases.append((config, name, arrays[f"{name}{key.removeprefix('config')}"]))
     return cases
 
 
 GOLDEN_CASES = golden()
-IDS = [f"{n}-{r.resize}-{r.size}-{r.interpolation}" for r, n, _ in GOLDEN_CASES]
+IDS = [f"{n}-{r.resize}-{r.image_size}-{r.interpolation}" for r, n, _ in GOLDEN_CASES]
 
 
-@pytest.mark.parametrize(("record", "name", "expected"), GOLDEN_CASES, ids=IDS)
-def test_host_equals_torchvision(images, record, name, expected):
-    found = preprocess_image(images[name], record)
-    assert found.shape == (record.image_size, record.image_size, 3)
+@pytest.mark.parametrize(("config", "name", "expected"), GOLDEN_CASES, ids=IDS)
+def test_host_equals_torchvision(images, config, name, expected):
+    found = preprocess_image(images[name], config)
+    assert found.shape == (config.image_size, config.image_size, 3)
     assert found.dtype == np.float32
-    assert levels(found[::STRIDE, ::STRIDE], expected, record).max() < TO_TORCHVISION
+    assert levels(found[::STRIDE, ::STRIDE], expected, config).max() < TO_TORCHVISION
 
 
 VARIANCE = tuple(s**2 for s in PreprocessConfig().std)
@@ -86,35 +86,35 @@ VARIANCE = tuple(s**2 for s in PreprocessConfig().std)
         {"std": VARIANCE},
         {"std": (0.229, 0.224, 0.226)},
         {"interpolation": "bilinear"},
-        {"crop": 0.879},
+        {"crop_pct": 0.879},
     ],
     ids=["mean", "bgr", "variance", "std", "interpolation", "resize"],
 )
-def test_golden_notices_a_wrong_record(images, wrong):
-    record, name, expected = GOLDEN_CASES[0]
-    found = preprocess_image(images[name], dataclasses.replace(record, **wrong))
-    assert levels(found[::STRIDE, ::STRIDE], expected, record).max() > 2 * TO_TORCHVISION
+def test_golden_file_detects_a_wrong_config(images, wrong):
+    config, name, expected = GOLDEN_CASES[0]
+    found = preprocess_image(images[name], dataclasses.replace(config, **wrong))
+    assert levels(found[::STRIDE, ::STRIDE], expected, config).max() > 2 * TO_TORCHVISION
 
 
-def test_golden_notices_a_crop_rounded_otherwise(images, monkeypatch):
+def test_golden_file_detects_another_rounding_of_the_crop(images, monkeypatch):
     """0.95 leaves 129 columns and 11 rows over: halves 64.5 -> 64 and 5.5 -> 6, to even."""
-    record, name, expected = next(case for case in GOLDEN_CASES if case[0].resize == 235)
-    axis = room.plan_axis
+    config, name, expected = next(case for case in GOLDEN_CASES if case[0].resize == 235)
+    axis = module.plan_axis
 
-    def floored(side, other, preprocess, minimum):
-        plan = axis(side, other, preprocess, minimum)
-        return plan._replace(offset=(plan.length - preprocess.image_size) // 2)
+    def floored(length, other, preprocess, minimum):
+        plan = axis(length, other, preprocess, minimum)
+        return plan._replace(offset=(plan.resized - preprocess.image_size) // 2)
 
-    monkeypatch.setattr(room, "plan_axis", floored)
-    found = preprocess_image(images[name], record)
-    assert levels(found[::STRIDE, ::STRIDE], expected, record).max() > 5
+    monkeypatch.setattr(module, "plan_axis", floored)
+    found = preprocess_image(images[name], config)
+    assert levels(found[::STRIDE, ::STRIDE], expected, config).max() > 5
 
 
 @pytest.mark.parametrize("spare", range(12))
 def test_crop_offset_rounds_halves_to_even(spare):
-    record = PreprocessConfig(image_size=100, crop_pct=1.0)
-    plan = room.plan_axis(100 + spare, 100, record, min)
-    assert plan.length == 100 + spare
+    config = PreprocessConfig(image_size=100, crop_pct=1.0)
+    plan = module.plan_axis(100 + spare, 100, config, min)
+    assert plan.resized == 100 + spare
     assert plan.offset == round(spare / 2)
 
 
@@ -149,14 +149,14 @@ def files(images):
     return image_files(images)
 
 
-@pytest.mark.parametrize("record", RECORDS, ids=str)
-def test_tf_data_equals_host_on_every_kind(files, record):
+@pytest.mark.parametrize("config", RECORDS, ids=str)
+def test_tf_data_equals_host_on_every_file_format(files, config):
     import tensorflow as tf
 
-    dataset = tf.data.Dataset.from_tensor_slices(list(files.values())).map(tf_preprocess(record))
-    assert dataset.element_spec.shape == record.shape
+    dataset = tf.data.Dataset.from_tensor_slices(list(files.values())).map(tf_preprocess(config))
+    assert dataset.element_spec.shape == config.shape
     for (name, data), found in zip(files.items(), dataset.as_numpy_iterator(), strict=True):
-        difference = levels(preprocess_image(data, record), found, record)
+        difference = levels(preprocess_image(data, config), found, config)
         assert difference.max() < LARGEST, name
         assert difference.mean() < MEAN, name
 
@@ -170,21 +170,21 @@ def test_tf_eagerly_on_pixels_equals_host(images):
         assert difference.mean() < MEAN
 
 
-def test_one_channel_is_the_gray_that_pillow_makes(images):
-    record = PreprocessConfig(image_size=90, crop_pct=1.0, mean=(0.4,), std=(0.3,))
+def test_one_channel_is_pillows_gray(images):
+    config = PreprocessConfig(image_size=90, crop_pct=1.0, mean=(0.4,), std=(0.3,))
     image = Image.open(images["chelsea.png"]).convert("RGB").crop((0, 0, 90, 90))
     colors, gray = np.array(image), np.array(image.convert("L"))[..., None]
     for source in (image, colors, gray):
-        np.testing.assert_array_equal(crop_image(source, record), gray)
-    expected = normalize(gray, record)
+        np.testing.assert_array_equal(crop_image(source, config), gray)
+    expected = normalize(gray, config)
     np.testing.assert_allclose(expected, (gray / 255 - 0.4) / 0.3, atol=1e-5)
-    transform = Transform(record)
+    transform = Transform(config)
     np.testing.assert_array_equal(transform(gray[None]), expected[None])
     for source in (colors, gray):
         np.testing.assert_allclose(transform.tf(source), expected, atol=1e-5)
 
 
-def test_gray_pixels_suit_a_record_of_three_channels(images):
+def test_gray_pixels_are_repeated_for_a_config_of_three_channels(images):
     gray = np.array(Image.open(images["chelsea.png"]).convert("L"))[..., None]
     repeated = np.repeat(gray, 3, axis=-1)
     transform = Transform(RECORDS[2])
@@ -192,8 +192,8 @@ def test_gray_pixels_suit_a_record_of_three_channels(images):
     np.testing.assert_array_equal(transform.tf(gray), transform.tf(repeated))
 
 
-@pytest.mark.parametrize("wrong", [{"interpolation": "bilinear"}, {"crop": 0.879}], ids=str)
-def test_bound_between_forms_notices_a_wrong_record(images, wrong):
+@pytest.mark.parametrize("wrong", [{"interpolation": "bilinear"}, {"crop_pct": 0.879}], ids=str)
+def test_bound_between_host_and_tf_data_detects_a_wrong_config(images, wrong):
     path = images["rocket.jpg"]
     found = tf_preprocess(dataclasses.replace(RECORDS[0], **wrong))(path.read_bytes())
     difference = levels(preprocess_image(path, RECORDS[0]), found, RECORDS[0])
@@ -201,7 +201,7 @@ def test_bound_between_forms_notices_a_wrong_record(images, wrong):
     assert difference.mean() > 10 * MEAN
 
 
-def test_tf_refuses_other_input():
+def test_tf_preprocess_raises_for_other_input():
     import tensorflow as tf
 
     transform = tf_preprocess(PreprocessConfig())
@@ -214,26 +214,26 @@ def test_tf_refuses_other_input():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-@pytest.mark.parametrize("record", [RECORDS[1], RECORDS[-1]], ids=str)
-def test_layers_and_tensors_equal_host(record, dtype, tmp_path):
+@pytest.mark.parametrize("config", [RECORDS[1], RECORDS[-1]], ids=str)
+def test_normalization_of_layers_and_tensors_equals_host(config, dtype, tmp_path):
     import keras
 
-    shape = (8, 9, record.channels)
+    shape = (8, 9, config.channels)
     pixels = np.random.default_rng(0).integers(0, 256, (2, *shape)).astype(dtype)
     image = keras.Input(shape, dtype=dtype)
-    model = keras.Model(image, [normalization_layer(image, record), normalize(image, record)])
+    model = keras.Model(image, [normalization_layer(image, config), normalize(image, config)])
     model.save(tmp_path / "normalize.keras")
     loaded = keras.models.load_model(tmp_path / "normalize.keras")
-    expected = normalize(pixels, record)
+    expected = normalize(pixels, config)
     tensor = keras.ops.convert_to_tensor(pixels)
-    outputs = [*model(pixels), *loaded(pixels), normalize(tensor, record)]
+    outputs = [*model(pixels), *loaded(pixels), normalize(tensor, config)]
     for found in outputs:
         assert keras.backend.standardize_dtype(found.dtype) == "float32"
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert isinstance(model.get_layer("normalize"), keras.layers.Rescaling)
 
 
-def test_in_graph_stays_float32_under_mixed_precision():
+def test_normalization_layer_stays_float32_under_mixed_precision():
     import keras
 
     keras.mixed_precision.set_dtype_policy("mixed_float16")
@@ -244,15 +244,15 @@ def test_in_graph_stays_float32_under_mixed_precision():
     assert x.dtype == "float32"
 
 
-def test_normalize_is_what_it_says():
-    record = RECORDS[1]
+def test_normalize_subtracts_mean_and_divides_by_std():
+    config = RECORDS[1]
     pixels = np.random.default_rng(0).integers(0, 256, (5, 3)).astype(np.uint8)
-    expected = (pixels / 255 - np.array(record.mean)) / np.array(record.std)
-    found = normalize(pixels, record)
+    expected = (pixels / 255 - np.array(config.mean)) / np.array(config.std)
+    found = normalize(pixels, config)
     assert isinstance(found, np.ndarray)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    np.testing.assert_array_equal(normalize(pixels.tolist(), record), found)
+    np.testing.assert_array_equal(normalize(pixels.tolist(), config), found)
 
 
 @pytest.mark.parametrize("shape", [(), (4, 4), (3, 4, 4), (4, 4, 1)])
@@ -268,30 +268,30 @@ def test_normalize_needs_one_channel_for_gray():
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 20000), (20000, 1), (2000, 1), (7, 3000)])
 def test_any_aspect_works_in_bounded_memory(shape):
-    record = PreprocessConfig()
+    config = PreprocessConfig()
     height, width = shape
     for side, other in ((height, width), (width, height)):
-        assert room.plan_axis(side, other, record, min).length <= record.resize * room.LONGEST
+        assert module.plan_axis(side, other, config, min).resized <= config.resize * module.LONGEST
     pixels = np.zeros((*shape, 3), np.uint8)
     ramp = np.linspace(0, 250, max(shape))[:, None]
     pixels[...] = ramp[:, None] if height > width else ramp
-    found = crop_image(pixels, record)
+    found = crop_image(pixels, config)
     assert found.shape == (224, 224, 3)
     assert np.abs(found.astype(int) - pixels[height // 2, width // 2]).max() <= 2  # the center
 
 
 def test_transform_takes_one_or_many(images):
-    record = PreprocessConfig(image_size=32)
-    transform = Transform(record)
+    config = PreprocessConfig(image_size=32)
+    transform = Transform(config)
     path = images["chelsea.png"]
     image = Image.open(path).convert("RGB")
     pixels = np.array(image)
-    expected = preprocess_image(path, record)[None]
+    expected = preprocess_image(path, config)[None]
     batch = np.stack([pixels, pixels])
     for source in (path, str(path), path.read_bytes(), image, pixels, [path], (pixels,)):
         np.testing.assert_array_equal(transform(source), expected)
     np.testing.assert_array_equal(transform(batch), np.concatenate([expected, expected]))
-    assert transform.record is record
+    assert transform.preprocess is config
     assert transform.tf(pixels).shape == (32, 32, 3)
     assert "center 32 x 32" in repr(transform)
     with pytest.raises(ValueError, match="Received: none"):
@@ -303,10 +303,10 @@ def test_transform_takes_one_or_many(images):
 def test_host_form_loads_no_framework():
     code = (
         "import sys, numpy as np\n"
-        "from newnet_tf.models.config import Preprocess\n"
+        "from newnet_tf.models.config import PreprocessConfig\n"
         "from newnet_tf.data.preprocess import Transform, normalize\n"
-        "Transform(Preprocess())(np.zeros((9, 9, 3), np.uint8))\n"
-        "normalize(np.zeros((9, 3)), Preprocess())\n"
+        "Transform(PreprocessConfig())(np.zeros((9, 9, 3), np.uint8))\n"
+        "normalize(np.zeros((9, 3)), PreprocessConfig())\n"
         "found = {'tensorflow', 'keras', 'torch', 'jax'} & set(sys.modules)\n"
         "assert not found, found\n"
     )

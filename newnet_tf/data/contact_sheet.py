@@ -1,62 +1,115 @@
-"""A contact sheet: what training sees, to be looked at."""
+"""Contact sheets: images as training sees them, augmented and labeled, on one page."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from newnet_tf.data.datasets.base import Dataset
+from newnet_tf.data.augment.config import Augmentation
+from newnet_tf.data.datasets.base import TRAIN, Dataset
 from newnet_tf.models.config import PreprocessConfig
 
-MARGIN, CAPTION, PAPER, INK = 6, 16, (250, 250, 250), (20, 20, 20)
-SHOWN = 0.05  # a class with less weight is not in the caption
-LETTER = 6  # pixels a letter of Pillow's own font
+MARGIN, CAPTION_HEIGHT, BACKGROUND, TEXT = 6, 16, (250, 250, 250), (20, 20, 20)
+MIN_WEIGHT = 0.05  # a class with less weight is not in the caption
+LETTER_WIDTH = 6  # pixels, of Pillow's own font
+
+
+def draw_augmentation(
+    dataset: Dataset,
+    augmentation: Augmentation,
+    *,
+    image_size: int = 160,
+    count: int = 32,
+    seed: int = 0,
+) -> tuple[Image.Image, object]:
+    """Draws training images of a dataset as an augmentation changes them.
+
+    Args:
+        dataset: `Dataset` with a split `"train"`.
+
+        augmentation: `Augmentation`.
+
+        image_size: int, height and width of an image. Default: 160.
+
+        count: int, at most how many images. Default: 32.
+
+        seed: int, decides which images and their augmentation. Default: 0.
+
+    Returns:
+        (PIL image, `SkippedImages` that could not be read).
+    """
+    from newnet_tf.data.decode import SkippedImages
+    from newnet_tf.data.pipeline import train_input_pipeline
+
+    preprocess, skipped = PreprocessConfig(image_size=image_size), SkippedImages()
+    batches = train_input_pipeline(
+        dataset,
+        preprocess,
+        augmentation,
+        batch_size=min(count, dataset.split(TRAIN).size),
+        seed=seed,
+        skipped=skipped,
+    )
+    return contact_sheet(batches.take(1), dataset.class_names, preprocess, count), skipped
 
 
 def contact_sheet(
-    batches, source: Dataset, preprocess: PreprocessConfig, count: int = 32, columns: int = 8
+    batches: Iterable,
+    class_names: Sequence[str],
+    preprocess: PreprocessConfig,
+    count: int = 32,
+    columns: int = 8,
 ) -> Image.Image:
-    """Lays the first images of a training pipeline out with their labels.
+    """Draws the first images of a training pipeline with their labels.
 
     Args:
-        batches: iterable of (images, targets), as `pipeline.train_input_pipeline` gives them.
-        source: `Dataset`, for the names. preprocess: `cards.Preprocess` that normalized them.
-        count: int, images. columns: int, images a row.
+        batches: iterable of (images, targets), as from `pipeline.train_input_pipeline`.
+
+        class_names: str for each class.
+
+        preprocess: `PreprocessConfig` that the images were normalized with.
+
+        count: int, at most how many images. Default: 32.
+
+        columns: int, images a row. Default: 8.
 
     Returns:
-        PIL image. A caption names an image's classes, with their weights where it is mixed.
+        PIL image. A caption names an image's classes, with their weights if it is mixed.
+
+    Raises:
+        ValueError: if there is no image.
     """
     tiles = []
     for images, targets in batches:
         for image, target in zip(np.asarray(images), np.asarray(targets), strict=True):
             if len(tiles) < count:
-                tiles.append((pixels(image, preprocess), caption(target, source.class_names)))
+                tiles.append((to_pixels(image, preprocess), caption(target, class_names)))
         if len(tiles) == count:
             break
     if not tiles:
         raise ValueError("`batches` must hold at least one image. Received: none")
-    side = preprocess.image_size
+    size = preprocess.image_size
     rows = -(-len(tiles) // columns)
-    width, height = side + MARGIN, side + CAPTION + MARGIN
-    sheet = Image.new("RGB", (columns * width + MARGIN, rows * height + MARGIN), PAPER)
+    width, height = size + MARGIN, size + CAPTION_HEIGHT + MARGIN
+    sheet = Image.new("RGB", (columns * width + MARGIN, rows * height + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     for number, (tile, text) in enumerate(tiles):
         left = MARGIN + number % columns * width
         top = MARGIN + number // columns * height
         sheet.paste(Image.fromarray(tile), (left, top))
-        draw.text((left, top + side + 1), text[: max(4, side // LETTER)], INK)
+        draw.text((left, top + size + 1), text[: max(4, size // LETTER_WIDTH)], TEXT)
     return sheet
 
 
-def pixels(image: np.ndarray, preprocess: PreprocessConfig) -> np.ndarray:
-    """Returns a normalized image as uint8 again."""
-    levels = (image * np.array(preprocess.std) + np.array(preprocess.mean)) * 255
-    return np.clip(np.round(levels), 0, 255).astype(np.uint8)
+def to_pixels(image: np.ndarray, preprocess: PreprocessConfig) -> np.ndarray:
+    """Returns the uint8 pixels of a normalized image."""
+    pixels = (image * np.array(preprocess.std) + np.array(preprocess.mean)) * 255
+    return np.clip(np.round(pixels), 0, 255).astype(np.uint8)
 
 
-def caption(target: np.ndarray, names: Sequence[str]) -> str:
-    """Names the classes of a target, heaviest first."""
-    order = [i for i in np.argsort(-target, kind="stable")[:3] if target[i] >= SHOWN]
-    if len(order) == 1 or (len(order) > 1 and target[order[1]] < 2 * SHOWN):
-        return names[order[0]]
-    return " + ".join(f"{names[i]} {target[i]:.2f}" for i in order)
+def caption(target: np.ndarray, class_names: Sequence[str]) -> str:
+    """Returns the names of the classes of a target, largest weight first."""
+    order = [i for i in np.argsort(-target, kind="stable")[:3] if target[i] >= MIN_WEIGHT]
+    if len(order) == 1 or (len(order) > 1 and target[order[1]] < 2 * MIN_WEIGHT):
+        return class_names[order[0]]
+    return " + ".join(f"{class_names[i]} {target[i]:.2f}" for i in order)

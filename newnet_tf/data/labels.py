@@ -1,11 +1,12 @@
-"""ImageNet's 1,000 class names, and scores to names.
+"""ImageNet's 1,000 class names, and names of the best scores.
 
-The table `imagenet_labels.csv` beside this module is written by `tools/make_labels.py`; NOTICE
-names its sources. Imports nothing but the standard library until called.
+The table `imagenet_labels.csv` next to this module is written by `tools/make_labels.py`; NOTICE names
+its sources. Only the standard library is imported before the first call.
 """
 
 import csv
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,13 @@ TABLE = Path(__file__).with_name("imagenet_labels.csv")
 
 
 class Label(NamedTuple):
-    """One class: its WordNet number (unique) and its name (two pairs of classes share theirs)."""
+    """A class of ImageNet.
+
+    Args:
+        wnid: str, its WordNet number, which is unique.
+
+        name: str; two pairs of classes have the same name.
+    """
 
     wnid: str
     name: str
@@ -21,7 +28,7 @@ class Label(NamedTuple):
 
 @functools.cache
 def imagenet_labels() -> tuple[Label, ...]:
-    """Returns the 1,000 classes of ImageNet-1k, in the order of networks' outputs."""
+    """Returns the 1,000 classes of ImageNet-1k, in the order of models' outputs."""
     with TABLE.open(newline="", encoding="utf-8") as file:
         return tuple(Label(row["wnid"], row["name"]) for row in csv.DictReader(file))
 
@@ -31,18 +38,23 @@ def imagenet_names() -> tuple[str, ...]:
     return tuple(label.name for label in imagenet_labels())
 
 
-def decode_predictions(preds, top=5, class_names=None):
-    """Turns a batch of scores into the best classes' names.
+def decode_predictions(
+    preds: object, top: int = 5, class_names: Sequence[str] | None = None
+) -> list[list[tuple[str, str, float]]]:
+    """Names the classes with the best scores, as keras.applications does.
 
     Args:
-        preds: array or tensor of shape (n, classes), probabilities or any scores, higher is better.
-        top: int >= 1, how many classes to name for each image, at most all of them. Default: 5.
-        class_names: list of str, a name for each class of your own network. Default: ImageNet's.
+        preds: array or tensor of shape (n, classes), probabilities or other scores, higher is
+            better.
+
+        top: int, at least 1, how many classes to name for each image. Default: 5.
+
+        class_names: list of str, a name for each class of your own model. Default: None,
+            ImageNet's.
 
     Returns:
-        A list for each image, best class first, of tuples (wnid, name, score), as
-        keras.applications has it. With `class_names` the name stands in the wnid's place too.
-        Equal scores come in the order of the classes.
+        A list for each image, top-1 first, of tuples (wnid, name, score). With `class_names`
+        the name takes the place of the wnid too. Equal scores are in the order of the classes.
 
     Raises:
         ValueError: for another shape or number of classes, a score that is not a number, or a `top`

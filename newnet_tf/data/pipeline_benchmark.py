@@ -1,16 +1,14 @@
-"""Images a second: our pipelines, a plain full decode of the same files, and others' loaders.
+"""Images a second: these input pipelines, a full decode of the same files, and other loaders.
 
-JPEGs of ImageNet's usual size (500 x 375, about 110 KB) are made for the occasion. The pipelines take
-turns, one pass each in shuffled order, and a ratio is taken round by round between passes moments
-apart, so that it holds on a busy machine where single figures do not. A pass includes the start of
-its pipeline.
+JPEGs of ImageNet's usual size (500 x 375, about 110 KB) are generated. In each run all pipelines take
+turns in shuffled order, and a ratio is computed within a run, so that it is meaningful on a busy
+machine where single figures are not. A time includes the start of the pipeline.
 """
 
 import io
 import os
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,24 +20,33 @@ from PIL import Image
 
 from newnet_tf import results
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.utils.progress import progress_bar
 
-TABLE, KEYS = "data", ("pipeline", "batch", "workers")
+TABLE, KEYS = "data", ("pipeline", "batch_size", "workers")
 WIDTH, HEIGHT, BYTES = 500, 375, 110_000
-DISTINCT, CLASSES, QUALITIES = 128, 8, range(80, 99, 2)
+NUM_DISTINCT, CLASSES, QUALITIES = 128, 8, range(80, 99, 2)
 BASELINE = "full decode"
-PROGRESS_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Throughput:
-    """One pipeline.
+    """The speed of one pipeline.
 
     Args:
-        pipeline: str. images_per_second, per_core: float, median over rounds; cores are `workers`.
-        ratio: float, median over rounds of its speed by the full decode's of that round.
-        cpu_ms: float, milliseconds of processor time an image, over all threads, median; None for
-            a loader that works in other processes.
-        batch, workers, images, rounds: int, images of a pass. mean_bytes: int, of a file.
+        pipeline: str, its name.
+
+        images_per_second: float, median over runs.
+
+        per_core: float, the same, divided by `workers`.
+
+        ratio: float, median over runs of its speed relative to the full decode's of that run.
+
+        cpu_ms: float, milliseconds of processor time an image, over all threads, median over runs;
+            None for a loader that works in other processes.
+
+        batch_size, workers, images, runs: int, the arguments; images of one run.
+
+        mean_bytes: int, size of a file.
     """
 
     pipeline: str
@@ -47,32 +54,39 @@ class Throughput:
     per_core: float
     ratio: float
     cpu_ms: float | None
-    batch: int
+    batch_size: int
     workers: int
     images: int
-    rounds: int
+    runs: int
     mean_bytes: int
 
 
-def measure(
+def benchmark_pipelines(
     images: int = 2048,
-    rounds: int = 5,
-    batch: int = 64,
+    runs: int = 5,
+    batch_size: int = 64,
     workers: int | None = None,
     only: Sequence[str] | None = None,
     others: Callable | None = None,
 ) -> list[Throughput]:
-    """Times pipelines against each other.
+    """Compares the speed of input pipelines.
 
     Args:
-        images: int, files a pass. rounds: int, timed passes of each. batch: int.
-        workers: int, threads; default: the cores that this process may use.
-        others: callable (folder, batch, workers) -> further loaders, as `pipelines` returns them, that
-            work in processes of their own.
-        only: names of pipelines; default: all of `pipelines`. The full decode is always among them.
+        images: int, files a run. Default: 2048.
+
+        runs: int, timed runs; one more warms up. Default: 5.
+
+        batch_size: int. Default: 64.
+
+        workers: int, threads. Default: None, the cores that this process may use.
+
+        only: names of pipelines. Default: None, all of `pipelines`. The full decode is always timed.
+
+        others: callable (folder, batch_size, workers) -> more loaders, as `pipelines` returns them,
+            that work in processes of their own. Default: None.
 
     Returns:
-        A `Throughput` for each, the full decode first.
+        `Throughput` for each, the full decode first.
 
     Raises:
         ValueError: for an unknown name or a number that is not positive.
@@ -80,23 +94,23 @@ def measure(
     from newnet_tf.data.decode import cores
 
     workers = workers or cores()
-    if images < batch or rounds < 1 or batch < 1:
+    if images < batch_size or runs < 1 or batch_size < 1:
         raise ValueError(
-            "`images` must be at least `batch`, `rounds` and `batch` positive. "
-            f"Received: images={images}, rounds={rounds}, batch={batch}"
+            "`images` must be at least `batch_size`, `runs` and `batch_size` positive. "
+            f"Received: images={images}, runs={runs}, batch_size={batch_size}"
         )
-    images -= images % batch
+    images -= images % batch_size
     with tempfile.TemporaryDirectory() as folder:
         size = write_images(Path(folder), images)
-        aside = others(Path(folder), batch, workers) if others else {}
-        known = pipelines(Path(folder), batch, workers) | aside
+        external = others(Path(folder), batch_size, workers) if others else {}
+        known = pipelines(Path(folder), batch_size, workers) | external
         unknown = sorted(set(only or ()) - set(known))
         if unknown:
             raise ValueError(f"`only` must be among {tuple(known)}. Received: {unknown}")
-        made = {n: make() for n, make in known.items() if not only or n in (*only, BASELINE)}
-        walls, cpus, counts = _times(made, rounds, batch)
+        chosen = {n: make() for n, make in known.items() if not only or n in (*only, BASELINE)}
+        walls, cpus, counts = _times(chosen, runs, batch_size)
     rows = []
-    for name in made:
+    for name in chosen:
         speeds = [counts[name] / seconds for seconds in walls[name]]
         ratios = [s * b / images for s, b in zip(speeds, walls[BASELINE], strict=True)]
         rows.append(
@@ -106,12 +120,12 @@ def measure(
                 per_core=statistics.median(speeds) / workers,
                 ratio=statistics.median(ratios),
                 cpu_ms=None
-                if name in aside
+                if name in external
                 else statistics.median(cpus[name]) / counts[name] * 1e3,
-                batch=batch,
+                batch_size=batch_size,
                 workers=workers,
                 images=counts[name],
-                rounds=rounds,
+                runs=runs,
                 mean_bytes=size,
             )
         )
@@ -124,8 +138,8 @@ def record(rows: Sequence[Throughput], folder: str | os.PathLike | None = None) 
     return results.record(TABLE, table, KEYS, folder)
 
 
-def pipelines(folder: Path, batch: int, workers: int) -> dict:
-    """Returns {name: callable -> iterable of batches of a folder}; one pass is one epoch."""
+def pipelines(folder: Path, batch_size: int, workers: int) -> dict[str, Callable]:
+    """Returns {name: callable -> iterable of batches of a folder, one epoch}."""
     import tensorflow as tf
 
     from newnet_tf.data.augment.config import Augmentation
@@ -135,9 +149,8 @@ def pipelines(folder: Path, batch: int, workers: int) -> dict:
     from newnet_tf.data.keras_baseline import keras_loaders
     from newnet_tf.data.pipeline import eval_input_pipeline, train_input_pipeline
 
-    source, record = folder_dataset(folder), PreprocessConfig()
-
-    sizes = {"batch": batch, "split": ALL, "workers": workers}
+    dataset, preprocess = folder_dataset(folder), PreprocessConfig()
+    options_ = {"batch_size": batch_size, "split": ALL, "workers": workers}
 
     def decode(path):
         return tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
@@ -148,21 +161,23 @@ def pipelines(folder: Path, batch: int, workers: int) -> dict:
         return decoded.prefetch(2).with_options(options(workers))
 
     def train(**fields):
-        return lambda: train_input_pipeline(source, record, Augmentation(**fields), **sizes)
+        return lambda: train_input_pipeline(dataset, preprocess, Augmentation(**fields), **options_)
 
     return {
         BASELINE: plain,
         "train": train(),
-        "eval": lambda: eval_input_pipeline(source, record, **sizes),
-        "train + RandAugment": train(randaugment=2),
-        "train + RandAugment, erasing, CutMix": train(randaugment=2, erasing=0.2, cutmix=1.0),
-        **keras_loaders(folder, batch),
+        "eval": lambda: eval_input_pipeline(dataset, preprocess, **options_),
+        "train + RandAugment": train(randaugment_ops=2),
+        "train + RandAugment, erasing, CutMix": train(
+            randaugment_ops=2, erasing_prob=0.2, cutmix_alpha=1.0
+        ),
+        **keras_loaders(folder, batch_size),
     }
 
 
 def write_images(folder: Path, count: int) -> int:
-    """Writes `count` JPEGs in class folders (some linked to each other); returns their mean size."""
-    distinct = [noise_image(seed) for seed in range(min(count, DISTINCT))]
+    """Writes `count` JPEGs in class folders, some of them equal; returns their mean size in bytes."""
+    distinct = [noise_image(seed) for seed in range(min(count, NUM_DISTINCT))]
     sizes = {q: np.mean([len(_jpeg(p, q)) for p in distinct[:4]]) for q in QUALITIES}
     quality = min(sizes, key=lambda q: abs(sizes[q] - BYTES))
     written = [_jpeg(image, quality) for image in distinct]
@@ -174,16 +189,16 @@ def write_images(folder: Path, count: int) -> int:
 
 
 def noise_image(seed: int) -> np.ndarray:
-    """Returns an image of soft colors under texture of two sizes, uint8 (375, 500, 3)."""
+    """Returns an image of smooth colors and noise of two sizes, uint8 (375, 500, 3)."""
     generator = np.random.default_rng(seed)
 
-    def grown(values):
+    def enlarge(values):
         image = Image.fromarray(values.astype(np.float32))
         return np.asarray(image.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
 
     colors = generator.uniform(0, 255, (3, 8, 10))
-    base = np.stack([grown(plane) for plane in colors], axis=-1)
-    coarse = grown(generator.normal(0, 22, (HEIGHT // 2, WIDTH // 2)))
+    base = np.stack([enlarge(plane) for plane in colors], axis=-1)
+    coarse = enlarge(generator.normal(0, 22, (HEIGHT // 2, WIDTH // 2)))
     fine = generator.normal(0, 11, (HEIGHT, WIDTH))
     return np.clip(base + (coarse + fine)[..., None], 0, 255).astype(np.uint8)
 
@@ -194,26 +209,26 @@ def _jpeg(image: np.ndarray, quality: int) -> bytes:
     return file.getvalue()
 
 
-def _times(made: Mapping, rounds: int, batch: int) -> tuple[dict, dict, dict]:
-    """Runs all in turn; returns wall and processor seconds of each, round by round, and images.
+def _times(chosen: Mapping, runs: int, batch_size: int) -> tuple[dict, dict, dict]:
+    """Runs all in turn; returns wall and processor seconds of each, run by run, and its images.
 
-    The first round warms up.
+    The first run warms up.
     """
-    order, names, shown = random.Random(0), list(made), time.monotonic()
-    walls, cpus = ({name: [] for name in made} for _ in range(2))
+    shuffle, names = random.Random(0).shuffle, list(chosen)
+    walls, cpus = ({name: [] for name in chosen} for _ in range(2))
     counts = {}
-    for number in range(rounds + 1):
-        order.shuffle(names)
-        for name in names:
-            wall, cpu, count = time.perf_counter(), time.process_time(), 0
-            for _ in made[name]:
-                count += 1 if name == BASELINE else batch
-            counts[name] = count
-            if number:
-                walls[name].append(time.perf_counter() - wall)
-                cpus[name].append(time.process_time() - cpu)
-            if time.monotonic() - shown > PROGRESS_SECONDS:
-                shown = time.monotonic()
-                text = f"timing {name}: round {number} of {rounds}"
-                print(text, file=sys.stderr, flush=True)
+
+    def turns():
+        for run in range(runs + 1):
+            shuffle(names)
+            yield from ((run, name) for name in list(names))
+
+    for run, name in progress_bar(turns(), "Timing pipelines", (runs + 1) * len(names)):
+        wall, cpu, count = time.perf_counter(), time.process_time(), 0
+        for _ in chosen[name]:
+            count += 1 if name == BASELINE else batch_size
+        counts[name] = count
+        if run:
+            walls[name].append(time.perf_counter() - wall)
+            cpus[name].append(time.process_time() - cpu)
     return walls, cpus, counts

@@ -1,16 +1,18 @@
-"""One `cards.Preprocess` record in every form: host, `tf.data`, inside a graph.
+"""A `PreprocessConfig` applied to images: on the host, in `tf.data`, inside a model.
 
-All forms follow one rule, torchvision's `Resize(short side)` then `CenterCrop`: the short side
+All forms follow one rule, torchvision's `Resize(short side)` and then `CenterCrop`: the short side
 becomes `resize`, the long side `resize * long // short`, and the crop begins at half of what is left
-over, halves rounded to even. An image longer than `LONGEST` times its short side is cut to that
-about its center first, so that a 1 x 20,000 strip needs no more memory than a panorama.
+over, halves rounded to even. An image longer than `LONGEST` times its short side is first cropped to
+that about its center, so that an image of 1 x 20,000 pixels needs no more memory than a panorama.
+EXIF orientation is applied before, as phones and browsers do.
 
-The host form resizes with Pillow and equals torchvision on the same pixels. The `tf.data` form
-resizes with `tf.image` (antialiased) in Pillow's two passes, across then down, each rounded to whole
-gray levels: it differs by one level here and there. JPEG files are decoded with libjpeg's accurate
-DCT in both, which gives equal pixels; TensorFlow's default does not.
+On the host Pillow resizes, with results equal to torchvision's on the same pixels. In TensorFlow
+`tf.image` resizes (antialiased) in Pillow's two passes, columns and then rows, each rounded to whole
+pixel values: results differ by 1 here and there. Both decode JPEG files with libjpeg's accurate DCT,
+which gives equal pixels; TensorFlow's default does not.
 
-A record of one channel turns images to gray before they are resized, as Pillow's `convert("L")`.
+With a config of one channel, images become gray before they are resized, as by Pillow's
+`convert("L")`.
 """
 
 import functools
@@ -25,43 +27,48 @@ from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.lazy import keras
 
 LONGEST = 64
-LUMA = (19595, 38470, 7471)  # red, green, blue in 65536ths
+LUMA = (19595, 38470, 7471)  # weights of red, green and blue in 65536ths
 
 
 def crop_image(image: object, preprocess: PreprocessConfig, exif: bool = True) -> np.ndarray:
-    """Resizes and crops one image: all of the preprocessing but the normalization.
+    """Resizes and crops one image: all of the preprocessing except the normalization.
 
     Args:
         image: path, bytes, PIL image or uint8 array, as `images.read_image` takes them.
-        preprocess: `cards.Preprocess`.
+
+        preprocess: `PreprocessConfig`.
+
         exif: bool, whether to apply EXIF orientation. Default: True.
 
     Returns:
         uint8 array of shape (size, size, channels).
 
     Raises:
-        ImageError: for what is no image.
+        ImageError: for what is not a readable image.
     """
     pixels = read_image(image, exif)
     height, width = pixels.shape[:2]
     y, x = plan_axis(height, width, preprocess, min), plan_axis(width, height, preprocess, min)
-    pixels = pixels[y.start : y.start + y.kept, x.start : x.start + x.kept]
+    pixels = pixels[y.start : y.start + y.extent, x.start : x.start + x.extent]
     method = Image.Resampling[preprocess.interpolation.upper()]
     resized = Image.fromarray(np.ascontiguousarray(pixels))
     resized = resized if preprocess.channels == 3 else resized.convert("L")
-    resized = resized.resize((x.length, y.length), method)
+    resized = resized.resize((x.resized, y.resized), method)
     box = (x.offset, y.offset, x.offset + preprocess.image_size, y.offset + preprocess.image_size)
     return np.array(resized.crop(box)).reshape(preprocess.shape)
 
 
 def preprocess_image(image: object, preprocess: PreprocessConfig, exif: bool = True) -> np.ndarray:
-    """Prepares one image for a network, with Pillow and NumPy only.
+    """Resizes, crops and normalizes one image with Pillow and NumPy alone.
 
     Args:
         image, preprocess, exif: as in `crop_image`.
 
     Returns:
         float32 array of shape (size, size, channels).
+
+    Raises:
+        ImageError: for what is not a readable image.
     """
     return normalize(crop_image(image, preprocess, exif), preprocess)
 
@@ -70,15 +77,16 @@ def normalize(x: object, preprocess: PreprocessConfig) -> object:
     """Normalizes pixels: `(x / 255 - mean) / std` by channel. It never resizes.
 
     Args:
-        x: array (or nested list), or tensor of Keras' backend, or symbolic Keras tensor, of shape
-            (..., channels) with values in 0-255, any numeric type.
-        preprocess: `cards.Preprocess`.
+        x: array (or nested list), tensor of Keras' backend, or symbolic Keras tensor, of shape
+            (..., channels), any numeric type, values in 0-255.
+
+        preprocess: `PreprocessConfig`.
 
     Returns:
         float32 of the same shape: a NumPy array for an array or list, else a tensor.
 
     Raises:
-        ValueError: if the last dimension is not the record's number of channels.
+        ValueError: if the last dimension is not the number of channels of `preprocess`.
     """
     on_host = isinstance(x, (np.ndarray, list, tuple))
     x = np.asarray(x) if on_host else x
@@ -91,18 +99,19 @@ def normalize(x: object, preprocess: PreprocessConfig) -> object:
 
 
 def normalization_layer(x: object, preprocess: PreprocessConfig) -> object:
-    """Normalizes inside a model, for graphs that take raw pixels; it never resizes.
+    """Normalizes inside a model, for models that take raw pixels; it never resizes.
 
     Args:
         x: Keras tensor of shape (batch, height, width, channels), uint8 or float, values in 0-255.
-        preprocess: `cards.Preprocess`.
+
+        preprocess: `PreprocessConfig`.
 
     Returns:
-        float32 Keras tensor: `x` after one built-in `Rescaling` layer named `normalize`. (Not
-        `Normalization`, which ONNX export does not take.)
+        float32 Keras tensor: the output of one built-in `Rescaling` layer named `normalize`. (ONNX
+        export does not support `Normalization`.)
 
     Raises:
-        ValueError: if the last dimension is not the record's number of channels.
+        ValueError: if the last dimension is not the number of channels of `preprocess`.
     """
     _check_channels(x.shape, preprocess)
     scale, offset = list(preprocess.scale), list(preprocess.offset)
@@ -112,29 +121,30 @@ def normalization_layer(x: object, preprocess: PreprocessConfig) -> object:
 def tf_preprocess(preprocess: PreprocessConfig) -> Callable:
     """Returns the preprocessing as a function for `tf.data.Dataset.map` and serving signatures.
 
-    The function takes one image, a uint8 tensor of shape (height, width, 3) or, gray, (height,
-    width, 1), or a string scalar with the bytes of a JPEG, PNG, GIF (first frame) or BMP file, and
-    returns a float32 tensor of shape (size, size, channels). EXIF orientation is not applied:
-    TensorFlow's decoders do not read it.
-
     Args:
-        preprocess: `cards.Preprocess`.
+        preprocess: `PreprocessConfig`.
+
+    Returns:
+        Callable. It takes one image: a uint8 tensor of shape (height, width, 3) or, gray, (height,
+        width, 1), or a string scalar with the bytes of a JPEG, PNG, GIF (first frame) or BMP file,
+        whose EXIF orientation it applies. It returns a float32 tensor of shape (size, size,
+        channels).
 
     Example:
         >>> files = tf.data.Dataset.list_files("photos/*.jpg")
-        >>> ready = files.map(tf.io.read_file).map(tf_preprocess(Preprocess())).batch(32)
+        >>> images = files.map(tf.io.read_file).map(tf_preprocess(card.preprocess)).batch(32)
     """
     import tensorflow as tf
 
     size, channels = preprocess.image_size, preprocess.channels
 
-    def along(pixels, plan, other):
-        """One of Pillow's passes and its crop: a side of `plan` to `size`, in whole levels.
+    def resize_axis(pixels, plan, other):
+        """One of Pillow's passes and its crop: the first axis to `size`, in whole pixel values.
 
-        The other sides are laid into the channels, which `tf.image` handles several times faster.
+        The other axis is moved into the channels, which `tf.image` computes several times faster.
         """
-        lines = tf.reshape(pixels, (1, plan.kept, 1, other * channels))
-        lines = tf.image.resize(lines, (plan.length, 1), preprocess.interpolation, antialias=True)
+        lines = tf.reshape(pixels, (1, plan.extent, 1, other * channels))
+        lines = tf.image.resize(lines, (plan.resized, 1), preprocess.interpolation, antialias=True)
         lines = tf.reshape(lines[0, plan.offset : plan.offset + size], (size, other, channels))
         return tf.clip_by_value(tf.floor(lines + 0.5), 0.0, 255.0)
 
@@ -154,90 +164,102 @@ def tf_preprocess(preprocess: PreprocessConfig) -> Callable:
         height, width = tf.unstack(tf.shape(pixels)[:2])
         y = plan_axis(height, width, preprocess, tf.minimum)
         x = plan_axis(width, height, preprocess, tf.minimum)
-        pixels = pixels[y.start : y.start + y.kept, x.start : x.start + x.kept]
-        columns = along(tf.transpose(pixels, (1, 0, 2)), x, y.kept)
-        pixels = along(tf.transpose(columns, (1, 0, 2)), y, size)
+        pixels = pixels[y.start : y.start + y.extent, x.start : x.start + x.extent]
+        columns = resize_axis(tf.transpose(pixels, (1, 0, 2)), x, y.extent)
+        pixels = resize_axis(tf.transpose(columns, (1, 0, 2)), y, size)
         return pixels * preprocess.scale + preprocess.offset
 
     return transform
 
 
 class Transform:
-    """The preprocessing of one set of weights, ready to use: images in, a network's input out.
+    """The preprocessing of a model: images in, the model's input out.
 
     Args:
-        record: `cards.Preprocess`.
+        preprocess: `PreprocessConfig`.
 
     Attributes:
-        record: the record. tf: the same as a function of one tensor, see `tf_preprocess`.
+        preprocess: the `PreprocessConfig`.
+
+        tf: the same preprocessing as a function of one tensor, see `tf_preprocess`.
 
     Example:
-        >>> transform = Transform(Preprocess())
+        >>> transform = Transform(PreprocessConfig())
         >>> transform("cat.jpg").shape, transform(["cat.jpg", "dog.png"]).shape
         ((1, 224, 224, 3), (2, 224, 224, 3))
     """
 
-    def __init__(self, record: PreprocessConfig):
-        self.record = record
+    def __init__(self, preprocess: PreprocessConfig):
+        self.preprocess = preprocess
 
     def __call__(self, images: object) -> np.ndarray:
-        """Prepares one image, or a list of them.
+        """Resizes, crops and normalizes one image, or several.
 
         Args:
             images: path, bytes, PIL image or uint8 array of shape (height, width, 3) or (height,
-                width, 1); or a list, tuple or rank-4 array of such.
+                width, 1); or a list, tuple or array of rank 4 of such.
 
         Returns:
             float32 array of shape (n, size, size, channels), n = 1 for one image.
 
         Raises:
-            ImageError: for what is no image. ValueError: for an empty list.
+            ImageError: for what is not a readable image.
+
+            ValueError: for an empty list.
         """
         many = isinstance(images, (list, tuple)) or getattr(images, "ndim", 3) == 4
         batch: Sequence[object] = images if many else [images]
         if not len(batch):
             raise ValueError("`images` must hold at least one image. Received: none")
-        return np.stack([preprocess_image(image, self.record) for image in batch])
+        return np.stack([preprocess_image(image, self.preprocess) for image in batch])
 
     @functools.cached_property
     def tf(self) -> Callable:
-        return tf_preprocess(self.record)
+        """The preprocessing as a function of one tensor, see `tf_preprocess`."""
+        return tf_preprocess(self.preprocess)
 
     def __repr__(self) -> str:
-        r = self.record
-        steps = f"short side to {r.resize} ({r.interpolation}), center {r.image_size} x {r.size}"
-        return f"Transform({steps}, minus mean {r.mean}, by std {r.std})"
+        p = self.preprocess
+        size = f"{p.image_size} x {p.image_size}"
+        steps = f"short side to {p.resize} ({p.interpolation}), center {size}"
+        return f"Transform({steps}, minus mean {p.mean}, by std {p.std})"
 
 
-class Axis(NamedTuple):
-    """One side: keep `kept` pixels from `start`, resize them to `length`, crop from `offset`."""
+class AxisPlan(NamedTuple):
+    """One axis: `extent` pixels from `start` are resized to `resized`, and cropped from `offset`."""
 
     start: object
-    kept: object
-    length: object
+    extent: object
+    resized: object
     offset: object
 
 
-def plan_axis(side, other, preprocess: PreprocessConfig, minimum: Callable) -> Axis:
-    """Plans one side of an image, in Python ints or, with `tf.minimum`, in tensors."""
-    kept = minimum(side, LONGEST * other)
-    length = preprocess.resize * kept // minimum(side, other)
-    spare = length - preprocess.image_size
-    return Axis((side - kept) // 2, kept, length, (spare + spare // 2 % 2) // 2)
+def plan_axis(length, other, preprocess: PreprocessConfig, minimum: Callable) -> AxisPlan:
+    """Plans how one axis of an image is resized and cropped.
+
+    Args:
+        length: the axis' length, a Python int or an int tensor.
+
+        other: the length of the other axis.
+
+        preprocess: `PreprocessConfig`.
+
+        minimum: callable of two lengths, `min` or `tf.minimum`.
+    """
+    extent = minimum(length, LONGEST * other)
+    resized = preprocess.resize * extent // minimum(length, other)
+    spare = resized - preprocess.image_size
+    return AxisPlan((length - extent) // 2, extent, resized, (spare + spare // 2 % 2) // 2)
 
 
 def _decode(tf, data):
-    def jpeg():
-        return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+    from newnet_tf.data.orientation import decode_jpeg, decode_other
 
-    def other():
-        return tf.io.decode_image(data, channels=3, expand_animations=False)
-
-    return tf.cond(tf.io.is_jpeg(data), jpeg, other)
+    return tf.cond(tf.io.is_jpeg(data), lambda: decode_jpeg(data), lambda: decode_other(data))
 
 
 def _gray(tf, pixels):
-    """Luma (ITU-R 601) in 16-bit fractions, rounded: the very levels of Pillow's `convert("L")`."""
+    """Luma (ITU-R 601) in 16-bit fractions, rounded: exactly Pillow's `convert("L")`."""
     weighted = tf.reduce_sum(tf.cast(pixels, tf.int32) * LUMA, axis=-1, keepdims=True)
     return tf.cast((weighted + 0x8000) // 0x10000, tf.uint8)
 

@@ -1,7 +1,7 @@
-"""A model of one's own on disk: what its images and its outputs mean lies beside it.
+"""Files next to a model file that hold its preprocessing and its class names.
 
-`NAME.keras` has `NAME.json` beside it (network, preprocessing) and `NAME.labels.txt` (a class a line);
-the labels serve all files of that name, such as `NAME.int8-full.tflite`. Standard library only.
+`NAME.keras` has `NAME.json` next to it (model's name, preprocessing) and `NAME.labels.txt` (a class a
+line). The labels are those of all files of that name, such as `NAME.int8-full.tflite`.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.utils.io import atomic_write, write_text
 
 
 def save(
@@ -20,45 +21,76 @@ def save(
     preprocess: PreprocessConfig,
     class_names: Sequence[str],
 ) -> Path:
-    """Writes a model with its labels and preprocessing; returns the path of the `.keras` file."""
-    from newnet_tf import weights
-    from newnet_tf.weights.reader import beside
+    """Writes a model together with its preprocessing and class names.
 
+    Args:
+        model: Keras model.
+
+        folder: path.
+
+        name: str, the name of the files, without suffix.
+
+        preprocess: `PreprocessConfig`.
+
+        class_names: str for each class.
+
+    Returns:
+        Path of the `.keras` file.
+    """
     path = Path(folder) / f"{name}.keras"
-    record = {"model": model.name, "preprocess": dataclasses.asdict(preprocess)}
-    save_labels(path, class_names)
-    with beside(path.with_suffix(".json")) as part:
-        part.write_text(f"{json.dumps(record, indent=2)}\n", encoding="utf-8")
-    return weights.save(model, path)
+    save_info(path, model.name, preprocess, class_names)
+    with atomic_write(path) as temporary:
+        model.save(temporary)
+    return path
+
+
+def save_info(
+    file: str | os.PathLike,
+    model_name: str,
+    preprocess: PreprocessConfig,
+    class_names: Sequence[str] | None = None,
+) -> None:
+    """Writes preprocessing and class names next to a `.keras` file.
+
+    Args:
+        file: path of the `.keras` file.
+
+        model_name: str.
+
+        preprocess: `PreprocessConfig`.
+
+        class_names: str for each class. Default: None, they are unknown.
+    """
+    fields = {"model": model_name, "preprocess": dataclasses.asdict(preprocess)}
+    write_text(Path(file).with_suffix(".json"), f"{json.dumps(fields, indent=2)}\n")
+    if class_names is not None:
+        save_labels(file, class_names)
 
 
 def save_labels(file: str | os.PathLike, class_names: Sequence[str]) -> Path:
-    """Writes the labels of a file beside it; returns their path."""
-    from newnet_tf.weights.reader import beside
-
+    """Writes the class names of a model file next to it; returns the path of the labels."""
     path = labels_path(file)
-    with beside(path) as part:
-        part.write_text("".join(f"{label}\n" for label in class_names), encoding="utf-8")
+    write_text(path, "".join(f"{label}\n" for label in class_names))
     return path
 
 
 def labels_path(file: str | os.PathLike) -> Path:
-    """Returns where the labels of a file lie: its name up to the first dot, `.labels.txt`."""
+    """Returns the path of a model file's labels: its name up to the first dot, `.labels.txt`."""
     path = Path(file)
     return path.with_name(f"{path.name.split('.')[0]}.labels.txt")
 
 
-def labels_beside(file: str | os.PathLike) -> tuple[str, ...] | None:
-    """Returns the class names that lie beside a file, None where there are none."""
+def read_labels(file: str | os.PathLike) -> tuple[str, ...] | None:
+    """Returns the class names that are stored next to a model file, or None."""
     path = labels_path(file)
     return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else None
 
 
-def preprocess_beside(file: str | os.PathLike) -> PreprocessConfig | None:
-    """Returns the preprocessing that lies beside a `.keras` file, None where there is none.
+def read_preprocess(file: str | os.PathLike) -> PreprocessConfig | None:
+    """Returns the preprocessing that is stored next to a `.keras` file, or None.
 
     Raises:
-        ValueError: for a file that does not hold it; it names the file.
+        ValueError: for a file without the fields of `PreprocessConfig`; it names the file.
     """
     path = Path(file).with_suffix(".json")
     if not path.is_file():

@@ -1,8 +1,8 @@
-"""Operations on pixels in gray levels: float32 tensors (height, width, 3) with values in 0-255.
+"""Operations on pixel values: float32 tensors (height, width, 3) in 0-255.
 
-Each equals Pillow's operation of the same name on whole levels, and gives whole levels. They are
-written as arithmetic on whole rows (the three channels laid side by side), which TensorFlow computes
-several times faster than a table look-up, a choice by `tf.where` or a broadcast over three channels.
+Each equals Pillow's operation of the same name for whole numbers, and gives whole numbers. They are
+written as arithmetic on rows of all three channels, which TensorFlow computes several times faster
+than a look-up table, `tf.where`, or broadcasting over three channels.
 """
 
 import tensorflow as tf
@@ -25,18 +25,18 @@ def by_channel(image, factor, summand):
     return tf.reshape(rows, shape)
 
 
-def whole(image):
-    """Clips to 0-255 and drops what is after the point, as Pillow does."""
+def clip(image):
+    """Clips to 0-255 and drops the fraction, as Pillow does."""
     return tf.floor(tf.clip_by_value(image, 0.0, 255.0))
 
 
 def blend(other, image, factor):
     """Returns `other` at factor 0, `image` at 1, and beyond above 1."""
-    return whole(other + factor * (image - other) + 1e-3)
+    return clip(other + factor * (image - other) + 1e-3)
 
 
 def gray(image):
-    """Returns Pillow's gray of an image in each of its three channels, whole levels."""
+    """Converts to gray as Pillow does, in each of the three channels."""
     weights = tf.tile(tf.constant(GRAY)[:, None], (1, 3))
     grays = tf.matmul(tf.reshape(image, (-1, 3)), weights)
     return tf.reshape(tf.floor(grays + 0.5), tf.shape(image))
@@ -44,7 +44,7 @@ def gray(image):
 
 def brightness(image, factor):
     """Multiplies by `factor`."""
-    return whole(image * factor + 1e-3)
+    return clip(image * factor + 1e-3)
 
 
 def contrast(image, factor):
@@ -58,13 +58,13 @@ def saturation(image, factor):
 
 
 def sharpness(image, factor):
-    """Moves away from a smoothed image by `factor`; the outermost pixels stay."""
+    """Moves away from a smoothed image by `factor`; the outermost pixels do not change."""
     kernel = tf.constant([[1.0, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
-    filters = tf.tile(kernel[:, :, None, None], (1, 1, 3, 1))
-    inner = tf.nn.depthwise_conv2d(image[None], filters, (1, 1, 1, 1), "VALID")[0]
+    kernels = tf.tile(kernel[:, :, None, None], (1, 1, 3, 1))
+    inner = tf.nn.depthwise_conv2d(image[None], kernels, (1, 1, 1, 1), "VALID")[0]
     smooth = tf.floor(inner + 0.5)
     change = tf.pad(image[1:-1, 1:-1] - smooth, ((1, 1), (1, 1), (0, 0)))
-    return whole(image + (factor - 1) * change + 1e-3)
+    return clip(image + (factor - 1) * change + 1e-3)
 
 
 def invert(image):
@@ -79,7 +79,7 @@ def posterize(image, bits):
 
 
 def solarize(image, threshold):
-    """Inverts values from `threshold` (a whole level) on."""
+    """Inverts values from `threshold` (a whole number) on."""
     is_inverted = tf.clip_by_value(image - (threshold - 1.0), 0.0, 1.0)
     return image + is_inverted * (255.0 - 2.0 * image)
 
@@ -95,7 +95,7 @@ def auto_contrast(image):
     low, high = (reduce(reduce(image, 0), 0) for reduce in (tf.reduce_min, tf.reduce_max))
     is_flat = high <= low
     factor = tf.where(is_flat, 1.0, 255.0 / tf.where(is_flat, 1.0, high - low))
-    return whole(by_channel(image, factor, tf.where(is_flat, 0.0, -low * factor)) + 1e-3)
+    return clip(by_channel(image, factor, tf.where(is_flat, 0.0, -low * factor)) + 1e-3)
 
 
 def equalize(image):
@@ -113,12 +113,15 @@ def equalize(image):
     return tf.reshape(tf.gather(tf.reshape(tables, (-1,)), rows), tf.shape(image))
 
 
-def jitter(image, seed, amounts: tuple[float, float, float]):
+def color_jitter(image, seed, amounts: tuple[float, float, float]):
     """Changes brightness, contrast and saturation, in this order, each by a random factor.
 
     Args:
-        image: levels. seed: int tensor (2,).
-        amounts: three floats; a factor is uniform in 1 - amount to 1 + amount.
+        image: float32 (height, width, 3), pixel values.
+
+        seed: int tensor (2,).
+
+        amounts: three floats. A factor is uniform in 1 - amount to 1 + amount.
     """
     draws = tf.random.stateless_uniform((3,), seed, -1.0, 1.0)
     for operation, amount, draw in zip(
@@ -129,8 +132,19 @@ def jitter(image, seed, amounts: tuple[float, float, float]):
     return image
 
 
-def lighting(image, seed, deviation: float):
-    """Shifts all pixels along ImageNet's principal components of color (AlexNet)."""
-    weights = tf.random.stateless_normal((3,), seed, stddev=deviation)
+def pca_noise(image, seed, pca_std: float):
+    """Shifts all pixels along ImageNet's principal components of color.
+
+    Args:
+        image: float32 (height, width, 3), pixel values.
+
+        seed: int tensor (2,).
+
+        pca_std: float, standard deviation of the weights of the components.
+
+    Source: Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural
+        Networks" (NIPS 2012), section 4.1.
+    """
+    weights = tf.random.stateless_normal((3,), seed, stddev=pca_std)
     shift = tf.linalg.matvec(tf.constant(VECTORS), weights * tf.constant(VALUES)) * 255.0
     return tf.clip_by_value(by_channel(image, tf.ones((3,)), shift), 0.0, 255.0)

@@ -1,43 +1,72 @@
-"""`Augmentation`: all that is done at random to training images, as one record. No TensorFlow."""
+"""`Augmentation`: what is done at random to training images. Imports no TensorFlow."""
 
 from dataclasses import dataclass
 
 CROPS = ("random_resized", "random", "center")
-ERASED = ("noise", "mean")
+ERASING_MODES = ("noise", "mean")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What training does to images; the defaults are ResNet's.
+    """What is done at random to training images; the defaults are ResNet's.
 
     Args:
-        crop: `"random_resized"` (a random part of the image, resized), `"random"` (the image at its
-            size, padded and cropped back, as for CIFAR) or `"center"` (as in evaluation).
-        scale: two floats, bounds of the part of the area that a resized crop shows.
-        ratio: two floats, bounds of its width / height.
-        interpolation: of the resized crop, `"bilinear"` or `"bicubic"`.
-        padding: int, pixels that a padded crop may be moved by.
-        hflip_prob: float, probability of a horizontal flip.
-        brightness, contrast, saturation: float, how far a factor may lie from 1.
+        crop: str, `"random_resized"` (a random part of the image, resized), `"random"` (the image
+            at its size, padded and cropped at a random place, as for CIFAR) or `"center"` (as in
+            evaluation). Default: `"random_resized"`.
+
+        scale: two floats in 0-1, bounds of the share of the area that a random resized crop shows.
+            Default: (0.08, 1).
+
+        ratio: two floats, bounds of its width / height. Default: (3 / 4, 4 / 3).
+
+        interpolation: str, of the random resized crop, `"bilinear"` or `"bicubic"`. Default:
+            `"bilinear"`.
+
+        padding: int, pixels added at each edge before a random crop. Default: 4.
+
+        hflip_prob: float in 0-1, probability of a horizontal flip. Default: 0.5.
+
+        brightness: float in 0-1; the factor is uniform in 1 - brightness to 1 + brightness.
+            Default: 0.
+
+        contrast, saturation: as `brightness`.
+
         pca_std: float, standard deviation of AlexNet's color shift along ImageNet's principal
-            components (0.1 in AlexNet).
-        randaugment_ops: int, operations of RandAugment an image; 0 for none, 2 is usual.
-        magnitude, magnitude_std: float, mean and spread of RandAugment's magnitude, kept in 0-10.
-        increasing: bool, whether all of RandAugment's operations grow with the magnitude (timm's
-            "inc1"). Otherwise color operations are neutral at 5, and posterize and solarize are
-            strongest at 0.
-        erasing_prob: float, probability that a rectangle is erased (after all but mixing).
-        erasing_mode: what it is filled with, `"noise"` (normal, by pixel) or `"mean"`.
-        mixup_alpha, cutmix_alpha: float, alpha of the Beta distribution that the mixing weight is drawn from;
-            0 for none. With both, each image gets one of them by the toss of a coin.
-        mix_prob: float, probability that an image is mixed at all.
-        label_smoothing: float, part of a label that is spread over all classes.
+            components (0.1 in AlexNet). Default: 0, none.
+
+        randaugment_ops: int, number of RandAugment's operations an image; 2 is usual. Default: 0,
+            none.
+
+        magnitude: float in 0-10, mean of RandAugment's magnitude. Default: 9.
+
+        magnitude_std: float, its standard deviation; magnitudes are clipped to 0-10. Default: 0.5.
+
+        increasing: bool, whether all of RandAugment's operations grow stronger with the magnitude
+            (timm's "inc1"). Otherwise color operations change nothing at 5, and posterize and
+            solarize are strongest at 0. Default: False.
+
+        erasing_prob: float in 0-1, probability that a rectangle is erased (after everything but
+            mixing). Default: 0.
+
+        erasing_mode: str, what it is filled with, `"noise"` (normal, pixel by pixel) or `"mean"`.
+            Default: `"noise"`.
+
+        mixup_alpha: float, alpha of the Beta distribution of MixUp's weight. Default: 0, no MixUp.
+
+        cutmix_alpha: float, the same of CutMix. With both, each image gets one of them, with equal
+            probability. Default: 0, no CutMix.
+
+        mix_prob: float in 0-1, probability that an image is mixed. Default: 1.
+
+        label_smoothing: float in 0 to below 1, the share of a label that is spread over all
+            classes. Default: 0.
 
     Raises:
         ValueError: for a value outside of the above.
 
     Example:
-        >>> Augmentation(randaugment_ops=2, magnitude=9, magnitude_std=0.5, erasing_prob=0.2, label_smoothing=0.1)
+        >>> Augmentation(randaugment_ops=2, erasing_prob=0.2, cutmix_alpha=1.0, label_smoothing=0.1)
     """
 
     crop: str = "random_resized"
@@ -64,7 +93,7 @@ class Augmentation:
     def __post_init__(self):
         self._among("crop", CROPS)
         self._among("interpolation", ("bilinear", "bicubic"))
-        self._among("erasing_mode", ERASED)
+        self._among("erasing_mode", ERASING_MODES)
         for name in ("hflip_prob", "erasing_prob", "mix_prob"):
             self._check(name, 0 <= getattr(self, name) <= 1, "lie in 0 to 1")
         for name in ("brightness", "contrast", "saturation"):
@@ -83,7 +112,7 @@ class Augmentation:
 
     @property
     def mixes(self) -> bool:
-        """Whether images of a batch are mixed."""
+        """Whether images of a batch are mixed, by MixUp or CutMix."""
         return self.mix_prob > 0 and (self.mixup_alpha > 0 or self.cutmix_alpha > 0)
 
     def _pair(self, name):

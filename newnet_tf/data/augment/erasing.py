@@ -9,28 +9,41 @@ from newnet_tf.models.config import PreprocessConfig
 SCALE, RATIO = (0.02, 1 / 3), (0.3, 1 / 0.3)
 
 
-def erase(image, seed, probability: float, preprocess: PreprocessConfig, filled: str = "noise"):
+def random_erasing(
+    image, seed, erasing_prob: float, preprocess: PreprocessConfig, erasing_mode: str = "noise"
+):
     """Erases a rectangle of 2 to 33 % of the area, with the given probability.
 
     Args:
-        image: float32 (height, width, 3), gray levels. seed: int tensor (2,).
-        probability: float. filled: `"noise"`, which is normal with mean 0 and deviation 1 by pixel
-            once normalized (and so may leave 0-255), or `"mean"`, which is then 0.
-        preprocess: `cards.Preprocess`, whose normalization is meant.
+        image: float32 (height, width, 3), pixel values in 0-255.
+
+        seed: int tensor (2,).
+
+        erasing_prob: float in 0-1.
+
+        preprocess: `PreprocessConfig`, whose normalization is meant below.
+
+        erasing_mode: `"noise"` (once normalized, normal with mean 0 and deviation 1 for each pixel;
+            values may leave 0-255) or `"mean"` (once normalized, 0). Default: `"noise"`.
+
+    Returns:
+        float32 tensor of the same shape.
+
+    Source: Zhong et al., "Random Erasing Data Augmentation" (AAAI 2020).
     """
 
     def erased():
         shape = tf.shape(image)
         box = random_box(shape[:2], seed, SCALE, RATIO)
         top, left, height, width = tf.unstack(box)
-        around = [[top, shape[0] - top - height], [left, shape[1] - left - width], [0, 0]]
+        padding = [[top, shape[0] - top - height], [left, shape[1] - left - width], [0, 0]]
         patch = tf.zeros((height, width, 3))
-        if filled == "noise":
+        if erasing_mode == "noise":
             patch = tf.random.stateless_normal((height, width, 3), seed)
-        deviation, mean = ([255 * v for v in vs] for vs in (preprocess.std, preprocess.mean))
-        patch = by_channel(patch, tf.constant(deviation), tf.constant(mean))
-        kept = tf.pad(tf.zeros_like(patch), around, constant_values=1.0)
-        return tf.ensure_shape(image * kept + tf.pad(patch, around), image.shape)
+        std, mean = ([255 * v for v in values] for values in (preprocess.std, preprocess.mean))
+        patch = by_channel(patch, tf.constant(std), tf.constant(mean))
+        mask = tf.pad(tf.zeros_like(patch), padding, constant_values=1.0)
+        return tf.ensure_shape(image * mask + tf.pad(patch, padding), image.shape)
 
-    drawn = tf.random.stateless_uniform((), seed + tf.constant((1, 0), seed.dtype))
-    return tf.cond(drawn < probability, erased, lambda: image)
+    draw = tf.random.stateless_uniform((), seed + tf.constant((1, 0), seed.dtype))
+    return tf.cond(draw < erasing_prob, erased, lambda: image)

@@ -1,7 +1,10 @@
-"""RandAugment on gray levels: timm's fifteen operations, magnitudes 0 to 10.
+"""RandAugment with timm's fifteen operations and magnitudes of 0 to 10.
 
-Each of an image's operations is drawn anew, and applied with probability one half, as timm does. What
-a magnitude means is timm's too (`amounts`). Translations are by whole pixels.
+Each operation of an image is drawn independently, and applied with probability 0.5, as in timm; what
+a magnitude means (`operation_arguments`) is timm's too. Translations are by whole pixels.
+
+Source: Cubuk et al., "RandAugment: Practical Automated Data Augmentation with a Reduced Search Space"
+(NeurIPS 2020).
 """
 
 import functools
@@ -28,7 +31,7 @@ NAMES = (
     "translate_x",
     "translate_y",
 )
-APPLIED = 0.5
+PROBABILITY = 0.5  # that an operation is applied
 
 
 def rand_augment(
@@ -40,49 +43,62 @@ def rand_augment(
     magnitude_std: float = 0.5,
     increasing: bool = False,
 ):
-    """Applies `count` random operations.
+    """Applies random operations to an image.
 
     Args:
-        image: float32 (height, width, 3), whole levels. seed: int tensor (2,).
-        fill: three levels, color of what comes in from outside.
-        count, magnitude, magnitude_std, increasing: see `Augmentation`.
+        image: float32 (height, width, 3), whole pixel values in 0-255.
+
+        seed: int tensor (2,).
+
+        fill: three floats, the color of pixels from outside of the image.
+
+        count: int, number of operations. Default: 2.
+
+        magnitude, magnitude_std, increasing: as in `Augmentation`.
+
+    Returns:
+        float32 tensor of the same shape, whole pixel values.
     """
     draws = tf.random.stateless_uniform((count, 3), seed)
     spread = tf.random.stateless_normal((count,), seed + tf.constant((1, 0), seed.dtype))
-    levels = tf.clip_by_value(magnitude + magnitude_std * spread, 0.0, 10.0)
+    magnitudes = tf.clip_by_value(magnitude + magnitude_std * spread, 0.0, 10.0)
     chosen = tf.cast(draws[:, 0] * len(NAMES), tf.int32)
-    step = _stepping(tuple(fill), increasing)
+    step = _compiled_step(tuple(fill), increasing)
     for number in range(count):
         sign = tf.where(draws[number, 2] < 0.5, -1.0, 1.0)
-        is_applied = draws[number, 1] < APPLIED
-        image = step(image, chosen[number], is_applied, levels[number], sign)
+        is_applied = draws[number, 1] < PROBABILITY
+        image = step(image, chosen[number], is_applied, magnitudes[number], sign)
     return image
 
 
-def apply(image, name: str, level, sign=1.0, fill=(128.0, 128.0, 128.0), increasing=False):
+def apply_operation(
+    image, name: str, magnitude, sign=1.0, fill=(128.0, 128.0, 128.0), increasing=False
+):
     """Applies one operation.
 
     Args:
-        image: float32 (height, width, 3), whole levels. name: among `NAMES`.
-        level: float in 0-10. sign: 1 or -1, which way, for operations that have two.
+        image: float32 (height, width, 3), whole pixel values.
+
+        name: str, among `NAMES`.
+
+        magnitude: float in 0-10.
+
+        sign: 1 or -1, the direction, for operations that have two. Default: 1.
+
         fill, increasing: as in `rand_augment`.
     """
-    amounts = amount(level, sign, increasing)
-    if name in amounts:
-        amounts = amounts[name]
+    value = operation_arguments(magnitude, sign, increasing).get(name)
     if name in ("rotate", "shear_x", "shear_y"):
-        return affine(image, _matrix(name, amounts, tf.shape(image)), fill)
+        return affine(image, _matrix(name, value, tf.shape(image)), fill)
     if name in ("translate_x", "translate_y"):
-        return translate(image, amounts, name == "translate_x", fill)
+        return translate(image, value, name == "translate_x", fill)
     operation = getattr(color_ops, name)
-    return operation(image) if name in ("auto_contrast", "equalize", "invert") else (
-        operation(image, amounts)
-    )  # fmt: skip
+    return operation(image) if value is None else operation(image, value)
 
 
-def amount(level, sign, increasing: bool) -> dict:
-    """Returns what a magnitude means for each operation that has one."""
-    share = tf.cast(level, tf.float32) / 10.0
+def operation_arguments(magnitude, sign, increasing: bool) -> dict:
+    """Returns the argument of each operation that has one: {name: float scalar}."""
+    share = tf.cast(magnitude, tf.float32) / 10.0
     posterized = tf.floor(share * 4.0)  # bits kept
     threshold = tf.minimum(256.0, tf.floor(share * 256.0))
     factor = tf.maximum(0.1, 1.0 + sign * 0.9 * share) if increasing else 0.1 + 1.8 * share
@@ -100,9 +116,15 @@ def amount(level, sign, increasing: bool) -> dict:
 
 
 def affine(image, matrix, fill):
-    """Maps output to input by `matrix` (six floats, in pixel edges, as Pillow has it), bilinear."""
+    """Transforms an image, bilinear.
+
+    Args:
+        image: float32 (height, width, 3). fill: as in `rand_augment`.
+        matrix: six floats, from coordinates of the output to those of the input, counted from the
+            corner of the first pixel, as in Pillow.
+    """
     a, b, c, d, e, f = tf.unstack(matrix)
-    # TensorFlow counts from the middle of the first pixel, Pillow from its edge.
+    # TensorFlow counts from the center of the first pixel, Pillow from its corner.
     c, f = c + 0.5 * (a + b) - 0.5, f + 0.5 * (d + e) - 0.5
     fill = tf.constant(fill, tf.float32)
     moved = tf.raw_ops.ImageProjectiveTransformV3(
@@ -117,24 +139,24 @@ def affine(image, matrix, fill):
 
 
 def translate(image, share, is_across: bool, fill):
-    """Moves by `share` of the side, to whole pixels; positive shows what lies right or below."""
+    """Moves an image by a share of its width or height, rounded to pixels; positive: left or up."""
     shape = tf.shape(image)
-    side = shape[1] if is_across else shape[0]
-    pixels = tf.cast(tf.round(share * tf.cast(side, tf.float32)), tf.int32)
+    extent = shape[1] if is_across else shape[0]
+    pixels = tf.cast(tf.round(share * tf.cast(extent, tf.float32)), tf.int32)
     before, after = tf.maximum(-pixels, 0), tf.maximum(pixels, 0)
-    kept = image[:, after : side - before] if is_across else image[after : side - before]
+    rest = image[:, after : extent - before] if is_across else image[after : extent - before]
     length = before + after
     band = (shape[0], length) if is_across else (length, shape[1])
     band = tf.broadcast_to(tf.constant(fill, tf.float32), (*band, 3))
     axis = 1 if is_across else 0
     moved = tf.cond(
-        pixels < 0, lambda: tf.concat([band, kept], axis), lambda: tf.concat([kept, band], axis)
+        pixels < 0, lambda: tf.concat([band, rest], axis), lambda: tf.concat([rest, band], axis)
     )
     return tf.ensure_shape(moved, image.shape)
 
 
 def _matrix(name, value, shape):
-    """Returns Pillow's six coefficients: a rotation about the middle, or a shear."""
+    """Returns Pillow's six coefficients: a rotation about the center, or a shear."""
     if name == "shear_x":
         return tf.stack([1.0, value, 0.0, 0.0, 1.0, 0.0])
     if name == "shear_y":
@@ -146,13 +168,13 @@ def _matrix(name, value, shape):
 
 
 @functools.lru_cache(maxsize=16)
-def _stepping(fill, increasing):
-    """Returns a graph that applies the operation of a number, or none."""
+def _compiled_step(fill, increasing):
+    """Returns a `tf.function` that applies the operation of a number, or none."""
 
-    def step(image, chosen, is_applied, level, sign):
+    def step(image, chosen, is_applied, magnitude, sign):
         def branch(name):
             return lambda: tf.ensure_shape(
-                apply(image, name, level, sign, fill, increasing), image.shape
+                apply_operation(image, name, magnitude, sign, fill, increasing), image.shape
             )
 
         number = tf.where(is_applied, chosen, len(NAMES))

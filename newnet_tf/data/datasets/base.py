@@ -1,8 +1,8 @@
-"""Labeled images for training and evaluation: one small type, whatever they lie in.
+"""Labeled images for training and evaluation, wherever they are stored.
 
-A `Dataset` has named splits; a `Split` gives its images in batches of what is needed to read them
-(a path, a position in memory, encoded bytes), so that files are opened and decoded where the work is
-parallel. `opened.load_dataset` makes one from a name or a path.
+A `Dataset` has named splits. A `Split` gives its images in batches of what is needed to read them: a
+path, a position in memory, or encoded bytes. Files are opened and decoded later, where the work runs
+in parallel. `factory.load_dataset` makes a `Dataset` from a name or a path.
 """
 
 import math
@@ -13,57 +13,76 @@ import numpy as np
 
 TRAIN, VALIDATION, TEST, ALL = "train", "validation", "test", "all"
 EVALUATION = (VALIDATION, TEST, ALL)
-GATHERED = 1024  # images listed at a time
+CLASSIFICATION = "classification"
+LIST_BATCH = 1024  # images that are listed at a time
 
 
 class DatasetError(ValueError):
     """Data that cannot be opened: the message says what was expected, what came, what to do."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Split:
     """Labeled images that can be read again and again, in order or shuffled by a seed.
 
     Args:
-        size: int, how many images.
-        batches: callable (batch, *, seed=None, shards=1, index=0, start=0, even=False) ->
-            `tf.data.Dataset` of (handles, labels int32, names, positions int64), see `batches`.
-        load: callable, a handle's tensor -> string scalar (an encoded image) or uint8 tensor
-            (height, width, 3). Runs in `tf.data`; it may raise.
-        reread: callable, a handle's NumPy value -> what `images.read_image` takes. For images that
-            `load` or TensorFlow's decoders refuse.
+        size: int, number of images.
 
-    The keyword arguments of `batches`: `seed`, None for the given order; this worker's `index` among
-    `shards`; `start`, batches to leave out; `even`, whether all workers must get the same number of
-    whole batches (training) rather than every image (evaluation). `positions` count through the
-    whole order, over all workers, so that what is drawn by position does not depend on their number.
+        batches: callable `(batch_size, *, seed=None, num_shards=1, shard_index=0, start=0,
+            even=False)` that returns a `tf.data.Dataset` of `(keys, labels int32, names, positions
+            int64)`. `seed` None keeps the order. `start` is the number of batches to leave out.
+            `even` gives all shards the same number of whole batches (training) instead of every
+            image (evaluation). Positions count through the whole order, over all shards, so that
+            what is drawn by position does not depend on their number.
+
+        load: callable, tensor of a key -> string scalar (an encoded image) or uint8 tensor (height,
+            width, 3). It runs in `tf.data`, and may raise.
+
+        image_source: callable, NumPy value of a key -> what `images.read_image` takes. It is used
+            for images that `load` or TensorFlow's decoders refuse.
     """
 
     size: int
     batches: Callable
     load: Callable
-    reread: Callable
+    image_source: Callable
 
-    def steps(self, batch: int, shards: int = 1, even: bool = True) -> int:
-        """Returns how many batches one worker of `shards` gets (the most that one gets, if uneven)."""
+    def steps(self, batch_size: int, num_shards: int = 1, even: bool = True) -> int:
+        """Returns how many batches a shard has (the most that one has, if they are not even)."""
         if even:
-            return self.size // shards // batch
-        return math.ceil(math.ceil(self.size / shards) / batch)
+            return self.size // num_shards // batch_size
+        return math.ceil(math.ceil(self.size / num_shards) / batch_size)
+
+    def __repr__(self) -> str:
+        return f"Split({self.size:,} images)"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Where labeled images come from.
+    """Labeled images in named splits.
 
     Args:
         name: str, for tables and messages, e.g. `"imagenet"`.
-        class_names: one str for each class, in the order of the labels.
-        splits: mapping of name to `Split`.
+
+        class_names: tuple of str, in the order of the labels.
+
+        splits: mapping of name to `Split`; usual names are `"train"`, `"validation"`, `"test"` and
+            `"all"`.
+
+        task: str, what the labels are for. Default: `"classification"`, one class an image.
+
+    Example:
+        >>> dataset = load_dataset("photos/flowers")
+        >>> dataset
+        Dataset('flowers', 5 classes, train: 1,600 images, validation: 400 images)
+        >>> dataset.split("validation").size, dataset.class_names[0]
+        (400, 'daisy')
     """
 
     name: str
     class_names: tuple[str, ...]
     splits: Mapping[str, Split]
+    task: str = CLASSIFICATION
 
     @property
     def classes(self) -> int:
@@ -71,7 +90,11 @@ class Dataset:
         return len(self.class_names)
 
     def split(self, name: str | None = None) -> Split:
-        """Returns the split `name`; None means what evaluation uses: validation, test or all.
+        """Returns a split.
+
+        Args:
+            name: str, among the keys of `splits`. Default: None, the split that evaluation uses:
+                `"validation"`, else `"test"`, else `"all"`.
 
         Raises:
             ValueError: for an unknown name.
@@ -84,48 +107,58 @@ class Dataset:
         return self.splits[chosen]
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{name}: {split.size}" for name, split in self.splits.items())
-        return f"Source({self.name!r}, {self.classes} classes, {{{sizes}}})"
+        sizes = "".join(f", {name}: {split.size:,} images" for name, split in self.splits.items())
+        task = "" if self.task == CLASSIFICATION else f" {self.task},"
+        return f"Dataset({self.name!r},{task} {self.classes} classes{sizes})"
 
 
 def listed_split(
-    handles: Sequence, labels: Sequence[int], names: Sequence[str], load: Callable, reread: Callable
+    keys: Sequence,
+    labels: Sequence[int],
+    names: Sequence[str],
+    load: Callable,
+    image_source: Callable,
 ) -> Split:
-    """Makes a split of images that can be reached in any order.
+    """Returns a split of images that can be read in any order.
 
     Args:
-        handles: array of one int or str for each image. labels: int for each. names: str for each.
-        load, reread: as in `Split`.
+        keys: array of one int or str for each image.
+
+        labels: int for each image.
+
+        names: str for each image.
+
+        load, image_source: as in `Split`.
     """
     import tensorflow as tf
 
     size = len(labels)
     if not size:
         raise DatasetError("a split must hold at least one image. Received: none")
-    handles = tf.constant(handles)
+    keys = tf.constant(keys)
     labels = tf.constant(np.asarray(labels, np.int32))
-    names = handles if handles.dtype == tf.string else tf.constant(list(names))
+    names = keys if keys.dtype == tf.string else tf.constant(list(names))
 
-    def batches(batch, *, seed=None, shards=1, index=0, start=0, even=False):
-        check_share(batch, shards, index, start)
+    def batches(batch_size, *, seed=None, num_shards=1, shard_index=0, start=0, even=False):
+        check_shard(batch_size, num_shards, shard_index, start)
         order = np.arange(size) if seed is None else np.random.default_rng(seed).permutation(size)
         positions = np.arange(size)
         if even:
-            positions = positions[: size // shards // batch * batch * shards]
-        positions = positions[index::shards][start * batch :]
-        pairs = tf.data.Dataset.from_tensor_slices((order[positions], positions)).batch(batch)
+            positions = positions[: size // num_shards // batch_size * batch_size * num_shards]
+        positions = positions[shard_index::num_shards][start * batch_size :]
+        pairs = tf.data.Dataset.from_tensor_slices((order[positions], positions)).batch(batch_size)
 
         def look_up(chosen, positions):
-            found = [tf.gather(column, chosen) for column in (handles, labels, names)]
-            return (*found, positions)
+            columns = [tf.gather(column, chosen) for column in (keys, labels, names)]
+            return (*columns, positions)
 
         return pairs.map(look_up)
 
-    return Split(size, batches, load, reread)
+    return Split(size, batches, load, image_source)
 
 
 def file_split(paths: Sequence, labels: Sequence[int]) -> Split:
-    """Makes a split of image files."""
+    """Returns a split of image files."""
     import tensorflow as tf
 
     paths = [str(path) for path in paths]
@@ -133,83 +166,106 @@ def file_split(paths: Sequence, labels: Sequence[int]) -> Split:
 
 
 def memory_split(images: Sequence, labels: Sequence[int], names: Sequence[str]) -> Split:
-    """Makes a split of images in memory.
+    """Returns a split of images in memory.
 
     Args:
         images: uint8 array (n, height, width, 3), or a list of encoded images as bytes.
-        labels: int for each. names: str for each, to call bad ones by.
+
+        labels: int for each image.
+
+        names: str for each image, to name unreadable ones by.
     """
     import tensorflow as tf
 
-    held = tf.constant(images)
+    tensor = tf.constant(images)
 
     def load(position):
-        return tf.gather(held, position)
+        return tf.gather(tensor, position)
 
     return listed_split(
         np.arange(len(images)), labels, names, load, lambda position: images[int(position)]
     )
 
 
-def gathered(split: Split, count: int | None = None, seed: int | None = None):
-    """Lists what is needed to read a split's images: paths, positions, or encoded images.
+def list_samples(
+    split: Split, count: int | None = None, seed: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lists what is needed to read the images of a split: paths, positions, or encoded images.
 
     Args:
-        split: `Split`. count: int, how many from the start; default: all.
-        seed: int, of their order; None for the given one.
+        split: `Split`.
+
+        count: int, how many from the start. Default: None, all.
+
+        seed: int, of their order. Default: None, the order of the split.
 
     Returns:
-        (handles, labels, names): arrays, an element for each image.
+        (keys, labels, names): arrays, an element for each image.
     """
     count = split.size if count is None else count
-    batches = split.batches(min(count, GATHERED), seed=seed)
-    parts = [batch[:3] for batch in batches.take(-(-count // GATHERED)).as_numpy_iterator()]
+    batches = split.batches(min(count, LIST_BATCH), seed=seed)
+    parts = [batch[:3] for batch in batches.take(-(-count // LIST_BATCH)).as_numpy_iterator()]
     return tuple(np.concatenate(column)[:count] for column in zip(*parts, strict=True))
 
 
-def held_split(split: Split, handles, labels, names) -> Split:
-    """Makes a split of some images of another, as `gathered` listed them."""
+def take(split: Split, keys: np.ndarray, labels: np.ndarray, names: np.ndarray) -> Split:
+    """Returns a split of some images of another.
+
+    Args:
+        split: `Split`.
+
+        keys, labels, names: arrays of the chosen images, from `list_samples`.
+    """
     import tensorflow as tf
 
-    held = tf.constant(handles)
+    tensor = tf.constant(keys)
     return listed_split(
         np.arange(len(labels)),
         labels,
         names,
-        lambda position: split.load(tf.gather(held, position)),
-        lambda position: split.reread(handles[int(position)]),
+        lambda position: split.load(tf.gather(tensor, position)),
+        lambda position: split.image_source(keys[int(position)]),
     )
 
 
 def stratified_split(
-    labels: Sequence[int], share: float, seed: int
+    labels: Sequence[int], validation_split: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Divides images into two parts, each class by itself.
+    """Divides images into two groups, each class by itself.
 
     Args:
-        labels: int for each image. share: float in (0, 1), the second part of each class, rounded
-            (at least one image stays in the first part; a class of one has none in the second).
-        seed: int.
+        labels: int for each image.
+
+        validation_split: float in (0, 1), the share of each class in the second group, rounded. At
+            least one image stays in the first; a class of one image has none in the second.
+
+        seed: int, decides which images are in the second group.
 
     Returns:
-        (first, second): sorted positions in `labels`.
+        (train, validation): sorted positions in `labels`.
+
+    Raises:
+        ValueError: for a share outside of (0, 1).
     """
-    if not 0 < share < 1:
-        raise ValueError(f"`holdout` must lie between 0 and 1. Received: {share!r}")
+    if not 0 < validation_split < 1:
+        raise ValueError(
+            f"`validation_split` must lie between 0 and 1. Received: {validation_split!r}"
+        )
     labels, random = np.asarray(labels), np.random.default_rng(seed)
-    second = []
+    validation = []
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))
-        count = min(len(members) - 1, max(1, round(share * len(members))))
-        second.append(members[:count])
-    second = np.sort(np.concatenate(second))
-    return np.setdiff1d(np.arange(len(labels)), second), second
+        count = min(len(members) - 1, max(1, round(validation_split * len(members))))
+        validation.append(members[:count])
+    validation = np.sort(np.concatenate(validation))
+    return np.setdiff1d(np.arange(len(labels)), validation), validation
 
 
-def check_share(batch: int, shards: int, index: int, start: int) -> None:
-    """Raises ValueError for a share of the data that cannot be."""
-    if batch < 1 or start < 0 or not 0 <= index < shards:
+def check_shard(batch_size: int, num_shards: int, shard_index: int, start: int) -> None:
+    """Raises ValueError for arguments of `Split.batches` that do not fit together."""
+    if batch_size < 1 or start < 0 or not 0 <= shard_index < num_shards:
         raise ValueError(
-            "`batch` must be positive, `start` not negative, `index` lie in 0 to `shards` - 1. "
-            f"Received: batch={batch}, start={start}, shards={shards}, index={index}"
+            "`batch_size` must be positive, `start` not negative, `shard_index` lie in 0 to "
+            f"`num_shards` - 1. Received: batch_size={batch_size}, start={start}, "
+            f"num_shards={num_shards}, shard_index={shard_index}"
         )

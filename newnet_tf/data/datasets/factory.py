@@ -21,6 +21,7 @@ SUBFOLDERS = {TRAIN: ("train",), VALIDATION: ("validation", "val", "valid"), TES
 
 def load_dataset(
     data: str | os.PathLike,
+    *,
     validation_split: float = 0.2,
     seed: int = 0,
     data_dir: str | os.PathLike | None = None,
@@ -28,24 +29,30 @@ def load_dataset(
     """Opens labeled images.
 
     Args:
-        data: a name (`"imagenet"`, `"imagenet_v2"`, `"cifar10"`, `"cifar100"`, `"tfds:NAME"`), or
-            the path of a folder or of a tarball. A folder holds one subfolder of images a class,
-            or `train` and `validation` (or `val`, `test`) with such subfolders; see `archives` for
-            tarballs.
-        validation_split: float in (0, 1), the part of a folder without own splits that is kept for
-            validation, class by class. Default: 0.2.
-        seed: int, which images those are; the same seed gives the same images anywhere.
-        data_dir: where tensorflow-datasets' prepared sets lie; default: `TFDS_DATA_DIR`, else its own.
+        data: str or path. A name: `"imagenet"`, `"imagenet_v2"`, `"cifar10"`, `"cifar100"` or
+            `"tfds:NAME"` (a set of tensorflow-datasets). A folder: one subfolder of images for each
+            class, or `train` and `validation` (or `val`, `test`) with such subfolders. A tarball of
+            class folders, or CIFAR's binary version (see `datasets.tar`).
+
+        validation_split: float in (0, 1), the share of a folder without splits of its own that
+            becomes the validation split, class by class. Default: 0.2.
+
+        seed: int, decides which images those are: the same ones for the same seed on any machine.
+            Default: 0.
+
+        data_dir: path, where prepared sets of tensorflow-datasets are stored. Default: None, the
+            environment variable `TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
 
     Returns:
-        A `Dataset`. A folder without own splits has `train`, `validation`, and `all`, both together.
+        `Dataset` with `class_names` and named splits. A folder without splits of its own has
+        `"train"`, `"validation"`, and `"all"`, which is both together.
 
     Raises:
-        DatasetError, ImageError: for what cannot be opened.
+        DatasetError, ImageError: for data that cannot be opened. The message says what to do.
 
     Example:
-        >>> source = load_dataset("photos/flowers", holdout=0.2)
-        >>> source.class_names, source.split("train").size
+        >>> dataset = load_dataset("photos/flowers", validation_split=0.2)
+        >>> dataset.class_names, dataset.split("train").size
         (('daisy', 'dandelion', 'roses', 'sunflowers', 'tulips'), 1600)
     """
     name = os.fspath(data)
@@ -61,34 +68,35 @@ def load_dataset(
 def folder_dataset(
     root: str | os.PathLike, validation_split: float = 0.2, seed: int = 0
 ) -> Dataset:
-    """Opens a folder of images, see `load_dataset`."""
+    """Opens a folder of images; arguments as in `load_dataset`."""
     root = Path(root)
-    own = {
+    subfolders = {
         split: next((root / n for n in names if (root / n).is_dir()), None)
         for split, names in SUBFOLDERS.items()
     }
-    own = {split: path for split, path in own.items() if path}
-    if TRAIN in own and len(own) > 1:
-        return _own_splits(root, own)
-    paths, labels, classes = folder.labeled_files(root)
-    first, second = stratified_split(labels, validation_split, seed)
-    parts = {TRAIN: first, VALIDATION: second, ALL: range(len(paths))}
+    subfolders = {split: path for split, path in subfolders.items() if path}
+    if TRAIN in subfolders and len(subfolders) > 1:
+        return _split_folders(root, subfolders)
+    paths, labels, class_names = folder.labeled_files(root)
+    train, validation = stratified_split(labels, validation_split, seed)
+    positions = {TRAIN: train, VALIDATION: validation, ALL: range(len(paths))}
     splits = {
-        split: file_split([paths[i] for i in part], [labels[i] for i in part])
-        for split, part in parts.items()
-        if len(part)
+        split: file_split([paths[i] for i in chosen], [labels[i] for i in chosen])
+        for split, chosen in positions.items()
+        if len(chosen)
     }
-    return Dataset(root.resolve().name, tuple(classes), splits)
+    return Dataset(root.resolve().name, tuple(class_names), splits)
 
 
-def _own_splits(root: Path, own: dict[str, Path]) -> Dataset:
-    found = {split: folder.labeled_files(path) for split, path in own.items()}
-    classes = found[TRAIN][2]
-    for split, (_, _, others) in found.items():
-        if others != classes:
-            odd = sorted(set(others) ^ set(classes))
+def _split_folders(root: Path, subfolders: dict[str, Path]) -> Dataset:
+    files = {split: folder.labeled_files(path) for split, path in subfolders.items()}
+    class_names = files[TRAIN][2]
+    for split, (_, _, others) in files.items():
+        if others != class_names:
+            differing = sorted(set(others) ^ set(class_names))
             raise DatasetError(
-                f"{own[split]} must hold the classes of {own[TRAIN]}. Received: {odd} in one only"
+                f"{subfolders[split]} must hold the classes of {subfolders[TRAIN]}. "
+                f"Received: {differing} in one only"
             )
-    splits = {split: file_split(paths, labels) for split, (paths, labels, _) in found.items()}
-    return Dataset(root.resolve().name, tuple(classes), splits)
+    splits = {split: file_split(paths, labels) for split, (paths, labels, _) in files.items()}
+    return Dataset(root.resolve().name, tuple(class_names), splits)

@@ -6,7 +6,7 @@ from pathlib import Path
 from newnet_tf.data.images import ImageError, list_images
 from newnet_tf.data.labels import imagenet_labels
 
-SHAPES = (
+LAYOUTS = (
     "`folder` must hold one subfolder of images a class, or images named `<wnid>_<anything>` "
     "(as n02123045_tabby.JPEG), and not both"
 )
@@ -15,9 +15,9 @@ SHAPES = (
 def labeled_files(folder: str | os.PathLike) -> tuple[list[Path], list[int], list[str]]:
     """Lists the images of a folder with their classes.
 
-    Two shapes are understood: one subfolder a class, numbered in the order of their sorted names
-    (images may lie deeper); or a flat folder of ImageNet images, `<wnid>_<anything>`, numbered
-    as ImageNet's 1,000 classes are.
+    Two layouts are known: a subfolder for each class, numbered in the order of their sorted names
+    (images may lie in folders below); or a flat folder of ImageNet images, `<wnid>_<anything>`,
+    numbered as ImageNet's 1,000 classes.
 
     Args:
         folder: path.
@@ -26,7 +26,7 @@ def labeled_files(folder: str | os.PathLike) -> tuple[list[Path], list[int], lis
         (paths, labels, class names): sorted files, an int for each, the name of each class.
 
     Raises:
-        ImageError: where the folder has neither shape or mixes them, or a class has no image.
+        ImageError: for a folder of neither layout or of both, or a class without an image.
     """
     paths = list_images(folder)
     root = Path(folder)
@@ -34,7 +34,7 @@ def labeled_files(folder: str | os.PathLike) -> tuple[list[Path], list[int], lis
     flat = [p for p in paths if p.parent == root]
     if flat and classes:
         raise ImageError(
-            f"{SHAPES}. Received: {str(folder)!r}, with {flat[0].name!r} beside {classes[0]!r}"
+            f"{LAYOUTS}. Received: {str(folder)!r}, with {flat[0].name!r} next to {classes[0]!r}"
         )
     return _flat(paths) if flat else _by_subfolder(root, paths, classes)
 
@@ -57,5 +57,5 @@ def _flat(paths):
     wnids = [p.name.split("_", 1)[0] for p in paths]
     for path, wnid in zip(paths, wnids, strict=True):
         if wnid not in rank:
-            raise ImageError(f"{SHAPES}. Received: {str(path)!r}")
+            raise ImageError(f"{LAYOUTS}. Received: {str(path)!r}")
     return paths, [rank[wnid] for wnid in wnids], [label.name for label in known]

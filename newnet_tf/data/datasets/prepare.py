@@ -1,8 +1,7 @@
-"""Preparing sets of tensorflow-datasets once, so that training reads them from record files."""
+"""Downloads and prepares sets of tensorflow-datasets, so that training reads them from record files."""
 
 import os
 import shutil
-import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,24 @@ from pathlib import Path
 from newnet_tf.data.datasets.base import TRAIN, VALIDATION, DatasetError
 from newnet_tf.data.datasets.tfds import builder
 from newnet_tf.data.labels import imagenet_labels
+from newnet_tf.utils.progress import note
 
-WHERE = "https://image-net.org/download-images (after registering; ILSVRC2012, Task 1 & 2)"
+DOWNLOAD_PAGE = "https://image-net.org/download-images (after registering; ILSVRC2012, Task 1 & 2)"
 
 
 @dataclass(frozen=True)
 class Tarball:
-    """One of ILSVRC 2012's archives: its split, name, size in bytes, and what its members are."""
+    """One of the archives of ILSVRC 2012.
+
+    Args:
+        split: str.
+
+        name: str, the file's name.
+
+        size: int, in bytes.
+
+        member: str, what its members are, for messages.
+    """
 
     split: str
     name: str
@@ -39,59 +49,67 @@ def prepare(
     name: str,
     manual_dir: str | os.PathLike | None = None,
     data_dir: str | os.PathLike | None = None,
-    partial: bool = False,
-):
-    """Prepares a set, or finds it prepared.
+    allow_missing: bool = False,
+) -> tuple[dict[str, int], Path]:
+    """Prepares a set, unless it is prepared already.
 
     Args:
-        name: `"imagenet"`, `"imagenet_v2"`, `"cifar10"`, `"cifar100"` or `"tfds:NAME"`.
-        manual_dir: where files lie that must be fetched by hand (ImageNet's tarballs).
-        data_dir: where to write; default: `TFDS_DATA_DIR`, else ~/tensorflow_datasets.
-        partial: bool, whether ImageNet may lack one of its two tarballs (and then that split).
+        name: str, `"imagenet"`, `"imagenet_v2"`, `"cifar10"`, `"cifar100"` or `"tfds:NAME"`.
+
+        manual_dir: path, the folder of files that must be downloaded by hand (ImageNet's tarballs).
+            Default: None.
+
+        data_dir: path, where to write. Default: None, the environment variable `TFDS_DATA_DIR`,
+            else `~/tensorflow_datasets`.
+
+        allow_missing: bool, whether one of ImageNet's two tarballs may be missing, and with it that
+            split. Default: False.
 
     Returns:
         (`{split: number of images}`, path of the prepared set).
 
     Raises:
         DatasetError: for files that are missing or not what they should be, a full disk, or a set
-            that cannot be had; the message says what to do.
+            that cannot be downloaded. The message says what to do.
     """
-    made = builder(name, data_dir)
-    if not made.info.splits:
-        wanted = 0
-        if made.name == "imagenet2012":
-            wanted = _check_tarballs(manual_dir, partial)
-        _check_room(Path(made.data_dir), wanted)
-        _download(made, name, manual_dir)
-    splits = {split: info.num_examples for split, info in made.info.splits.items()}
-    return splits, Path(made.data_dir)
+    source = builder(name, data_dir)
+    if not source.info.splits:
+        size = 0
+        if source.name == "imagenet2012":
+            size = _check_tarballs(manual_dir, allow_missing)
+        _check_disk_space(Path(source.data_dir), size)
+        _download(source, name, manual_dir)
+    splits = {split: info.num_examples for split, info in source.info.splits.items()}
+    return splits, Path(source.data_dir)
 
 
-def _check_tarballs(manual_dir, partial: bool) -> int:
-    """Says exactly what is missing; returns the bytes of what is there."""
+def _check_tarballs(manual_dir, allow_missing: bool) -> int:
+    """Raises an error that lists what is missing; returns the bytes of what is there."""
     folder = Path(manual_dir) if manual_dir is not None else None
-    lines, found = [], []
+    lines, sizes = [], []
     for tarball in TARBALLS:
         path = folder / tarball.name if folder else None
         if path is not None and path.is_file():
             _check_members(path, tarball)
-            found.append(path.stat().st_size)
-            state = f"found, {found[-1]:,} bytes"
-            if found[-1] != tarball.size:
-                state += f" (ILSVRC's own has {tarball.size:,}: a part of it?)"
+            sizes.append(path.stat().st_size)
+            state = f"found, {sizes[-1]:,} bytes"
+            if sizes[-1] != tarball.size:
+                state += f" (ILSVRC's own has {tarball.size:,}: is this a part of it?)"
         else:
-            state = f"MISSING, {tarball.size:,} bytes, from {WHERE}"
+            state = f"MISSING, {tarball.size:,} bytes, from {DOWNLOAD_PAGE}"
         lines.append(f"\n  {tarball.name}: {state}")
-    if len(found) == len(TARBALLS) or (found and partial):
-        print("newnet: preparing imagenet" + "".join(lines), file=sys.stderr, flush=True)
-        return sum(found)
+    if len(sizes) == len(TARBALLS) or (sizes and allow_missing):
+        note("preparing imagenet" + "".join(lines))
+        return sum(sizes)
     where = f"{folder}" if folder else "no `manual_dir` (--manual-dir DIR)"
-    hint = " (or allow it to be missing: --partial)" if found else ""
-    raise DatasetError(f"ImageNet needs two files by hand{hint}. Received: {where}{''.join(lines)}")
+    hint = " (or allow one to be missing: --allow-missing)" if sizes else ""
+    raise DatasetError(
+        f"two files of ImageNet must be downloaded by hand{hint}. Received: {where}{''.join(lines)}"
+    )
 
 
 def _check_members(path: Path, tarball: Tarball) -> None:
-    """Looks at the first member, so that a wrong archive is known before hours of work."""
+    """Reads the first member, so that a wrong archive is an error before hours of work."""
     try:
         with tarfile.open(path, "r:") as archive:
             first = archive.next()
@@ -110,26 +128,26 @@ def _check_members(path: Path, tarball: Tarball) -> None:
         )
 
 
-def _check_room(folder: Path, wanted: int) -> None:
+def _check_disk_space(folder: Path, size: int) -> None:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    if free < wanted * 1.02:
+    if free < size * 1.02:
         raise DatasetError(
-            f"{folder} must have room for {wanted:,} bytes. Received: {free:,} bytes free"
+            f"{folder} must have {size:,} bytes of free disk space. Received: {free:,} bytes"
         )
 
 
-def _download(made, name: str, manual_dir) -> None:
+def _download(source, name: str, manual_dir) -> None:
     import tensorflow_datasets as package
 
     folder = None if manual_dir is None else os.fspath(manual_dir)
     config = package.download.DownloadConfig(manual_dir=folder)
     try:
-        made.download_and_prepare(download_config=config)
+        source.download_and_prepare(download_config=config)
     except Exception as error:  # downloads, archives and generators fail in ways of their own
         text = f"{type(error).__name__}: {error}".strip()
         raise DatasetError(
-            f"{name} could not be prepared in {made.data_dir}; nothing is left behind. "
+            f"{name} could not be prepared in {source.data_dir}; nothing is left behind. "
             f"Received: {text}"
         ) from error

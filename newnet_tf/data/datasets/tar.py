@@ -1,14 +1,12 @@
-"""Tarballs of labeled images, read whole into memory: class folders, and CIFAR's binary version.
+"""Tarballs of labeled images, read into memory: class folders, and CIFAR's binary version.
 
-Understood are archives of `<split>/<class>/<image>` (below any folder), `cifar-10-binary.tar.gz`
-and `cifar-100-binary.tar.gz`. CIFAR's "python version" is made of pickles, which are programs:
-nothing runs them here.
+An archive holds `<split>/<class>/<image>` (below any folder), or is `cifar-10-binary.tar.gz` or
+`cifar-100-binary.tar.gz`. CIFAR's "python version" consists of pickles, which are programs; nothing
+runs them here.
 """
 
 import os
-import sys
 import tarfile
-import time
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -22,21 +20,21 @@ from newnet_tf.data.datasets.base import (
     memory_split,
 )
 from newnet_tf.data.images import SUFFIXES, read_image
+from newnet_tf.utils.progress import progress_bar
 
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
-MOST_BYTES = 8 * 2**30
+MAX_BYTES = 8 * 2**30
 SPLITS = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION,
           "test": TEST}  # fmt: skip
-SHAPES = (
+LAYOUTS = (
     "an archive must hold images as <train|validation|test>/<class>/<image>, "
     "or be CIFAR's binary version (cifar-10-binary.tar.gz, cifar-100-binary.tar.gz)"
 )
-SIDE, PIXELS = 32, 3 * 32 * 32
-PROGRESS_SECONDS = 2.0
+SIZE, BYTES = 32, 3 * 32 * 32  # of an image of CIFAR
 
 
 def is_archive(path: str | os.PathLike) -> bool:
-    """Says whether a path has the name of a tarball."""
+    """Whether a path has the name of a tarball."""
     return os.fspath(path).lower().endswith(TAR)
 
 
@@ -44,14 +42,14 @@ def archive_dataset(path: str | os.PathLike) -> Dataset:
     """Opens a tarball.
 
     Args:
-        path: file, see this module's text for its shape.
+        path: path of the file; see the top of this module for its layout.
 
     Raises:
-        DatasetError: for another shape, a damaged file, or more than 8 GiB inside.
+        DatasetError: for another layout, a damaged file, or more than 8 GiB inside.
     """
     name, classes, splits = _read(path)
-    made = {split: memory_split(*columns) for split, columns in splits.items()}
-    return Dataset(name, classes, made)
+    splits = {split: memory_split(*columns) for split, columns in splits.items()}
+    return Dataset(name, classes, splits)
 
 
 def archive_arrays(
@@ -60,11 +58,11 @@ def archive_arrays(
     """Reads a tarball of images of one size as NumPy arrays, without TensorFlow.
 
     Args:
-        path: file, as for `archive_dataset`.
+        path: path of the file, as in `archive_dataset`.
 
     Returns:
-        (class_names, splits): a split is images, uint8 (n, height, width, 3), and labels, int32
-        (n,).
+        (class_names, splits). Each split is a pair of images, uint8 (n, height, width, 3), and
+        labels, int32 (n,).
 
     Raises:
         DatasetError: as `archive_dataset`, and for an image that cannot be read or has another size
@@ -81,29 +79,27 @@ def _pixels(images, names: list[str]) -> np.ndarray:
     """Returns images, pixels or encoded, as one array."""
     if isinstance(images, np.ndarray):
         return images
-    made, shown = None, time.monotonic()
-    for i, (data, name) in enumerate(zip(images, names, strict=True)):
+    pixels = None
+    for i, data in enumerate(progress_bar(images, "Decoding")):
+        name = names[i]
         try:
             image = np.asarray(read_image(data))
         except ValueError as error:
             raise DatasetError(f"{name}: an image must be readable. Received: {error}") from error
-        if made is None:
-            made = np.empty((len(images), *image.shape), np.uint8)
-        if image.shape != made.shape[1:]:
+        if pixels is None:
+            pixels = np.empty((len(images), *image.shape), np.uint8)
+        if image.shape != pixels.shape[1:]:
             raise DatasetError(
-                f"{name}: images must all be of one size ({made.shape[1:]}) to lie in an array. "
+                f"{name}: images must all be of one size ({pixels.shape[1:]}) to be an array. "
                 f"Received: {image.shape}"
             )
-        made[i] = image
-        if time.monotonic() - shown > PROGRESS_SECONDS:
-            shown = time.monotonic()
-            print(f"decoding: {i + 1} of {len(images)} images", file=sys.stderr, flush=True)
-    return made
+        pixels[i] = image
+    return pixels
 
 
 def _read(path: str | os.PathLike):
     """Returns (name, class names, {split: (images, labels, names)})."""
-    path, name, members = _opened(path)
+    path, name, members = _open(path)
     if any(member.endswith(".bin") for member in members):
         classes, splits = _binary(path, members)
     else:
@@ -111,7 +107,7 @@ def _read(path: str | os.PathLike):
     return name, classes, splits
 
 
-def _opened(path: str | os.PathLike) -> tuple[Path, str, dict[str, bytes]]:
+def _open(path: str | os.PathLike) -> tuple[Path, str, dict[str, bytes]]:
     """Returns an archive's path, its name without suffix, and its members."""
     path = Path(path)
     if not path.is_file():
@@ -129,10 +125,10 @@ def _opened(path: str | os.PathLike) -> tuple[Path, str, dict[str, bytes]]:
 
 
 def _members(path: Path) -> dict[str, bytes]:
-    """Reads what may matter of a tarball in one pass, in the order of names."""
-    found, total, shown = {}, 0, time.monotonic()
+    """Reads images, labels and class names of a tarball in one pass; sorted by name."""
+    contents, total = {}, 0
     with tarfile.open(path, "r|*") as archive:
-        for member in archive:
+        for member in progress_bar(archive, f"Reading {path.name}"):
             pure = PurePosixPath(member.name)
             suffix = pure.suffix.lower()
             if pure.name.startswith(("data_batch", "batches.meta")) and not suffix.strip("."):
@@ -143,21 +139,18 @@ def _members(path: Path) -> dict[str, bytes]:
             if not member.isfile() or pure.name.startswith(".") or not wanted:
                 continue
             total += member.size
-            if total > MOST_BYTES:
+            if total > MAX_BYTES:
                 raise DatasetError(
                     f"{path}: an archive is read into memory and must hold at most 8 GiB; unpack "
                     "it and name the folder. Received: more"
                 )
-            found[member.name] = archive.extractfile(member).read()
-            if time.monotonic() - shown > PROGRESS_SECONDS:
-                shown = time.monotonic()
-                print(f"reading {path.name}: {len(found)} files", file=sys.stderr, flush=True)
-    return dict(sorted(found.items()))
+            contents[member.name] = archive.extractfile(member).read()
+    return dict(sorted(contents.items()))
 
 
 def _pickled(path: Path) -> DatasetError:
     return DatasetError(
-        f"{path}: CIFAR must come as its binary version (cifar-10-binary.tar.gz or "
+        f"{path}: CIFAR must be its binary version (cifar-10-binary.tar.gz or "
         "cifar-100-binary.tar.gz on the same page, https://www.cs.toronto.edu/~kriz/cifar.html): "
         "pickles are programs, and none is run. Received: the python version"
     )
@@ -172,17 +165,17 @@ def _class_folders(path: Path, members: dict[str, bytes]):
             split = SPLITS.get(folders[-3].lower())
             if split:
                 parts.setdefault(split, []).append((folders[-2], member))
-    classes = sorted({label for found in parts.values() for label, _ in found})
+    classes = sorted({label for images in parts.values() for label, _ in images})
     if not classes:
-        raise DatasetError(f"{path}: {SHAPES}. Received: {_some(members)}")
+        raise DatasetError(f"{path}: {LAYOUTS}. Received: {_some(members)}")
     rank = {label: i for i, label in enumerate(classes)}
     splits = {
         split: (
-            [members[m] for _, m in found],
-            [rank[label] for label, _ in found],
-            [f"{path.name}:{m}" for _, m in found],
+            [members[m] for _, m in images],
+            [rank[label] for label, _ in images],
+            [f"{path.name}:{m}" for _, m in images],
         )
-        for split, found in parts.items()
+        for split, images in parts.items()
     }
     return tuple(classes), splits
 
@@ -194,7 +187,7 @@ def _binary(path: Path, members: dict[str, bytes]):
     is_hundred = "fine_label_names.txt" in texts
     names = texts.get("fine_label_names.txt" if is_hundred else "batches.meta.txt")
     if names is None:
-        raise DatasetError(f"{path}: {SHAPES}. Received: {_some(members)}")
+        raise DatasetError(f"{path}: {LAYOUTS}. Received: {_some(members)}")
     classes = tuple(names.decode().split())
     splits = {}
     for split, test in ((TRAIN, False), (TEST, True)):
@@ -205,8 +198,8 @@ def _binary(path: Path, members: dict[str, bytes]):
                 raise DatasetError(
                     f"{path}: labels must lie below {len(classes)}. Received: {labels.max()}"
                 )
-            called = [f"{path.name}:{split} {i}" for i in range(len(labels))]
-            splits[split] = images, labels, called
+            image_names = [f"{path.name}:{split} {i}" for i in range(len(labels))]
+            splits[split] = images, labels, image_names
     return classes, splits
 
 
@@ -215,14 +208,14 @@ def _records(path, files, binary, head):
     parts = []
     for file in files:
         data = np.frombuffer(binary[file], np.uint8)
-        if not data.size or data.size % (head + PIXELS):
+        if not data.size or data.size % (head + BYTES):
             raise DatasetError(
-                f"{path}: {file} must hold records of {head + PIXELS} bytes. "
+                f"{path}: {file} must hold records of {head + BYTES} bytes. "
                 f"Received: {data.size} bytes"
             )
-        parts.append(data.reshape(-1, head + PIXELS))
+        parts.append(data.reshape(-1, head + BYTES))
     rows = np.concatenate(parts)
-    images = rows[:, head:].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
+    images = rows[:, head:].reshape(-1, 3, SIZE, SIZE).transpose(0, 2, 3, 1)
     return rows[:, head - 1].astype(np.int32), np.ascontiguousarray(images)
 
 

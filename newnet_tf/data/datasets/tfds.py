@@ -1,6 +1,6 @@
-"""Data sets of tensorflow-datasets as sources: ImageNet, ImageNetV2, CIFAR, any classification set.
+"""Datasets of tensorflow-datasets: ImageNet, ImageNetV2, CIFAR, any set of labeled images.
 
-Images come undecoded, as they lie in the records, so that decoding and cropping can be one step.
+Images are read encoded, as the records hold them, so that decoding and cropping can be one step.
 """
 
 import os
@@ -12,7 +12,7 @@ from newnet_tf.data.datasets.base import (
     Dataset,
     DatasetError,
     Split,
-    check_share,
+    check_shard,
 )
 from newnet_tf.data.labels import imagenet_labels
 
@@ -32,11 +32,14 @@ def builder(name: str, data_dir: str | os.PathLike | None = None):
     """Returns tensorflow-datasets' builder of a set.
 
     Args:
-        name: among `NAMES`, or `tfds:` and tensorflow-datasets' own name, with or without config.
-        data_dir: where prepared sets lie; default: `TFDS_DATA_DIR`, else ~/tensorflow_datasets.
+        name: str, among `NAMES`, or `tfds:` and the name in tensorflow-datasets, with or without
+            its config.
+
+        data_dir: path, where prepared sets are stored. Default: None, the environment variable
+            `TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
 
     Raises:
-        DatasetError: where the package is missing or knows no such set.
+        DatasetError: if the package is not installed or has no such set.
     """
     try:
         import tensorflow_datasets as package
@@ -45,13 +48,14 @@ def builder(name: str, data_dir: str | os.PathLike | None = None):
             f"{name} is read by tensorflow-datasets, which must be installed "
             f"(pip install 'newnet_tf[datasets]'). Received: {error}"
         ) from None
-    known = NAMES.get(name, name.removeprefix(PREFIX))
+    package_name = NAMES.get(name, name.removeprefix(PREFIX))
     try:
-        return package.builder(known, data_dir=None if data_dir is None else os.fspath(data_dir))
+        folder = None if data_dir is None else os.fspath(data_dir)
+        return package.builder(package_name, data_dir=folder)
     except package.core.registered.DatasetNotFoundError:
         raise DatasetError(
             f"`{PREFIX}NAME` must name a set of tensorflow-datasets "
-            f"(https://www.tensorflow.org/datasets/catalog). Received: {known!r}"
+            f"(https://www.tensorflow.org/datasets/catalog). Received: {package_name!r}"
         ) from None
 
 
@@ -62,19 +66,21 @@ def tfds_dataset(
 
     Args:
         name, data_dir: as in `builder`.
-        validation_split: float, the part taken for validation (from the end) where the set has one split.
+
+        validation_split: float in (0, 1), the share that becomes the validation split, from the
+            end, if the set has one split alone. Default: 0.2.
 
     Raises:
-        DatasetError: where the set is not prepared, or is not one of labeled images.
+        DatasetError: if the set is not prepared, or is not one of labeled images.
     """
-    made = builder(name, data_dir)
-    image, label = _keys(made, name)
-    available = made.info.splits
+    source = builder(name, data_dir)
+    image, label = _keys(source, name)
+    available = source.info.splits
     if not available:
-        short = name if name in NAMES else f"{PREFIX}{made.name}"
+        short = name if name in NAMES else f"{PREFIX}{source.name}"
         raise DatasetError(
             f"{name} must be prepared first: newnet data prepare {short}. "
-            f"Received: {made.data_dir}, where it is not"
+            f"Received: {source.data_dir}, where it is not"
         )
     parts = {s: s for s in (TRAIN, VALIDATION, TEST) if s in available}
     if list(available) == [TRAIN]:
@@ -82,22 +88,22 @@ def tfds_dataset(
         parts = {TRAIN: f"train[:{percent}%]", VALIDATION: f"train[{percent}%:]"}
     elif not parts:
         parts = {s: s for s in available}
-    if made.name == "imagenet2012":
+    if source.name == "imagenet2012":
         parts.pop(TEST, None)  # it has no labels
-    names = made.info.features[label].names
-    if made.name in WITH_IMAGENET_LABELS:
-        ours = imagenet_labels()
-        if names != [known.wnid for known in ours]:
+    names = source.info.features[label].names
+    if source.name in WITH_IMAGENET_LABELS:
+        labels = imagenet_labels()
+        if names != [entry.wnid for entry in labels]:
             raise DatasetError(f"{name} must number its classes by wnid. Received: {names[:3]} ...")
-        names = [known.name for known in ours]
-    splits = {split: _split(made, part, image, label) for split, part in parts.items()}
+        names = [entry.name for entry in labels]
+    splits = {split: _split(source, part, image, label) for split, part in parts.items()}
     return Dataset(name.removeprefix(PREFIX), tuple(names), splits)
 
 
-def _keys(made, name: str) -> tuple[str, str]:
+def _keys(source, name: str) -> tuple[str, str]:
     import tensorflow_datasets as package
 
-    keys, features = made.info.supervised_keys, dict(made.info.features or {})
+    keys, features = source.info.supervised_keys, dict(source.info.features or {})
     if keys is not None and len(keys) == 2:
         image, label = (features.get(key) for key in keys)
         is_labeled = isinstance(label, package.features.ClassLabel) and label.names
@@ -109,16 +115,16 @@ def _keys(made, name: str) -> tuple[str, str]:
     )
 
 
-def _split(made, part: str, image: str, label: str) -> Split:
+def _split(source, part: str, image: str, label: str) -> Split:
     import tensorflow as tf
     import tensorflow_datasets as package
 
-    # The id that tensorflow-datasets adds tells a record file and a position in it.
-    called = "file_name" if "file_name" in made.info.features else "tfds_id"
+    # The id that tensorflow-datasets adds names a record file and a position in it.
+    name = "file_name" if "file_name" in source.info.features else "tfds_id"
 
-    def batches(batch, *, seed=None, shards=1, index=0, start=0, even=False):
-        check_share(batch, shards, index, start)
-        share = package.even_splits(part, shards)[index] if shards > 1 else part
+    def batches(batch_size, *, seed=None, num_shards=1, shard_index=0, start=0, even=False):
+        check_shard(batch_size, num_shards, shard_index, start)
+        shard = package.even_splits(part, num_shards)[shard_index] if num_shards > 1 else part
         config = package.ReadConfig(
             shuffle_seed=seed,
             shuffle_reshuffle_each_iteration=False,
@@ -126,22 +132,22 @@ def _split(made, part: str, image: str, label: str) -> Split:
             add_tfds_id=True,
             try_autocache=False,
         )
-        images = made.as_dataset(
-            split=share,
+        images = source.as_dataset(
+            split=shard,
             shuffle_files=seed is not None,
             decoders={image: package.decode.SkipDecoding()},
             read_config=config,
         )
-        images = images.map(lambda e: (e[image], tf.cast(e[label], tf.int32), e[called]))
+        images = images.map(lambda e: (e[image], tf.cast(e[label], tf.int32), e[name]))
         if seed is not None:
             images = images.shuffle(SHUFFLE_BUFFER, seed, reshuffle_each_iteration=False)
         if even:
-            images = images.take(_size(made, part) // shards // batch * batch)
-        numbered = images.enumerate().skip(start * batch).batch(batch)
-        return numbered.map(lambda i, e: (*e, i * shards + index))
+            images = images.take(_size(source, part) // num_shards // batch_size * batch_size)
+        numbered = images.enumerate().skip(start * batch_size).batch(batch_size)
+        return numbered.map(lambda i, e: (*e, i * num_shards + shard_index))
 
-    return Split(_size(made, part), batches, tf.identity, bytes)
+    return Split(_size(source, part), batches, tf.identity, bytes)
 
 
-def _size(made, part: str) -> int:
-    return made.info.splits[part].num_examples
+def _size(source, part: str) -> int:
+    return source.info.splits[part].num_examples
