@@ -1,6 +1,6 @@
-"""The zoo's networks, as in `keras.applications`: `from newnet_tf.applications import NewNetSmall`.
+"""The models, as in `keras.applications`: `from newnet_tf.applications import NewNetSmall`.
 
-One family is one module, with `preprocess_input` and `decode_predictions` beside its constructors.
+One family is one module, with `preprocess_input`, `decode_predictions` and the constructors.
 """
 
 from newnet_tf.applications import (

@@ -10,7 +10,7 @@ many filters the large network's first convolution has: that code's 32 give the 
 
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import cells
-from newnet_tf.models.cells import CURRENT, LARGE, PREVIOUS, Cell, Row
+from newnet_tf.models.cells import CURRENT, LARGE, PREVIOUS, Cell, Config
 from newnet_tf.models.config import INCEPTION, Card, ReportedResults
 from newnet_tf.models.variants import Family
 
@@ -36,17 +36,17 @@ REDUCTION = Cell(  # paper, figure 5, right
 )
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
-    return cells.network(x, row, NORMAL, REDUCTION)
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
+    return cells.build(x, config, NORMAL, REDUCTION)
 
 
-FAMILY = Family(__name__, build=build, top=cells.top, source="arXiv 1802.01548")
+FAMILY = Family(__name__, build=build, build_head=cells.build_head, source="arXiv 1802.01548")
 preprocess_input = FAMILY.preprocess_input()
 
-AmoebaNetA = FAMILY.variant(
+AmoebaNetA = FAMILY.register(
     "AmoebaNetA",
-    Row(stem=32, filters=50, depths=(4, 4, 4)),  # paper, table 3: N = 4, F = 50
+    Config(stem=32, channels=50, depths=(4, 4, 4)),  # paper, table 3: N = 4, F = 50
     Card(
         name="amoebanet_a",
         title="AmoebaNet-A (N = 4, F = 50), mobile",
@@ -62,9 +62,9 @@ AmoebaNetA = FAMILY.variant(
         "parameters and multiply-adds agree with the paper's.",
     ),
 )
-AmoebaNetALarge = FAMILY.variant(
+AmoebaNetALarge = FAMILY.register(
     "AmoebaNetALarge",
-    Row(stem=32, filters=190, depths=(6, 6, 6)),  # paper, table 2: N = 6, F = 190
+    Config(stem=32, channels=190, depths=(6, 6, 6)),  # paper, table 2: N = 6, F = 190
     Card(
         name="amoebanet_a_large",
         title="AmoebaNet-A (N = 6, F = 190), large",

@@ -5,10 +5,10 @@ arXiv 1812.08934. The paper prints figures and no network. The authors publish C
 graph for Caffe2 (facebookresearch/mobile-vision, CC BY-NC 4.0), which the table here is read off; its
 multiply-adds are the printed ones. That graph has its batch norms folded, so their epsilon is assumed:
 PyTorch's 1e-5. The blocks are FBNet's, those of expansion 1 with their expanding convolution. What
-differs here: the zoo's head.
+differs here: `blocks.classifier` as the head.
 """
 
-from newnet_tf.applications.fbnet import Row, build, checkpoint_formats, top
+from newnet_tf.applications.fbnet import Config, build, build_head, checkpoint_formats
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models.config import Card, ReportedResults
 from newnet_tf.models.stages import Stage
@@ -25,13 +25,17 @@ A = (
 )
 
 FAMILY = Family(
-    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1812.08934"
+    __name__,
+    build=build,
+    build_head=build_head,
+    checkpoint_formats=checkpoint_formats,
+    source="arXiv 1812.08934",
 )
 preprocess_input = FAMILY.preprocess_input()
 
-ChamNet = FAMILY.variant(
+ChamNet = FAMILY.register(
     "ChamNet",
-    Row(A, stem=32, final=2016),
+    Config(A, stem=32, final=2016),
     Card(
         name="chamnet",
         title="ChamNet-A",

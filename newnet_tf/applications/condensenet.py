@@ -1,11 +1,11 @@
 """CondenseNet.
 
 Huang, Liu, van der Maaten, Weinberger: "CondenseNet: An Efficient DenseNet using Learned Group
-Convolutions", arXiv 1711.09224 (ShichenLiu/CondenseNet, MIT). Follows pytorchcv (MIT), whose form is
-the one for inference: which channels each group of a 1x1 convolution reads was learned in training,
-and a checkpoint names them. Their numbers are weights here too, in frozen `Embedding` layers, so
-that loading a checkpoint sets them and the graph stays as it is; a new network reads its channels in
-order. What differs here: the head is the zoo's.
+Convolutions", arXiv 1711.09224 (ShichenLiu/CondenseNet, MIT). Follows pytorchcv (MIT), which has
+the model for inference: the channels that each group of a 1x1 convolution reads are learned in training
+and stored in the checkpoint. Here too the channel indices are weights, of frozen `Embedding` layers, so
+that loading a checkpoint sets them and the graph stays the same; a newly initialized model reads its
+channels in order. Difference: the head is `blocks.classifier`.
 """
 
 from dataclasses import dataclass
@@ -22,11 +22,14 @@ BOTTLENECK = 4
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network of the family.
+class Config:
+    """One model of the family.
 
     Args:
-        depths: layers of the five dense blocks. growths: channels that each of them adds.
+        depths: tuple of int, layers of the five dense blocks.
+
+        growths: tuple of int, channels that a layer of each block adds.
+
         groups: int, of all convolutions but the stem.
     """
 
@@ -36,12 +39,12 @@ class Row:
 
 
 def pick(x, channels: int, *, name: str):
-    """Reads `channels` channels of `x`, those that the layer `<name>_index` names.
+    """Selects `channels` channels of `x`, by the indices that are the weights of `<name>_index`.
 
-    Its only row is looked up for every input; nothing else in Keras holds numbers as weights
-    and hands them to another operation. Float32 has them exactly, under any precision.
+    The layer is an `Embedding` with one row, which is looked up: no other layer of Keras outputs its
+    weights. Float32 represents the indices exactly, under any dtype policy.
     """
-    row = keras.ops.zeros_like(x[0, 0, 0, 0], dtype="int32")
+    first_row = keras.ops.zeros_like(x[0, 0, 0, 0], dtype="int32")
     index = keras.layers.Embedding(
         1,
         channels,
@@ -49,12 +52,12 @@ def pick(x, channels: int, *, name: str):
         trainable=False,
         dtype="float32",
         name=f"{name}_index",
-    )(row)
+    )(first_row)
     return keras.ops.take(x, keras.ops.cast(index, "int32"), axis=-1)
 
 
 def dense_layer(x, growth: int, groups: int, *, name: str):
-    """Learned group 1x1, shuffle, grouped 3x3, joined to its input (paper, figure 1, right)."""
+    """Learned group 1x1, shuffle, grouped 3x3, concatenated with its input (paper, figure 1, right)."""
     y = pick(x, x.shape[-1], name=f"{name}_1")
     y = blocks.bn_act(y, style=TORCH, name=f"{name}_1")
     y = blocks.conv(y, BOTTLENECK * growth, groups=groups, style=TORCH, name=f"{name}_1_conv")
@@ -64,35 +67,35 @@ def dense_layer(x, growth: int, groups: int, *, name: str):
     return keras.layers.Concatenate(name=f"{name}_join")([x, y])
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
     x = blocks.conv(x, STEM, 3, 2, style=TORCH, name="stem_conv")
-    for b, (depth, growth) in enumerate(zip(row.depths, row.growths, strict=True)):
+    for b, (depth, growth) in enumerate(zip(config.depths, config.growths, strict=True)):
         if b:
-            x = blocks.feature(x, 2**b)
+            x = blocks.tag_feature(x, 2**b)
             x = pooling.average_pool(x, 2, 2, name=f"transition{b - 1}_pool")
         for n in range(depth):
-            x = dense_layer(x, growth, row.groups, name=f"block{b}_{n}")
-    return blocks.feature(blocks.bn_act(x, style=TORCH, name="final"), 32)
+            x = dense_layer(x, growth, config.groups, name=f"block{b}_{n}")
+    return blocks.tag_feature(blocks.bn_act(x, style=TORCH, name="final"), 32)
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits, from half of its channels."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits, from half of its channels."""
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
     x = pick(x, x.shape[-1] // 2, name="classifier")
     return blocks.logits(x, classes)
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
     names = {"stem_conv": "features.init_block.conv", "final_bn": "features.post_activ.bn"}
-    for b, depth in enumerate(row.depths):
+    for b, depth in enumerate(config.depths):
         for n in range(depth):
-            ours, theirs = f"block{b}_{n}", f"features.stage{b + 1}.unit{n + 1}"
-            names[f"{ours}_1_index"] = f"{theirs}.conv1"
+            layer, module = f"block{b}_{n}", f"features.stage{b + 1}.unit{n + 1}"
+            names[f"{layer}_1_index"] = f"{module}.conv1"
             for part in (1, 2):
                 for kind in ("bn", "conv"):
-                    names[f"{ours}_{part}_{kind}"] = f"{theirs}.conv{part}.{kind}"
+                    names[f"{layer}_{part}_{kind}"] = f"{module}.conv{part}.{kind}"
     names |= {"classifier_index": "output", "classifier": "output.linear"}
     return (CheckpointFormat(name="pytorchcv", layers=names),)
 
@@ -100,16 +103,16 @@ def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
 FAMILY = Family(
     __name__,
     build=build,
-    top=top,
+    build_head=build_head,
     checkpoint_formats=checkpoint_formats,
     source="arXiv 1711.09224",
     head=("classifier_index", "classifier"),
 )
 preprocess_input = FAMILY.preprocess_input()
 
-CondenseNet74 = FAMILY.variant(
+CondenseNet74 = FAMILY.register(
     "CondenseNet74",
-    Row(depths=(4, 6, 8, 10, 8), growths=(8, 16, 32, 64, 128), groups=4),
+    Config(depths=(4, 6, 8, 10, 8), growths=(8, 16, 32, 64, 128), groups=4),
     Card(
         name="condensenet74",
         title="CondenseNet-74 (C=G=4)",
@@ -124,7 +127,7 @@ CondenseNet74 = FAMILY.variant(
         notes=(
             "No weights are on a public hub; pass pytorchcv's checkpoint file as `weights`. It sets "
             "the channels that each group reads, too: frozen weights of the `index` layers. No "
-            "TFLite export: XNNPACK leaves the 37 selections of channels (GATHER) out."
+            "TFLite export: XNNPACK does not run the 37 selections of channels (GATHER)."
         ),
     ),
 )

@@ -2,16 +2,17 @@
 
 Liu, Simonyan, Yang: "DARTS: Differentiable Architecture Search", ICLR 2019, arXiv 1806.09055. The
 authors' code (quark0/darts) is under the Apache-2.0 license; module names are pytorchcv's, which has
-the network without the training-time auxiliary tower. What differs here: sides that are no multiple
+the network without the training-time auxiliary tower. Difference: image sizes that are no multiple
 of 32 work, because the factorized reduction pads a row and column where the authors' fails.
 """
 
 from dataclasses import dataclass
 
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.models import blocks, cells
+from newnet_tf.models import blocks, cell_names, cells
 from newnet_tf.models.blocks import TORCH
-from newnet_tf.models.cells import CURRENT, PREVIOUS, Cell, CheckpointNames
+from newnet_tf.models.cell_names import CheckpointNames
+from newnet_tf.models.cells import CURRENT, PREVIOUS, Cell
 from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
 from newnet_tf.models.variants import Family
 
@@ -43,60 +44,64 @@ PYTORCHCV = CheckpointNames(
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network of the family: width of the first cells, normal cells in each stage."""
+class Config:
+    """One model of the family: width of the first cells, normal cells in each stage."""
 
-    filters: int = 48
+    channels: int = 48
     depths: tuple[int, ...] = (4, 4, 4)
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
-    x = blocks.conv_bn_act(x, row.filters // 2, 3, 2, act="relu", style=TORCH, name="stem")
-    x = blocks.feature(x, 2)
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
+    x = blocks.conv_bn_act(x, config.channels // 2, 3, 2, act="relu", style=TORCH, name="stem")
+    x = blocks.tag_feature(x, 2)
     options = {"style": TORCH, "name": "stem2"}
-    x = blocks.conv_bn_act(x, row.filters, 3, 2, act="relu", **options)
-    previous = blocks.feature(x, 4)
+    x = blocks.conv_bn_act(x, config.channels, 3, 2, act="relu", **options)
+    previous = blocks.tag_feature(x, 4)
     options = {"style": TORCH, "name": "stem3"}
-    x = blocks.conv_bn_act(previous, row.filters, 3, 2, act="linear", **options)
-    plan = cells.steps(row.filters, row.depths, stem=False)
-    x = cells.stack(x, NORMAL, REDUCTION, plan, previous=previous, stride=8, style=TORCH)
-    return blocks.feature(x, 32)
+    x = blocks.conv_bn_act(previous, config.channels, 3, 2, act="linear", **options)
+    specs = cells.cell_specs(config.channels, config.depths, stem=False)
+    x = cells.stack(x, NORMAL, REDUCTION, specs, previous=previous, stride=8, style=TORCH)
+    return blocks.tag_feature(x, 32)
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     return blocks.classifier(x, classes)
 
 
-def pytorchcv_names(row: Row) -> dict[str, str]:
-    """Our layer name to pytorchcv's module name."""
+def pytorchcv_names(config: Config) -> dict[str, str]:
+    """Maps our layer names to pytorchcv's module names."""
     names = {"classifier": "output"}
-    for ours, theirs in (("stem", "stem1_unit.conv1"), ("stem2", "stem1_unit.conv2")):
-        names |= {f"{ours}_{part}": f"features.{theirs}.{part}" for part in ("conv", "bn")}
+    for layer, module in (("stem", "stem1_unit.conv1"), ("stem2", "stem1_unit.conv2")):
+        names |= {f"{layer}_{part}": f"features.{module}.{part}" for part in ("conv", "bn")}
     names |= {f"stem3_{part}": f"features.stem2_unit.{part}" for part in ("conv", "bn")}
     units = [
         f"features.stage{stage + 1}.unit{unit + 1}"
-        for stage, depth in enumerate(row.depths)
+        for stage, depth in enumerate(config.depths)
         for unit in range(depth + (stage > 0))
     ]
-    plan = cells.steps(row.filters, row.depths, stem=False)
-    return names | cells.stacked_names(NORMAL, REDUCTION, plan, PYTORCHCV, units, stem=False)
+    specs = cells.cell_specs(config.channels, config.depths, stem=False)
+    return names | cell_names.stack_names(NORMAL, REDUCTION, specs, PYTORCHCV, units, stem=False)
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
-    return (CheckpointFormat(name="pytorchcv", layers=pytorchcv_names(row)),)
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
+    return (CheckpointFormat(name="pytorchcv", layers=pytorchcv_names(config)),)
 
 
 FAMILY = Family(
-    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1806.09055"
+    __name__,
+    build=build,
+    build_head=build_head,
+    checkpoint_formats=checkpoint_formats,
+    source="arXiv 1806.09055",
 )
 preprocess_input = FAMILY.preprocess_input()
 
-DARTS = FAMILY.variant(
+DARTS = FAMILY.register(
     "DARTS",
-    Row(),
+    Config(),
     Card(
         name="darts",
         title="DARTS",

@@ -1,7 +1,7 @@
 """DenseNet.
 
 Huang, Liu, van der Maaten, Weinberger: "Densely Connected Convolutional Networks", arXiv 1608.06993;
-original code under BSD-3. As torchvision and timm have it, with growth rate 32. What differs here:
+original code under BSD-3. As torchvision and timm have it, with growth rate 32. Difference:
 the classifier is a 1x1 convolution. The pooling after the stem pads zeros, which after a ReLU equals
 PyTorch's minus infinity.
 """
@@ -26,14 +26,14 @@ GROWTH, BOTTLENECK = 32, 4
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network: layers of the four dense blocks (paper, table 1)."""
+class Config:
+    """One model: layers of the four dense blocks (paper, table 1)."""
 
     depths: tuple[int, ...]
 
 
 def dense_layer(x, *, name: str):
-    """Batch norm, ReLU, 1x1, batch norm, ReLU, 3x3, joined to its input."""
+    """Batch norm, ReLU, 1x1, batch norm, ReLU, 3x3, concatenated with its input."""
     y = blocks.bn_act(x, style=TORCH, name=f"{name}_1")
     y = blocks.conv(y, BOTTLENECK * GROWTH, style=TORCH, name=f"{name}_1_conv")
     y = blocks.bn_act(y, style=TORCH, name=f"{name}_2")
@@ -48,28 +48,28 @@ def transition(x, *, name: str):
     return pooling.average_pool(x, 2, 2, name=f"{name}_pool")
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
     x = blocks.conv_bn_act(x, 2 * GROWTH, 7, 2, act="relu", style=TORCH, name="stem")
-    x = pooling.max_pool(blocks.feature(x, 2), padding=1, name="stem_pool")
-    for b, depth in enumerate(row.depths):
+    x = pooling.max_pool(blocks.tag_feature(x, 2), padding=1, name="stem_pool")
+    for b, depth in enumerate(config.depths):
         if b:
-            x = blocks.feature(x, 2 ** (b + 1))
+            x = blocks.tag_feature(x, 2 ** (b + 1))
             x = transition(x, name=f"transition{b - 1}")
         for n in range(depth):
             x = dense_layer(x, name=f"block{b}_{n}")
-    return blocks.feature(blocks.bn_act(x, style=TORCH, name="final"), 32)
+    return blocks.tag_feature(blocks.bn_act(x, style=TORCH, name="final"), 32)
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     return blocks.classifier(x, classes)
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads; timm's names are torchvision's."""
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load; timm's names are torchvision's."""
     names = {"stem_conv": "conv0", "stem_bn": "norm0", "final_bn": "norm5"}
-    for b, depth in enumerate(row.depths):
+    for b, depth in enumerate(config.depths):
         for n in range(depth):
             for part in (1, 2):
                 prefix = f"denseblock{b + 1}.denselayer{n + 1}"
@@ -78,17 +78,21 @@ def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
         if b:
             names[f"transition{b - 1}_bn"] = f"transition{b}.norm"
             names[f"transition{b - 1}_conv"] = f"transition{b}.conv"
-    layers = {ours: f"features.{module}" for ours, module in names.items()}
+    layers = {layer: f"features.{module}" for layer, module in names.items()}
     return (CheckpointFormat(name="torchvision", layers=layers | {"classifier": "classifier"}),)
 
 
 FAMILY = Family(
-    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1608.06993"
+    __name__,
+    build=build,
+    build_head=build_head,
+    checkpoint_formats=checkpoint_formats,
+    source="arXiv 1608.06993",
 )
 preprocess_input = FAMILY.preprocess_input()
 
 
-def _densenet(number: int, depths: tuple[int, ...], claim: ReportedResults):
+def _densenet(number: int, depths: tuple[int, ...], reported: ReportedResults):
     name = f"densenet{number}"
     weights = Weights(
         tag="tv_in1k",
@@ -97,8 +101,8 @@ def _densenet(number: int, depths: tuple[int, ...], claim: ReportedResults):
         author="torchvision, in timm's repository",
         preprocess=PreprocessConfig(),
     )
-    card = Card(name=name, title=f"DenseNet-{number}", reported=claim, weights=(weights,))
-    return FAMILY.variant(f"DenseNet{number}", Row(depths), card)
+    card = Card(name=name, title=f"DenseNet-{number}", reported=reported, weights=(weights,))
+    return FAMILY.register(f"DenseNet{number}", Config(depths), card)
 
 
 TALK = "DEVIEW 2019 talk, table of heavy models"

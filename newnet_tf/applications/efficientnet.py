@@ -3,14 +3,15 @@
 Tan, Le: "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", arXiv 1905.11946;
 Google's code (tensorflow/tpu, `models/official/efficientnet`) is under Apache-2.0. Plain names follow
 timm's PyTorch weights (symmetric padding, batch-norm epsilon 1e-5), `tf_` names Google's weights in
-timm's naming (`same` padding, 1e-3). What differs here: the zoo's head; stochastic depth is left out.
+timm's naming (`same` padding, 1e-3). Difference: the head is `blocks.classifier`;
+stochastic depth is left out.
 """
 
 from dataclasses import dataclass
 
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, stages
-from newnet_tf.models.blocks import TENSORFLOW, TORCH, Style
+from newnet_tf.models.blocks import TENSORFLOW, TORCH, ConvBNConfig
 from newnet_tf.models.config import (
     Card,
     CheckpointFormat,
@@ -23,62 +24,66 @@ from newnet_tf.models.stages import Stage
 from newnet_tf.models.variants import Family
 
 BASE = (  # paper, table 1
-    Stage(16, 1, 1, expansion=None, squeeze=0.25),
-    Stage(24, 2, 2, squeeze=0.25),
-    Stage(40, 2, 2, kernel=5, squeeze=0.25),
-    Stage(80, 3, 2, squeeze=0.25),
-    Stage(112, 3, 1, kernel=5, squeeze=0.25),
-    Stage(192, 4, 2, kernel=5, squeeze=0.25),
-    Stage(320, 1, 1, squeeze=0.25),
+    Stage(16, 1, 1, expansion=None, se_ratio=0.25),
+    Stage(24, 2, 2, se_ratio=0.25),
+    Stage(40, 2, 2, kernel=5, se_ratio=0.25),
+    Stage(80, 3, 2, se_ratio=0.25),
+    Stage(112, 3, 1, kernel=5, se_ratio=0.25),
+    Stage(192, 4, 2, kernel=5, se_ratio=0.25),
+    Stage(320, 1, 1, se_ratio=0.25),
 )
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network of the family: width and depth factors, dropout, style of its weights."""
+class Config:
+    """One model of the family: width and depth factors, dropout, style of its weights."""
 
     width: float
     depth: float
     dropout: float
-    style: Style
+    style: ConvBNConfig
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         return stages.scale(BASE, self.width, self.depth)
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
-    stem, final = (blocks.make_divisible(c * row.width) for c in (32, 1280))
-    x = blocks.conv_bn_act(x, stem, 3, 2, act="silu", style=row.style, name="stem")
-    x = stages.build(x, row.stages, act="silu", style=row.style)
-    return blocks.conv_bn_act(x, final, act="silu", style=row.style, name="final")
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
+    stem, final = (blocks.make_divisible(c * config.width) for c in (32, 1280))
+    x = blocks.conv_bn_act(x, stem, 3, 2, act="silu", style=config.style, name="stem")
+    x = stages.build(x, config.stages, act="silu", style=config.style)
+    return blocks.conv_bn_act(x, final, act="silu", style=config.style, name="final")
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
-    return blocks.classifier(x, classes, dropout=row.dropout)
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
+    return blocks.classifier(x, classes, dropout=config.dropout)
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
-    return (CheckpointFormat(name="timm", layers=stages.timm_names(row.stages)),)
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
+    return (CheckpointFormat(name="timm", layers=stages.timm_names(config.stages)),)
 
 
 FAMILY = Family(
-    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1905.11946"
+    __name__,
+    build=build,
+    build_head=build_head,
+    checkpoint_formats=checkpoint_formats,
+    source="arXiv 1905.11946",
 )
 preprocess_input = FAMILY.preprocess_input()
 
 PAPER = "arXiv 1905.11946v1, table 2"
-SCALES = (  # width, depth, dropout; input side and crop (tensorflow/tpu, preprocessing)
+SCALES = (  # width, depth, dropout; image size and crop (tensorflow/tpu, preprocessing)
     ((1.0, 1.0, 0.2), PreprocessConfig(image_size=224)),
     ((1.0, 1.1, 0.2), PreprocessConfig(image_size=240, crop_pct=0.882)),
     ((1.1, 1.2, 0.3), PreprocessConfig(image_size=260, crop_pct=0.89)),
     ((1.2, 1.4, 0.3), PreprocessConfig(image_size=300, crop_pct=0.904)),
     ((1.4, 1.8, 0.4), PreprocessConfig(image_size=380, crop_pct=0.922)),
 )
-CLAIMS = (
+REPORTED = (
     ReportedResults(
         source="DEVIEW 2019 talk, table of NAS models",
         top1_error=23.7,
@@ -111,9 +116,9 @@ def _card(
         author="Google, in timm's naming" if name[:3] == "tf_" else "Ross Wightman (timm)",
         preprocess=preprocess,
     )
-    claim = CLAIMS[number]
+    reported = REPORTED[number]
     return Card(
-        name=name, title=title, preprocess=preprocess, reported=claim, weights=(weights,), **more
+        name=name, title=title, preprocess=preprocess, reported=reported, weights=(weights,), **more
     )
 
 
@@ -124,14 +129,14 @@ def _torch(number: int, tag: str, trained: int = 224, tested: int = 224):
     notes = f"The weights were trained at {trained} pixels and tested by timm at {tested}."
     name, title = f"efficientnet_b{number}", f"EfficientNet-B{number}"
     card = _card(number, name, title, tag, preprocess, notes=notes)
-    return FAMILY.variant(f"EfficientNetB{number}", Row(*factors, TORCH), card)
+    return FAMILY.register(f"EfficientNetB{number}", Config(*factors, TORCH), card)
 
 
 def _tensorflow(number: int):
     factors, preprocess = SCALES[number]
     name, title = f"tf_efficientnet_b{number}", f"EfficientNet-B{number} (TensorFlow)"
     card = _card(number, name, title, "in1k", preprocess)
-    return FAMILY.variant(f"TFEfficientNetB{number}", Row(*factors, TENSORFLOW), card)
+    return FAMILY.register(f"TFEfficientNetB{number}", Config(*factors, TENSORFLOW), card)
 
 
 EfficientNetB0 = _torch(0, "ra_in1k")

@@ -3,7 +3,7 @@
 Wu et al.: "FBNet: Hardware-Aware Efficient ConvNet Design via Differentiable Neural Architecture
 Search", arXiv 1812.03443. The network is read off the paper's figure; definition, names and weights are
 timm's (`fbnetc_100`, Apache-2.0: symmetric padding, batch-norm epsilon 1e-5). Blocks of expansion 1
-keep their expanding convolution. What differs here: the zoo's head.
+keep their expanding convolution. Difference: the head is `blocks.classifier`.
 """
 
 from dataclasses import dataclass
@@ -41,33 +41,37 @@ C = (  # paper, figure 4
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network of the family: stages, widths of stem and last convolution."""
+class Config:
+    """One model of the family: stages, widths of stem and last convolution."""
 
     stages: tuple[Stage, ...]
     stem: int
     final: int
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
-    x = blocks.conv_bn_act(x, row.stem, 3, 2, act="relu", style=TORCH, name="stem")
-    x = stages.build(x, row.stages, act="relu", style=TORCH)
-    return blocks.conv_bn_act(x, row.final, act="relu", style=TORCH, name="final")
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
+    x = blocks.conv_bn_act(x, config.stem, 3, 2, act="relu", style=TORCH, name="stem")
+    x = stages.build(x, config.stages, act="relu", style=TORCH)
+    return blocks.conv_bn_act(x, config.final, act="relu", style=TORCH, name="final")
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     return blocks.classifier(x, classes, dropout=0.2)
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
-    return (CheckpointFormat(name="timm", layers=stages.timm_names(row.stages)),)
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
+    return (CheckpointFormat(name="timm", layers=stages.timm_names(config.stages)),)
 
 
 FAMILY = Family(
-    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1812.03443"
+    __name__,
+    build=build,
+    build_head=build_head,
+    checkpoint_formats=checkpoint_formats,
+    source="arXiv 1812.03443",
 )
 preprocess_input = FAMILY.preprocess_input()
 
@@ -94,4 +98,4 @@ CARD = Card(
     ),
 )
 
-FBNetC = FAMILY.variant("FBNetC", Row(C, stem=16, final=1984), CARD)
+FBNetC = FAMILY.register("FBNetC", Config(C, stem=16, final=1984), CARD)

@@ -3,15 +3,15 @@
 Szegedy, Ioffe, Vanhoucke, Alemi: "Inception-v4, Inception-ResNet and the Impact of Residual
 Connections on Learning", arXiv 1602.07261 (tensorflow/models, Apache-2.0). Follows timm, which
 follows Google's code where that and the paper differ: 10, 20 and 10 residual blocks, scaled by 0.17,
-0.1 and 0.2, and a stem like InceptionV3's. What differs here: the head is the zoo's.
+0.1 and 0.2, and a stem like InceptionV3's. Difference: the head is `blocks.classifier`.
 """
 
 import dataclasses
 from dataclasses import dataclass
 
 from newnet_tf.applications.inception_v3 import (
-    LARGEST,
-    MINIMUM,
+    MAX_POOL,
+    MIN_SIZE,
     PADDED,
     PREPROCESS,
     Mixed,
@@ -31,10 +31,10 @@ from newnet_tf.utils.lazy import keras
 
 STEM = (
     Unit("1a", 32, 3, 2),
-    Unit("2a", 32, 3, bare=True),
+    Unit("2a", 32, 3, unpadded=True),
     Unit("2b", 64, 3),
     Unit("3b", 80),
-    Unit("4a", 192, 3, bare=True),
+    Unit("4a", 192, 3, unpadded=True),
 )
 FINAL = Unit("7b", 1536)
 MIXED_5B = (
@@ -46,13 +46,13 @@ MIXED_5B = (
 MIXED_6A = (  # paper, figure 7
     (Unit("branch0", 384, 3, 2),),
     (Unit("branch1.0", 256), Unit("branch1.1", 256, 3), Unit("branch1.2", 384, 3, 2)),
-    (LARGEST,),
+    (MAX_POOL,),
 )
 MIXED_7A = (  # figure 18
     (Unit("branch0.0", 256), Unit("branch0.1", 384, 3, 2)),
     (Unit("branch1.0", 256), Unit("branch1.1", 288, 3, 2)),
     (Unit("branch2.0", 256), Unit("branch2.1", 288, 3), Unit("branch2.2", 320, 3, 2)),
-    (LARGEST,),
+    (MAX_POOL,),
 )
 BLOCK35 = (  # figure 16
     (Unit("branch0", 32),),
@@ -71,7 +71,7 @@ BLOCK8 = (  # figure 19
 
 @dataclass(frozen=True)
 class Stage:
-    """A mixed block and the residual blocks behind it, under timm's names; `scale` is theirs."""
+    """A mixed block and the residual blocks after it, by timm's names; `scale` is their factor."""
 
     name: str
     first: Mixed
@@ -82,8 +82,8 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network of the family (paper, figure 15)."""
+class Config:
+    """One model of the family (paper, figure 15)."""
 
     stages: tuple[Stage, ...] = (
         Stage("mixed_5b", MIXED_5B, "repeat", 10, BLOCK35, 0.17),
@@ -92,20 +92,20 @@ class Row:
     )
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
     x = stem(x, STEM)
-    for stage, stride in zip(row.stages, (8, 16, None), strict=True):
+    for stage, stride in zip(config.stages, (8, 16, None), strict=True):
         x = mixed(x, stage.first, stage.name)
         for i in range(stage.depth):
             x = _residual(x, stage.block, stage.scale, "relu", f"{stage.repeat}_{i}")
-        x = blocks.feature(x, stride) if stride else x
+        x = blocks.tag_feature(x, stride) if stride else x
     x = _residual(x, BLOCK8, 1.0, "linear", "block8")
-    return blocks.feature(unit(x, FINAL, "final"), 32)
+    return blocks.tag_feature(unit(x, FINAL, "final"), 32)
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     return blocks.classifier(x, classes)
 
 
@@ -119,12 +119,12 @@ def _residual(x, branches: Mixed, scale: float, act: str, name: str):
     return blocks.activation(x, act, name=f"{name}_act")
 
 
-def timm_names(row: Row) -> dict[str, str]:
-    """Our layer name to timm's module name."""
+def timm_names(config: Config) -> dict[str, str]:
+    """Maps our layer names to timm's module names."""
     modules = {f"stem_{step.name}": f"conv2d_{step.name}" for step in STEM}
     names = unit_names(modules | {f"final_{FINAL.name}": f"conv2d_{FINAL.name}"})
     blocks_ = {"block8": ("block8", BLOCK8)}
-    for stage in row.stages:
+    for stage in config.stages:
         names |= mixed_names(stage.first, stage.name, stage.name)
         for i in range(stage.depth):
             blocks_[f"{stage.repeat}_{i}"] = (f"{stage.repeat}.{i}", stage.block)
@@ -134,17 +134,17 @@ def timm_names(row: Row) -> dict[str, str]:
     return names | {"classifier": "classif"}
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
-    return (CheckpointFormat(name="timm", layers=timm_names(row)),)
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
+    return (CheckpointFormat(name="timm", layers=timm_names(config)),)
 
 
-def _weights(tag: str, origin: str) -> Weights:
+def _weights(tag: str, author: str) -> Weights:
     return Weights(
         tag=tag,
         sources=(HubFile(repo=f"timm/inception_resnet_v2.{tag}"),),
         license="Apache-2.0",
-        author=origin,
+        author=author,
         preprocess=dataclasses.replace(PREPROCESS, crop_pct=0.8975),
     )
 
@@ -152,16 +152,16 @@ def _weights(tag: str, origin: str) -> Weights:
 FAMILY = Family(
     __name__,
     build=build,
-    top=top,
+    build_head=build_head,
     checkpoint_formats=checkpoint_formats,
     source="arXiv 1602.07261",
-    minimum=MINIMUM,
+    min_size=MIN_SIZE,
 )
 preprocess_input = FAMILY.preprocess_input()
 
-InceptionResNetV2 = FAMILY.variant(
+InceptionResNetV2 = FAMILY.register(
     "InceptionResNetV2",
-    Row(),
+    Config(),
     Card(
         name="inception_resnet_v2",
         title="Inception-ResNet-V2",

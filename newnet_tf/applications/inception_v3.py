@@ -3,10 +3,10 @@
 Szegedy, Vanhoucke, Ioffe, Shlens, Wojna: "Rethinking the Inception Architecture for Computer
 Vision", arXiv 1512.00567 (tensorflow/models, Apache-2.0). Follows timm, after torchvision
 (BSD-3-Clause): batch-norm epsilon 1e-3, average pooling counts its padding, and no auxiliary head,
-which inference has no use for. What differs here: the head is the zoo's.
+which only training needs. Difference: the head is `blocks.classifier`.
 
-Inception-V4, Inception-ResNet-V2 and PolyNet are written in this file's words: a mixed block is a
-tuple of branches side by side, a branch a tuple of steps.
+Inception-V4, Inception-ResNet-V2 and PolyNet use this file's classes: a mixed block is a tuple of
+parallel branches, a branch a tuple of steps.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, pooling
-from newnet_tf.models.blocks import Style
+from newnet_tf.models.blocks import ConvBNConfig
 from newnet_tf.models.config import (
     Card,
     CheckpointFormat,
@@ -27,97 +27,97 @@ from newnet_tf.models.config import (
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
-MINIMUM = 75
-PADDED = Style(padding="same", eps=1e-3, momentum=0.9)
+MIN_SIZE = 75
+PADDED = ConvBNConfig(padding="same", eps=1e-3, momentum=0.9)
 PREPROCESS = PreprocessConfig(image_size=299, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Convolution, batch norm, ReLU, called as in timm (PolyNet: as in pytorchcv).
+    """Convolution, batch norm, ReLU, named as in timm (PolyNet: as in pytorchcv).
 
-    `bare` or at stride 2 nothing is padded.
+    With `unpadded` or at stride 2 it does not pad.
     """
 
     name: str
-    filters: int
+    channels: int
     kernel: int | tuple[int, int] = 1
     stride: int = 1
-    bare: bool = False
+    unpadded: bool = False
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A 3x3 pooling: the largest at stride 2; or at stride 1 the average, padding counted or not."""
+    """3x3 pooling: maximum at stride 2, or average at stride 1 that counts its padding or not."""
 
-    largest: bool = False
-    counted: bool = False
+    maximum: bool = False
+    count_padding: bool = False
 
 
 @dataclass(frozen=True)
 class Fork:
-    """Units that all see the same input and whose outputs are joined."""
+    """Units with the same input whose outputs are concatenated."""
 
     units: tuple[Unit, ...]
 
 
-LARGEST = Pool(largest=True)
-COUNTED = Pool(counted=True)
+MAX_POOL = Pool(maximum=True)
+AVERAGE_POOL = Pool(count_padding=True)
 Branch = tuple[Unit | Pool | Fork, ...]
 Mixed = tuple[Branch, ...]
 
 
-def unit(x, step: Unit, name: str, style: Style = PADDED):
+def unit(x, step: Unit, name: str, style: ConvBNConfig = PADDED):
     """Applies one unit, in layers that begin with `name` and its own."""
-    if step.bare or step.stride == 2:
+    if step.unpadded or step.stride == 2:
         style = dataclasses.replace(style, padding="valid")
-    options = {"act": "relu", "style": style, "name": part(name, step)}
-    return blocks.conv_bn_act(x, step.filters, step.kernel, step.stride, **options)
+    options = {"act": "relu", "style": style, "name": layer_prefix(name, step)}
+    return blocks.conv_bn_act(x, step.channels, step.kernel, step.stride, **options)
 
 
-def part(name: str, step: Unit) -> str:
-    """Returns how the names of a unit's layers begin in the block `name`."""
+def layer_prefix(name: str, step: Unit) -> str:
+    """Returns the beginning of the layer names of a unit in the block `name`."""
     return f"{name}_{step.name}".replace(".", "_")
 
 
-def mixed(x, branches: Mixed, name: str, style: Style = PADDED):
-    """Applies all branches to `x` and joins what they give."""
+def mixed(x, branches: Mixed, name: str, style: ConvBNConfig = PADDED):
+    """Applies all branches to `x` and concatenates their outputs."""
     maps = [_branch(x, branch, f"{name}_{i}", name, style) for i, branch in enumerate(branches)]
-    return _join(maps, name)
+    return _concat(maps, name)
 
 
 def mixed_names(branches: Mixed, name: str, prefix: str) -> dict[str, str]:
-    """Our layer name to timm's module name, for a mixed block that timm calls `prefix`."""
+    """Maps our layer names to timm's module names, of the mixed block `prefix`."""
     steps = [step for branch in branches for step in branch]
     forked = [unit for step in steps if isinstance(step, Fork) for unit in step.units]
     units = [step for step in steps if isinstance(step, Unit)] + forked
-    return unit_names({part(name, u): f"{prefix}.{u.name}" for u in units})
+    return unit_names({layer_prefix(name, u): f"{prefix}.{u.name}" for u in units})
 
 
 def unit_names(modules: Mapping[str, str]) -> dict[str, str]:
-    """Our layer name to timm's module name, for units by the beginning of their layers' names."""
+    """Maps the layer names of units to timm's, from {beginning of the layer names: module}."""
     return {f"{n}_{part}": f"{m}.{part}" for n, m in modules.items() for part in ("conv", "bn")}
 
 
-def _join(maps, name: str):
+def _concat(maps, name: str):
     return keras.layers.Concatenate(name=f"{name}_join")(maps)
 
 
-def _branch(x, branch: Branch, place: str, name: str, style: Style):
+def _branch(x, branch: Branch, place: str, name: str, style: ConvBNConfig):
     for step in branch:
         if isinstance(step, Unit):
             x = unit(x, step, name, style)
         elif isinstance(step, Fork):
-            x = _join([unit(x, forked, name, style) for forked in step.units], place)
+            x = _concat([unit(x, forked, name, style) for forked in step.units], place)
         else:
             x = _pool(x, step, f"{place}_pool")
     return x
 
 
 def _pool(x, pool: Pool, name: str):
-    if pool.largest:
+    if pool.maximum:
         return pooling.max_pool(x, name=name)
-    if pool.counted:
+    if pool.count_padding:
         return pooling.average_pool(x, stride=1, padding=1, name=name)
     return keras.layers.AveragePooling2D(3, 1, padding="same", name=name)(x)
 
@@ -132,7 +132,7 @@ def _a(pooled: int) -> Mixed:
             Unit("branch3x3dbl_2", 96, 3),
             Unit("branch3x3dbl_3", 96, 3),
         ),
-        (COUNTED, Unit("branch_pool", pooled)),
+        (AVERAGE_POOL, Unit("branch_pool", pooled)),
     )
 
 
@@ -153,7 +153,7 @@ def _c(inner: int) -> Mixed:
             Unit("branch7x7dbl_4", inner, tall),
             Unit("branch7x7dbl_5", 192, wide),
         ),
-        (COUNTED, Unit("branch_pool", 192)),
+        (AVERAGE_POOL, Unit("branch_pool", 192)),
     )
 
 
@@ -164,7 +164,7 @@ B = (
         Unit("branch3x3dbl_2", 96, 3),
         Unit("branch3x3dbl_3", 96, 3, 2),
     ),
-    (LARGEST,),
+    (MAX_POOL,),
 )
 D = (
     (Unit("branch3x3_1", 192), Unit("branch3x3_2", 320, 3, 2)),
@@ -174,7 +174,7 @@ D = (
         Unit("branch7x7x3_3", 192, (7, 1)),
         Unit("branch7x7x3_4", 192, 3, 2),
     ),
-    (LARGEST,),
+    (MAX_POOL,),
 )
 E = (  # paper, figure 7
     (Unit("branch1x1", 320),),
@@ -187,20 +187,20 @@ E = (  # paper, figure 7
         Unit("branch3x3dbl_2", 384, 3),
         Fork((Unit("branch3x3dbl_3a", 384, (1, 3)), Unit("branch3x3dbl_3b", 384, (3, 1)))),
     ),
-    (COUNTED, Unit("branch_pool", 192)),
+    (AVERAGE_POOL, Unit("branch_pool", 192)),
 )
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network of the family (paper, table 1): its stem and its mixed blocks, by timm's names."""
+class Config:
+    """One model of the family (paper, table 1): its stem and its mixed blocks, by timm's names."""
 
     stem: tuple[Unit, ...] = (
         Unit("1a_3x3", 32, 3, 2),
-        Unit("2a_3x3", 32, 3, bare=True),
+        Unit("2a_3x3", 32, 3, unpadded=True),
         Unit("2b_3x3", 64, 3),
         Unit("3b_1x1", 80),
-        Unit("4a_3x3", 192, 3, bare=True),
+        Unit("4a_3x3", 192, 3, unpadded=True),
     )
     stages: tuple[tuple[tuple[str, Mixed], ...], ...] = (
         (("5b", _a(32)), ("5c", _a(64)), ("5d", _a(64))),
@@ -214,45 +214,45 @@ def stem(x, units: tuple[Unit, ...]):
     for i, step in enumerate(units):
         x = unit(x, step, "stem")
         if i in (2, 4):
-            x = blocks.feature(x, i)
+            x = blocks.tag_feature(x, i)
             x = pooling.max_pool(x, name=f"stem_pool{i}")
     return x
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
-    x = stem(x, row.stem)
-    for stage, stride in zip(row.stages, (8, 16, 32), strict=True):
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
+    x = stem(x, config.stem)
+    for stage, stride in zip(config.stages, (8, 16, 32), strict=True):
         for name, branches in stage:
             x = mixed(x, branches, f"mixed_{name}")
-        x = blocks.feature(x, stride)
+        x = blocks.tag_feature(x, stride)
     return x
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     return blocks.classifier(x, classes)
 
 
-def timm_names(row: Row) -> dict[str, str]:
-    """Our layer name to timm's module name."""
-    names = unit_names({f"stem_{u.name}": f"Conv2d_{u.name}" for u in row.stem})
-    for name, branches in (block for stage in row.stages for block in stage):
+def timm_names(config: Config) -> dict[str, str]:
+    """Maps our layer names to timm's module names."""
+    names = unit_names({f"stem_{u.name}": f"Conv2d_{u.name}" for u in config.stem})
+    for name, branches in (block for stage in config.stages for block in stage):
         names |= mixed_names(branches, f"mixed_{name}", f"Mixed_{name}")
     return names | {"classifier": "fc"}
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
-    return (CheckpointFormat(name="timm", layers=timm_names(row)),)
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
+    return (CheckpointFormat(name="timm", layers=timm_names(config)),)
 
 
-def _weights(tag: str, origin: str, **preprocess) -> Weights:
+def _weights(tag: str, author: str, **preprocess) -> Weights:
     return Weights(
         tag=tag,
         sources=(HubFile(repo=f"timm/inception_v3.{tag}"),),
         license="Apache-2.0",
-        author=origin,
+        author=author,
         preprocess=dataclasses.replace(PREPROCESS, **preprocess),
     )
 
@@ -260,17 +260,17 @@ def _weights(tag: str, origin: str, **preprocess) -> Weights:
 FAMILY = Family(
     __name__,
     build=build,
-    top=top,
+    build_head=build_head,
     checkpoint_formats=checkpoint_formats,
     source="arXiv 1512.00567",
-    minimum=MINIMUM,
+    min_size=MIN_SIZE,
 )
 preprocess_input = FAMILY.preprocess_input()
 GLUON = {"mean": PreprocessConfig().mean, "std": PreprocessConfig().std}
 
-InceptionV3 = FAMILY.variant(
+InceptionV3 = FAMILY.register(
     "InceptionV3",
-    Row(),
+    Config(),
     Card(
         name="inception_v3",
         title="InceptionV3",

@@ -2,14 +2,14 @@
 
 Szegedy, Ioffe, Vanhoucke, Alemi: "Inception-v4, Inception-ResNet and the Impact of Residual
 Connections on Learning", arXiv 1602.07261 (tensorflow/models, Apache-2.0). Follows timm: batch-norm
-epsilon 1e-3, average pooling does not count its padding. What differs here: the head is the zoo's.
+epsilon 1e-3, average pooling does not count its padding. Difference: the head is `blocks.classifier`.
 """
 
 from dataclasses import dataclass
 
 from newnet_tf.applications.inception_v3 import (
-    LARGEST,
-    MINIMUM,
+    MAX_POOL,
+    MIN_SIZE,
     PREPROCESS,
     Fork,
     Mixed,
@@ -27,18 +27,18 @@ from newnet_tf.models.variants import Family
 
 AVERAGE = Pool()
 WIDE, TALL = (1, 7), (7, 1)
-STEM = (Unit("0", 32, 3, 2), Unit("1", 32, 3, bare=True), Unit("2", 64, 3))
-MIXED_3A = ((LARGEST,), (Unit("conv", 96, 3, 2),))  # paper, figure 3
+STEM = (Unit("0", 32, 3, 2), Unit("1", 32, 3, unpadded=True), Unit("2", 64, 3))
+MIXED_3A = ((MAX_POOL,), (Unit("conv", 96, 3, 2),))  # paper, figure 3
 MIXED_4A = (
-    (Unit("branch0.0", 64), Unit("branch0.1", 96, 3, bare=True)),
+    (Unit("branch0.0", 64), Unit("branch0.1", 96, 3, unpadded=True)),
     (
         Unit("branch1.0", 64),
         Unit("branch1.1", 64, WIDE),
         Unit("branch1.2", 64, TALL),
-        Unit("branch1.3", 96, 3, bare=True),
+        Unit("branch1.3", 96, 3, unpadded=True),
     ),
 )
-MIXED_5A = ((Unit("conv", 192, 3, 2),), (LARGEST,))
+MIXED_5A = ((Unit("conv", 192, 3, 2),), (MAX_POOL,))
 A = (  # paper, figure 4
     (Unit("branch0", 96),),
     (Unit("branch1.0", 64), Unit("branch1.1", 96, 3)),
@@ -48,7 +48,7 @@ A = (  # paper, figure 4
 REDUCTION_A = (  # figure 7
     (Unit("branch0", 384, 3, 2),),
     (Unit("branch1.0", 192), Unit("branch1.1", 224, 3), Unit("branch1.2", 256, 3, 2)),
-    (LARGEST,),
+    (MAX_POOL,),
 )
 B = (  # figure 5
     (Unit("branch0", 384),),
@@ -70,7 +70,7 @@ REDUCTION_B = (  # figure 8
         Unit("branch1.2", 320, TALL),
         Unit("branch1.3", 320, 3, 2),
     ),
-    (LARGEST,),
+    (MAX_POOL,),
 )
 C = (  # figure 6
     (Unit("branch0", 256),),
@@ -89,8 +89,8 @@ C = (  # figure 6
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network of the family (paper, figure 9): its mixed blocks, by the stride they end at."""
+class Config:
+    """One model of the family (paper, figure 9): its mixed blocks, by the stride they end at."""
 
     stages: tuple[tuple[int, tuple[Mixed, ...]], ...] = (
         (4, (MIXED_3A,)),
@@ -100,50 +100,50 @@ class Row:
     )
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
     for step in STEM:
         x = unit(x, step, "stem")
-    x, number = blocks.feature(x, 2), len(STEM)
-    for stride, stage in row.stages:
+    x, number = blocks.tag_feature(x, 2), len(STEM)
+    for stride, stage in config.stages:
         for branches in stage:
             x, number = mixed(x, branches, f"mixed{number}"), number + 1
-        x = blocks.feature(x, stride)
+        x = blocks.tag_feature(x, stride)
     return x
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     return blocks.classifier(x, classes)
 
 
-def timm_names(row: Row) -> dict[str, str]:
-    """Our layer name to timm's module name."""
+def timm_names(config: Config) -> dict[str, str]:
+    """Maps our layer names to timm's module names."""
     names = unit_names({f"stem_{step.name}": f"features.{step.name}" for step in STEM})
-    every = [branches for _, stage in row.stages for branches in stage]
+    every = [branches for _, stage in config.stages for branches in stage]
     for number, branches in enumerate(every, len(STEM)):
         names |= mixed_names(branches, f"mixed{number}", f"features.{number}")
     return names | {"classifier": "last_linear"}
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
-    return (CheckpointFormat(name="timm", layers=timm_names(row)),)
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
+    return (CheckpointFormat(name="timm", layers=timm_names(config)),)
 
 
 FAMILY = Family(
     __name__,
     build=build,
-    top=top,
+    build_head=build_head,
     checkpoint_formats=checkpoint_formats,
     source="arXiv 1602.07261",
-    minimum=MINIMUM,
+    min_size=MIN_SIZE,
 )
 preprocess_input = FAMILY.preprocess_input()
 
-InceptionV4 = FAMILY.variant(
+InceptionV4 = FAMILY.register(
     "InceptionV4",
-    Row(),
+    Config(),
     Card(
         name="inception_v4",
         title="Inception-V4",

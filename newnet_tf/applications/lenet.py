@@ -1,7 +1,7 @@
 """LeNet-5, for gray images of digits.
 
 LeCun et al.: "Gradient-Based Learning Applied to Document Recognition", Proceedings of the IEEE 86(11),
-1998. Built as it is taught and used today. What differs from the paper, section II-B: C3 reads all six
+1998. Built as it is used today. Differences from the paper, section II-B: C3 reads all six
 maps, not a table of some; subsampling is plain average pooling, without a weight and bias of each map;
 plain tanh for 1.7159 tanh(2x / 3); a linear layer with softmax for the radial basis functions. That
 makes 61,706 parameters of the paper's 60,000.
@@ -23,34 +23,34 @@ UNPADDED = replace(TORCH, padding="valid")
 
 
 @dataclass(frozen=True)
-class Row:
-    """The network: output channels of its 5x5 convolutions C1, C3 and C5, and of the layer F6."""
+class Config:
+    """The model: output channels of its 5x5 convolutions C1, C3 and C5, and of the layer F6."""
 
-    filters: tuple[int, ...] = (6, 16, 120)
+    channels: tuple[int, ...] = (6, 16, 120)
     hidden: int = 84
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
-    for i, filters in enumerate(row.filters):
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
+    for i, channels in enumerate(config.channels):
         if i:
             x = pooling.average_pool(x, 2, name=f"pool{i - 1}")
-        x = blocks.conv(x, filters, 5, style=UNPADDED, bias=True, name=f"conv{i}")
+        x = blocks.conv(x, channels, 5, style=UNPADDED, bias=True, name=f"conv{i}")
         x = blocks.activation(x, "tanh", name=f"conv{i}_act")
-        x = blocks.feature(x, 2**i) if i else x
+        x = blocks.tag_feature(x, 2**i) if i else x
     return x
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
-    x = blocks.conv(x, row.hidden, style=TORCH, bias=True, name="fc1")
+    x = blocks.conv(x, config.hidden, style=TORCH, bias=True, name="fc1")
     x = blocks.activation(x, "tanh", name="fc1_act")
     return blocks.logits(x, classes)
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
     names = {"conv0": "conv1", "conv1": "conv2", "conv2": "fc1", "fc1": "fc2", "classifier": "fc3"}
     return (CheckpointFormat(name="pytorch tutorial", layers=names),)
 
@@ -58,16 +58,16 @@ def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
 FAMILY = Family(
     __name__,
     build=build,
-    top=top,
+    build_head=build_head,
     checkpoint_formats=checkpoint_formats,
     source="Proceedings of the IEEE 86(11), 1998",
     head=("fc1", "classifier"),
 )
 preprocess_input = FAMILY.preprocess_input()
 
-LeNet5 = FAMILY.variant(
+LeNet5 = FAMILY.register(
     "LeNet5",
-    Row(),
+    Config(),
     Card(
         name="lenet5",
         title="LeNet-5",

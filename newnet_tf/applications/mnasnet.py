@@ -3,7 +3,8 @@
 Tan et al.: "MnasNet: Platform-Aware Neural Architecture Search for Mobile", arXiv 1807.11626;
 Google's code (tensorflow/tpu, `models/official/mnasnet`) is under Apache-2.0. B1 is the network without
 squeeze-and-excitation, A1 that with it; definition, names and weights are timm's (`mnasnet_100`,
-`semnasnet_100`: symmetric padding, batch-norm epsilon 1e-5). What differs here: the zoo's head.
+`semnasnet_100`: symmetric padding, batch-norm epsilon 1e-5). Difference: the head is
+`blocks.classifier`.
 
 The paper prints A2's accuracy, parameters and multiply-adds, and no network; none is published. Many
 tables of its search space give those figures. The one here is assumed: A1 with the operators of its
@@ -40,49 +41,53 @@ B1 = (  # tensorflow/tpu, mnasnet_models.py
 A1 = (  # paper, figure 7
     Stage(16, 1, 1, expansion=None),
     Stage(24, 2, 2),
-    Stage(40, 3, 2, expansion=3, kernel=5, squeeze=0.25),
+    Stage(40, 3, 2, expansion=3, kernel=5, se_ratio=0.25),
     Stage(80, 4, 2),
-    Stage(112, 2, 1, squeeze=0.25),
-    Stage(160, 3, 2, kernel=5, squeeze=0.25),
+    Stage(112, 2, 1, se_ratio=0.25),
+    Stage(160, 3, 2, kernel=5, se_ratio=0.25),
     Stage(320, 1, 1),
 )
 A2 = (  # assumed
     Stage(16, 1, 1, expansion=None),
     Stage(24, 1, 2),
-    Stage(40, 4, 2, expansion=3, kernel=5, squeeze=0.25),
+    Stage(40, 4, 2, expansion=3, kernel=5, se_ratio=0.25),
     Stage(80, 4, 2),
-    Stage(120, 2, 1, squeeze=0.25),
-    Stage(200, 3, 2, kernel=5, squeeze=0.25),
+    Stage(120, 2, 1, se_ratio=0.25),
+    Stage(200, 3, 2, kernel=5, se_ratio=0.25),
     Stage(400, 1, 1),
 )
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network of the family: its table of stages."""
+class Config:
+    """One model of the family: its table of stages."""
 
     stages: tuple[Stage, ...]
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
     x = blocks.conv_bn_act(x, 32, 3, 2, act="relu", style=TORCH, name="stem")
-    x = stages.build(x, row.stages, act="relu", style=TORCH)
+    x = stages.build(x, config.stages, act="relu", style=TORCH)
     return blocks.conv_bn_act(x, 1280, act="relu", style=TORCH, name="final")
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     return blocks.classifier(x, classes, dropout=0.2)
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
-    return (CheckpointFormat(name="timm", layers=stages.timm_names(row.stages)),)
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
+    return (CheckpointFormat(name="timm", layers=stages.timm_names(config.stages)),)
 
 
 FAMILY = Family(
-    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1807.11626"
+    __name__,
+    build=build,
+    build_head=build_head,
+    checkpoint_formats=checkpoint_formats,
+    source="arXiv 1807.11626",
 )
 preprocess_input = FAMILY.preprocess_input()
 
@@ -104,11 +109,11 @@ def _timm(name: str) -> Weights:
 
 
 def _mnasnet(
-    letter: str, table: tuple[Stage, ...], claim: ReportedResults, weights=(), notes: str = ""
+    letter: str, table: tuple[Stage, ...], reported: ReportedResults, weights=(), notes: str = ""
 ):
     name, title = f"mnasnet_{letter.lower()}", f"MnasNet-{letter}"
-    card = Card(name=name, title=title, reported=claim, weights=weights, notes=notes)
-    return FAMILY.variant(f"MnasNet{letter}", Row(table), card)
+    card = Card(name=name, title=title, reported=reported, weights=weights, notes=notes)
+    return FAMILY.register(f"MnasNet{letter}", Config(table), card)
 
 
 MnasNetB1 = _mnasnet(

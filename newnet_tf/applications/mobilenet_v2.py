@@ -3,14 +3,14 @@
 Sandler et al.: "MobileNetV2: Inverted Residuals and Linear Bottlenecks", arXiv 1801.04381. Plain
 names follow timm and torchvision (symmetric padding, batch-norm epsilon 1e-5), `tf_` names Google's
 weights (`same` padding, 1e-3; Apache-2.0). `gluon_` is GluonCV's network, whose first block keeps an
-expanding 1x1 convolution of factor 1 that the paper's has not.
+expanding 1x1 convolution of factor 1, unlike the paper's.
 """
 
 from dataclasses import dataclass, replace
 
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks, stages
-from newnet_tf.models.blocks import TENSORFLOW, TORCH, Style
+from newnet_tf.models.blocks import TENSORFLOW, TORCH, ConvBNConfig
 from newnet_tf.models.config import (
     INCEPTION,
     Card,
@@ -37,11 +37,11 @@ PARTS = ("expand", "depthwise", "project")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network of the family: width multiplier, style of its weights, table of stages."""
+class Config:
+    """One model of the family: width multiplier, style of its weights, table of stages."""
 
     width: float
-    style: Style = TORCH
+    style: ConvBNConfig = TORCH
     base: tuple[Stage, ...] = BASE
 
     @property
@@ -49,24 +49,24 @@ class Row:
         return stages.scale(self.base, self.width)
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
-    stem = blocks.make_divisible(32 * row.width)
-    x = blocks.conv_bn_act(x, stem, 3, 2, style=row.style, name="stem")
-    x = stages.build(x, row.stages, style=row.style)
-    final = max(1280, blocks.make_divisible(1280 * row.width))
-    return blocks.conv_bn_act(x, final, style=row.style, name="final")
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
+    stem = blocks.make_divisible(32 * config.width)
+    x = blocks.conv_bn_act(x, stem, 3, 2, style=config.style, name="stem")
+    x = stages.build(x, config.stages, style=config.style)
+    final = max(1280, blocks.make_divisible(1280 * config.width))
+    return blocks.conv_bn_act(x, final, style=config.style, name="final")
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     return blocks.classifier(x, classes, dropout=0.2)
 
 
 def torchvision_names() -> dict[str, str]:
-    """Our layer name to torchvision's module name."""
+    """Maps our layer names to torchvision's module names."""
     names = {"stem_conv": "features.0.0", "stem_bn": "features.0.1"}
-    for i, stage in enumerate(stages.each(BASE)):
+    for i, stage in enumerate(stages.per_block(BASE)):
         prefix = f"features.{i + 1}.conv"
         last = 1 if stage.expansion is None else 2
         modules = {"project": (f"{prefix}.{last}", f"{prefix}.{last + 1}")}
@@ -79,9 +79,9 @@ def torchvision_names() -> dict[str, str]:
 
 
 def keras_names() -> dict[str, str]:
-    """Our layer name to the layer name in keras.applications."""
+    """Maps our layer names to those of keras.applications."""
     names = {"stem_conv": "Conv1", "stem_bn": "bn_Conv1"}
-    for i, stage in enumerate(stages.each(BASE)):
+    for i, stage in enumerate(stages.per_block(BASE)):
         prefix = f"block_{i}" if i else "expanded_conv"
         for part in PARTS if stage.expansion else PARTS[1:]:
             names[f"block{i}_{part}_conv"] = f"{prefix}_{part}"
@@ -90,10 +90,10 @@ def keras_names() -> dict[str, str]:
 
 
 def gluon_names() -> dict[str, str]:
-    """Our layer name to GluonCV's module prefix."""
+    """Maps our layer names to GluonCV's module prefixes."""
     names = {}
     root = "mobilenetv20_features"
-    for i, _ in enumerate(stages.each(GLUON_BASE)):
+    for i, _ in enumerate(stages.per_block(GLUON_BASE)):
         for n, part in enumerate(PARTS):
             names[f"block{i}_{part}_conv"] = f"{root}_linearbottleneck{i}_conv{n}"
             names[f"block{i}_{part}_bn"] = f"{root}_linearbottleneck{i}_batchnorm{n}"
@@ -103,24 +103,28 @@ def gluon_names() -> dict[str, str]:
     return names | {"classifier": "mobilenetv20_output_pred"}
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
-    if row.base is GLUON_BASE:
-        return (CheckpointFormat(name="gluon", layers=gluon_names(), style="gluon"),)
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
+    if config.base is GLUON_BASE:
+        return (CheckpointFormat(name="gluon", layers=gluon_names(), layout="gluon"),)
     return (
-        CheckpointFormat(name="timm", layers=stages.timm_names(row.stages)),
+        CheckpointFormat(name="timm", layers=stages.timm_names(config.stages)),
         CheckpointFormat(name="torchvision", layers=torchvision_names()),
-        CheckpointFormat(name="keras.applications", layers=keras_names(), style="keras"),
+        CheckpointFormat(name="keras.applications", layers=keras_names(), layout="keras"),
     )
 
 
 FAMILY = Family(
-    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1801.04381"
+    __name__,
+    build=build,
+    build_head=build_head,
+    checkpoint_formats=checkpoint_formats,
+    source="arXiv 1801.04381",
 )
 preprocess_input = FAMILY.preprocess_input()
 
 FILE = "No weights are on a public hub; pass a checkpoint file as `weights`."
-CLAIM_100 = ReportedResults(
+REPORTED_100 = ReportedResults(
     source="DEVIEW 2019 talk, table of light models",
     top1_error=28.0,
     top5_error=9.0,
@@ -128,12 +132,12 @@ CLAIM_100 = ReportedResults(
     macs=0.33,
     discrepancy="no counting rule gives the talk's multiply-adds; the paper has 0.300G (table 4)",
 )
-CLAIM_140 = ReportedResults(
+REPORTED_140 = ReportedResults(
     source="arXiv 1801.04381, table 4", top1_error=25.3, params=6.9, macs=0.585
 )
 
 
-def _v2(width: float, recipe: str, claim: ReportedResults | None = None):
+def _v2(width: float, recipe: str, reported: ReportedResults | None = None):
     code = f"{round(width * 100):03}"
     weights = Weights(
         tag=f"{recipe}_in1k",
@@ -145,32 +149,32 @@ def _v2(width: float, recipe: str, claim: ReportedResults | None = None):
     card = Card(
         name=f"mobilenet_v2_{code}",
         title=f"MobileNetV2 x{width}",
-        reported=claim,
+        reported=reported,
         weights=(weights,),
     )
-    return FAMILY.variant(f"MobileNetV2_{code}", Row(width), card)
+    return FAMILY.register(f"MobileNetV2_{code}", Config(width), card)
 
 
-def _tensorflow(width: float, claim: ReportedResults | None = None):
+def _tensorflow(width: float, reported: ReportedResults | None = None):
     code = f"{round(width * 100):03}"
     card = Card(
         name=f"tf_mobilenet_v2_{code}",
         title=f"MobileNetV2 x{width} (TensorFlow)",
         preprocess=INCEPTION,
-        reported=claim,
+        reported=reported,
         notes=FILE,
     )
-    return FAMILY.variant(f"TFMobileNetV2_{code}", Row(width, TENSORFLOW), card)
+    return FAMILY.register(f"TFMobileNetV2_{code}", Config(width, TENSORFLOW), card)
 
 
 MobileNetV2_050 = _v2(0.5, "lamb")
-MobileNetV2_100 = _v2(1.0, "ra", CLAIM_100)
-MobileNetV2_140 = _v2(1.4, "ra", CLAIM_140)
+MobileNetV2_100 = _v2(1.0, "ra", REPORTED_100)
+MobileNetV2_140 = _v2(1.4, "ra", REPORTED_140)
 TFMobileNetV2_050 = _tensorflow(0.5)
-TFMobileNetV2_100 = _tensorflow(1.0, CLAIM_100)
-TFMobileNetV2_140 = _tensorflow(1.4, CLAIM_140)
-GluonMobileNetV2_100 = FAMILY.variant(
+TFMobileNetV2_100 = _tensorflow(1.0, REPORTED_100)
+TFMobileNetV2_140 = _tensorflow(1.4, REPORTED_140)
+GluonMobileNetV2_100 = FAMILY.register(
     "GluonMobileNetV2_100",
-    Row(1.0, base=GLUON_BASE),
+    Config(1.0, base=GLUON_BASE),
     Card(name="gluon_mobilenet_v2_100", title="MobileNetV2 x1.0 (GluonCV)", notes=FILE),
 )

@@ -6,7 +6,7 @@ instead of one. The paper names the network by depth and number of functions; wh
 as in the authors' Lua code for ImageNet (masabdi/multi-resnet, BSD): each function has batch norms of
 its own, also its first, but in the first block of a stage, where that batch norm and ReLU come before
 functions and shortcut alike (and the very first block has none). No checkpoint is public, so this
-reads only files of our own names. What differs here: the head is the zoo's.
+reads only files of our own names. Difference: the head is `blocks.classifier`.
 """
 
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from newnet_tf.utils.lazy import keras
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network of the family: blocks of the four stages, residual functions of each block."""
+class Config:
+    """One model of the family: blocks of the four stages, residual functions of each block."""
 
     depths: tuple[int, ...]
     functions: int
 
 
 def multi_residual(x, planes: int, stride: int, functions: int, *, name: str):
-    """Bottlenecks side by side, added to their input (paper, figure 1)."""
+    """Parallel bottlenecks, added to their input (paper, figure 1)."""
     is_first = x.shape[-1] != planes * EXPANSION
     if stride > 1:
         x = blocks.bn_act(x, style=TORCH, name=f"{name}_shared")
@@ -48,35 +48,35 @@ def multi_residual(x, planes: int, stride: int, functions: int, *, name: str):
     return keras.layers.Add(name=f"{name}_add")([*maps, x])
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
 
     def block(x, name, planes, stride):
-        return multi_residual(x, planes, stride, row.functions, name=name)
+        return multi_residual(x, planes, stride, config.functions, name=name)
 
     x = blocks.conv_bn_act(x, 64, 7, 2, act="relu", style=TORCH, name="stem")
-    return blocks.bn_act(body(x, row.depths, 1, block), style=TORCH, name="final")
+    return blocks.bn_act(body(x, config.depths, 1, block), style=TORCH, name="final")
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     return blocks.classifier(x, classes)
 
 
-FAMILY = Family(__name__, build=build, top=top, source="arXiv 1609.05672")
+FAMILY = Family(__name__, build=build, build_head=build_head, source="arXiv 1609.05672")
 preprocess_input = FAMILY.preprocess_input()
 
-MultiResNet101 = FAMILY.variant(
+MultiResNet101 = FAMILY.register(
     "MultiResNet101",
-    Row(depths=(3, 4, 23, 3), functions=2),
+    Config(depths=(3, 4, 23, 3), functions=2),
     Card(
         name="multi_resnet101",
         title="Multi-ResNet-101 (k=2)",
         notes=(
             "No checkpoint is public. Depth and the two residual functions of a block are the "
-            "paper's; where batch norms are shared and strides sit is taken from the authors' Lua "
-            "code for ImageNet. No library has it to compare with: it is checked against a second "
-            "definition of ours."
+            "paper's; shared batch norms and the place of strides are taken from the authors' Lua "
+            "code for ImageNet. No library has it: it is compared with a second definition "
+            "of this project."
         ),
     ),
 )

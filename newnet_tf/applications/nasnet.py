@@ -2,14 +2,15 @@
 
 Zoph, Vasudevan, Shlens, Le: "Learning Transferable Architectures for Scalable Image Recognition",
 CVPR 2018, arXiv 1707.07012. The authors' TensorFlow code (tensorflow/models, slim) and the weights
-are under the Apache-2.0 license. Padding is TensorFlow's at every side, as the weights were trained;
-pytorchcv has that padding written down for its native side only. Average pooling does not count
+are under the Apache-2.0 license. Padding is TensorFlow's at every image size, as in training;
+pytorchcv has that padding for its native image size only. Average pooling does not count
 padding, as in TensorFlow and pytorchcv and unlike timm at stride 2.
 """
 
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.models import cells
-from newnet_tf.models.cells import CURRENT, LARGE, PREVIOUS, TIMM, Cell, CheckpointNames, Row
+from newnet_tf.models import cell_names, cells
+from newnet_tf.models.cell_names import TIMM, CheckpointNames
+from newnet_tf.models.cells import CURRENT, LARGE, PREVIOUS, Cell, Config
 from newnet_tf.models.config import (
     INCEPTION,
     Card,
@@ -49,49 +50,49 @@ PYTORCHCV = CheckpointNames(
 )
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
-    return cells.network(x, row, NORMAL, REDUCTION)
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
+    return cells.build(x, config, NORMAL, REDUCTION)
 
 
-def timm_names(row: Row) -> dict[str, str]:
-    """Our layer name to timm's module name, and pretrainedmodels', whose stages count in sixes."""
+def timm_names(config: Config) -> dict[str, str]:
+    """Maps our layer names to timm's and pretrainedmodels' module names."""
     prefixes = ["cell_stem_0", "cell_stem_1"]
-    for stage, depth in enumerate(row.depths):
+    for stage, depth in enumerate(config.depths):
         prefixes += [f"reduction_cell_{stage - 1}"] * (stage > 0)
         prefixes += [f"cell_{6 * stage + i}" for i in range(depth)]
     ends = {"stem": "conv0", "classifier": "last_linear"}
-    return cells.network_names(row, NORMAL, REDUCTION, TIMM, prefixes, **ends)
+    return cell_names.model_names(config, NORMAL, REDUCTION, TIMM, prefixes, **ends)
 
 
-def pytorchcv_names(row: Row) -> dict[str, str]:
-    """Our layer name to pytorchcv's module name."""
+def pytorchcv_names(config: Config) -> dict[str, str]:
+    """Maps our layer names to pytorchcv's module names."""
     prefixes = ["features.stem1_unit", "features.stem2_unit"]
-    for stage, depth in enumerate(row.depths):
+    for stage, depth in enumerate(config.depths):
         units = range(1, depth + 1 + (stage > 0))
         prefixes += [f"features.stage{stage + 1}.unit{unit}" for unit in units]
     ends = {"stem": "features.init_block", "classifier": "output.fc"}
-    return cells.network_names(row, NORMAL, REDUCTION, PYTORCHCV, prefixes, **ends)
+    return cell_names.model_names(config, NORMAL, REDUCTION, PYTORCHCV, prefixes, **ends)
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
-    timm = CheckpointFormat(name="timm", layers=timm_names(row))
-    return (timm, CheckpointFormat(name="pytorchcv", layers=pytorchcv_names(row)))
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
+    timm = CheckpointFormat(name="timm", layers=timm_names(config))
+    return (timm, CheckpointFormat(name="pytorchcv", layers=pytorchcv_names(config)))
 
 
 FAMILY = Family(
     __name__,
     build=build,
-    top=cells.top,
+    build_head=cells.build_head,
     checkpoint_formats=checkpoint_formats,
     source="arXiv 1707.07012",
 )
 preprocess_input = FAMILY.preprocess_input()
 
-NASNetAMobile = FAMILY.variant(
+NASNetAMobile = FAMILY.register(
     "NASNetAMobile",
-    Row(stem=32, filters=44, depths=(4, 4, 4)),
+    Config(stem=32, channels=44, depths=(4, 4, 4)),
     Card(
         name="nasnet_a_mobile",
         title="NASNet-A (4 @ 1056), mobile",
@@ -107,9 +108,9 @@ NASNetAMobile = FAMILY.variant(
         "pretrainedmodels' names as `weights`.",
     ),
 )
-NASNetALarge = FAMILY.variant(
+NASNetALarge = FAMILY.register(
     "NASNetALarge",
-    Row(stem=96, filters=168, depths=(6, 6, 6), skip=True),
+    Config(stem=96, channels=168, depths=(6, 6, 6), skip=True),
     Card(
         name="nasnet_a_large",
         title="NASNet-A (6 @ 4032), large",

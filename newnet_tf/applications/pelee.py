@@ -3,8 +3,8 @@
 Wang, Li, Ling: "Pelee: A Real-Time Object Detection System on Mobile Devices", arXiv 1804.06882
 (Robert-JunWang/PeleeNet, Apache-2.0). Follows pytorchcv (MIT): a DenseNet of convolution, batch
 norm, ReLU in that order, whose layers have two branches of 16 channels, one with two 3x3
-convolutions; transitions keep the number of channels. What differs here: the head is the zoo's, and
-the stem's pooling reaches over the edge, so that every input side works and not only half of them.
+convolutions; transitions keep the number of channels. Difference: the head is `blocks.classifier`, and
+the stem's pooling pads (`ceil_mode`), so that every image size works.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,15 @@ STEM = 32
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network of the family (paper, table 1).
+class Config:
+    """One model of the family (paper, table 1).
 
     Args:
-        depths: dense layers of each stage. bottlenecks: width of their 1x1 convolutions, in shares
-            of a branch's output. growth: channels that a dense layer adds.
+        depths: tuple of int, dense layers of each stage.
+
+        bottlenecks: tuple of int, channels of their 1x1 convolutions over those of a branch's output.
+
+        growth: int, channels that a dense layer adds.
     """
 
     depths: tuple[int, ...] = (3, 4, 8, 6)
@@ -33,33 +36,35 @@ class Row:
     growth: int = 32
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
     x = _stem(x)
-    for stage, (depth, bottleneck) in enumerate(zip(row.depths, row.bottlenecks, strict=True)):
+    for stage, (depth, bottleneck) in enumerate(
+        zip(config.depths, config.bottlenecks, strict=True)
+    ):
         if stage:
-            x = blocks.feature(x, 2 << stage)
+            x = blocks.tag_feature(x, 2 << stage)
             x = _conv(x, x.shape[-1], name=f"stage{stage}_transition")
             x = pooling.average_pool(x, 2, name=f"stage{stage}_pool")
         for i in range(depth):
-            branch = row.growth // 2
+            branch = config.growth // 2
             x = _dense(x, branch, branch * bottleneck, f"stage{stage}_block{i}")
-    x = blocks.feature(x, 32)
+    x = blocks.tag_feature(x, 32)
     return _conv(x, x.shape[-1], name="final")
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     return blocks.classifier(x, classes, dropout=0.5)
 
 
-def _conv(x, filters, kernel=1, stride=1, *, name):
-    return blocks.conv_bn_act(x, filters, kernel, stride, act="relu", style=TORCH, name=name)
+def _conv(x, channels, kernel=1, stride=1, *, name):
+    return blocks.conv_bn_act(x, channels, kernel, stride, act="relu", style=TORCH, name=name)
 
 
 def _stem(x):
-    """Two strides, the second by a convolution and a max pooling side by side (figure 3)."""
-    x = blocks.feature(_conv(x, STEM, 3, 2, name="stem"), 2)
+    """Two strides, the second by a convolution and a max pooling in parallel (figure 3)."""
+    x = blocks.tag_feature(_conv(x, STEM, 3, 2, name="stem"), 2)
     strided = _conv(x, STEM // 2, name="stem_reduce")
     strided = _conv(strided, STEM, 3, 2, name="stem_stride")
     pooled = pooling.max_pool(x, 2, padding=pooling.CEIL, name="stem_pool")
@@ -67,18 +72,18 @@ def _stem(x):
     return _conv(x, STEM, name="stem_project")
 
 
-def _dense(x, filters: int, inner: int, name: str):
-    """Two-way dense layer (paper, figure 2): fields of 3x3 and of 5x5 beside the input."""
+def _dense(x, channels: int, inner: int, name: str):
+    """Two-way dense layer (paper, figure 2): receptive fields of 3x3 and 5x5, and the input."""
     near = _conv(x, inner, name=f"{name}_near_reduce")
-    near = _conv(near, filters, 3, name=f"{name}_near")
+    near = _conv(near, channels, 3, name=f"{name}_near")
     far = _conv(x, inner, name=f"{name}_far_reduce")
-    far = _conv(far, filters, 3, name=f"{name}_far0")
-    far = _conv(far, filters, 3, name=f"{name}_far1")
+    far = _conv(far, channels, 3, name=f"{name}_far0")
+    far = _conv(far, channels, 3, name=f"{name}_far1")
     return keras.layers.Concatenate(name=f"{name}_join")([x, near, far])
 
 
-def pytorchcv_names(row: Row) -> dict[str, str]:
-    """Our layer name to pytorchcv's module name."""
+def pytorchcv_names(config: Config) -> dict[str, str]:
+    """Maps our layer names to pytorchcv's module names."""
     init = "features.init_block"
     modules = {
         "stem": f"{init}.first_conv",
@@ -94,30 +99,34 @@ def pytorchcv_names(row: Row) -> dict[str, str]:
         "far0": "branch2.conv2",
         "far1": "branch2.conv3",
     }
-    for stage, depth in enumerate(row.depths):
-        theirs = f"features.stage{stage + 1}"
+    for stage, depth in enumerate(config.depths):
+        prefix = f"features.stage{stage + 1}"
         if stage:
-            modules[f"stage{stage}_transition"] = f"{theirs}.trans{stage + 1}.conv"
+            modules[f"stage{stage}_transition"] = f"{prefix}.trans{stage + 1}.conv"
         for i in range(depth):
-            for ours, module in branches.items():
-                modules[f"stage{stage}_block{i}_{ours}"] = f"{theirs}.unit{i + 1}.{module}"
+            for layer, module in branches.items():
+                modules[f"stage{stage}_block{i}_{layer}"] = f"{prefix}.unit{i + 1}.{module}"
     names = {f"{n}_{part}": f"{m}.{part}" for n, m in modules.items() for part in ("conv", "bn")}
     return names | {"classifier": "output.fc"}
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
-    return (CheckpointFormat(name="pytorchcv", layers=pytorchcv_names(row)),)
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
+    return (CheckpointFormat(name="pytorchcv", layers=pytorchcv_names(config)),)
 
 
 FAMILY = Family(
-    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1804.06882"
+    __name__,
+    build=build,
+    build_head=build_head,
+    checkpoint_formats=checkpoint_formats,
+    source="arXiv 1804.06882",
 )
 preprocess_input = FAMILY.preprocess_input()
 
-Pelee = FAMILY.variant(
+Pelee = FAMILY.register(
     "Pelee",
-    Row(),
+    Config(),
     Card(
         name="pelee",
         title="Pelee",

@@ -9,8 +9,8 @@ the mobile network's stem, its second convolution has one filter more than its f
 from dataclasses import replace
 
 from newnet_tf.data.labels import decode_predictions as decode_predictions
-from newnet_tf.models import cells
-from newnet_tf.models.cells import CURRENT, LARGE, PREVIOUS, Cell, Row
+from newnet_tf.models import cell_names, cells
+from newnet_tf.models.cells import CURRENT, LARGE, PREVIOUS, Cell, Config
 from newnet_tf.models.config import (
     INCEPTION,
     Card,
@@ -32,40 +32,41 @@ CELL = Cell(  # paper, figure 1, left
     output=(2, 3, 4, 5, 6),
 )
 TIMM = replace(
-    cells.TIMM, halved=tuple(f"{cells.TIMM.previous}.{part}" for part in cells.TIMM.halved)
+    cell_names.TIMM,
+    halved=tuple(f"{cell_names.TIMM.previous}.{part}" for part in cell_names.TIMM.halved),
 )
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
-    return cells.network(x, row, CELL, CELL)
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
+    return cells.build(x, config, CELL, CELL)
 
 
-def timm_names(row: Row) -> dict[str, str]:
-    """Our layer name to timm's module name, which is pretrainedmodels' too."""
-    found = ["cell_stem_0", "cell_stem_1"]
-    found += [f"cell_{i}" for i in range(len(row.plan) - len(found))]
+def timm_names(config: Config) -> dict[str, str]:
+    """Maps our layer names to timm's module names, which is pretrainedmodels' too."""
+    prefixes = ["cell_stem_0", "cell_stem_1"]
+    prefixes += [f"cell_{i}" for i in range(len(config.specs) - len(prefixes))]
     ends = {"stem": "conv_0", "classifier": "last_linear"}
-    return cells.network_names(row, CELL, CELL, TIMM, found, **ends)
+    return cell_names.model_names(config, CELL, CELL, TIMM, prefixes, **ends)
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
-    return (CheckpointFormat(name="timm", layers=timm_names(row)),)
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
+    return (CheckpointFormat(name="timm", layers=timm_names(config)),)
 
 
 FAMILY = Family(
     __name__,
     build=build,
-    top=cells.top,
+    build_head=cells.build_head,
     checkpoint_formats=checkpoint_formats,
     source="arXiv 1712.00559",
 )
 preprocess_input = FAMILY.preprocess_input()
 
-PNASNetMobile = FAMILY.variant(
+PNASNetMobile = FAMILY.register(
     "PNASNetMobile",
-    Row(stem=32, filters=54, depths=(3, 2, 2)),  # a reduction is one of its stage's N cells
+    Config(stem=32, channels=54, depths=(3, 2, 2)),  # a reduction is one of its stage's N cells
     Card(
         name="pnasnet_mobile",
         title="PNASNet-5 (N = 3, F = 54), mobile",
@@ -80,9 +81,9 @@ PNASNetMobile = FAMILY.variant(
         notes="No weights are on a public hub; pass a checkpoint file with timm's names as `weights`.",
     ),
 )
-PNASNetLarge = FAMILY.variant(
+PNASNetLarge = FAMILY.register(
     "PNASNetLarge",
-    Row(stem=96, filters=216, depths=(4, 3, 3)),
+    Config(stem=96, channels=216, depths=(4, 3, 3)),
     Card(
         name="pnasnet_large",
         title="PNASNet-5 (N = 4, F = 216), large",

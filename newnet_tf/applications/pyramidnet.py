@@ -2,9 +2,9 @@
 
 Han, Kim, Kim: "Deep Pyramidal Residual Networks", arXiv 1610.02915 (jhkim89/PyramidNet,
 dyhan0920/PyramidNet-PyTorch). Follows pytorchcv (MIT), which has the authors' one ImageNet network
-in PyTorch: a ResNet-101 whose width grows a little in every block, by `alpha` in all. Batch norms
-come before the convolutions, and one more at a block's end; the shortcut has no weights. What
-differs here: the head is the zoo's.
+in PyTorch: a ResNet-101 whose width grows linearly from block to block, by `alpha` in total.
+Batch norms come before the convolutions, and one more at a block's end; the shortcut has no weights.
+Difference: the head is `blocks.classifier`.
 """
 
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ STEM = 64
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network of the family: blocks of the four stages, and what they add to the width of 64."""
+class Config:
+    """One model of the family: blocks of the four stages, channels that they add to the stem's 64."""
 
     depths: tuple[int, ...]
     alpha: int
@@ -43,14 +43,14 @@ def pyramidal(x, width: int, stride: int, *, name: str):
     y = blocks.bn_act(y, style=TORCH, name=f"{name}_3")
     y = blocks.conv(y, width * EXPANSION, style=TORCH, name=f"{name}_3_conv")
     y = blocks.norm(y, style=TORCH, name=f"{name}_end_bn")
-    if stride > 1:  # rounds up, and means are of what lies inside
+    if stride > 1:  # rounds up, and does not count padding
         x = keras.layers.AveragePooling2D(2, 2, padding="same", name=f"{name}_shortcut_pool")(x)
     return blocks.add_first_channels(y, x, name=f"{name}_add")
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
-    widths = row.widths
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
+    widths = config.widths
 
     def block(x, i, stride):
         if i == len(widths):
@@ -58,21 +58,23 @@ def build(x, row: Row):
         return pyramidal(x, widths[i], stride, name=f"block{i}")
 
     x = blocks.conv_bn_act(x, STEM, 7, 2, act="relu", style=TORCH, name="stem")
-    x = pooling.max_pool(blocks.feature(x, 2), padding=1, name="stem_pool")
-    strides = blocks.block_strides(row.depths, FIRST_STRIDES)
+    x = pooling.max_pool(blocks.tag_feature(x, 2), padding=1, name="stem_pool")
+    strides = blocks.block_strides(config.depths, FIRST_STRIDES)
     return blocks.stack(x, (*strides, 1), block, reduction=4)
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     return blocks.classifier(x, classes)
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
     names = {f"stem_{part}": f"features.init_block.{part}" for part in ("conv", "bn")}
     names["final_bn"] = "features.post_activ.bn"
-    places = [(stage, b) for stage, depth in enumerate(row.depths, 1) for b in range(1, depth + 1)]
+    places = [
+        (stage, b) for stage, depth in enumerate(config.depths, 1) for b in range(1, depth + 1)
+    ]
     for i, (stage, b) in enumerate(places):
         prefix = f"features.stage{stage}.unit{b}"
         names[f"block{i}_end_bn"] = f"{prefix}.bn"
@@ -83,13 +85,17 @@ def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
 
 
 FAMILY = Family(
-    __name__, build=build, top=top, checkpoint_formats=checkpoint_formats, source="arXiv 1610.02915"
+    __name__,
+    build=build,
+    build_head=build_head,
+    checkpoint_formats=checkpoint_formats,
+    source="arXiv 1610.02915",
 )
 preprocess_input = FAMILY.preprocess_input()
 
-PyramidNet101A360 = FAMILY.variant(
+PyramidNet101A360 = FAMILY.register(
     "PyramidNet101A360",
-    Row(depths=(3, 4, 23, 3), alpha=360),
+    Config(depths=(3, 4, 23, 3), alpha=360),
     Card(
         name="pyramidnet101_a360",
         title="PyramidNet-101 (alpha 360)",

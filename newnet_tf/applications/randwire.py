@@ -3,7 +3,7 @@
 Xie, Kirillov, Girshick, He: "Exploring Randomly Wired Neural Networks for Image Recognition", ICCV
 2019, arXiv 1904.01569. The authors' code, its graphs and weights are not public: these graphs are
 connected Watts-Strogatz graphs (32, 4, 0.75) of our seeds (tools/make_randwire.py), one of many
-networks that the paper's table averages over. The paper leaves open, and we assume: a full 3x3
+models that the paper's table averages over. The paper leaves open, and we assume: a full 3x3
 convolution in conv2 (a separable one would miss the printed cost) and ReLU before pooling.
 """
 
@@ -34,10 +34,10 @@ GRAPHS = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network of the family: channels of the first random stage (paper, table 1: C)."""
+class Config:
+    """One model of the family: channels of the first random stage (paper, table 1: C)."""
 
-    filters: int = 78
+    channels: int = 78
 
 
 def sources(stage: int) -> list[list[int]]:
@@ -45,58 +45,58 @@ def sources(stage: int) -> list[list[int]]:
     return [[int(i) for i in word.split(",") if i != "-"] for word in GRAPHS[stage].split()]
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
     linear = {"act": "linear", "style": TORCH}
-    x = blocks.conv_bn_act(x, row.filters // 2, 3, 2, **linear, name="stem")
-    x = blocks.feature(x, 2)
-    x = cells.relu_conv_bn(x, row.filters, 3, 2, style=TORCH, name="stem2")
+    x = blocks.conv_bn_act(x, config.channels // 2, 3, 2, **linear, name="stem")
+    x = blocks.tag_feature(x, 2)
+    x = cells.relu_conv_bn(x, config.channels, 3, 2, style=TORCH, name="stem2")
     for i, stage in enumerate(GRAPHS):
-        x = blocks.feature(x, 4 * 2**i)
-        x = random_stage(x, sources(stage), row.filters * 2**i, name=f"stage{stage}")
-    x = blocks.feature(x, 32)
+        x = blocks.tag_feature(x, 4 * 2**i)
+        x = random_stage(x, sources(stage), config.channels * 2**i, name=f"stage{stage}")
+    x = blocks.tag_feature(x, 32)
     x = cells.relu_conv_bn(x, 1280, style=TORCH, name="final")
     return blocks.activation(x, "relu", name="final_act")
 
 
-def random_stage(x, graph: list[list[int]], filters: int, *, name):
-    """A stage wired by a graph (paper, section 3.1), half the sides of its input.
+def random_stage(x, graph: list[list[int]], channels: int, *, name):
+    """A stage wired by a graph (paper, section 3.1), at stride 2.
 
     A node adds its sources, each times the sigmoid of a weight of the edge, and applies ReLU, a
-    separable convolution and batch norm. The stage gives the mean of the nodes that no other reads.
+    separable convolution and batch norm. The output is the mean of the nodes that no other reads.
     The weights of all edges are one 1x1 convolution of a constant, which exports fold away.
     """
-    edges = sum(len(found) for found in graph)
+    edges = sum(map(len, graph))
     one = keras.ops.ones_like(x[:, :1, :1, :1])
     weights = blocks.conv(one, edges, style=TORCH, name=f"{name}_edges")
     weights = blocks.activation(weights, "sigmoid", name=f"{name}_weights")
     maps, edge = [], 0
-    for n, found in enumerate(graph):
-        node, parts = f"{name}_node{n}", []
-        for source in found:
+    for n, node_sources in enumerate(graph):
+        node, inputs = f"{name}_node{n}", []
+        for source in node_sources:
             factors = [maps[source], weights[..., edge : edge + 1]]
-            parts.append(keras.layers.Multiply(name=f"{node}_from{source}")(factors))
+            inputs.append(keras.layers.Multiply(name=f"{node}_from{source}")(factors))
             edge += 1
-        if len(parts) > 1:
-            parts = [keras.layers.Add(name=f"{node}_sum")(parts)]
-        options = {"stride": 1 if parts else 2, "style": TORCH, "name": node}
-        maps.append(cells.separable((parts or [x])[0], filters, 3, **options))
-    read = {source for found in graph for source in found}
-    ends = [map_ for n, map_ in enumerate(maps) if n not in read]
-    return keras.layers.Average(name=f"{name}_mean")(ends) if len(ends) > 1 else ends[0]
+        if len(inputs) > 1:
+            inputs = [keras.layers.Add(name=f"{node}_sum")(inputs)]
+        options = {"stride": 1 if inputs else 2, "style": TORCH, "name": node}
+        maps.append(cells.separable((inputs or [x])[0], channels, 3, **options))
+    read = {source for node_sources in graph for source in node_sources}
+    unread = [output for n, output in enumerate(maps) if n not in read]
+    return keras.layers.Average(name=f"{name}_mean")(unread) if len(unread) > 1 else unread[0]
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     return blocks.classifier(x, classes)
 
 
-FAMILY = Family(__name__, build=build, top=top, source="arXiv 1904.01569")
+FAMILY = Family(__name__, build=build, build_head=build_head, source="arXiv 1904.01569")
 preprocess_input = FAMILY.preprocess_input()
 
-RandWireWSSmall = FAMILY.variant(
+RandWireWSSmall = FAMILY.register(
     "RandWireWSSmall",
-    Row(),
+    Config(),
     Card(
         name="randwire_ws_small",
         title="RandWire-WS, small regime (C = 78)",
@@ -108,6 +108,6 @@ RandWireWSSmall = FAMILY.variant(
             macs=0.58,
         ),
         notes="No public implementation or weights exist. The graphs are this project's, drawn from "
-        "seeds 0, 1, 2; the claim is the paper's, for graphs that were not published.",
+        "seeds 0, 1, 2; the reported figures are the paper's, for graphs that were not published.",
     ),
 )

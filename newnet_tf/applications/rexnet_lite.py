@@ -8,25 +8,26 @@ authors'; their weights are not on a hub, so convert a file you have:
 """
 
 from newnet_tf.applications.newnet import EXPANSION, STRIDES
-from newnet_tf.applications.rexnet import BLOCKS, Row, author_names, stem_width, widths
+from newnet_tf.applications.rexnet import BLOCKS, Config, author_names, stem_width, widths
 from newnet_tf.data.labels import decode_predictions as decode_predictions
 from newnet_tf.models import blocks
 from newnet_tf.models.blocks import TORCH
 from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
+from newnet_tf.models.inverted_residual import inverted_residual
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
 HIDDEN = 1024
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
-    filters = widths(row, rise=164 / (BLOCKS - 1))
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
+    channels = widths(config, rise=164 / (BLOCKS - 1))
 
     def block(x, i, stride):
-        return blocks.inverted_residual(
+        return inverted_residual(
             x,
-            filters[i],
+            channels[i],
             expansion=EXPANSION if i > 0 else None,
             stride=stride,
             partial=True,
@@ -34,13 +35,13 @@ def build(x, row: Row):
             name=f"block{i}",
         )
 
-    x = blocks.conv_bn_act(x, stem_width(row), 3, 2, style=TORCH, name="stem")
+    x = blocks.conv_bn_act(x, stem_width(config), 3, 2, style=TORCH, name="stem")
     x = blocks.stack(x, STRIDES, block)
-    return blocks.conv_bn_act(x, int(1280 * max(1, row.width)), style=TORCH, name="final")
+    return blocks.conv_bn_act(x, int(1280 * max(1, config.width)), style=TORCH, name="final")
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
     x = blocks.conv(x, HIDDEN, style=TORCH, bias=True, name="hidden_conv")
     x = blocks.norm(x, style=TORCH, name="hidden_bn")
@@ -48,15 +49,15 @@ def top(x, row: Row, classes: int):
     return blocks.logits(x, classes, dropout=0.2)
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
     head = {"hidden_conv": "output.0", "hidden_bn": "output.1", "classifier": "output.4"}
     return (CheckpointFormat(name="clovaai", layers=author_names(squeezed=False) | head),)
 
 
 def _lite(width: float, top1: float, top5: float, macs: float, params: float):
     code = f"{round(width * 100)}"
-    claim = ReportedResults(
+    reported = ReportedResults(
         source="clovaai/rexnet README, ReXNet-lites vs. EfficientNet-lites",
         top1_error=round(100 - top1, 1),
         top5_error=round(100 - top5, 1),
@@ -65,15 +66,15 @@ def _lite(width: float, top1: float, top5: float, macs: float, params: float):
     )
     notes = "No weights are on a public hub; pass the authors' checkpoint file as `weights`."
     card = Card(
-        name=f"rexnet_lite_{code}", title=f"ReXNet-lite x{width}", reported=claim, notes=notes
+        name=f"rexnet_lite_{code}", title=f"ReXNet-lite x{width}", reported=reported, notes=notes
     )
-    return FAMILY.variant(f"ReXNetLite{code}", Row(width, divisor=8), card)
+    return FAMILY.register(f"ReXNetLite{code}", Config(width, divisor=8), card)
 
 
 FAMILY = Family(
     __name__,
     build=build,
-    top=top,
+    build_head=build_head,
     checkpoint_formats=checkpoint_formats,
     head=("hidden_conv", "hidden_bn", "classifier"),
     source="arXiv 2007.00992, CVPR 2021",

@@ -22,83 +22,83 @@ EXPANSION = 4
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network: the stem's kernel and channels, and the fire modules between two poolings."""
+class Config:
+    """One model: the stem's kernel and channels, and the fire modules between two poolings."""
 
     kernel: int
-    filters: int
+    channels: int
     depths: tuple[int, int, int]
 
 
-def _conv(x, filters, kernel=1, stride=1, *, name):
+def _conv(x, channels, kernel=1, stride=1, *, name):
     """Convolution and ReLU, without batch norm."""
     style = UNPADDED if stride > 1 else TORCH
-    x = blocks.conv(x, filters, kernel, stride, style=style, bias=True, name=f"{name}_conv")
+    x = blocks.conv(x, channels, kernel, stride, style=style, bias=True, name=f"{name}_conv")
     return blocks.activation(x, "relu", name=f"{name}_act")
 
 
 def fire(x, squeezed: int, *, name: str):
-    """Fire module (paper, figure 1): a narrow 1x1, then a 1x1 beside a 3x3."""
+    """Fire module (paper, figure 1): 1x1, then 1x1 and 3x3 in parallel."""
     x = _conv(x, squeezed, name=f"{name}_squeeze")
     width = squeezed * EXPANSION
     wide = [_conv(x, width, k, name=f"{name}_expand{k}x{k}") for k in (1, 3)]
     return keras.layers.Concatenate(name=f"{name}_join")(wide)
 
 
-def build(x, row: Row):
-    """Input to the last map before the classifier."""
-    x = _conv(x, row.filters, row.kernel, 2, name="stem")
+def build(x, config: Config):
+    """Input to the last feature map before the classifier."""
+    x = _conv(x, config.channels, config.kernel, 2, name="stem")
     modules = enumerate(SQUEEZED)
-    for stage, depth in enumerate(row.depths, 1):
-        x = blocks.feature(x, 2**stage)
+    for stage, depth in enumerate(config.depths, 1):
+        x = blocks.tag_feature(x, 2**stage)
         x = pooling.max_pool(x, padding=pooling.CEIL, name=f"pool{stage}")
         for _ in range(depth):
             i, squeezed = next(modules)
             x = fire(x, squeezed, name=f"fire{i}")
-    return blocks.feature(x, 16)
+    return blocks.tag_feature(x, 16)
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     x = keras.layers.Dropout(0.5, name="dropout")(x)
     x = blocks.conv(x, classes, style=TORCH, bias=True, name="classifier")
     x = blocks.activation(x, "relu", name="classifier_act")
     return keras.layers.GlobalAveragePooling2D(name="logits")(x)
 
 
-def torchvision_names(row: Row) -> dict[str, str]:
-    """Our layer name to torchvision's module name."""
-    found, index, modules = {"stem_conv": "features.0", "classifier": "classifier.1"}, 2, 0
-    for depth in row.depths:
+def torchvision_names(config: Config) -> dict[str, str]:
+    """Maps our layer names to torchvision's module names."""
+    names, index, modules = {"stem_conv": "features.0", "classifier": "classifier.1"}, 2, 0
+    for depth in config.depths:
         index += 1
         for _ in range(depth):
-            found |= {f"fire{modules}_{p}_conv": f"features.{index}.{p}" for p in PARTS}
+            names |= {f"fire{modules}_{p}_conv": f"features.{index}.{p}" for p in PARTS}
             index, modules = index + 1, modules + 1
-    return found
+    return names
 
 
 def gluon_names() -> dict[str, str]:
-    """Our layer name to GluonCV's module prefix, which counts the convolutions."""
+    """Maps our layer names to GluonCV's module prefixes, which counts the convolutions."""
     layers = ["stem_conv"]
     layers += [f"fire{i}_{part}_conv" for i in range(len(SQUEEZED)) for part in PARTS]
     return {name: f"squeezenet0_conv{n}" for n, name in enumerate([*layers, "classifier"])}
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
     return (
-        CheckpointFormat(name="torchvision", layers=torchvision_names(row)),
-        CheckpointFormat(name="gluon", layers=gluon_names(), style="gluon"),
+        CheckpointFormat(name="torchvision", layers=torchvision_names(config)),
+        CheckpointFormat(name="gluon", layers=gluon_names(), layout="gluon"),
     )
 
 
 FAMILY = Family(
     __name__,
     build=build,
-    top=top,
+    build_head=build_head,
     checkpoint_formats=checkpoint_formats,
     source="arXiv 1602.07360",
-    minimum=21,
+    min_size=21,
 )
 preprocess_input = FAMILY.preprocess_input()
 
@@ -108,11 +108,13 @@ PAPER = ReportedResults(
 )
 
 
-def _squeezenet(version: str, row: Row, claim: ReportedResults | None = None):
+def _squeezenet(version: str, config: Config, reported: ReportedResults | None = None):
     code = version.replace(".", "_")
-    card = Card(name=f"squeezenet{code}", title=f"SqueezeNet {version}", reported=claim, notes=FILE)
-    return FAMILY.variant(f"SqueezeNet{code}", row, card)
+    card = Card(
+        name=f"squeezenet{code}", title=f"SqueezeNet {version}", reported=reported, notes=FILE
+    )
+    return FAMILY.register(f"SqueezeNet{code}", config, card)
 
 
-SqueezeNet1_0 = _squeezenet("1.0", Row(7, 96, (3, 4, 1)), PAPER)
-SqueezeNet1_1 = _squeezenet("1.1", Row(3, 64, (2, 2, 4)))
+SqueezeNet1_0 = _squeezenet("1.0", Config(7, 96, (3, 4, 1)), PAPER)
+SqueezeNet1_1 = _squeezenet("1.1", Config(3, 64, (2, 2, 4)))

@@ -2,9 +2,9 @@
 
 Simonyan, Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition",
 arXiv 1409.1556; the authors' weights are under CC BY 4.0, torchvision's code and weights, which these
-follow, under BSD-3. What differs here: the three dense layers are convolutions, the first as large as
+follow, under BSD-3. Difference: the three dense layers are convolutions, the first as large as
 the 7x7 map, and read the same checkpoints. Maps of another size are pooled to 7x7 first, as in
-torchvision (Keras' adaptive pooling, which TFLite files of such sizes take apart).
+torchvision (Keras' adaptive pooling, which becomes several operators in TFLite files).
 """
 
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ from newnet_tf.models.config import (
 from newnet_tf.models.variants import Family
 from newnet_tf.utils.lazy import keras
 
-FILTERS = (64, 128, 256, 512, 512)
+CHANNELS = (64, 128, 256, 512, 512)
 HIDDEN, MAP_SIDE = 4096, 7
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network: convolutions of the five stages (paper, table 1), and whether normed."""
+class Config:
+    """One model: convolutions of the five stages (paper, table 1), and whether with batch norm."""
 
     depths: tuple[int, ...]
-    normed: bool
+    batch_norm: bool
 
     @property
     def names(self) -> list[tuple[str, ...]]:
@@ -40,22 +40,22 @@ class Row:
         return [tuple(f"stage{s}_{n}" for n in range(d)) for s, d in enumerate(self.depths)]
 
 
-def build(x, row: Row):
-    """Input to the last map before pooling."""
-    for stage, (names, filters) in enumerate(zip(row.names, FILTERS, strict=True)):
+def build(x, config: Config):
+    """Input to the last feature map before pooling."""
+    for stage, (names, channels) in enumerate(zip(config.names, CHANNELS, strict=True)):
         for name in names:
-            x = blocks.conv(x, filters, 3, style=TORCH, bias=True, name=f"{name}_conv")
-            if row.normed:
+            x = blocks.conv(x, channels, 3, style=TORCH, bias=True, name=f"{name}_conv")
+            if config.batch_norm:
                 x = blocks.norm(x, style=TORCH, name=f"{name}_bn")
             x = blocks.activation(x, "relu", name=f"{name}_act")
         if stage:
-            x = blocks.feature(x, 2**stage)
+            x = blocks.tag_feature(x, 2**stage)
         x = pooling.max_pool(x, 2, 2, name=f"stage{stage}_pool")
-    return blocks.feature(x, 32)
+    return blocks.tag_feature(x, 32)
 
 
-def top(x, row: Row, classes: int):
-    """The last map to logits."""
+def build_head(x, config: Config, classes: int):
+    """The last feature map to logits."""
     x = pooling.adaptive_pool(x, MAP_SIDE, name="pool")
     for name in ("fc1", "fc2"):
         x = blocks.global_conv(x, HIDDEN, name=name)
@@ -64,38 +64,38 @@ def top(x, row: Row, classes: int):
     return blocks.logits(x, classes)
 
 
-def names(row: Row, head: tuple[str, str, str]) -> dict[str, str]:
-    """Our layer name to PyTorch's module name; `head` are its names of the dense layers."""
-    found = dict(zip(("fc1", "fc2", "classifier"), head, strict=True))
+def names(config: Config, head: tuple[str, str, str]) -> dict[str, str]:
+    """Maps our layer names to PyTorch's module names; `head` are its names of the dense layers."""
+    modules = dict(zip(("fc1", "fc2", "classifier"), head, strict=True))
     index = 0
-    for stage in row.names:
+    for stage in config.names:
         for name in stage:
-            found[f"{name}_conv"] = f"features.{index}"
-            if row.normed:
-                found[f"{name}_bn"] = f"features.{index + 1}"
-            index += 3 if row.normed else 2
+            modules[f"{name}_conv"] = f"features.{index}"
+            if config.batch_norm:
+                modules[f"{name}_bn"] = f"features.{index + 1}"
+            index += 3 if config.batch_norm else 2
         index += 1
-    return found
+    return modules
 
 
-def checkpoint_formats(row: Row) -> tuple[CheckpointFormat, ...]:
-    """The checkpoint kinds that this family reads."""
+def checkpoint_formats(config: Config) -> tuple[CheckpointFormat, ...]:
+    """Formats of the checkpoints that load."""
     dense = ("classifier.0", "classifier.3", "classifier.6")
     convolutions = ("pre_logits.fc1", "pre_logits.fc2", "head.fc")
     return (
-        CheckpointFormat(name="torchvision", layers=names(row, dense)),
-        CheckpointFormat(name="timm", layers=names(row, convolutions)),
+        CheckpointFormat(name="torchvision", layers=names(config, dense)),
+        CheckpointFormat(name="timm", layers=names(config, convolutions)),
     )
 
 
 FAMILY = Family(
     __name__,
     build=build,
-    top=top,
+    build_head=build_head,
     checkpoint_formats=checkpoint_formats,
     source="arXiv 1409.1556",
     head=("fc1", "fc2", "classifier"),
-    minimum=64,  # Keras pools a map of 1 x 1 to 7 x 7 only eagerly
+    min_size=64,  # Keras pools a map of 1 x 1 to 7 x 7 only in eager mode
 )
 preprocess_input = FAMILY.preprocess_input()
 
@@ -105,8 +105,8 @@ PAPER = "arXiv 1409.1556, tables 2 and 3 (one scale)"
 TALK = "DEVIEW 2019 talk, table of heavy models"
 
 
-def _vgg(number: int, claim: ReportedResults, normed: bool = False):
-    name = f"vgg{number}{'_bn' * normed}"
+def _vgg(number: int, reported: ReportedResults, batch_norm: bool = False):
+    name = f"vgg{number}{'_bn' * batch_norm}"
     weights = Weights(
         tag="tv_in1k",
         sources=(HubFile(repo=f"timm/{name}.tv_in1k"),),
@@ -116,12 +116,14 @@ def _vgg(number: int, claim: ReportedResults, normed: bool = False):
     )
     card = Card(
         name=name,
-        title=f"VGG-{number}{' with batch norm' * normed}",
+        title=f"VGG-{number}{' with batch norm' * batch_norm}",
         preprocess=BILINEAR,
-        reported=claim,
+        reported=reported,
         weights=(weights,),
     )
-    return FAMILY.variant(f"VGG{number}{'BN' * normed}", Row(DEPTHS[number], normed), card)
+    return FAMILY.register(
+        f"VGG{number}{'BN' * batch_norm}", Config(DEPTHS[number], batch_norm), card
+    )
 
 
 VGG16 = _vgg(16, ReportedResults(source=PAPER, top1_error=27.0, top5_error=8.8, params=138))
@@ -129,10 +131,10 @@ VGG19 = _vgg(19, ReportedResults(source=PAPER, top1_error=27.3, top5_error=9.0, 
 VGG16BN = _vgg(
     16,
     ReportedResults(source=TALK, top1_error=28.5, top5_error=10.2, params=138.4, macs=15.5),
-    normed=True,
+    batch_norm=True,
 )
 VGG19BN = _vgg(
     19,
     ReportedResults(source=TALK, top1_error=25.8, top5_error=8.2, params=143.7, macs=19.7),
-    normed=True,
+    batch_norm=True,
 )

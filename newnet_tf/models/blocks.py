@@ -1,7 +1,7 @@
-"""The zoo's shared vocabulary: functions from Keras tensor to Keras tensor.
+"""Building blocks of the models: functions from Keras tensor to Keras tensor.
 
 Every layer is a built-in Keras layer or a `keras.ops` call, so that a saved model loads in a process
-that never imports newnet_tf. `style` says what weights of PyTorch and of TensorFlow origin differ in.
+that never imports newnet_tf. `style` holds the padding and the batch norm of a model's checkpoints.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,13 +13,16 @@ PADDINGS = ("symmetric", "same", "valid")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Style:
-    """Padding and batch-norm numbers, which belong to the origin of a network's weights.
+class ConvBNConfig:
+    """Padding and batch norm of a model, which depend on where its weights come from.
 
     Args:
-        padding: `"symmetric"` (PyTorch: k // 2 on both sides) or `"same"` (TensorFlow: the
-            remainder goes right and below), or `"valid"` (none).
-        eps, momentum: batch norm's epsilon and the share that moving statistics keep each step.
+        padding: str, one of `"symmetric"` (PyTorch: k // 2 on both sides), `"same"` (TensorFlow: the
+            remainder goes right and below), `"valid"` (none).
+
+        eps: float, epsilon of batch norm.
+
+        momentum: float, share of the moving statistics that remains at each step.
     """
 
     padding: str
@@ -28,15 +31,17 @@ class Style:
 
     def __post_init__(self):
         if self.padding not in PADDINGS:
-            raise ValueError(f"`padding` must be among {PADDINGS}. Received: {self.padding!r}")
+            raise ValueError(
+                f"`padding` must be among {PADDINGS}. Received: padding={self.padding!r}"
+            )
 
 
-TORCH = Style(padding="symmetric", eps=1e-5, momentum=0.9)
-TENSORFLOW = Style(padding="same", eps=1e-3, momentum=0.99)
+TORCH = ConvBNConfig(padding="symmetric", eps=1e-5, momentum=0.9)
+TENSORFLOW = ConvBNConfig(padding="same", eps=1e-3, momentum=0.99)
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
-    """Rounds a channel count to a multiple of `divisor`, never losing more than 10 %.
+    """Rounds a number of channels to a multiple of `divisor`, never losing more than 10 %.
 
     Ties go up (MobileNetV2, arXiv 1801.04381, reference implementation).
     """
@@ -48,8 +53,8 @@ def _initializer():
     return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
-def _pad(x, kernel: int, stride: int, style: Style, name: str):
-    """Pads `x` where the style wants other numbers than Keras' own `same`; returns x, padding."""
+def _pad(x, kernel: int, stride: int, style: ConvBNConfig, name: str):
+    """Pads `x` where Keras' own `same` would pad otherwise; returns x and Keras' padding."""
     if style.padding == "valid":
         return x, "valid"
     if stride == 1 or style.padding == "same":
@@ -57,41 +62,42 @@ def _pad(x, kernel: int, stride: int, style: Style, name: str):
     return keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x), "valid"
 
 
-def shares(channels: int, parts: int) -> tuple[int, ...]:
-    """Returns the channels of `parts` nearly equal parts; the first takes the remainder."""
-    share = channels // parts
-    return (channels - share * (parts - 1),) + (share,) * (parts - 1)
+def split_channels(channels: int, splits: int) -> tuple[int, ...]:
+    """Returns the channels of `splits` nearly equal splits; the first takes the remainder."""
+    width = channels // splits
+    return (channels - width * (splits - 1),) + (width,) * (splits - 1)
 
 
-def apart(x, parts: int, layer: Callable, *, name):
-    """Splits the channels of `x`, applies `layer(part, index, name)` to each part and joins them.
+def split_apply_concat(x, splits: int, layer: Callable, *, name: str):
+    """Splits the channels of `x`, applies `layer(x, index, name)` to each and concatenates.
 
     The layers are called `<name>_0`, `<name>_1`, ... (MixConv, arXiv 1907.09595).
     """
     outputs, start = [], 0
-    for i, width in enumerate(shares(x.shape[-1], parts)):
+    for i, width in enumerate(split_channels(x.shape[-1], splits)):
         outputs.append(layer(x[..., start : start + width], i, f"{name}_{i}"))
         start += width
     return keras.layers.Concatenate(name=f"{name}_join")(outputs)
 
 
-def conv(x, filters, kernel=1, stride=1, *, style, groups=1, bias=False, parts=1, name):
-    """Convolution, in a layer called `name`; with `parts`, one for each part of the channels."""
-    if parts > 1:
-        widths, options = shares(filters, parts), {"style": style, "groups": groups, "bias": bias}
+def conv(x, channels, kernel=1, stride=1, *, style, groups=1, bias=False, splits=1, name):
+    """Convolution, in a layer called `name`; with `splits`, one for each split of the channels."""
+    if splits > 1:
+        widths = split_channels(channels, splits)
+        options = {"style": style, "groups": groups, "bias": bias}
 
-        def one(part, i, name):
-            return conv(part, widths[i], kernel, stride, **options, name=name)
+        def split_conv(x, i, name):
+            return conv(x, widths[i], kernel, stride, **options, name=name)
 
-        return apart(x, parts, one, name=name)
+        return split_apply_concat(x, splits, split_conv, name=name)
     x, padding = _pad(x, kernel, stride, style, name) if kernel != 1 else (x, "valid")
-    return conv_layer(filters, kernel, stride, padding, groups=groups, bias=bias, name=name)(x)
+    return conv_layer(channels, kernel, stride, padding, groups=groups, bias=bias, name=name)(x)
 
 
-def conv_layer(filters, kernel=1, stride=1, padding="same", *, groups=1, bias=False, name):
-    """The layer that `conv` applies, for who applies it several times."""
+def conv_layer(channels, kernel=1, stride=1, padding="same", *, groups=1, bias=False, name):
+    """The layer that `conv` applies, for models that apply it several times."""
     return keras.layers.Conv2D(
-        filters,
+        channels,
         kernel,
         stride,
         padding=padding,
@@ -105,15 +111,15 @@ def conv_layer(filters, kernel=1, stride=1, padding="same", *, groups=1, bias=Fa
 def depthwise(x, kernel: int | tuple[int, ...] = 3, stride=1, *, dilation=1, style, name):
     """Depthwise convolution without bias, in a layer called `name`.
 
-    With several kernels the channels fall into as many parts, one kernel for each: see `apart`.
+    With several kernels the channels are split, one kernel for each split: see `split_apply_concat`.
     `dilation` other than 1 is for stride 1.
     """
     if isinstance(kernel, tuple):
 
-        def one(part, i, name):
-            return depthwise(part, kernel[i], stride, style=style, name=name)
+        def split_depthwise(x, i, name):
+            return depthwise(x, kernel[i], stride, style=style, name=name)
 
-        return apart(x, len(kernel), one, name=name)
+        return split_apply_concat(x, len(kernel), split_depthwise, name=name)
     x, padding = _pad(x, kernel, stride, style, name)
     return keras.layers.DepthwiseConv2D(
         kernel,
@@ -134,10 +140,10 @@ def norm(x, *, style, name):
 def activation(x, kind, *, name):
     """Activation by its Keras name; `"linear"` adds no layer.
 
-    `"hard_sigmoid"` and `"hard_swish"` (MobileNetV3, arXiv 1905.02244) are spelled out with ReLU6:
-    XNNPACK takes the pieces in 8 bits too. A sixth of x, not of the gate, or the converter makes
-    one operator of them, which it does not take; and by `keras.ops`, for `Rescaling` would round
-    1 / 6 to single precision.
+    `"hard_sigmoid"` and `"hard_swish"` (MobileNetV3, arXiv 1905.02244) are written with ReLU6:
+    XNNPACK runs these operators in 8 bits too. 1 / 6 multiplies x and not the gate, or the converter
+    would fuse them to one operator, which XNNPACK does not run; and it is a `keras.ops.multiply`,
+    because `Rescaling` would round 1 / 6 to single precision.
     """
     if kind == "linear":
         return x
@@ -151,78 +157,81 @@ def activation(x, kind, *, name):
 
 
 def bn_act(x, *, act="relu", style, name):
-    """Batch norm, activation: layers `<name>_bn`, `<name>_act`, as they precede convolutions."""
+    """Batch norm, activation: layers `<name>_bn`, `<name>_act`, before a convolution."""
     return activation(norm(x, style=style, name=f"{name}_bn"), act, name=f"{name}_act")
 
 
-def conv_bn_act(x, filters, kernel=1, stride=1, *, act="relu6", style, groups=1, parts=1, name):
+def conv_bn_act(x, channels, kernel=1, stride=1, *, act="relu6", style, groups=1, splits=1, name):
     """Convolution, batch norm, activation: layers `<name>_conv`, `<name>_bn`, `<name>_act`."""
-    options = {"style": style, "groups": groups, "parts": parts}
-    x = conv(x, filters, kernel, stride, **options, name=f"{name}_conv")
-    x = norm(x, style=style, name=f"{name}_bn")
-    return activation(x, act, name=f"{name}_act")
+    options = {"style": style, "groups": groups, "splits": splits}
+    x = conv(x, channels, kernel, stride, **options, name=f"{name}_conv")
+    return bn_act(x, act=act, style=style, name=name)
 
 
 def depthwise_bn_act(x, kernel=3, stride=1, *, act="relu6", style, name):
     """Depthwise convolution, batch norm, activation: `<name>_conv`, `<name>_bn`, `<name>_act`."""
     x = depthwise(x, kernel, stride, style=style, name=f"{name}_conv")
-    x = norm(x, style=style, name=f"{name}_bn")
-    return activation(x, act, name=f"{name}_act")
+    return bn_act(x, act=act, style=style, name=name)
 
 
-def global_conv(x, filters, *, name):
-    """Convolution of the map's own size: what others write as a dense layer on the flattened map."""
-    return keras.layers.Conv2D(filters, x.shape[1:3], kernel_initializer=_initializer(), name=name)(
-        x
-    )
+def global_conv(x, channels, *, name):
+    """Convolution with a kernel as large as the feature map: a dense layer on the flattened map."""
+    kernel = x.shape[1:3]
+    return keras.layers.Conv2D(channels, kernel, kernel_initializer=_initializer(), name=name)(x)
 
 
 @dataclass(frozen=True)
 class SEConfig:
-    """What a squeeze-and-excitation module looks like (SENet, arXiv 1709.01507).
+    """A squeeze-and-excitation module (SENet, arXiv 1709.01507).
 
     Args:
-        width: int, channels between its two 1x1 convolutions.
-        normed: bool, batch norm between them (ReXNet).
-        early: bool, before the depthwise convolution's activation rather than after it.
-        act, gate: Keras names of the inner activation and of the gate.
+        channels: int, between its two 1x1 convolutions.
+
+        batch_norm: bool, batch norm between them (ReXNet). Default: False.
+
+        before_activation: bool, whether the module comes before the activation of the depthwise
+            convolution. Default: False, after it.
+
+        act: str, Keras name of the inner activation. Default: `"relu"`.
+
+        gate: str, Keras name of the activation that gives the gates. Default: `"sigmoid"`.
     """
 
-    width: int
-    normed: bool = False
-    early: bool = False
+    channels: int
+    batch_norm: bool = False
+    before_activation: bool = False
     act: str = "relu"
     gate: str = "sigmoid"
 
 
-def squeeze_excite(x, squeeze: SEConfig, *, style, name):
-    """Scales each channel by a gate computed from all channels' means.
+def squeeze_excite(x, se: SEConfig, *, style, name):
+    """Scales each channel by a gate computed from the means of all channels.
 
     Global pooling keeps its dimensions and the gates are 1x1 convolutions: that form stays inside
     one XNNPACK partition, Dense and Reshape do not.
     """
     gate = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
-    gate = conv(gate, squeeze.width, style=style, bias=True, name=f"{name}_reduce")
-    if squeeze.normed:
+    gate = conv(gate, se.channels, style=style, bias=True, name=f"{name}_reduce")
+    if se.batch_norm:
         gate = norm(gate, style=style, name=f"{name}_bn")
-    gate = activation(gate, squeeze.act, name=f"{name}_act")
+    gate = activation(gate, se.act, name=f"{name}_act")
     gate = conv(gate, x.shape[-1], style=style, bias=True, name=f"{name}_expand")
-    gate = activation(gate, squeeze.gate, name=f"{name}_gate")
+    gate = activation(gate, se.gate, name=f"{name}_gate")
     return keras.layers.Multiply(name=f"{name}_scale")([x, gate])
 
 
 def channel_shuffle(x, groups: int, *, name):
-    """Deals the channels of equally wide groups out in turn (ShuffleNet, arXiv 1707.01083).
+    """Interleaves the channels of equally wide groups (ShuffleNet, arXiv 1707.01083).
 
-    The first channels of all groups come first, then the second ones, and so on. Unknown sides,
-    which no reshape can restore, have the channels picked by number instead.
+    The first channels of all groups come first, then the second ones, and so on. Where height or
+    width is unknown a reshape is not possible, and the channels are taken by index.
     """
     height, width, channels = x.shape[1:]
-    run = channels // groups
+    per_group = channels // groups
     if height is None or width is None:
-        order = [group * run + i for i in range(run) for group in range(groups)]
+        order = [group * per_group + i for i in range(per_group) for group in range(groups)]
         return keras.ops.take(x, order, axis=-1)
-    x = keras.layers.Reshape((height, width, groups, run), name=f"{name}_split")(x)
+    x = keras.layers.Reshape((height, width, groups, per_group), name=f"{name}_split")(x)
     x = keras.layers.Permute((1, 2, 4, 3), name=f"{name}_swap")(x)
     return keras.layers.Reshape((height, width, channels), name=f"{name}_merge")(x)
 
@@ -235,54 +244,8 @@ def add_first_channels(x, shortcut, *, name):
     return keras.layers.Add(name=name)([x, shortcut])
 
 
-def expanded(width: int, expansion: float) -> int:
-    """Returns the channels inside of an inverted residual: a broken product is rounded to 8s."""
-    inner = width * expansion
-    return inner if isinstance(inner, int) else make_divisible(inner)
-
-
-def inverted_residual(
-    x,
-    filters,
-    *,
-    expansion: float | None = 6,
-    kernel: int | tuple[int, ...] = 3,
-    stride=1,
-    act="relu6",
-    depthwise_act="relu6",
-    squeeze=None,
-    partial=False,
-    parts=(1, 1),
-    style,
-    name,
-):
-    """Inverted residual block (MobileNetV2, arXiv 1801.04381).
-
-    1x1 expand, depthwise, optional squeeze-and-excitation, linear 1x1 project; at stride 1 the
-    input is added to the output if both have the same channels or, with `partial`, if the output
-    has no fewer (to its first channels). `expansion=None` leaves the expansion out. Several kernels
-    go to as many parts of the channels; `parts` says into how many parts those of the expansion and
-    the projection fall (MixNet).
-    """
-    shortcut, width = x, x.shape[-1]
-    if expansion is not None:
-        inner = expanded(width, expansion)
-        x = conv_bn_act(x, inner, act=act, style=style, parts=parts[0], name=f"{name}_expand")
-    x = depthwise(x, kernel, stride, style=style, name=f"{name}_depthwise_conv")
-    x = norm(x, style=style, name=f"{name}_depthwise_bn")
-    if squeeze and squeeze.early:
-        x = squeeze_excite(x, squeeze, style=style, name=f"{name}_se")
-    x = activation(x, depthwise_act, name=f"{name}_depthwise_act")
-    if squeeze and not squeeze.early:
-        x = squeeze_excite(x, squeeze, style=style, name=f"{name}_se")
-    x = conv_bn_act(x, filters, act="linear", style=style, parts=parts[1], name=f"{name}_project")
-    if stride == 1 and (width == filters or (partial and width < filters)):
-        x = add_first_channels(x, shortcut, name=f"{name}_add")
-    return x
-
-
-def feature(x, stride: int):
-    """Marks `x` as the network's last block output at `stride`, for `features()` to find."""
+def tag_feature(x, stride: int):
+    """Names `x` as the last block output at `stride`, for `feature_extractor` to find."""
     return keras.layers.Identity(name=f"features_{stride}")(x)
 
 
@@ -293,19 +256,19 @@ def block_strides(depths: Sequence[int], firsts: Sequence[int]) -> tuple[int, ..
 
 
 def stack(x, strides: Sequence[int], block: Callable, *, reduction: int = 2):
-    """Applies `block(x, index, stride)` for every stride and marks the features between.
+    """Applies `block(x, index, stride)` for every stride and tags the features between.
 
-    `reduction` is the stride of `x` itself, i.e. 2 after a stem of stride 2.
+    `reduction` is the stride of `x` itself: 2 after a stem of stride 2.
     """
     for i, stride in enumerate(strides):
         if stride == 2:
-            x, reduction = feature(x, reduction), reduction * 2
+            x, reduction = tag_feature(x, reduction), reduction * 2
         x = block(x, i, stride)
-    return feature(x, reduction)
+    return tag_feature(x, reduction)
 
 
 def classifier(x, classes, *, dropout=0.0):
-    """The zoo's head: global mean, dropout, 1x1 convolution, flattened to logits."""
+    """The usual head: global mean, dropout, 1x1 convolution, flattened to logits."""
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
     return logits(x, classes, dropout=dropout)
 
@@ -313,8 +276,8 @@ def classifier(x, classes, *, dropout=0.0):
 def logits(x, classes, *, dropout=0.0):
     """Dropout and the layer `classifier`, a 1x1 convolution, flattened to (batch, classes).
 
-    Its first weights are PyTorch's for linear layers: small, whatever the number of classes, so that
-    training begins near the loss of guessing.
+    The classifier is initialized as PyTorch's linear layers: with small weights, whatever the number
+    of classes, so that the first loss is near that of guessing.
     """
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)

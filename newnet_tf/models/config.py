@@ -1,12 +1,12 @@
-"""Frozen records that say what a model is: card, claim, weights, preprocessing, checkpoint naming.
+"""Frozen records of a model: card, reported results, weights, preprocessing, checkpoint formats.
 
-Standard library only, so that listing models costs nothing. A card keeps three kinds of fact apart:
-what a paper claims (`ReportedResults`), where weights live (`Weights`), and what was measured (`Card.measured`,
-read from the tables in `newnet_tf/results`, never typed).
+Standard library only, so that listing models costs nothing. A card separates three kinds of facts:
+what a paper reports (`ReportedResults`), where weights are published (`Weights`), and what was measured
+(`Card.measured`, read from the tables in `newnet_tf/results`, never typed).
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from newnet_tf import results
@@ -19,17 +19,27 @@ CHANNELS = (1, 3)
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessConfig:
-    """How an image becomes a network's input.
+    """Preprocessing of an image for a model.
 
-    The short side is resized to `resize`, the center `image_size` x `image_size` is cropped, and pixels are
-    normalized as `(pixel / 255 - mean) / std`.
+    The short side is resized to `resize` pixels, the center `image_size` x `image_size` is cropped, and
+    pixels are normalized as `(pixel / 255 - mean) / std`.
 
     Args:
-        image_size: int, side of the square input in pixels.
-        crop_pct: float in (0, 1], the part of the resized short side that the crop keeps.
-        interpolation: one of `"bicubic"`, `"bilinear"`; always antialiased, as PIL does.
-        mean, std: three floats each, red green blue, for pixels scaled to 0-1; or one float each,
-            for a network that sees gray images.
+        image_size: int, height and width of the input in pixels. Default: 224.
+
+        crop_pct: float in (0, 1], `image_size` over the length of the resized short side. Default:
+            0.875.
+
+        interpolation: str, one of `"bicubic"`, `"bilinear"`, both antialiased as in PIL. Default:
+            `"bicubic"`.
+
+        mean: tuple of float, one for each channel (red, green, blue; or one for gray), of pixels
+            scaled to 0-1. Default: ImageNet's.
+
+        std: tuple of float, as `mean`. Default: ImageNet's.
+
+    Raises:
+        ValueError: for an argument outside of the above.
     """
 
     image_size: int = 224
@@ -45,11 +55,12 @@ class PreprocessConfig:
             )
         if not 0 < self.crop_pct <= 1 or self.image_size < 1 or min(self.std) <= 0:
             raise ValueError(
-                f"`crop` must lie in (0, 1], `size` and `std` be positive. Received: {self}"
+                "`crop_pct` must lie in (0, 1], `image_size` and `std` must be positive. "
+                f"Received: {self}"
             )
         if len(self.mean) != len(self.std) or self.channels not in CHANNELS:
             raise ValueError(
-                f"`mean` and `std` must hold as many floats as channels, 1 or 3. Received: {self}"
+                f"`mean` and `std` must have one float for each channel, 1 or 3. Received: {self}"
             )
 
     @property
@@ -59,12 +70,12 @@ class PreprocessConfig:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of one input: (size, size, channels)."""
+        """Shape of one input: (image_size, image_size, channels)."""
         return self.image_size, self.image_size, self.channels
 
     @property
     def resize(self) -> int:
-        """Length of the short side after resizing, in pixels (timm's rule: size / crop, floored)."""
+        """Length of the short side after resizing, in pixels (timm's rule: rounded down)."""
         return math.floor(self.image_size / self.crop_pct)
 
     @property
@@ -78,27 +89,34 @@ class PreprocessConfig:
         return tuple(-m / s for m, s in zip(self.mean, self.std, strict=True))
 
 
-INCEPTION = PreprocessConfig(
-    mean=(0.5,) * 3, std=(0.5,) * 3
-)  # pixels to -1..1, as Google's networks
+INCEPTION = PreprocessConfig(mean=(0.5,) * 3, std=(0.5,) * 3)  # pixels to -1..1, as Google's models
 
 
 def brief(numbers: Sequence[float]) -> str:
-    """Returns a mean or std in three digits, one number where all are alike."""
+    """Returns a mean or std in three digits, one number where all are equal."""
     rounded = [f"{n:.3g}" for n in numbers]
     return rounded[0] if len(set(rounded)) == 1 else f"({', '.join(rounded)})"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedResults:
-    """What a paper, a talk or an authors' page prints; never what we measured.
+    """Figures that a paper, a talk or an authors' page reports; never our own measurements.
 
     Args:
-        top1_error, top5_error: float, percent on the ImageNet-1k validation set.
-        params: float, millions. macs: float, 1e9 multiply-adds. Both as printed.
-        image_size: int, input side in pixels.
         source: str, which paper and table.
-        discrepancy: str, why what is built differs by more than 1 %, where it does and the reason is known.
+
+        top1_error: float or None, percent on the ImageNet-1k validation set.
+
+        top5_error: float or None, percent.
+
+        params: float or None, millions, as printed.
+
+        macs: float or None, 1e9 multiply-adds, as printed.
+
+        image_size: int, height and width of the input in pixels. Default: 224.
+
+        discrepancy: str, why our model differs by more than 1 %, where it does and the reason is known.
+            Default: `""`.
     """
 
     source: str
@@ -114,8 +132,15 @@ class ReportedResults:
 class HubFile:
     """A file in a repository of the Hugging Face hub.
 
-    `revision` is a branch or commit; a branch is pinned to its commit at the first download.
-    `sha256` is the file's digest where we know it; otherwise the hub's own LFS digest is checked.
+    Args:
+        repo: str, `"owner/name"`.
+
+        file: str, name of the file. Default: `"model.safetensors"`.
+
+        revision: str, a branch or commit. Default: `"main"`. A branch is resolved to its commit at the
+            first download.
+
+        sha256: str or None, digest of the file. Default: None, the hub's own LFS digest.
     """
 
     repo: str
@@ -126,7 +151,17 @@ class HubFile:
 
 @dataclass(frozen=True, kw_only=True)
 class PackageFile:
-    """A file inside an installed Python distribution (`pip install <distribution>`)."""
+    """A file inside an installed Python distribution.
+
+    Args:
+        distribution: str, its name for `pip install`.
+
+        module: str, the package that holds the file.
+
+        file: str, path of the file inside the package.
+
+        sha256: str, digest of the file.
+    """
 
     distribution: str
     module: str
@@ -139,13 +174,21 @@ class Weights:
     """One set of published weights of a model.
 
     Args:
-        tag: str, its name; `create("name.tag")` and `weights="tag"` select it.
-        sources: where the file lives, tried in order: a `PackageFile` if installed, a `HubFile` file.
+        tag: str, the name: `create_model("name.tag")` and `weights="tag"` select it.
+
+        sources: tuple of `PackageFile` and `HubFile`, tried in order.
+
         license: str, SPDX identifier.
+
         author: str, who trained them.
-        dataset: str, what they were trained on. classes: int.
-        class_names: names of the classes, where they are not ImageNet's.
-        preprocess: `PreprocessConfig` they expect.
+
+        preprocess: `PreprocessConfig` that they expect.
+
+        dataset: str, training set. Default: `"ImageNet-1k"`.
+
+        classes: int, number of classes. Default: 1000.
+
+        class_names: tuple of str, names of the classes. Default: `()`, ImageNet's.
     """
 
     tag: str
@@ -158,49 +201,62 @@ class Weights:
     class_names: tuple[str, ...] = ()
 
 
-STYLES = ("torch", "gluon", "keras")
+LAYOUTS = ("torch", "gluon", "keras")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointFormat:
-    """How one kind of checkpoint names the modules that we call layers.
+    """How one kind of checkpoint names and lays out the tensors of a model.
 
     Args:
         name: str, e.g. `"timm"`.
-        layers: mapping of our layer name to the checkpoint's module prefix.
-        style: how tensors are named and laid out below a prefix. `"torch"`: `prefix.weight` (OIHW),
-            `prefix.running_mean`; `"gluon"`: `prefix_weight` (OIHW), `prefix_gamma`;
-            `"keras"`: `prefix/kernel` (HWIO), `prefix/gamma`.
+
+        layers: {name of our layer: the checkpoint's module prefix}.
+
+        layout: str, names and axes of tensors below a prefix. `"torch"`: `prefix.weight` (OIHW),
+            `prefix.running_mean`; `"gluon"`: `prefix_weight` (OIHW), `prefix_gamma`; `"keras"`:
+            `prefix/kernel` (HWIO), `prefix/gamma`. Default: `"torch"`.
+
+    Raises:
+        ValueError: for another `layout`.
     """
 
     name: str
     layers: Mapping[str, str]
-    style: str = "torch"
+    layout: str = "torch"
 
     def __post_init__(self):
-        if self.style not in STYLES:
-            raise ValueError(f"`style` must be among {STYLES}. Received: {self.style!r}")
-
-
-CheckpointFormats = Callable[[object], tuple[CheckpointFormat, ...]]
+        if self.layout not in LAYOUTS:
+            raise ValueError(f"`layout` must be among {LAYOUTS}. Received: layout={self.layout!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What is known of one variant.
+    """Everything that is known of one model.
 
     Args:
-        name: str, as in `create(name)`.
-        title: str, as papers write it.
-        preprocess: `PreprocessConfig` of the network when no weights say otherwise.
-        reported: `ReportedResults` or None where nothing is printed.
+        name: str, as in `create_model(name)`.
+
+        title: str, as in papers.
+
+        task: str, e.g. `"classification"`. Default: `"classification"`.
+
+        preprocess: `PreprocessConfig` of the model where no weights require another. Default: that of
+            ImageNet at 224 pixels.
+
+        reported: `ReportedResults` or None, where nothing is reported
+
         weights: tuple of `Weights`; `"imagenet"` selects the first one with 1,000 classes.
-        classes: int, number of classes that the constructor gives unless told otherwise.
-        notes: str, anything a user should know before choosing it.
+            Default: `()`.
+
+        classes: int, number of classes that the constructor builds by default. Default: 1000.
+
+        notes: str, what a user should know before choosing the model. Default: `""`.
     """
 
     name: str
     title: str
+    task: str = "classification"
     preprocess: PreprocessConfig = PreprocessConfig()
     reported: ReportedResults | None = None
     weights: tuple[Weights, ...] = ()
@@ -209,13 +265,23 @@ class Card:
 
     @property
     def default_weights(self) -> str | None:
-        """`"imagenet"` where public ImageNet weights exist; else a tag of the card's own classes."""
+        """`"imagenet"`; where no such weights are published, a tag or None."""
         if any(w.classes == 1000 for w in self.weights):
             return "imagenet"
         return next((w.tag for w in self.weights if w.classes == self.classes), None)
 
     def select(self, tag: str) -> Weights:
-        """Returns the weights called `tag`; `"imagenet"` means the first with 1,000 classes."""
+        """Returns published weights.
+
+        Args:
+            tag: str, tag of the weights, or `"imagenet"`: the first with 1,000 classes.
+
+        Returns:
+            `Weights`.
+
+        Raises:
+            ValueError: for another tag; the message lists the known ones.
+        """
         for weights in self.weights:
             if tag == weights.tag or (tag == "imagenet" and weights.classes == 1000):
                 return weights
@@ -229,5 +295,5 @@ class Card:
 
     @property
     def measured(self) -> dict[str, list[dict[str, str]]]:
-        """What our own commands measured: {table: rows}, from `newnet_tf/results/*.csv`."""
+        """Our own measurements, {table: rows}, from `newnet_tf/results/*.csv`."""
         return results.about(self.name)

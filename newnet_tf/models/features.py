@@ -1,31 +1,41 @@
-"""A network's maps at each stride, for detectors and other networks on top of it."""
+"""Feature maps of a model at each stride, for detectors and other models on top of a backbone."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from newnet_tf.utils.lazy import keras
+
+if TYPE_CHECKING:
+    import keras
 
 STRIDES = (2, 4, 8, 16, 32)
 
 
-def features(model, strides: Sequence[int] = (8, 16, 32)):
-    """Returns a model that gives the feature maps of `model` at `strides`.
+def feature_extractor(model: keras.Model, strides: Sequence[int] = (8, 16, 32)) -> keras.Model:
+    """Returns a model that outputs the feature maps of `model` at `strides`.
 
     A feature is the last block output at a stride, before any head convolution (timm's
-    `features_only`), found by its layer name, so models loaded from a file work too.
+    `features_only`). It is found by the layer name `features_<stride>`, so loaded models work too.
 
     Args:
-        model: a Keras model of this zoo, built or loaded.
-        strides: ints among 2, 4, 8, 16, 32.
+        model: `keras.Model` of this zoo, built or loaded.
+
+        strides: sequence of int among 2, 4, 8, 16, 32. Default: (8, 16, 32).
 
     Returns:
-        A Keras model with the input of `model`, sharing its weights, and a list of outputs in the
-        order asked: shapes (batch, height / stride, width / stride, channels).
+        `keras.Model` with the input of `model`, which shares its weights. Its output is a list of
+        feature maps in the order of `strides`, of shape (batch, height / stride, width / stride,
+        channels). Two attributes describe them: `strides` and `channels`, tuples of int.
 
     Raises:
         ValueError: for a stride not among those, or one that `model` has no feature at.
 
     Example:
-        >>> backbone = newnet_tf.features(ReXNet100(weights=None), strides=(8, 16, 32))
+        >>> backbone = newnet_tf.feature_extractor(newnet_tf.create_model("rexnet_100"))
+        >>> backbone.strides, backbone.channels
+        ((8, 16, 32), (61, 128, 185))
     """
     strides = tuple(strides)
     if not strides or not set(strides) <= set(STRIDES):
@@ -33,12 +43,14 @@ def features(model, strides: Sequence[int] = (8, 16, 32)):
             f"`strides` must be among {', '.join(map(str, STRIDES))}. Received: strides={strides}"
         )
     layers = {layer.name: layer for layer in model.layers}
-    missing = [s for s in strides if f"features_{s}" not in layers]
-    if missing:
-        known = [s for s in STRIDES if f"features_{s}" in layers]
+    known = [stride for stride in STRIDES if f"features_{stride}" in layers]
+    if not set(strides) <= set(known):
         raise ValueError(
             f"`strides` must be among {known}, the feature strides of model {model.name!r}. "
             f"Received: strides={strides}"
         )
-    outputs = [layers[f"features_{s}"].output for s in strides]
-    return keras.Model(model.input, outputs, name=f"{model.name}_features")
+    outputs = [layers[f"features_{stride}"].output for stride in strides]
+    extractor = keras.Model(model.input, outputs, name=f"{model.name}_features")
+    extractor.strides = strides
+    extractor.channels = tuple(output.shape[-1] for output in outputs)
+    return extractor

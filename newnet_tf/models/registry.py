@@ -1,122 +1,228 @@
-"""Index of all networks: by name, by pattern, by timm's `name.tag`."""
+"""All models of the zoo by name: list them, read their cards, build them, prepare their images."""
+
+from __future__ import annotations
 
 import difflib
 import fnmatch
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from newnet_tf import applications as applications  # registers every family
 from newnet_tf.models.config import Card, HubFile, PreprocessConfig
 from newnet_tf.models.variants import REGISTRY, Variant
 
-DEFAULT = object()
+if TYPE_CHECKING:
+    import keras
+
+    from newnet_tf.data.preprocess import Transform
+
+DEFAULT = "default"  # of `weights`: those of the tag in `name`, else the constructor's default
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Returns the sorted names that match `pattern`.
+def list_models(
+    pattern: str = "*", *, task: str | None = None, pretrained: bool = False
+) -> list[str]:
+    """Lists the names of the zoo's models.
 
     Args:
-        pattern: str, as in a shell: `"rexnet*"`, `"*_100"`. Default: all.
+        pattern: str, as in a shell: `"rexnet*"`, `"*_100"`. Default: `"*"`, all models.
 
-    Example:
-        >>> newnet_tf.list_models("newnet*")
-        ['newnet_large', 'newnet_small']
-    """
-    return sorted(fnmatch.filter(REGISTRY, pattern))
+        task: str or None, lists only models of this task, such as `"classification"`. Default: None,
+            all tasks.
 
+        pretrained: bool, lists only models with published weights. Default: False.
 
-def card(name: str) -> Card:
-    """Returns the card of `name` (a tag behind a dot is ignored): claim, weights, measurements.
+    Returns:
+        list of str, sorted.
 
     Raises:
-        ValueError: for an unknown name; it names the nearest ones.
+        ValueError: for an unknown task.
+
+    Example:
+        >>> newnet_tf.list_models("newnet_*")
+        ['newnet_large', 'newnet_small', 'newnet_small_cifar']
+    """
+    tasks = sorted({variant.card.task for variant in REGISTRY.values()})
+    if task is not None and task not in tasks:
+        raise ValueError(f"`task` must be None or among {tasks}. Received: task={task!r}")
+    cards = (REGISTRY[name].card for name in fnmatch.filter(REGISTRY, pattern))
+    return sorted(
+        card.name
+        for card in cards
+        if task in (None, card.task) and (card.weights or not pretrained)
+    )
+
+
+def model_card(name: str) -> Card:
+    """Returns the card of a model: reported figures, published weights, our measurements.
+
+    Args:
+        name: str, as in `create_model`; a tag behind a dot is ignored.
+
+    Returns:
+        `newnet_tf.models.config.Card`.
+
+    Raises:
+        ValueError: for an unknown name; the message lists the nearest ones.
+
+    Example:
+        >>> newnet_tf.model_card("rexnet_100").reported.top1_error
+        22.1
     """
     return resolve(name)[0].card
 
 
-def create(name: str, weights=DEFAULT, **arguments):
+def create_model(
+    name: str,
+    *,
+    weights: str | os.PathLike | None = DEFAULT,
+    classes: int | None = None,
+    drop_rate: float | None = None,
+    include_top: bool = True,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    pooling: str | None = None,
+    classifier_activation: str | Callable | None = "softmax",
+    model_name: str | None = None,
+) -> keras.Model:
     """Builds a model by name.
 
     Args:
-        name: str, a name that `list_models()` lists, or timm's, either with `.tag` behind it to
-            select weights (`"rexnet_100.nav_in1k"`).
-        weights: None, `"imagenet"`, a tag or a checkpoint file. Default: the tag in `name`, else the
-            constructor's default (`"imagenet"` where such weights are published).
-        **arguments: those of the constructors: `include_top`, `input_tensor`, `input_shape`,
-            `pooling`, `classes`, `classifier_activation`, `name`.
+        name: str, one of `list_models()`, or timm's name of the same model. A tag behind a dot selects
+            weights: `"rexnet_100.nav_in1k"`.
+
+        weights: str, path or None. `"default"` takes the tag in `name`, else the constructor's default:
+            `"imagenet"` where such weights are published. None initializes randomly; else a tag of the
+            model's card or a checkpoint file (`.safetensors`, `.pth`, `.pt`, `.npz`, `.weights.h5`,
+            `.keras`). Default: `"default"`.
+
+        classes: int or None, number of classes. Where the weights have another number, the layer
+            `classifier` is newly initialized, with a warning. Default: None, the card's number.
+
+        drop_rate: float in [0, 1) or None, rate of the Dropout before the classifier. Default: None,
+            the rate of the paper.
+
+        include_top: bool, whether to include the pooling and the classifier. Default: True.
+
+        input_tensor: Keras tensor or None, used as the image input. Default: None, a new input.
+
+        input_shape: tuple (height, width, channels) or None; height and width may be None. Default:
+            None, the image size of the card.
+
+        pooling: str or None, with `include_top=False` one of None (feature map of rank 4), `"avg"`,
+            `"max"` (rank 2). Default: None.
+
+        classifier_activation: str, callable or None (logits). Default: `"softmax"`.
+
+        model_name: str or None, name of the Keras model. Default: None, the card's name.
 
     Returns:
-        A Keras model.
+        `keras.Model` from images of shape (batch, height, width, channels), float32, as
+        `create_transform(name)` makes them, to class scores of shape (batch, classes).
 
     Raises:
-        ValueError: for an unknown name, tag or argument, or a checkpoint that does not fit.
+        ValueError: for an unknown name or tag, an argument outside of the above, or a checkpoint that
+            does not fit.
 
     Example:
-        >>> model = newnet_tf.create("efficientnet_lite0", classes=10)
+        >>> model = newnet_tf.create_model("efficientnet_lite0", classes=10)
+        >>> model.output_shape
+        (None, 10)
     """
     variant, tag = resolve(name)
-    known = ("include_top", "input_tensor", "input_shape", "pooling", "classes")
-    known += ("classifier_activation", "name")
-    unknown = [a for a in arguments if a not in known]
-    if unknown:
-        raise ValueError(
-            f"`create` takes name, weights, {', '.join(known)}. Received: {', '.join(unknown)}"
-        )
-    if weights is DEFAULT:
-        weights = tag or variant.card.default_weights
-    elif tag and weights != tag:
+    if tag and weights not in (DEFAULT, tag):
         raise ValueError(
             f"`weights` must be left out when `name` holds a tag. Received: {name=}, {weights=}"
         )
-    return variant.build(weights=weights, **arguments)
+    if isinstance(weights, str) and weights == DEFAULT:
+        weights = tag or variant.card.default_weights
+    return variant.build(
+        include_top=include_top,
+        weights=weights,
+        input_tensor=input_tensor,
+        input_shape=input_shape,
+        pooling=pooling,
+        classes=classes,
+        classifier_activation=classifier_activation,
+        name=model_name,
+        drop_rate=drop_rate,
+    )
 
 
-def preprocess(name: str, weights: str | None = None):
-    """Returns the whole way from images to the input of `name`.
+def create_transform(name: str, *, weights: str | None = None) -> Transform:
+    """Returns the preprocessing of a model: from images to its input.
 
     Args:
-        name: str, as in `create`.
-        weights: None, `"imagenet"` or a tag: whose preprocessing. Default: the network's usual one.
+        name: str, as in `create_model`.
+
+        weights: str or None, `"imagenet"` or a tag of the model's card: whose preprocessing. Default:
+            None, the tag in `name`, else the model's usual one.
 
     Returns:
-        A `newnet_tf.data.preprocess.Transform`: call it with an image (path, bytes, PIL image,
-        uint8 array) or a list of them for a float32 array of shape (n, size, size, channels).
+        `newnet_tf.data.preprocess.Transform`: call it with an image (path, bytes, PIL image or uint8
+        array) or a list of images. It returns a float32 array of shape (n, size, size, channels).
+
+    Raises:
+        ValueError: for an unknown name or tag.
 
     Example:
-        >>> model.predict(newnet_tf.preprocess("efficientnet_lite0")("cat.jpg"))
+        >>> transform = newnet_tf.create_transform("efficientnet_lite0")
+        >>> model.predict(transform("cat.jpg"))
     """
     from newnet_tf.data.preprocess import Transform
 
-    return Transform(preprocess_record(name, weights))
+    return Transform(preprocess_config(name, weights))
 
 
-def preprocess_record(name: str, weights: str | None = None) -> PreprocessConfig:
-    """Returns the `PreprocessConfig` record of `name` and the tag `weights`; see `preprocess`."""
+def preprocess_config(name: str, weights: str | None = None) -> PreprocessConfig:
+    """Returns the `PreprocessConfig` of a model's weights.
+
+    Args:
+        name: str, as in `create_model`.
+
+        weights: str or None, as in `create_transform`.
+
+    Returns:
+        `newnet_tf.models.config.PreprocessConfig`.
+
+    Raises:
+        ValueError: for an unknown name or tag.
+    """
     variant, tag = resolve(name)
-    chosen = weights or tag
-    return variant.card.select(chosen).preprocess if chosen else variant.card.preprocess
+    tag = weights or tag
+    return variant.card.select(tag).preprocess if tag else variant.card.preprocess
 
 
 def resolve(name: str) -> tuple[Variant, str | None]:
-    """Returns the variant that `name` means and the tag in it, if any.
+    """Returns the variant of a name and the tag in the name.
+
+    Args:
+        name: str, as in `create_model`.
+
+    Returns:
+        (`newnet_tf.models.variants.Variant`, str or None).
 
     Raises:
-        ValueError: for an unknown name; it names the nearest ones.
+        ValueError: for an unknown name or tag; the message lists the nearest names.
     """
     base, _, tag = str(name).partition(".")
-    found = REGISTRY.get(base) or REGISTRY.get(_aliases().get(base, ""))
-    if found is None:
-        names = [*REGISTRY, *_aliases()]
-        near = difflib.get_close_matches(base, names, n=5, cutoff=0.4) or list_models()
+    aliases = _timm_names()
+    variant = REGISTRY.get(base) or REGISTRY.get(aliases.get(base, ""))
+    if variant is None:
+        names = [*REGISTRY, *aliases]
+        nearest = difflib.get_close_matches(base, names, n=5, cutoff=0.4) or list_models()
         raise ValueError(
             f"`name` must be a model of the zoo (`newnet list` lists them). Received: name={name!r}; "
-            f"nearest: {', '.join(near)}"
+            f"nearest: {', '.join(nearest)}"
         )
     if tag:
-        found.card.select(tag)
-    return found, tag or None
+        variant.card.select(tag)
+    return variant, tag or None
 
 
-def _aliases() -> dict[str, str]:
-    """timm's names, read off the hub repositories that the cards name."""
+def _timm_names() -> dict[str, str]:
+    """{timm's name: our name}, read from the hub repositories in the cards."""
     return {
         source.repo.split("/")[-1].partition(".")[0]: name
         for name, variant in REGISTRY.items()

@@ -1,7 +1,7 @@
-"""Networks that are a table of stages of inverted residual blocks, and how timm names their modules.
+"""Models that are a table of stages of inverted residual blocks, and timm's names of their modules.
 
-MobileNetV2 wrote its network as such a table (arXiv 1801.04381, table 2); EfficientNet and most
-searched mobile networks followed. A family that does keeps its table and leaves the rest to here.
+MobileNetV2 is described by such a table (arXiv 1801.04381, table 2); EfficientNet and most mobile
+models of architecture search followed. Such a family's file holds the table alone.
 """
 
 import math
@@ -10,61 +10,79 @@ from dataclasses import dataclass, replace
 
 from newnet_tf.models import blocks
 from newnet_tf.models.blocks import SEConfig
+from newnet_tf.models.inverted_residual import expanded_channels, inverted_residual
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A run of inverted residual blocks.
+    """A sequence of inverted residual blocks.
 
     Args:
-        filters, depth, stride: int, output channels, number of blocks, stride of the first.
-        expansion: float, factor of the channels inside; None leaves the expanding convolution out.
-        kernel: int, or several for as many parts of the channels (MixNet).
-        squeeze: float or None, the share of channels in squeeze-and-excitation.
-        act: str or None, activation where it is not the network's.
-        parts: two ints, into how many parts the expanding and projecting convolutions fall.
-        continues_stage: bool, whether it belongs to the stage before; only names depend on it.
+        channels: int, of every block's output.
+
+        depth: int, number of blocks.
+
+        stride: int, of the first block; the others have stride 1.
+
+        expansion: float or None, channels inside over those of the input; None leaves the expanding
+            convolution out. Default: 6.
+
+        kernel: int, of the depthwise convolutions; or tuple of int, one for each split of the channels
+            (MixNet). Default: 3.
+
+        se_ratio: float or None, relative width of squeeze-and-excitation. Default: None, without.
+
+        act: str or None, activation. Default: None, that of the model.
+
+        splits: tuple of two int, splits of the expanding and projecting convolutions. Default: (1, 1).
+
+        continues_stage: bool, whether checkpoints count the blocks as part of the stage before.
+            Default: False.
     """
 
-    filters: int
+    channels: int
     depth: int
     stride: int
     expansion: float | None = 6
     kernel: int | tuple[int, ...] = 3
-    squeeze: float | None = None
+    se_ratio: float | None = None
     act: str | None = None
-    parts: tuple[int, int] = (1, 1)
+    splits: tuple[int, int] = (1, 1)
     continues_stage: bool = False
 
 
 def scale(
-    stages: Sequence[Stage], width: float = 1.0, depth: float = 1.0, ends: bool = True
+    stages: Sequence[Stage], width: float = 1.0, depth: float = 1.0, scale_ends: bool = True
 ) -> tuple[Stage, ...]:
     """Returns the stages with channels and depths multiplied as EfficientNet does.
 
     Args:
         stages: the table.
-        width: float, factor of the channels, which stay multiples of 8.
-        depth: float, factor of the depths, rounded up.
-        ends: bool, whether the first and the last stage become deeper too.
+
+        width: float, factor of the channels, which stay multiples of 8. Default: 1.0.
+
+        depth: float, factor of the depths, rounded up. Default: 1.0.
+
+        scale_ends: bool, whether the depth of the first and the last stage is multiplied too.
+            Default: True.
     """
     scaled = []
     for i, stage in enumerate(stages):
-        deepened = math.ceil(stage.depth * depth)
-        fixed = not ends and i in (0, len(stages) - 1)
-        filters = blocks.make_divisible(stage.filters * width)
-        scaled.append(replace(stage, filters=filters, depth=stage.depth if fixed else deepened))
+        is_fixed = not scale_ends and i in (0, len(stages) - 1)
+        blocks_in_stage = stage.depth if is_fixed else math.ceil(stage.depth * depth)
+        channels = blocks.make_divisible(stage.channels * width)
+        scaled.append(replace(stage, channels=channels, depth=blocks_in_stage))
     return tuple(scaled)
 
 
-def each(stages: Sequence[Stage]) -> list[Stage]:
+def per_block(stages: Sequence[Stage]) -> list[Stage]:
     """Returns the stage of every block, in order."""
     return [stage for stage in stages for _ in range(stage.depth)]
 
 
-def squeeze_inputs(share: float, inputs: int, inner: int, act: str) -> SEConfig:
+def se_of_input(se_ratio: float, input_channels: int, expanded_channels: int, act: str) -> SEConfig:
     """A share of the block's input channels, and the block's activation (MnasNet, EfficientNet)."""
-    return SEConfig(int(inputs * share), act=act)
+    return SEConfig(int(input_channels * se_ratio), act=act)
 
 
 def build(
@@ -72,39 +90,50 @@ def build(
     stages: Sequence[Stage],
     *,
     act="relu6",
-    squeeze: Callable = squeeze_inputs,
+    se_config: Callable[[float, int, int, str], SEConfig] = se_of_input,
     end: Callable | None = None,
     style,
 ):
-    """Applies all blocks to `x`, the output of a stem of stride 2, and marks the features.
+    """Applies all blocks to `x`, the output of a stem of stride 2, and tags the features.
 
     Args:
-        x: Keras tensor. stages: the table.
-        act: str, activation. style: `blocks.Style`.
-        squeeze: callable (a stage's `squeeze`, block's input channels, channels inside, activation)
-            -> `blocks.Squeeze`.
-        end: callable (tensor) -> tensor, what follows the blocks and belongs to the last feature.
+        x: Keras tensor.
+
+        stages: the table.
+
+        act: str, activation of stages that have none of their own. Default: `"relu6"`.
+
+        se_config: callable (se_ratio, input channels, expanded channels, activation) -> `SEConfig`.
+            Default: `se_of_input`.
+
+        end: callable (tensor) -> tensor or None, layers after the blocks that belong to the last
+            feature. Default: None.
+
+        style: `blocks.ConvBNConfig`.
 
     Returns:
         Keras tensor, the last feature.
     """
-    of_block = each(stages)
+    stage_of_block = per_block(stages)
 
     def block(x, i, stride):
-        if i == len(of_block):
+        if i == len(stage_of_block):
             return end(x)
-        stage, inputs = of_block[i], x.shape[-1]
-        kind, inner = stage.act or act, blocks.expanded(inputs, stage.expansion or 1)
-        return blocks.inverted_residual(
+        stage, inputs = stage_of_block[i], x.shape[-1]
+        block_act, se = stage.act or act, None
+        if stage.se_ratio:
+            expanded = expanded_channels(inputs, stage.expansion or 1)
+            se = se_config(stage.se_ratio, inputs, expanded, block_act)
+        return inverted_residual(
             x,
-            stage.filters,
+            stage.channels,
             expansion=stage.expansion,
             kernel=stage.kernel,
             stride=stride,
-            act=kind,
-            depthwise_act=kind,
-            squeeze=squeeze(stage.squeeze, inputs, inner, kind) if stage.squeeze else None,
-            parts=stage.parts,
+            act=block_act,
+            depthwise_act=block_act,
+            se=se,
+            splits=stage.splits,
             style=style,
             name=f"block{i}",
         )
@@ -114,7 +143,7 @@ def build(
 
 
 def timm_names(stages: Sequence[Stage]) -> dict[str, str]:
-    """Our layer name to timm's module name, for networks of timm's EfficientNet class."""
+    """{layer: module} of timm's EfficientNet class."""
     names, i, s, b = {"stem_conv": "conv_stem", "stem_bn": "bn1"}, 0, -1, 0
     for stage in stages:
         s, b = (s, b) if stage.continues_stage else (s + 1, 0)
@@ -124,24 +153,24 @@ def timm_names(stages: Sequence[Stage]) -> dict[str, str]:
     return names | {"final_conv": "conv_head", "final_bn": "bn2", "classifier": "classifier"}
 
 
-def _timm_block(stage: Stage, ours: str, theirs: str) -> dict[str, str]:
-    """The layers of one block; a convolution in parts is several, numbered on either side."""
+def _timm_block(stage: Stage, block: str, prefix: str) -> dict[str, str]:
+    """{layer: module} of one block; the splits of a convolution are numbered on both sides."""
     kernels = len(stage.kernel) if isinstance(stage.kernel, tuple) else 1
     modules = [
-        ("expand", "conv_pw", stage.parts[0]),
+        ("expand", "conv_pw", stage.splits[0]),
         ("depthwise", "conv_dw", kernels),
-        ("project", "conv_pwl", stage.parts[1]),
+        ("project", "conv_pwl", stage.splits[1]),
     ]
     if stage.expansion is None:
-        modules = [modules[1], ("project", "conv_pw", stage.parts[1])]
+        modules = [modules[1], ("project", "conv_pw", stage.splits[1])]
     names = {}
-    for n, (part, conv, pieces) in enumerate(modules, 1):
-        names[f"{ours}_{part}_bn"] = f"{theirs}.bn{n}"
-        if pieces == 1:
-            names[f"{ours}_{part}_conv"] = f"{theirs}.{conv}"
+    for n, (layer, module, splits) in enumerate(modules, 1):
+        names[f"{block}_{layer}_bn"] = f"{prefix}.bn{n}"
+        if splits == 1:
+            names[f"{block}_{layer}_conv"] = f"{prefix}.{module}"
         else:
-            numbered = {f"{ours}_{part}_conv_{k}": f"{theirs}.{conv}.{k}" for k in range(pieces)}
-            names |= numbered
-    if stage.squeeze:
-        names |= {f"{ours}_se_{part}": f"{theirs}.se.conv_{part}" for part in ("reduce", "expand")}
+            for k in range(splits):
+                names[f"{block}_{layer}_conv_{k}"] = f"{prefix}.{module}.{k}"
+    if stage.se_ratio:
+        names |= {f"{block}_se_{conv}": f"{prefix}.se.conv_{conv}" for conv in ("reduce", "expand")}
     return names

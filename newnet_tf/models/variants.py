@@ -1,13 +1,13 @@
 """From a builder and a card to a public constructor.
 
-A family file makes one `Family` and calls `variant` once per network. What every constructor shares
-(signature, docstring, argument checks, head, weight loading) is here and only here.
+A family file creates a `Family` and calls `register` for each model; what they share is here.
 """
 
 import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from newnet_tf import weights as checkpoints
 from newnet_tf.models.config import Card, CheckpointFormat, PreprocessConfig, brief
@@ -19,22 +19,30 @@ REGISTRY: dict[str, "Variant"] = {}
 DOCSTRING = """Instantiates {title} ({source}).
 
 {notes}Args:
-    include_top: bool, whether to include the pooling and the classifier.
-    weights: one of None (random initial values), {choices}or the path of a checkpoint
+    include_top: bool, whether to include the pooling and the classifier. Default: True.
+
+    weights: str, path or None: None (random initialization), {choices}or a checkpoint file
         (`.safetensors`, `.pth`, `.pt`, `.npz`, `.weights.h5`, `.keras`). Default: {default}.
-    input_tensor: optional Keras tensor to use as the image input.
-    input_shape: optional tuple (height, width, {channels}), each side an int >= {minimum} or None.
-        Default: {shape}.
-    pooling: with `include_top=False`, one of None (the last map before pooling, rank 4),
-        `"avg"` or `"max"` (rank 2).
-    classes: int, number of classes of the top. With weights of another number the layer
-        `classifier` keeps random initial values, and a warning says so.
-    classifier_activation: str, callable or None (logits).
-    name: str, name of the model.
+
+    input_tensor: Keras tensor or None, used as the image input. Default: None, a new input.
+
+    input_shape: tuple (height, width, {channels}) or None; height and width are None or an int >=
+        {minimum}. Default: {shape}.
+
+    pooling: str or None, with `include_top=False` one of None (the last feature map, rank 4),
+        `"avg"`, `"max"` (rank 2). Default: None.
+
+    classes: int, number of classes. Where the weights have another number, the layer `classifier`
+        is newly initialized, with a warning. Default: {classes}.
+
+    classifier_activation: str, callable or None (logits). Default: `"softmax"`.
+
+    name: str, name of the model. Default: `"{card}"`.
 
 Returns:
-    A Keras model from images of shape (batch, height, width, {channels}), float32, normalized as
-    `newnet_tf.preprocess("{card}")` does ((pixel / 255 - {mean}) / {std}), to (batch, classes).
+    `keras.Model` from images of shape (batch, height, width, {channels}), float32, as
+    `newnet_tf.create_transform("{card}")` makes them ((pixel / 255 - {mean}) / {std}), to class
+    scores of shape (batch, classes).
 
 Raises:
     ValueError: for an argument outside of the above, or a checkpoint that does not fit.
@@ -52,30 +60,44 @@ class Family:
 
     Args:
         module: str, `__name__` of the family's file.
-        build: callable (input tensor, row) -> the last map before pooling.
-        top: callable (map, row, classes) -> logits of shape (batch, classes).
+
+        build: callable (input tensor, config) -> last feature map before pooling.
+
+        build_head: callable (feature map, config, classes) -> logits of shape (batch, classes).
+
         source: str, the paper.
-        namings: callable row -> checkpoint kinds it reads, beside our own.
-        head: names of the layers that only `top` makes.
-        minimum: int, the smallest input side.
+
+        checkpoint_formats: callable config -> formats of checkpoints that load, besides our own.
+
+        head: tuple of str, names of the layers with weights that only `build_head` makes.
+
+        min_size: int, smallest height and width of the input.
     """
 
     module: str
     build: Callable
-    top: Callable
+    build_head: Callable
     source: str
-    checkpoint_formats: Callable[[object], tuple[CheckpointFormat, ...]] = lambda row: ()
+    checkpoint_formats: Callable[[Any], tuple[CheckpointFormat, ...]] = lambda config: ()
     head: tuple[str, ...] = ("classifier",)
-    minimum: int = 32
+    min_size: int = 32
     variants: dict[str, "Variant"] = field(default_factory=dict)
 
-    def variant(self, constructor: str, row: object, card: Card) -> Callable:
-        """Registers one network and returns its public constructor."""
+    def register(self, constructor: str, config: object, card: Card) -> Callable:
+        """Registers a model and returns its public constructor.
+
+        Args:
+            constructor: str, name of the public function.
+
+            config: the family's `Config` of the model.
+
+            card: `Card` of the model; its name must be new.
+        """
         if card.name in REGISTRY:
             raise ValueError(f"`card.name` must be new. Received: {card.name!r}")
-        made = Variant(self, constructor, row, card)
-        self.variants[card.name] = REGISTRY[card.name] = made
-        return made.constructor()
+        variant = Variant(self, constructor, config, card)
+        self.variants[card.name] = REGISTRY[card.name] = variant
+        return variant.constructor()
 
     def preprocess_input(self) -> Callable:
         """Returns the family's `preprocess_input`."""
@@ -84,18 +106,18 @@ class Family:
 
 @dataclass(frozen=True)
 class Variant:
-    """One network: its family, public name, row and card."""
+    """One model: its family, the name of its constructor, its config and card."""
 
     family: Family
     name: str
-    row: object
+    config: object
     card: Card
 
-    def target(self) -> checkpoints.Target:
-        """What a checkpoint must fit, for the weights room."""
-        return checkpoints.Target(
+    def target(self) -> checkpoints.LoadTarget:
+        """Returns what a checkpoint must fit."""
+        return checkpoints.LoadTarget(
             card=self.card,
-            checkpoint_formats=self.family.checkpoint_formats(self.row),
+            checkpoint_formats=self.family.checkpoint_formats(self.config),
             head=self.family.head,
             build=lambda classes: self.build(classes=classes),
         )
@@ -110,14 +132,15 @@ class Variant:
         classes=None,
         classifier_activation="softmax",
         name=None,
+        drop_rate=None,
     ):
-        """Builds the Keras model; arguments as in the public constructor, defaults the card's."""
+        """Builds the Keras model; see `newnet_tf.create_model`."""
         classes = self.card.classes if classes is None else classes
-        self._check(include_top, pooling, classes, weights)
+        self._check(include_top, pooling, classes, weights, drop_rate)
         image = self._input(input_tensor, input_shape)
-        x = self.family.build(image, self.row)
+        x = self.family.build(image, self.config)
         if include_top:
-            x = self.family.top(x, self.row, classes)
+            x = self.family.build_head(x, self.config, classes)
             activation = keras.activations.get(classifier_activation)
             x = keras.layers.Activation(activation, dtype="float32", name="predictions")(x)
         elif pooling == "avg":
@@ -127,13 +150,15 @@ class Variant:
         sources = keras.utils.get_source_inputs(image)
         inputs = sources[0] if len(sources) == 1 else sources
         model = keras.Model(inputs, x, name=name or self.card.name)
+        own = model if input_tensor is None else keras.Model(image, x)
+        if drop_rate is not None:
+            _set_drop_rate(own, drop_rate)
         if weights is not None:
             others = (variant.target for variant in REGISTRY.values() if variant is not self)
-            own = model if input_tensor is None else keras.Model(image, x)
             checkpoints.load(own, weights, self.target(), others=others)
         return model
 
-    def _check(self, include_top, pooling, classes, weights):
+    def _check(self, include_top, pooling, classes, weights, drop_rate):
         if not isinstance(include_top, bool):
             raise ValueError(f"`include_top` must be a bool. Received: include_top={include_top!r}")
         if pooling not in POOLINGS:
@@ -144,6 +169,8 @@ class Variant:
             )
         if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
             raise ValueError(f"`classes` must be a positive int. Received: classes={classes!r}")
+        if drop_rate is not None and not 0 <= drop_rate < 1:
+            raise ValueError(f"`drop_rate` must lie in [0, 1). Received: drop_rate={drop_rate!r}")
         if weights is not None and not checkpoints.is_file(weights):
             self.card.select(weights)
 
@@ -157,12 +184,12 @@ class Variant:
             shape = tuple(input_tensor.shape[1:])
         else:
             shape = self.card.preprocess.shape if input_shape is None else tuple(input_shape)
-        minimum, channels = self.family.minimum, self.card.preprocess.channels
-        sides_fit = all(s is None or (isinstance(s, int) and s >= minimum) for s in shape[:2])
-        if len(shape) != 3 or shape[-1] != channels or not sides_fit:
+        min_size, channels = self.family.min_size, self.card.preprocess.channels
+        fits = all(n is None or (isinstance(n, int) and n >= min_size) for n in shape[:2])
+        if len(shape) != 3 or shape[-1] != channels or not fits:
             raise ValueError(
-                f"`input_shape` must be (height, width, {channels}), each side None or at least "
-                f"{minimum}. Received: input_shape={shape}"
+                f"`input_shape` must be (height, width, {channels}), height and width None or at "
+                f"least {min_size}. Received: input_shape={shape}"
             )
         return keras.Input(shape, name="image") if input_tensor is None else input_tensor
 
@@ -199,7 +226,7 @@ class Variant:
             notes=f"{card.notes}\n\n" if card.notes else "",
             choices="".join(f"{choice}, " for choice in choices),
             default=f'`"{card.default_weights}"`' if card.default_weights else "None",
-            minimum=self.family.minimum,
+            minimum=self.family.min_size,
             card=card.name,
             mean=brief(card.preprocess.mean),
             std=brief(card.preprocess.std),
@@ -213,7 +240,7 @@ class Variant:
 
 
 def constructors() -> dict[str, Callable]:
-    """Returns the public constructors of all registered networks, by name."""
+    """Returns the public constructors of all registered models, by name."""
     return {v.name: getattr(sys.modules[v.family.module], v.name) for v in REGISTRY.values()}
 
 
@@ -224,13 +251,26 @@ def _publish(function: Callable, name: str, module: str) -> Callable:
     return function
 
 
+def _set_drop_rate(model, drop_rate: float) -> None:
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    if not layers:
+        raise ValueError(
+            "`drop_rate` needs a model with a Dropout layer before its classifier. "
+            f"Received: {drop_rate=} for {model.name!r}, which has none"
+        )
+    for layer in layers:
+        layer.rate = drop_rate
+
+
 def _preprocess_input(family: Family) -> Callable:
     def preprocess_input(x, weights=None):
-        """Normalizes images in 0-255 as this family's weights expect; it never resizes.
+        """Normalizes pixels in 0-255 as this family's weights expect; it never resizes.
 
         Args:
             x: array or tensor of shape (..., height, width, channels), values in 0-255.
-            weights: None, `"imagenet"`, or the tag of weights; default: the family's usual ones.
+
+            weights: str or None, `"imagenet"` or the tag of weights. Default: None, the family's
+                usual preprocessing.
 
         Returns:
             float32 of the same shape: a NumPy array for an array, else a tensor.
@@ -240,12 +280,12 @@ def _preprocess_input(family: Family) -> Callable:
         """
         from newnet_tf.data.preprocess import normalize
 
-        return normalize(x, _record(family, weights))
+        return normalize(x, _preprocess_config(family, weights))
 
     return preprocess_input
 
 
-def _record(family: Family, tag: str | None) -> PreprocessConfig:
+def _preprocess_config(family: Family, tag: str | None) -> PreprocessConfig:
     variants = list(family.variants.values())
     if tag is None:
         return variants[0].card.preprocess

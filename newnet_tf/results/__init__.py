@@ -1,7 +1,30 @@
-"""Tables of measured figures: CSV files beside this module, written by machine and shipped.
+"""Tables of measurements: CSV files in this folder, written by commands and tools, part of the package.
 
-Only `newnet_tf.evaluation`, `newnet_tf.profiling` and the maintainers' tools write them; everything
-else reads. Standard library only.
+Only `newnet_tf.evaluation`, `newnet_tf.profiling`, `newnet_tf.data.pipeline_benchmark` and the tools
+write them; everything else reads. Standard library only. Every table ends in the columns `machine`,
+`versions` and `date`.
+
+| table | one row for each | columns |
+|---|---|---|
+| `accuracy` | model, weights, precision, dataset | top-1 and top-5 accuracy (%), 95 % interval |
+| `activation` | model, calibration images, activation | latency and accuracy with another activation |
+| `calibration_methods` | model, `calibration_method`, corrections | SQNR and agreement of int8 |
+| `cifar` | run | CIFAR-10 accuracy, cost, settings and diagnosis of the curves |
+| `cifar_curves` | run, epoch | learning rate, losses and errors |
+| `cifar_tuning` | trial | learning rate, weight decay, test error |
+| `compatibility` | model | outcome of each test of `tests/test_every_network.py` |
+| `cost` | model | `params`, `non_trainable_params`, `macs` at `image_size` |
+| `data` | input pipeline, `batch_size`, workers | images a second, and relative to a plain decode |
+| `export_matrix` | family, `precision` | whether its cheapest model exports, and how |
+| `latency` | model, precision, threads | `median_ms`, `iqr_ms`, `min_ms`, `ratio` to the baseline |
+| `operators` | model, precision, threads, operator | time and multiply-adds; `total_ms` of the model |
+| `parity` | model, `checkpoint_format`, backend | difference from the reference, float64 and 32 |
+| `quantization` | model, precision, dataset | accuracy before and after, agreement, SQNR |
+| `runtimes` | model, file, runtime | difference from Keras, `top1_matches` |
+| `transfer` | model, settings | `reported_top1` and accuracy of linear probe and finetuning |
+
+`partitions` are the parts of the graph that XNNPACK runs, `fallback_ops` the operators that it does
+not run.
 """
 
 import csv
@@ -10,16 +33,26 @@ import importlib.metadata
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+from newnet_tf.utils import io
 
 HERE = Path(__file__).parent
 STAMP = ("machine", "versions", "date")
 
 
 def read(table: str, folder: str | os.PathLike | None = None) -> list[dict[str, str]]:
-    """Returns the rows of `table` (e.g. `"latency"`) as dictionaries of strings; [] if none yet."""
+    """Reads a table.
+
+    Args:
+        table: str, e.g. `"latency"`.
+
+        folder: path or None, folder of the CSV file. Default: None, the package's own results.
+
+    Returns:
+        list of {column: value}, one for each row; `[]` if there is no such table.
+    """
     path = Path(folder or HERE) / f"{table}.csv"
     if not path.exists():
         return []
@@ -28,10 +61,14 @@ def read(table: str, folder: str | os.PathLike | None = None) -> list[dict[str, 
 
 
 def about(model: str) -> dict[str, list[dict[str, str]]]:
-    """Returns every measured row about `model`, by table."""
+    """Returns all measurements of a model, {table: rows}.
+
+    Args:
+        model: str, its name.
+    """
     tables = {path.stem: read(path.stem) for path in sorted(HERE.glob("*.csv"))}
     rows = {name: [r for r in table if r.get("model") == model] for name, table in tables.items()}
-    return {name: found for name, found in rows.items() if found}
+    return {name: own_rows for name, own_rows in rows.items() if own_rows}
 
 
 def record(
@@ -41,41 +78,39 @@ def record(
     folder: str | os.PathLike | None = None,
     stamp: Mapping[str, str] | None = None,
 ) -> Path:
-    """Merges `rows` into a table and stamps them with machine, versions and date.
+    """Merges rows into a table and stamps them with machine, versions and date.
 
     Args:
         table: str, the table's name; the file is `<table>.csv`.
-        rows: mappings; a column that one lacks is left empty there.
-        keys: columns that identify a row: an old row with equal keys is replaced.
-        folder: where the table lives; default: the package's own results.
-        stamp: machine and versions where the figures were measured, if not here and now.
+
+        rows: iterable of mappings, at least one; a column that a row lacks is left empty.
+
+        keys: sequence of str, columns that identify a row: an old row with equal keys is replaced.
+            Default: ("model",).
+
+        folder: path or None, folder of the CSV file. Default: None, the package's own results.
+
+        stamp: mapping or None, machine and versions of measurements from another machine. Default:
+            None, this machine.
 
     Returns:
-        Path of the file, written beside and renamed, so that it is never half there.
+        Path of the file. It is written whole or not at all.
+
+    Raises:
+        ValueError: for no rows.
     """
     stamped = {"machine": machine(), "versions": versions(), "date": f"{datetime.date.today()}"}
     stamped |= stamp or {}
-    fresh = [{k: _text(v) for k, v in row.items()} | stamped for row in rows]
-    if not fresh:
+    new = [{k: _text(v) for k, v in row.items()} | stamped for row in rows]
+    if not new:
         raise ValueError(f"`rows` must hold at least one row for table {table!r}. Received: none")
-    replaced = {tuple(row[k] for k in keys) for row in fresh}
-    kept = [r for r in read(table, folder) if tuple(r.get(k) for k in keys) not in replaced]
-    merged = sorted(kept + fresh, key=lambda row: [row.get(k) or "" for k in keys])
-    named = dict.fromkeys(column for row in [*fresh, *kept] for column in row)
-    columns = [c for c in named if c not in STAMP] + list(STAMP)
+    replaced = {tuple(row[k] for k in keys) for row in new}
+    old = [r for r in read(table, folder) if tuple(r.get(k) for k in keys) not in replaced]
+    merged = sorted(old + new, key=lambda row: [row.get(k) or "" for k in keys])
+    known = dict.fromkeys(column for row in [*new, *old] for column in row)
+    columns = [c for c in known if c not in STAMP] + list(STAMP)
     path = Path(folder or HERE) / f"{table}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{table}.")
-    try:
-        with os.fdopen(handle, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({c: row.get(c, "") for c in columns} for row in merged)
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    io.write_csv(path, columns, merged)
     return path
 
 
@@ -91,14 +126,14 @@ def machine() -> str:
 
 
 def versions() -> str:
-    """Returns the versions that a figure depends on, e.g. `"tensorflow 2.21.0, keras 3.15.1"`."""
-    found, others = [], [name for name in ("jax", "torch") if name in sys.modules]
+    """Returns the versions that a measurement depends on, e.g. `"tensorflow 2.21.0, keras 3.15.1"`."""
+    parts, others = [], [name for name in ("jax", "torch") if name in sys.modules]
     for name in ("tensorflow", "tensorflow_cpu", "keras", "ai_edge_litert", "numpy", *others):
         try:
-            found.append(f"{name.replace('_cpu', '')} {importlib.metadata.version(name)}")
+            parts.append(f"{name.replace('_cpu', '')} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             continue
-    return ", ".join(dict.fromkeys(found))
+    return ", ".join(dict.fromkeys(parts))
 
 
 def _text(value: object) -> str:

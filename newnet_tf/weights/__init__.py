@@ -1,8 +1,8 @@
 """From a tag or a checkpoint file to a model's variables, and back to a file.
 
-`load` and `save` are what the rest of the package calls. Behind them: `checkpoint` reads files into
-arrays (with `archive`, `hdf5`, and `pickles`, which needs no torch), `convert` fills a model's
-variables, strictly both ways (`match` pairs names), `fetch` turns a tag into a local file. Importing
+`load` and `save` are what the rest of the package calls. Behind them: `reader` reads files into arrays
+(with `archive`, `hdf5`, and `pickles`, which needs no torch), `match` pairs tensors and variables by
+name, `assign` fills the variables, strictly both ways, `fetch` downloads the file of a tag. Importing
 this module imports none of them.
 """
 
@@ -10,32 +10,47 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from newnet_tf.models.config import Card, CheckpointFormat
+
+if TYPE_CHECKING:
+    from newnet_tf.weights import assign
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".npz", ".weights.h5", ".keras", ".h5")
 WRITABLE = (".weights.h5", ".keras", ".safetensors", ".npz")
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be had, read, trusted or fitted."""
+    """A checkpoint that cannot be downloaded, read, trusted or assigned."""
 
     @classmethod
-    def about(cls, path: os.PathLike, expected: str, found: str) -> "CheckpointError":
-        """Returns the error for a file: its name, what it must be, what is wrong with it."""
+    def about(cls, path: os.PathLike, expected: str, problem: str) -> "CheckpointError":
+        """Returns the error for a file.
+
+        Args:
+            path: path of the file.
+
+            expected: str, what the file must be.
+
+            problem: str, what is wrong with it.
+        """
         path = Path(path)
-        return cls(f"{path.name!r} must be {expected}; {found}. Received: {path}")
+        return cls(f"{path.name!r} must be {expected}; {problem}. Received: {path}")
 
 
 @dataclass(frozen=True)
-class Target:
-    """The network that a checkpoint must fit.
+class LoadTarget:
+    """The model that a checkpoint must fit.
 
     Args:
-        card: `Card` of the variant.
-        namings: the kinds of checkpoint it reads, beside our own naming.
-        head: names of the layers that only the top has.
-        build: callable classes -> the full Keras model, without weights.
+        card: `Card` of the model.
+
+        checkpoint_formats: tuple of `CheckpointFormat`, formats that load, besides our own.
+
+        head: tuple of str, names of the layers that only the head has.
+
+        build: callable classes -> the Keras model with its top, randomly initialized.
     """
 
     card: Card
@@ -51,7 +66,7 @@ def suffix(path: str | os.PathLike) -> str | None:
 
 
 def is_file(weights: str | os.PathLike) -> bool:
-    """Whether `weights` means a file and not a tag: a path object, a known suffix, a separator."""
+    """Whether `weights` is a file and not a tag: a path object, a known suffix, a separator."""
     if isinstance(weights, os.PathLike):
         return True
     separators = {"/", os.sep, os.altsep or "/"}
@@ -63,44 +78,55 @@ def is_file(weights: str | os.PathLike) -> bool:
 def load(
     model,
     weights: str | os.PathLike,
-    target: Target,
-    others: Iterable[Callable[[], Target]] = (),
-):
-    """Fills `model` from a tag (fetched and converted if need be) or from a checkpoint file.
+    target: LoadTarget,
+    others: Iterable[Callable[[], LoadTarget]] = (),
+) -> "assign.Report":
+    """Loads a model's weights from a tag (downloaded if need be) or a checkpoint file.
 
     Args:
-        model: Keras model of `target`'s network, with or without top, of any number of classes.
-        weights: a tag of the card (`"imagenet"`, `"nav_in1k"`), or the path of a checkpoint.
-        target: `Target` of the network.
-        others: callables returning the `Target`s of other networks, asked only when the
-            checkpoint does not fit, to name the one it would fit.
+        model: `keras.Model` of `target`, with or without top, of any number of classes.
+
+        weights: str or path, a tag of the card (`"imagenet"`, `"nav_in1k"`) or a checkpoint file.
+
+        target: `LoadTarget` of the model.
+
+        others: iterable of callables returning the `LoadTarget`s of other models. They are called only
+            where the checkpoint does not fit, to name the model that it fits. Default: none.
 
     Returns:
-        `convert.Report`: which naming the file has, what was used, skipped and left fresh.
+        `newnet_tf.weights.assign.Report`: format, tensors assigned and skipped, layers newly
+        initialized.
 
     Raises:
-        CheckpointError: for a file that is missing, damaged, hostile, or of another network; for a
-            tag that no source gives.
+        CheckpointError: for a file that is missing, damaged, hostile, or of another model; for a tag
+            that no source provides.
     """
     from newnet_tf.weights import assign, fetch, reader
 
     if is_file(weights):
         path = Path(weights).expanduser()
     else:
-        path = fetch.obtain(target, target.card.select(weights))
-    return assign.fill(model, reader.read(path), target, others=others)
+        path = fetch.download(target, target.card.select(weights))
+    return assign.assign_weights(model, reader.read(path), target, others=others)
 
 
 def save(model, path: str | os.PathLike) -> Path:
-    """Writes the weights of `model`; `load` reads each of these files back exactly.
+    """Writes the weights of a model; `load` reads each of these files exactly.
 
     Args:
-        model: a Keras model.
-        path: where to; the suffix says how: `.weights.h5` and `.keras` by Keras itself,
-            `.safetensors` and `.npz` as `layer/variable` in Keras layout.
+        model: `keras.Model`.
+
+        path: path of the file. Its suffix chooses the format: `.weights.h5` and `.keras` are written
+            by Keras itself, `.safetensors` and `.npz` hold `layer/variable` in Keras' layout.
 
     Returns:
-        `path`. The file is written beside and renamed, so that it is never half there.
+        `path`.
+
+    Raises:
+        CheckpointError: for another suffix.
+
+    Example:
+        >>> newnet_tf.weights.save(model, "model.safetensors")
     """
     from newnet_tf.weights import reader
 

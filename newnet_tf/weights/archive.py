@@ -1,4 +1,4 @@
-"""Zip archives that strangers made: read by exact name, never extracted, sizes checked first."""
+"""Untrusted zip archives: members are read by exact name, never extracted, sizes checked first."""
 
 import zipfile
 import zlib
@@ -14,16 +14,23 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError
 
 
 class Archive:
-    """An open zip file whose directory has been found harmless.
+    """An open zip file whose directory has been checked.
 
     Args:
-        path: the file. expected: str, what it must be, for errors.
+        path: path of the file.
+
+        expected: str, what the file must be, for errors.
+
+        file: the open `zipfile.ZipFile`.
+
+    Attributes:
+        sizes: {name of a member: its size in bytes}.
     """
 
-    def __init__(self, path: Path, expected: str, opened: zipfile.ZipFile):
-        self.path, self.expected, self._zip = path, expected, opened
-        self.sizes = {info.filename: info.file_size for info in opened.infolist()}
-        self._check(opened.infolist())
+    def __init__(self, path: Path, expected: str, file: zipfile.ZipFile):
+        self.path, self.expected, self._zip = path, expected, file
+        self.sizes = {info.filename: info.file_size for info in file.infolist()}
+        self._check(file.infolist())
 
     def _check(self, infos: list[zipfile.ZipInfo]) -> None:
         size = self.path.stat().st_size
@@ -37,14 +44,14 @@ class Archive:
                 raise self.error(f"its member {info.filename!r} is encrypted")
             if info.compress_size > size:
                 raise self.error(
-                    f"its member {info.filename!r} claims {info.compress_size} of {size} bytes"
+                    f"its member {info.filename!r} declares {info.compress_size} of {size} bytes"
                 )
         declared = sum(self.sizes.values())
         if declared > EXPANSION * size + FREE:
-            raise self.error(f"it claims to unpack to {declared} bytes from {size}")
+            raise self.error(f"it declares {declared} unpacked bytes, of {size}")
 
     def read(self, name: str) -> bytes:
-        """Returns the bytes of a member, whose checksum must hold."""
+        """Returns the bytes of a member and checks its checksum."""
         if name not in self.sizes:
             raise self.error(f"it has no member {name!r}")
         try:
@@ -52,18 +59,18 @@ class Archive:
         except DAMAGE as error:
             raise self.error(f"its member {name!r} is damaged ({error})") from error
 
-    def error(self, found: str) -> CheckpointError:
+    def error(self, problem: str) -> CheckpointError:
         """Returns the error that says what is wrong with this archive."""
-        return CheckpointError.about(self.path, self.expected, found)
+        return CheckpointError.about(self.path, self.expected, problem)
 
 
 @contextmanager
-def opened(path: Path, expected: str) -> Iterator[Archive]:
-    """Opens a zip file as an `Archive`; `expected` says what it must be."""
+def open_archive(path: Path, expected: str) -> Iterator[Archive]:
+    """Opens a zip file as an `Archive`; `expected` says what it must be, for errors."""
     try:
         file = zipfile.ZipFile(path)
     except DAMAGE as error:
-        found = f"it is damaged or cut short ({error})"
-        raise CheckpointError.about(path, expected, found) from error
+        problem = f"it is damaged or truncated ({error})"
+        raise CheckpointError.about(path, expected, problem) from error
     with file:
         yield Archive(path, expected, file)

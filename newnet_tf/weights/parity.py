@@ -1,9 +1,9 @@
-"""Proof that a network equals its reference, without the reference and without its weights.
+"""Compares a model with its reference implementation, without torch and without its weights.
 
-Every tensor of a checkpoint is made up from its own name, so a reference implementation and ours fill
-the same numbers. A golden file keeps what the reference answered to two real images: the names and
-shapes of its tensors, one scale for each batch norm (without it deep networks lose the precision that
-the comparison needs), logits, and channel means of its features. `tools/make_golden.py` writes them.
+Every tensor of a fake checkpoint is generated from its own name, so the reference implementation and
+ours have the same weights. A golden file stores the reference's outputs for two real images: names and
+shapes of its tensors, one scale for each batch norm (without it deep models lose the precision that the
+comparison needs), logits, and channel means of its features. `tools/make_golden.py` writes them.
 """
 
 import hashlib
@@ -21,15 +21,23 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Golden:
-    """One reference network's answers.
+    """The outputs of one reference model.
 
     Args:
-        reference: str, what was run, e.g. `"timm 1.0.31 rexnet_100"`.
-        params, macs: int, its parameters, and its multiply-adds at the first side.
+        reference: str, which implementation, e.g. `"timm 1.0.31 rexnet_100"`.
+
+        params: int, its parameters.
+
+        macs: int, its multiply-adds at the first image size.
+
         shapes: {tensor name: shape} of its checkpoint.
-        scales: {batch norm's module name: mean batch variance of its input}.
-        logits: {input side: array (2, classes)}.
-        features: {stride: array (channels,)}, means over the first image's map at the first side.
+
+        scales: {module name of a batch norm: mean batch variance of its input}.
+
+        logits: {image size: array (2, classes)}.
+
+        features: {stride: array (channels,)}, means over the first image's feature map at the first
+            image size.
     """
 
     reference: str
@@ -44,7 +52,7 @@ class Golden:
         """Writes the golden file."""
         arrays = {f"logits_{size}": array for size, array in self.logits.items()}
         arrays |= {f"features_{stride}": array for stride, array in self.features.items()}
-        record = {
+        header = {
             "reference": self.reference,
             "params": self.params,
             "macs": self.macs,
@@ -52,7 +60,7 @@ class Golden:
             "scales": self.scales,
         }
         np.savez_compressed(
-            path, record=np.frombuffer(json.dumps(record).encode(), np.uint8), **arrays
+            path, record=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays
         )
 
     @classmethod
@@ -60,26 +68,26 @@ class Golden:
         """Reads a golden file."""
         with np.load(path) as file:
             arrays = dict(file)
-        record = json.loads(arrays.pop("record").tobytes())
-        numbered = {"logits": {}, "features": {}}
+        header = json.loads(arrays.pop("record").tobytes())
+        numbered: dict[str, dict[int, np.ndarray]] = {"logits": {}, "features": {}}
         for name, array in arrays.items():
             kind, number = name.split("_")
             numbered[kind][int(number)] = array
-        shapes = {name: tuple(shape) for name, shape in record["shapes"].items()}
-        counts = record["params"], record["macs"]
-        return cls(record["reference"], *counts, shapes, record["scales"], **numbered)
+        shapes = {name: tuple(shape) for name, shape in header["shapes"].items()}
+        counts = header["params"], header["macs"]
+        return cls(header["reference"], *counts, shapes, header["scales"], **numbered)
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Returns the made-up checkpoint."""
+        """Returns the fake checkpoint."""
         return {name: fake(name, shape, self.scales) for name, shape in self.shapes.items()}
 
 
 def fake(name: str, shape: tuple[int, ...], scales: Mapping[str, float]) -> np.ndarray:
-    """Makes up the tensor called `name`, always the same for the same name and shape.
+    """Generates the tensor called `name`, always the same for the same name and shape.
 
-    Convolutions are He-scaled; batch norm gets a weight and variance in 0.5-1.5 and small means and
-    biases, its statistics multiplied by the scale of its module in `scales`. An `index` gets numbers
-    of channels, some of them twice, as in CondenseNet's checkpoints.
+    Convolutions are He-scaled. Batch norm has weights and variances in 0.5-1.5 and small means and
+    biases; its statistics are multiplied by the scale of its module in `scales`. An `index` holds
+    channel indices, some of them twice, as in CondenseNet's checkpoints.
     """
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     random = np.random.RandomState(seed)  # its stream is frozen, unlike default_rng's
@@ -102,15 +110,15 @@ def fake(name: str, shape: tuple[int, ...], scales: Mapping[str, float]) -> np.n
 
 
 def module_of(name: str) -> str:
-    """Returns the module whose running statistic `name` is: `"bn1.running_var"` -> `"bn1"`."""
+    """Returns the module of a running statistic: `"bn1.running_var"` -> `"bn1"`."""
     return name.rpartition("running_")[0].rstrip("._")
 
 
 def pixels(size: int, channels: int = 3) -> np.ndarray:
-    """Returns two real images, squeezed to `size` by PIL: float32, about -2..2.
+    """Returns two real images, resized to `size` by PIL: float32, about -2..2.
 
-    They are lossless files of scikit-image's wheel, so every machine sees the same numbers. The
-    array's shape is (2, size, size, channels); with one channel they are gray.
+    They are lossless files of scikit-image's wheel, so the numbers are the same on every machine. The
+    shape is (2, size, size, channels); with one channel the images are gray.
     """
     import skimage
     from PIL import Image
@@ -125,11 +133,11 @@ def pixels(size: int, channels: int = 3) -> np.ndarray:
 
 
 def difference(ours: np.ndarray, reference: np.ndarray) -> float:
-    """Largest difference of two images' logits, relative to how far the reference's move.
+    """Largest difference of two images' logits, normalized by the variation of the reference.
 
-    The unit is the smaller of their standard deviation over classes and the root mean square
-    difference between the images.
+    The unit is the smaller of the reference's standard deviation and the root mean square difference
+    between its two images.
     """
-    spread = float(np.sqrt(np.mean((reference[0] - reference[1]) ** 2)))
-    unit = min(float(reference.std()), spread)
+    distance = float(np.sqrt(np.mean((reference[0] - reference[1]) ** 2)))
+    unit = min(float(reference.std()), distance)
     return float(np.abs(ours - reference).max()) / unit

@@ -1,10 +1,10 @@
-"""Tensors out of PyTorch files, without torch and without running what a pickle says.
+"""Reads tensors from PyTorch files, without torch and without executing the pickle.
 
-A pickle is a program. This reader admits only the instructions that build plain containers, and
-only the names that PyTorch needs for tensors; each name stands for an immutable record of ours, so
-nothing of the file's choosing is ever imported, called or changed. Strides and offsets are checked
-against the storage before an array is made. Both layouts are read: the zip archive of PyTorch 1.6
-and later, and the stream of pickles before it.
+A pickle is a program. This reader allows only the instructions that build plain containers, and only
+the names that PyTorch needs for tensors. Each name is replaced by an immutable record of this module,
+so nothing that the file chooses is imported, called or changed. Strides and offsets are checked against
+the storage before an array is created. Both layouts are read: the zip archive of PyTorch 1.6 and later,
+and the stream of pickles before it.
 """
 
 import io
@@ -39,7 +39,7 @@ STORAGES = {
     "BoolStorage": np.dtype("?"),
 }
 
-ADMITTED = """
+ALLOWED_INSTRUCTIONS = """
     DICT EMPTY_DICT SETITEM SETITEMS LIST EMPTY_LIST APPEND APPENDS
     TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3
     NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
@@ -47,11 +47,11 @@ ADMITTED = """
     PROTO FRAME STOP MARK POP POP_MARK DUP PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET
     GLOBAL STACK_GLOBAL REDUCE NEWOBJ BUILD BINPERSID
 """
-INSTRUCTIONS = frozenset(ADMITTED.split())
+INSTRUCTIONS = frozenset(ALLOWED_INSTRUCTIONS.split())
 
 
 class Storage(NamedTuple):
-    """A run of numbers that the file holds: their type, its key, how many."""
+    """An array of numbers in the file: dtype, key, number of elements."""
 
     dtype: np.dtype
     key: str
@@ -68,7 +68,7 @@ class View(NamedTuple):
 
 
 class _StateDict(dict):
-    """Stands for OrderedDict; drops the attributes that PyTorch hangs on it."""
+    """Replaces OrderedDict; ignores the attributes that PyTorch sets on it."""
 
     __slots__ = ()
 
@@ -77,7 +77,7 @@ class _StateDict(dict):
 
 
 class _Allowed(NamedTuple):
-    """A name that a pickle may mention: a storage type, or one of the functions below."""
+    """A name that a pickle may contain: a storage type, or one of the functions below."""
 
     name: str
 
@@ -99,7 +99,7 @@ def _tensor(storage, offset, size, stride, *_):
     count = math.prod(size)
     if len(size) > 32 or count > storage.numel or (count and last >= storage.numel):
         raise pickle.UnpicklingError(
-            f"a tensor of shape {tuple(size)} reaches beyond its storage of {storage.numel} values"
+            f"a tensor of shape {tuple(size)} exceeds its storage of {storage.numel} values"
         )
     return View(storage, offset, tuple(size), tuple(stride))
 
@@ -127,8 +127,8 @@ class _Reader(pickle.Unpickler):
         allowed = _ALLOWED.get(f"{module}.{name}")
         if allowed is None:
             raise pickle.UnpicklingError(
-                f"it names {module}.{name}, which a file of tensors does not need, so it is "
-                "refused (save the tensors alone: torch.save(model.state_dict(), path))"
+                f"it names {module}.{name}, which a file of tensors does not need and this reader "
+                "does not allow (save the tensors alone: torch.save(model.state_dict(), path))"
             )
         return allowed
 
@@ -145,17 +145,17 @@ class _Reader(pickle.Unpickler):
 
 
 def _unpickle(file: io.BytesIO) -> tuple[object, dict[str, Storage]]:
-    """Admits every instruction of the next pickle, then returns its value and storages by key."""
+    """Checks every instruction of the next pickle, then returns its value and storages by key."""
     start = file.tell()
-    room = len(file.getbuffer()) - start
+    size = len(file.getbuffer()) - start
     for instruction, argument, position in pickletools.genops(file):
         if instruction.name not in INSTRUCTIONS:
             raise pickle.UnpicklingError(
                 f"its pickle has the instruction {instruction.name} at byte {position}, "
-                "which a file of tensors does not need, so it is refused"
+                "which a file of tensors does not need and this reader does not allow"
             )
-        if "PUT" in instruction.name and int(argument) > room:
-            raise pickle.UnpicklingError("its pickle claims an absurd number of values")
+        if "PUT" in instruction.name and int(argument) > size:
+            raise pickle.UnpicklingError("its pickle declares more values than the file can hold")
     reader = _Reader(file.getvalue()[start : file.tell()])
     return reader.load(), reader.storages
 
@@ -203,7 +203,7 @@ def _state(saved) -> tuple[dict[str, View], list[str]]:
 
 
 def _read_zip(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    with archive.opened(path, EXPECTED) as members:
+    with archive.open_archive(path, EXPECTED) as members:
         roots = [n.removesuffix("/data.pkl") for n in members.sizes if n.endswith("/data.pkl")]
         if len(roots) != 1:
             raise members.error("it has not exactly one member `data.pkl`")
@@ -225,7 +225,7 @@ def _read_stream(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     try:
         magic, _ = _unpickle(file)
     except Exception as error:
-        raise pickle.UnpicklingError("it begins like neither") from error
+        raise pickle.UnpicklingError("it begins like neither of them") from error
     if magic != MAGIC or _unpickle(file)[0] != PROTOCOL:
         raise pickle.UnpicklingError("it is a pickle, but not one of PyTorch's")
     if _unpickle(file)[0].get("little_endian") is not True:
@@ -245,11 +245,12 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """Reads a `.pth` or `.pt` file.
 
     Args:
-        path: file that `torch.save` wrote: a state dict, or a dictionary that holds one under a
-            usual name (an averaged one is preferred). A prefix `module.` on every name is dropped.
+        path: path of a file that `torch.save` wrote: a state dict, or a dictionary with one under a
+            usual key (that of averaged weights is preferred). A prefix `module.` of all names is
+            removed.
 
     Returns:
-        The tensors by name, as read-only arrays, and the names of entries that are no tensors.
+        ({name: read-only array}, names of entries that are no tensors).
 
     Raises:
         CheckpointError: for anything that is not a dictionary of tensors.
@@ -258,5 +259,5 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
         return _read_zip(path) if _is_zip(path) else _read_stream(path)
     except CheckpointError:
         raise
-    except Exception as error:  # a hostile stream can make the machine fail in any way it likes
+    except Exception as error:  # a hostile stream can raise any error
         raise CheckpointError.about(path, EXPECTED, f"{error or type(error).__name__}") from error

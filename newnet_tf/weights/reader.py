@@ -1,23 +1,22 @@
 """Reads checkpoint files into arrays, and writes a model's weights.
 
-Nothing of a file is believed before it is checked, and nothing in it is executed: pickles go
-through `pickles`, HDF5 through `hdf5`, a `.keras` file gives up its numbers and not its
-configuration. Floating numbers come out as float32.
+Everything in a file is checked before it is used, and nothing in it is executed: pickles are read by
+`pickles`, HDF5 by `hdf5`; of a `.keras` file the weights are read and the configuration is not. Floats
+are returned as float32.
 """
 
 import io
 import json
 import math
 import os
-import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 
+from newnet_tf.utils import io as files
 from newnet_tf.utils.lazy import keras
 from newnet_tf.weights import SUFFIXES, WRITABLE, CheckpointError, archive, hdf5, pickles, suffix
 
@@ -29,13 +28,18 @@ SAFETENSORS = "a safetensors file"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """The content of a checkpoint file.
 
     Args:
-        path: the file. kind: its suffix.
-        tensors: arrays by name; those of Keras files are named `layer/variable` or `layer/index`.
-        skipped: names of entries that are no weights (an optimizer's state, a seed).
-        metadata: what a safetensors file says about itself.
+        path: path of the file.
+
+        kind: str, its suffix.
+
+        tensors: {name: array}; in Keras files the names are `layer/variable` or `layer/index`.
+
+        skipped: tuple of str, names of entries that are no weights (an optimizer's state, a seed).
+
+        metadata: {key: value}, the metadata of a safetensors file.
     """
 
     path: Path
@@ -49,14 +53,14 @@ def read(path: str | os.PathLike) -> Checkpoint:
     """Reads a checkpoint file.
 
     Args:
-        path: a `.safetensors`, `.pth`, `.pt`, `.npz`, `.weights.h5`, `.h5` or `.keras` file.
+        path: path of a `.safetensors`, `.pth`, `.pt`, `.npz`, `.weights.h5`, `.h5` or `.keras` file.
 
     Returns:
         `Checkpoint`.
 
     Raises:
-        CheckpointError: for a file that is missing, empty, cut short, of another kind, hostile, or
-            that holds no tensors or numbers that are not finite.
+        CheckpointError: for a file that is missing, empty, truncated, of another kind, hostile, without
+            tensors, or with values that are not finite.
     """
     path = Path(path)
     kind = suffix(path)
@@ -77,14 +81,16 @@ def _finite(path: Path, name: str, tensor: np.ndarray) -> np.ndarray:
     if tensor.dtype.kind in "iub":
         return tensor
     if tensor.dtype.kind != "f" and tensor.dtype != ml_dtypes.bfloat16:
-        found = f"its tensor {name!r} holds {tensor.dtype}"
-        raise CheckpointError.about(path, "a checkpoint of real numbers", found)
+        problem = f"its tensor {name!r} holds {tensor.dtype}"
+        raise CheckpointError.about(path, "a checkpoint of real numbers", problem)
     with np.errstate(over="ignore"):
         tensor = np.ascontiguousarray(tensor, "float32").reshape(tensor.shape)
-    bad = tensor.size - int(np.count_nonzero(np.isfinite(tensor)))
-    if bad:
-        found = f"{bad} of the {tensor.size} values of its tensor {name!r} are nan or infinite"
-        raise CheckpointError.about(path, "a checkpoint of finite numbers", found)
+    not_finite = tensor.size - int(np.count_nonzero(np.isfinite(tensor)))
+    if not_finite:
+        problem = (
+            f"{not_finite} of the {tensor.size} values of its tensor {name!r} are nan or infinite"
+        )
+        raise CheckpointError.about(path, "a checkpoint of finite numbers", problem)
     return tensor
 
 
@@ -111,7 +117,7 @@ def _read_safetensors(path):
 
 
 def _read_npz(path):
-    with archive.opened(path, NPZ) as members:
+    with archive.open_archive(path, NPZ) as members:
         return {n.removesuffix(".npy"): _npy(members, n) for n in members.sizes}, [], {}
 
 
@@ -124,19 +130,20 @@ def _npy(members: archive.Archive, name: str) -> np.ndarray:
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
         shape, fortran, dtype = header(data)
-    except Exception as error:  # NumPy's parser of headers fails in ways of its own
+    except Exception as error:  # NumPy's header parser raises errors of many types
         raise members.error(f"its member {name!r} is not an array ({error})") from error
     if dtype.hasobject or dtype.kind not in "fiub":
         raise members.error(f"its array {name!r} holds {dtype}, not numbers")
     values = np.frombuffer(data.getbuffer()[data.tell() :], np.uint8)
     if values.size != math.prod(shape) * dtype.itemsize:
-        found = f"its array {name!r} claims the shape {shape}, but has {values.size} bytes"
-        raise members.error(found)
+        raise members.error(
+            f"its array {name!r} declares the shape {shape}, but has {values.size} bytes"
+        )
     return values.view(dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def _read_keras(path):
-    with archive.opened(path, KERAS) as members:
+    with archive.open_archive(path, KERAS) as members:
         return _hdf5(path, members.read("model.weights.h5"))
 
 
@@ -147,8 +154,8 @@ def _read_hdf5(path):
 def _hdf5(path: Path, data: bytes):
     try:
         return *hdf5.read(data), {}
-    except hdf5.Refused as reason:
-        raise CheckpointError.about(path, HDF5, f"{reason}") from reason
+    except hdf5.HDF5Error as error:
+        raise CheckpointError.about(path, HDF5, f"{error}") from error
 
 
 READERS = {
@@ -163,7 +170,7 @@ READERS = {
 
 
 def tensors_of(model) -> dict[str, np.ndarray]:
-    """Returns the weights of `model` as `layer/variable`, in Keras layout."""
+    """Returns the weights of a model as {`layer/variable`: array}, in Keras' layout."""
     return {
         f"{layer.name}/{variable.name}": keras.ops.convert_to_numpy(variable)
         for layer in model.layers
@@ -171,24 +178,12 @@ def tensors_of(model) -> dict[str, np.ndarray]:
     }
 
 
-@contextmanager
-def beside(path: Path) -> Iterator[Path]:
-    """Gives a new name in the folder of `path`; renames it to `path` at the end, or removes it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> Path:
     """Writes arrays to a `.safetensors` file."""
     import safetensors.numpy
 
-    with beside(path) as part:
-        part.write_bytes(safetensors.numpy.save(dict(tensors), metadata=dict(metadata)))
+    data = safetensors.numpy.save(dict(tensors), metadata=dict(metadata))
+    files.write_bytes(path, data)
     return path
 
 
@@ -196,16 +191,14 @@ def save(model, path: Path) -> Path:
     """Writes the weights of `model`; see `newnet_tf.weights.save`."""
     kind = suffix(path)
     if kind not in WRITABLE:
-        raise CheckpointError(
-            f"A file of weights must end in one of {', '.join(WRITABLE)}. Received: {path}"
-        )
+        raise CheckpointError(f"`path` must end in one of {', '.join(WRITABLE)}. Received: {path}")
     if kind == ".safetensors":
         return write(path, tensors_of(model), {"format": "newnet_tf"})
-    with beside(path) as part:
+    with files.atomic_write(path) as temporary:
         if kind == ".npz":
-            np.savez(part, **tensors_of(model))
+            np.savez(temporary, **tensors_of(model))
         elif kind == ".weights.h5":
-            model.save_weights(part)
+            model.save_weights(temporary)
         else:
-            model.save(part)
+            model.save(temporary)
     return path

@@ -1,7 +1,7 @@
-"""Reference implementations by golden file: one module a group of families, found by itself.
+"""Reference implementations by golden file: one module for each group of families.
 
-A module defines `REFERENCES`, {golden file's stem: `Reference`}. Stems are model names, with
-`.naming` behind where a network reads several kinds of checkpoint.
+A module defines `REFERENCES`, {golden file's stem: `Reference`}. Stems are model names, followed by
+`.format` where a model reads checkpoints of several formats.
 """
 
 import importlib
@@ -12,31 +12,37 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reference:
-    """How to make one reference network.
+    """A reference implementation.
 
     Args:
-        what: str, what is run, e.g. `"timm rexnet_100"`.
-        make: callable without arguments -> `torch.nn.Module` from images to logits.
-        side: int, native input side. odd: int or None, another side to compare at.
-        rename: callable model -> {tensor name in the model: name in the checkpoints that we read},
-            where they differ.
-        channels: int, channels of the input.
+        name: str, library and model, e.g. `"timm rexnet_100"`.
+
+        build: callable without arguments -> `torch.nn.Module` from images to logits.
+
+        image_size: int, native size of the input. Default: 224.
+
+        second_size: int or None, another size to compare at. Default: 193.
+
+        rename: callable model -> {tensor name in the model: name in the checkpoints that we read}.
+            Default: None, the names are equal.
+
+        channels: int, of the input. Default: 3.
     """
 
-    what: str
-    make: Callable
-    side: int = 224
-    odd: int | None = 193
+    name: str
+    build: Callable
+    image_size: int = 224
+    second_size: int | None = 193
     rename: Callable | None = None
     channels: int = 3
 
 
 def table() -> Mapping[str, Reference]:
     """Returns all references by golden file's stem."""
-    found = {}
+    references = {}
     for module in pkgutil.iter_modules(__path__):
-        found |= importlib.import_module(f"{__name__}.{module.name}").REFERENCES
-    return found
+        references |= importlib.import_module(f"{__name__}.{module.name}").REFERENCES
+    return references
 
 
 def attribute(module: str, name: str):

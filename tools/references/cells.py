@@ -1,7 +1,7 @@
-"""DARTS, NASNet, PNASNet: pytorchcv's and timm's; AmoebaNet and RandWire: written once more.
+"""DARTS, NASNet, PNASNet: pytorchcv's and timm's; AmoebaNet and RandWire: defined a second time.
 
 No library has the last two. Their definitions here share no code with those for Keras, so an error in
-one shows as a difference; their modules bear the names of the Keras layers.
+one shows as a difference; their modules have the names of the Keras layers.
 """
 
 import functools
@@ -16,15 +16,15 @@ from torch.nn import functional
 from tools.references import Reference, pytorchcv, timm
 
 
-def _any_side(make):
-    """pytorchcv's networks pool with the window of their native side; this pools all there is."""
+def _any_image_size(make):
+    """Pools the whole feature map; pytorchcv's models pool a window of their native size."""
 
-    def made():
+    def build():
         model = make()
         model.features.final_pool = nn.AdaptiveAvgPool2d(1)
         return model
 
-    return made
+    return build
 
 
 def _nasnet_mobile():
@@ -33,7 +33,7 @@ def _nasnet_mobile():
     It pads one row more, convolves and crops, so that padding becomes TensorFlow's: the same numbers
     at more cost. This pads what is left of it.
     """
-    model = _any_side(pytorchcv("nasnet", "nasnet_4a1056"))()
+    model = _any_image_size(pytorchcv("nasnet", "nasnet_4a1056"))()
     for module in model.modules():
         if hasattr(module, "activ") and getattr(module, "extra_padding", False):
             conv = module.conv.dw_conv
@@ -72,11 +72,11 @@ class _PNASNetMobile(nn.Module):
 
     def __init__(self):
         super().__init__()
-        made = importlib.import_module("timm.models.pnasnet")
+        module = importlib.import_module("timm.models.pnasnet")
         norm = functools.partial(nn.BatchNorm2d, eps=1e-3)
         options = {"padding": 0, "norm_layer": norm, "apply_act": False}
-        self.conv_0 = made.ConvNormAct(3, 32, kernel_size=3, stride=2, **options)
-        self.cell_stem_0 = made.CellStem0(32, 13, 32, 13, pad_type="same")
+        self.conv_0 = module.ConvNormAct(3, 32, kernel_size=3, stride=2, **options)
+        self.cell_stem_0 = module.CellStem0(32, 13, 32, 13, pad_type="same")
         self.names, before, last, reduced = ["cell_stem_1"], 32, 65, True
         self.names += [f"cell_{i}" for i in range(9)]
         for name, width in zip(
@@ -84,7 +84,7 @@ class _PNASNetMobile(nn.Module):
         ):
             reduces = name in ("cell_stem_1", "cell_3", "cell_6")
             flags = {"is_reduction": reduces, "match_prev_layer_dims": reduced}
-            cell = made.Cell(before, width, last, width, pad_type="same", **flags)
+            cell = module.Cell(before, width, last, width, pad_type="same", **flags)
             if reduced and width % 2:  # timm's gives both halves the smaller one
                 cell.conv_prev_1x1.path_2.conv = nn.Conv2d(before, width // 2 + 1, 1, bias=False)
             setattr(self, name, cell)
@@ -121,10 +121,10 @@ class _Grown(nn.Module):
 
     def conv(self, name, x, after, kernel=(1, 1), stride=(1, 1), groups=1, pad=True):
         options = {"groups": groups, "bias": False}
-        made = self.module(
+        module = self.module(
             f"{name}_conv", lambda: nn.Conv2d(x.shape[1], after, kernel, stride, **options)
         )
-        return made(self.pad(x, kernel, stride) if pad else x)
+        return module(self.pad(x, kernel, stride) if pad else x)
 
     def norm(self, name, x):
         return self.module(f"{name}_bn", lambda: nn.BatchNorm2d(x.shape[1], eps=self.eps))(x)
@@ -138,8 +138,8 @@ class _Grown(nn.Module):
         return self.norm(name, self.conv(f"{name}_pointwise", x, after))
 
     def logits(self, x):
-        made = self.module("classifier", lambda: nn.Conv2d(x.shape[1], 1000, 1))
-        return made(x.mean((2, 3), keepdim=True)).flatten(1)
+        module = self.module("classifier", lambda: nn.Conv2d(x.shape[1], 1000, 1))
+        return module(x.mean((2, 3), keepdim=True)).flatten(1)
 
 
 class _AmoebaNet(_Grown):
@@ -178,8 +178,8 @@ class _AmoebaNet(_Grown):
             for side, word in zip(("left", "right"), words[2 * node : 2 * node + 2], strict=True):
                 kind, _, source = word.partition(".")
                 step = stride if int(source) < 2 else 1
-                ours = f"{name}_node{node}_{side}"
-                total = total + self.operation(kind, ours, maps[int(source)], width, step)
+                our_name = f"{name}_node{node}_{side}"
+                total = total + self.operation(kind, our_name, maps[int(source)], width, step)
             maps.append(total)
         return torch.cat([maps[i] for i in kept], 1)
 
@@ -223,14 +223,14 @@ class _RandWire(_Grown):
 
     def stage(self, name, x, graph, width):
         edges = graph.number_of_edges()
-        made = self.module(f"{name}_edges", lambda: nn.Conv2d(1, edges, 1, bias=False))
-        weights = iter(made(x.new_ones(1, 1, 1, 1)).sigmoid().flatten())
+        module = self.module(f"{name}_edges", lambda: nn.Conv2d(1, edges, 1, bias=False))
+        weights = iter(module(x.new_ones(1, 1, 1, 1)).sigmoid().flatten())
         maps = {}
         for node in range(32):
             lower = sorted(other for other in graph[node] if other < node)
             total = sum(maps[other] * next(weights) for other in lower) if lower else x
-            ours = f"{name}_node{node}"
-            maps[node] = self.separable(ours, total, width, 3, 1 if lower else 2)
+            our_name = f"{name}_node{node}"
+            maps[node] = self.separable(our_name, total, width, 3, 1 if lower else 2)
         ends = [maps[node] for node in range(32) if max(graph[node]) < node]
         return sum(ends) / len(ends)
 
@@ -238,14 +238,18 @@ class _RandWire(_Grown):
 AUTHORS = "the authors' lists, in PyTorch"
 REFERENCES = {
     # its factorized reduction cannot do sides that are no multiple of 32
-    "darts": Reference("pytorchcv darts", _any_side(pytorchcv("darts", "darts")), odd=160),
+    "darts": Reference(
+        "pytorchcv darts", _any_image_size(pytorchcv("darts", "darts")), second_size=160
+    ),
     # its padding is TensorFlow's at sides like these only
-    "nasnet_a_mobile": Reference("pytorchcv nasnet_4a1056", _nasnet_mobile, odd=191),
+    "nasnet_a_mobile": Reference("pytorchcv nasnet_4a1056", _nasnet_mobile, second_size=191),
     "pnasnet_mobile": Reference("timm's PNASNet cells, N=3, F=54", _PNASNetMobile),
-    "nasnet_a_large": Reference("timm nasnetalarge", _nasnet_large, side=331),
-    "pnasnet_large": Reference("timm pnasnet5large", timm("pnasnet5large"), side=331),
+    "nasnet_a_large": Reference("timm nasnetalarge", _nasnet_large, image_size=331),
+    "pnasnet_large": Reference("timm pnasnet5large", timm("pnasnet5large"), image_size=331),
     "amoebanet_a": Reference(AUTHORS, lambda: _AmoebaNet(cells=4, filters=50)),
-    "amoebanet_a_large": Reference(AUTHORS, lambda: _AmoebaNet(cells=6, filters=190), side=331),
+    "amoebanet_a_large": Reference(
+        AUTHORS, lambda: _AmoebaNet(cells=6, filters=190), image_size=331
+    ),
     "randwire_ws_small": Reference(
         "the paper, in PyTorch", lambda: _RandWire(eps=1e-5, same=False)
     ),

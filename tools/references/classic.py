@@ -80,6 +80,6 @@ class XceptionSmall(nn.Module):
 
 
 REFERENCES = {
-    "lenet5": Reference("the paper, in PyTorch", LeNet5, side=32, odd=45, channels=1),
+    "lenet5": Reference("the paper, in PyTorch", LeNet5, image_size=32, second_size=45, channels=1),
     "xception_small": Reference("the papers' figures, in PyTorch", XceptionSmall),
 }

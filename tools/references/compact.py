@@ -10,8 +10,8 @@ def _shufflenet_v2_140():
 
 
 def _shufflenets():
-    for code, theirs in SHUFFLENET_V2.items():
-        name = f"shufflenet_v2_{theirs}"
+    for code, reference_name in SHUFFLENET_V2.items():
+        name = f"shufflenet_v2_{reference_name}"
         yield f"shufflenet_v2_{code}", Reference(f"torchvision {name}", torchvision(name))
 
 
@@ -33,12 +33,12 @@ REFERENCES = {
         pytorchcv("shufflenet", "get_shufflenet", groups=3, width_scale=2.0),
     ),
     # its stem joins maps of unlike sides, or its last pooling does not fit, at most others
-    "pelee": Reference("pytorchcv peleenet", pytorchcv("peleenet", "peleenet"), odd=223),
+    "pelee": Reference("pytorchcv peleenet", pytorchcv("peleenet", "peleenet"), second_size=223),
     "ghostnet_100": Reference("timm ghostnet_100", _ghostnet),
-    "inception_v3": Reference("timm inception_v3", timm("inception_v3"), side=299),
-    "inception_v4": Reference("timm inception_v4", timm("inception_v4"), side=299),
+    "inception_v3": Reference("timm inception_v3", timm("inception_v3"), image_size=299),
+    "inception_v4": Reference("timm inception_v4", timm("inception_v4"), image_size=299),
     "inception_resnet_v2": Reference(
-        "timm inception_resnet_v2", timm("inception_resnet_v2"), side=299
+        "timm inception_resnet_v2", timm("inception_resnet_v2"), image_size=299
     ),
     "dpn68": Reference("timm dpn68", timm("dpn68")),
     "dpn92": Reference("timm dpn92", timm("dpn92")),

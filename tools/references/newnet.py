@@ -75,8 +75,8 @@ REFERENCES = {
     "newnet_small_cifar": Reference(
         "the design's table, in PyTorch",
         lambda: NewNet(SMALL, stem=1, classes=10),
-        side=32,
-        odd=45,
+        image_size=32,
+        second_size=45,
     ),
     "newnet_large": Reference("the design's table, in PyTorch", lambda: NewNet(LARGE)),
 }

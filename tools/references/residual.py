@@ -39,7 +39,7 @@ REFERENCES = {
     **{name: Reference(f"timm {name}", timm(name)) for name in (*RESNETS, *DENSENETS)},
     **{name: Reference(f"timm legacy_{name}", timm(f"legacy_{name}")) for name in SENETS},
     **{name: Reference(f"torchvision {name}", torchvision(name)) for name in TORCHVISION},
-    "xception": Reference("timm legacy_xception", timm("legacy_xception"), side=299),
+    "xception": Reference("timm legacy_xception", timm("legacy_xception"), image_size=299),
     # pads its last map where torchvision pools it, so it says nothing about another side
-    "vgg16_bn.timm": Reference("timm vgg16_bn", _timm_vgg, odd=None),
+    "vgg16_bn.timm": Reference("timm vgg16_bn", _timm_vgg, second_size=None),
 }

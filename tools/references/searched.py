@@ -23,18 +23,18 @@ CHAMNET_A = (
 )
 
 
-def _of_timm(ours, theirs, side=224):
-    return {ours: Reference(f"timm {theirs}", timm(theirs), side=side)}
+def _of_timm(name, reference_name, image_size=224):
+    return {name: Reference(f"timm {reference_name}", timm(reference_name), image_size=image_size)}
 
 
-def _of_table(ours, table, final):
+def _of_table(name, table, final):
     def make():
         decode = attribute("timm.models._efficientnet_builder", "decode_arch_def")
         network = attribute("timm.models.efficientnet", "EfficientNet")
         relu = attribute("torch.nn", "ReLU")
         return network(block_args=decode(list(table)), num_features=final, act_layer=relu)
 
-    return {ours: Reference(f"timm EfficientNet with the table of {ours}", make)}
+    return {name: Reference(f"timm EfficientNet with the table of {name}", make)}
 
 
 def _proxyless(target):
@@ -44,7 +44,7 @@ def _proxyless(target):
 
 
 REFERENCES = {}
-for ours, theirs in (
+for name, reference_name in (
     ("mnasnet_b1", "mnasnet_100"),
     ("mnasnet_a1", "semnasnet_100"),
     ("fbnet_c", "fbnetc_100"),
@@ -52,15 +52,15 @@ for ours, theirs in (
     ("mixnet_m", "mixnet_m"),
     ("mixnet_l", "mixnet_l"),
 ):
-    REFERENCES |= _of_timm(ours, theirs)
+    REFERENCES |= _of_timm(name, reference_name)
 REFERENCES |= _of_table("mnasnet_a2", MNASNET_A2, final=1280)
 REFERENCES |= _of_table("chamnet", CHAMNET_A, final=2016)
 for style in ("", "tf_"):
     for size in ("large", "small"):
-        ours, theirs = f"{style}mobilenet_v3_{size}", f"{style}mobilenetv3_{size}_100"
-        REFERENCES |= _of_timm(ours, theirs)
-    for number, side in enumerate((224, 240, 260, 300, 380)):
+        name, reference_name = f"{style}mobilenet_v3_{size}", f"{style}mobilenetv3_{size}_100"
+        REFERENCES |= _of_timm(name, reference_name)
+    for number, image_size in enumerate((224, 240, 260, 300, 380)):
         name = f"{style}efficientnet_b{number}"
-        REFERENCES |= _of_timm(name, name, side)
+        REFERENCES |= _of_timm(name, name, image_size)
 for target in ("mobile", "cpu", "gpu"):
     REFERENCES |= _proxyless(target)
