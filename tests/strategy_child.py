@@ -4,7 +4,7 @@
     python strategy_child.py HOST:PORT,HOST:PORT/INDEX IMAGES OUTPUT RUN...
 
 It does the runs named, one after the other, each in its own folder of OUTPUT, tells each step on
-stdout, and leaves what came out beside the folder as `RUN.npz`. What is no run is a function here.
+stdout, and saves its outputs next to the folder as `RUN.npz`. Other checks are functions here.
 """
 
 import os
@@ -22,13 +22,13 @@ CLASSES = 3
 def recipe(name: str):
     from newnet_tf.data.augment.config import Augmentation
 
-    calm = {"augmentation": Augmentation(crop="padded", hflip_prob=0.5), "lr": 0.01}  # not mixed
+    calm = {"augmentation": Augmentation(crop="random", hflip_prob=0.5), "lr": 0.01}  # not mixed
     fields = {
         "plain": calm,
-        "average": {**calm, "optimizer": "adamw", "lr": 0.001, "ema": 0.5},
-        "half": {**calm, "epochs": 1, "lr": 0.001, "dtype": "mixed_float16", "ema": 0.5},
-        "killed": {"ema": 0.9},
-        "whole": {"ema": 0.9},
+        "average": {**calm, "optimizer": "adamw", "lr": 0.001, "ema_decay": 0.5},
+        "half": {**calm, "epochs": 1, "lr": 0.001, "dtype": "mixed_float16", "ema_decay": 0.5},
+        "killed": {"ema_decay": 0.9},
+        "whole": {"ema_decay": 0.9},
     }
     return tiny_run.recipe(**fields[name])
 
@@ -58,7 +58,7 @@ def do_run(name: str, folder: Path, output: Path, strategy=None) -> None:
     data = tiny_run.loader(folder, made, **share)
     with (strategy or SingleProcess()).scope():
         # each worker has other first weights: the chief's must come to count
-        model = network(name, seed=share.get("index", 0))
+        model = network(name, seed=share.get("shard_index", 0))
     losses = []
 
     def make_step(trained):
@@ -75,7 +75,7 @@ def do_run(name: str, folder: Path, output: Path, strategy=None) -> None:
 
         return told
 
-    outcome = trainer.train(
+    outcome = trainer.fit(
         model,
         data,
         made,
@@ -92,7 +92,7 @@ def do_run(name: str, folder: Path, output: Path, strategy=None) -> None:
 
 
 def shared(strategy) -> dict:
-    return {"workers": strategy.workers, "index": strategy.index} if strategy else {}
+    return {"num_shards": strategy.workers, "shard_index": strategy.index} if strategy else {}
 
 
 def raised(function, *arguments, **options) -> str:
@@ -110,7 +110,7 @@ def differences(name: str, folder: Path, output: Path, strategy) -> None:
 
     def start(made, output):
         data = tiny_run.loader(folder, made, **shared(strategy))
-        trainer.train(model, data, made, output, strategy=strategy)
+        trainer.fit(model, data, made, output, strategy=strategy)
 
     with strategy.scope():
         model = tiny_run.network()
@@ -118,7 +118,7 @@ def differences(name: str, folder: Path, output: Path, strategy) -> None:
     assert "worker 1 has others than worker 0. Received: recipe.lr 0.05, now 0.06" in said, said
     taken = output / "plain" if strategy.is_chief else output / "nowhere"
     assert "--resume" in raised(start, recipe("plain"), taken)
-    assert "multiple of the workers (2)" in raised(
+    assert "multiple of the number of workers (2)" in raised(
         start, tiny_run.recipe(batch_size=7), output / name
     )
 
@@ -135,8 +135,8 @@ def devices(name: str, folder: Path, output: Path, strategy) -> None:
         hidden = keras.layers.Dropout(0.5)(keras.layers.Dense(50, name="first")(image))
         model = keras.Model(image, keras.layers.Dense(CLASSES, name="last")(hidden))
         made = tiny_run.recipe(dtype="mixed_float16", warmup=0)
-        trained = compilation.compiled(model, made, steps=9)
-    strategy.spread(trained, {})
+        trained = compilation.compile_model(model, made, steps=9)
+    strategy.broadcast(trained, {})
     draw = tf.function(lambda: model.layers[2](tf.ones((1, 50)), training=True))
     masks = tf.function(lambda: strategy.inner.run(draw))()
     first, second = (part.numpy() for part in strategy.inner.experimental_local_results(masks))
@@ -152,15 +152,15 @@ def devices(name: str, folder: Path, output: Path, strategy) -> None:
     assert (model.get_weights()[-2] != before[1][-2]).any()
     made = tiny_run.recipe()
     outside, data = tiny_run.network(), tiny_run.loader(folder, made)
-    said = raised(trainer.train, outside, data, made, output / name, strategy=strategy)
+    said = raised(trainer.fit, outside, data, made, output / name, strategy=strategy)
     assert "built in the strategy's scope" in said, said
     made = tiny_run.recipe(batch_size=7)
     data = tiny_run.loader(folder, made)
-    said = raised(trainer.train, outside, data, made, output / name, strategy=strategy)
+    said = raised(trainer.fit, outside, data, made, output / name, strategy=strategy)
     assert "multiple of the devices (2: 1 workers with 2 devices each)" in said, said
 
 
-def opened(kind: str):
+def create_strategy(kind: str):
     """Returns the strategy that the child was started for."""
     import tensorflow as tf
 
@@ -178,7 +178,7 @@ def opened(kind: str):
 if __name__ == "__main__":
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    chosen = opened(sys.argv[1])
+    chosen = create_strategy(sys.argv[1])
     for called in sys.argv[4:]:
         do = {"differences": differences, "devices": devices}.get(called, do_run)
         do(called, Path(sys.argv[2]), Path(sys.argv[3]), chosen)

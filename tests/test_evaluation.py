@@ -5,9 +5,12 @@ import pytest
 from PIL import Image
 
 from newnet_tf import results
+from newnet_tf.classification.evaluator import evaluate_files
 from newnet_tf.classification.linear_probe import _fit, _loss, linear_probe
+from newnet_tf.classification.result import ClassificationResult
+from newnet_tf.evaluation.accuracy_table import save_accuracy
 from newnet_tf.evaluation.intervals import newcombe, wilson
-from newnet_tf.evaluation.loop import PairedComparison, Result, compare, evaluate, record
+from newnet_tf.evaluation.paired import PairedComparison, compare
 from newnet_tf.models.config import PreprocessConfig
 
 CLASSES = 8
@@ -39,13 +42,13 @@ def shifted(images):
     return -np.abs(images[:, 0, 0, :1] + 20 - 30 * np.arange(CLASSES))
 
 
-def judged(predict, folder, **options):
+def evaluate_quietly(predict, folder, **options):
     with pytest.warns(UserWarning, match="2 of 20 images skipped"):
-        return evaluate(predict, *folder, RAW, **({"top": (1, 2)} | options))
+        return evaluate_files(predict, *folder, RAW, **({"top": (1, 2)} | options))
 
 
 def test_evaluate_counts_and_names_what_it_skips(folder, capsys):
-    result = judged(oracle, folder, batch=7)
+    result = evaluate_quietly(oracle, folder, batch_size=7)
     assert result.n == 18
     assert [bad.path for bad in result.skipped] == [str(folder[0][6]), str(folder[0][11])]
     assert result.accuracy(1) == result.accuracy(2) == 100
@@ -56,15 +59,15 @@ def test_evaluate_counts_and_names_what_it_skips(folder, capsys):
 
 
 def test_labels_stay_with_their_images_behind_a_skipped_one(folder):
-    result = judged(oracle, folder)
+    result = evaluate_quietly(oracle, folder)
     assert result.labels.tolist() == [v for i, v in enumerate(folder[1]) if i not in (6, 11)]
     assert result.topk[:, 0].tolist() == result.labels.tolist()
-    moved = judged(oracle, (folder[0], [*folder[1][1:], 0]))
+    moved = evaluate_quietly(oracle, (folder[0], [*folder[1][1:], 0]))
     assert moved.accuracy(1) == 0
 
 
 def test_top_k(folder):
-    result = judged(shifted, folder)
+    result = evaluate_quietly(shifted, folder)
     last = int((np.array(result.labels) == CLASSES - 1).sum())  # the last class has none after it
     assert result.accuracy(1) == pytest.approx(100 * last / 18)
     assert result.accuracy(2) == 100
@@ -81,7 +84,7 @@ def test_batches_are_complete_and_small_enough(folder, batch):
         assert images.dtype == np.float32
         return oracle(images)
 
-    assert judged(predict, folder, batch=batch).accuracy() == 100
+    assert evaluate_quietly(predict, folder, batch_size=batch).accuracy() == 100
     assert sum(shape[0] for shape in seen) == 18
     assert max(shape[0] for shape in seen) <= batch
     assert {shape[1:] for shape in seen} == {(4, 4, 3)}
@@ -92,7 +95,7 @@ def test_a_keras_model_is_a_predictor(folder):
 
     image = keras.Input((4, 4, 3))
     model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
-    result = evaluate(model, folder[0][:3], [0, 0, 0], RAW, top=(1,))
+    result = evaluate_files(model, folder[0][:3], [0, 0, 0], RAW, top=(1,))
     assert result.accuracy() == 100  # red is first, or equal to the others
 
 
@@ -109,13 +112,13 @@ def test_a_keras_model_is_a_predictor(folder):
 )
 def test_bad_scores_are_clear_errors(folder, predict, words):
     with pytest.raises(ValueError, match=words):
-        evaluate(predict, folder[0][:2], [0, 5], RAW, top=(1, 2))
+        evaluate_files(predict, folder[0][:2], [0, 5], RAW, top=(1, 2))
 
 
 @pytest.mark.parametrize("labels", [[0], [0, -1], [0.0, 1.0], [[0], [1]]])
 def test_bad_labels_are_clear_errors(folder, labels):
     with pytest.raises(ValueError, match="`labels` must be one int"):
-        evaluate(oracle, folder[0][:2], labels, RAW)
+        evaluate_files(oracle, folder[0][:2], labels, RAW)
 
 
 def test_nothing_readable_is_an_error(folder):
@@ -123,9 +126,9 @@ def test_nothing_readable_is_an_error(folder):
         pytest.warns(UserWarning, match="1 of 1"),
         pytest.raises(ValueError, match=r"readable image\. Received: .*06\.png.*0 bytes"),
     ):
-        evaluate(oracle, [folder[0][6]], [0], RAW)
+        evaluate_files(oracle, [folder[0][6]], [0], RAW)
     with pytest.raises(ValueError, match="Received: none"):
-        evaluate(oracle, [], [], RAW)
+        evaluate_files(oracle, [], [], RAW)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +161,7 @@ def test_newcombe_is_antisymmetric_and_never_without_width():
 
 def result_of(predicted, labels):
     predicted = np.array(predicted)[:, None]
-    return Result(tuple(map(str, range(len(labels)))), np.array(labels), predicted)
+    return ClassificationResult(tuple(map(str, range(len(labels)))), np.array(labels), predicted)
 
 
 def test_compare_counts_flips_both_ways():
@@ -193,16 +196,16 @@ def test_compare_needs_the_same_images(folder):
 
 
 def test_record_writes_and_replaces_a_row(folder, tmp_path):
-    top5 = judged(oracle, folder, top=(1, 5))
+    top5 = evaluate_quietly(oracle, folder, top=(1, 5))
     keys = {"model": "m", "data": "made", "folder": tmp_path}
-    record(top5, precision="fp32", weights="tag", note="a, b", **keys)
-    record(judged(shifted, folder), precision="int8-full", weights="tag", **keys)
-    record(judged(shifted, folder), precision="fp32", weights="tag", **keys)
+    save_accuracy(top5, precision="fp32", weights="tag", note="a, b", **keys)
+    save_accuracy(evaluate_quietly(shifted, folder), precision="int8-full", weights="tag", **keys)
+    save_accuracy(evaluate_quietly(shifted, folder), precision="fp32", weights="tag", **keys)
     first, second = results.read("accuracy", tmp_path)
     assert (first["precision"], first["top5"], first["n"]) == ("fp32", "", "18")
     assert (second["precision"], second["skipped"]) == ("int8-full", "2")
     assert float(first["top1_low"]) < float(first["top1"]) < float(first["top1_high"])
-    record(top5, precision="fp32", weights="tag", note="a, b", **keys)
+    save_accuracy(top5, precision="fp32", weights="tag", note="a, b", **keys)
     row = results.read("accuracy", tmp_path)[0]
     assert (row["top1"], row["top5"], row["note"]) == ("100.00", "100.00", "a, b")
 

@@ -1,4 +1,4 @@
-"""Several devices or processes train as one with the joint batch, and a worker that dies ends them all.
+"""Several devices or processes train as one with the global batch; if a worker dies, all end.
 
 TensorFlow's devices and workers are set up once in a process: `strategy_child` does what needs one of
 its own, in as few processes as can be.
@@ -22,9 +22,10 @@ import strategy_child
 import tiny_run
 
 from newnet_tf.cli import main
-from newnet_tf.training import checkpoint, image_loader, trainer
-from newnet_tf.training.curves import read_history
+from newnet_tf.data import image_loader
+from newnet_tf.training import checkpoint, trainer
 from newnet_tf.training.distributed import cluster, strategy
+from newnet_tf.training.history import read_history
 
 BOUND = 1e-5  # of the largest number of an array
 HALF = 2**-10  # float16 has 11 bits
@@ -90,7 +91,7 @@ def finish(*processes):
 
 @pytest.fixture(scope="module")
 def one_and_mirrored(start, folder, output):
-    """The runs of one device, in this process, beside those of two devices: Path of their outputs."""
+    """The runs of one device, in this process, next to those of two devices: Path of their outputs."""
     child = start("mirrored", "mirrored", "average", "devices")
     for name in ("plain", "average", "half"):
         strategy_child.do_run(name, folder, output / "one")
@@ -131,7 +132,7 @@ def assert_close(found, expected, bound):
         np.testing.assert_allclose(found[key], value, rtol=0, atol=most, err_msg=key)
 
 
-def test_two_devices_train_as_one_with_the_joint_batch(one_and_mirrored):
+def test_two_devices_train_as_one_with_the_global_batch(one_and_mirrored):
     """With AdamW and a running average."""
     one, mirrored = one_and_mirrored / "one", one_and_mirrored / "mirrored"
     expected, found = (arrays(path / "average.npz") for path in (one, mirrored))
@@ -145,7 +146,7 @@ def test_two_devices_train_as_one_with_the_joint_batch(one_and_mirrored):
     assert not saved[0].get_layer("stem_bn").synchronized
 
 
-def test_two_workers_train_as_one_with_the_joint_batch(one_and_mirrored, killed):
+def test_two_workers_train_as_one_with_the_global_batch(one_and_mirrored, killed):
     expected = arrays(one_and_mirrored / "one" / "plain.npz")
     assert len(expected["losses"]) == STEPS
     for worker in ("worker0", "worker1"):
@@ -188,7 +189,7 @@ def test_another_number_of_workers_may_go_on(resumed, folder, output):
     """Here one, with a run that two have done."""
     done, made = output / "worker0" / "whole", strategy_child.recipe("whole")
     model, data = strategy_child.network("whole", seed=9), tiny_run.loader(folder, made)
-    outcome = trainer.train(model, data, made, done, resume=True)
+    outcome = trainer.fit(model, data, made, done, resume=True)
     assert len(outcome.history) == made.epochs
     expected = arrays(output / "worker0" / "whole.npz")
     found = strategy_child.weights(model)
@@ -203,13 +204,13 @@ def test_two_workers_train_in_half_precision(one_and_mirrored, resumed, output):
 
 
 def test_workers_come_from_arguments_or_the_environment():
-    listed = cluster.given(PAIR, 1, {})
+    listed = cluster.resolve_cluster(PAIR, 1, {})
     assert (listed.addresses, listed.index) == (("10.0.0.1:2222", "10.0.0.2:2222"), 1)
-    assert cluster.given(environment={cluster.VARIABLE: listed.config}) == listed
+    assert cluster.resolve_cluster(environment={cluster.VARIABLE: listed.config}) == listed
     said = {"cluster": {"chief": ["a:1"], "worker": ["b:1", "[::1]:1"]}}
     for kind, index, expected in (("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)):
         text = json.dumps(said | {"task": {"type": kind, "index": index}})
-        found = cluster.given(environment={cluster.VARIABLE: text})
+        found = cluster.resolve_cluster(environment={cluster.VARIABLE: text})
         assert (found.addresses, found.index) == (("a:1", "b:1", "[::1]:1"), expected)
 
 
@@ -222,12 +223,12 @@ TASK = '{"cluster": {"worker": ["a:1"]}, "task": {"type": "%s", "index": %d}}'
         (None, None, None, r"--workers .* or TF_CONFIG\. Received: neither"),
         (PAIR, None, None, "given together"),
         (None, 0, None, "given together"),
-        (PAIR, 2, None, "which of the 2 workers this is, from 0.*index=2"),
+        (PAIR, 2, None, "which of the 2 workers this is, from 0.*worker_index=2"),
         (PAIR, -1, None, "index=-1"),
         ("a:1,b", 0, None, "host:port,host:port.*'b'"),
         ("a:1,b:70000", 0, None, "port of 1 to 65535.*'b:70000'"),
         ("a:1,a:1", 0, None, "an address of its own"),
-        (PAIR, 0, TASK % ("worker", 0), "told once"),
+        (PAIR, 0, TASK % ("worker", 0), "given once"),
         (None, None, "{", "TF_CONFIG must be {.*Received: '{'"),
         (None, None, TASK % ("ps", 0), "chief or worker of its cluster.*ps 0"),
         (None, None, TASK % ("worker", 1), "chief or worker of its cluster.*worker 1"),
@@ -235,7 +236,7 @@ TASK = '{"cluster": {"worker": ["a:1"]}, "task": {"type": "%s", "index": %d}}'
 )
 def test_workers_that_cannot_be_are_refused(workers, index, text, match):
     with pytest.raises(ValueError, match=match):
-        cluster.given(workers, index, {cluster.VARIABLE: text} if text else {})
+        cluster.resolve_cluster(workers, index, {cluster.VARIABLE: text} if text else {})
 
 
 def test_what_cannot_be_is_refused(folder, tmp_path, monkeypatch, capsys):
@@ -247,23 +248,23 @@ def test_what_cannot_be_is_refused(folder, tmp_path, monkeypatch, capsys):
     with pytest.raises(ValueError, match="must have GPUs"):
         strategy.mirrored()
     made = tiny_run.recipe()
-    part = tiny_run.loader(folder, made, workers=2, index=0)
-    with pytest.raises(ValueError, match=r"as many workers as train \(1\).*workers=2"):
-        trainer.train(tiny_run.network(), part, made, tmp_path / "run")
+    part = tiny_run.loader(folder, made, num_shards=2, shard_index=0)
+    with pytest.raises(ValueError, match=r"a shard for each of the 1 workers.*num_shards=2"):
+        trainer.fit(tiny_run.network(), part, made, tmp_path / "run")
 
     def refused(*more):
-        options = ("--model", "lenet5", "--data", str(folder), "--recipe", "cifar")
+        options = ("lenet5", "--data", str(folder), "--recipe", "cifar")
         assert main(["train", *options, *more]) == 1
         return capsys.readouterr().err
 
-    assert "must come with --strategy multiworker" in refused("--index", "0")
+    assert "must come with strategy='multiworker'" in refused("--worker-index", "0")
     assert "must come with" in refused("--strategy", "mirrored", "--workers", PAIR)
     assert "Received: neither" in refused("--strategy", "multiworker")
     assert "must have GPUs" in refused("--strategy", "mirrored")
 
 
 def test_a_share_whose_batch_is_unreadable_keeps_step():
-    assert list(image_loader.in_number(iter("ab"), 4)) == ["a", "b", "b", "b"]
-    assert list(image_loader.in_number(iter("abc"), 2)) == ["a", "b"]
+    assert list(image_loader.repeat_last(iter("ab"), 4)) == ["a", "b", "b", "b"]
+    assert list(image_loader.repeat_last(iter("abc"), 2)) == ["a", "b"]
     with pytest.raises(ValueError, match="readable image"):
-        list(image_loader.in_number(iter(""), 2))
+        list(image_loader.repeat_last(iter(""), 2))

@@ -16,25 +16,25 @@ def folder(tmp_path_factory):
     return tiny_run.make_images(tmp_path_factory.mktemp("made"))
 
 
-def command(folder, output, *more):
-    options = ["--model", MODEL, "--data", folder, "--recipe", "cifar", "--small", "-o", output]
+def command(folder, output, *more, model=MODEL):
+    options = [model, "--data", folder, "--recipe", "cifar", "--cifar-stem", "-o", output]
     return [str(part) for part in ("train", *options, *more)]
 
 
 def test_train_then_go_on(folder, tmp_path, capsys):
     output = tmp_path / "runs" / "one"
-    few = ("--set", "batch=16,lr=0.05,warmup=0", "--limit", "32", "--seed", "5")
+    few = ("--set", "batch_size=16,lr=0.05,warmup=0", "--max-samples", "32", "--seed", "5")
     assert main(command(folder, output, *few, "--epochs", "2", "--json")) == 0
     captured = capsys.readouterr()
     [row] = json.loads(captured.out)
-    assert (row["model"], row["images"], row["reading"]) == (MODEL, 12, "too short to tell")
+    assert (row["model"], row["images"], row["diagnosis"]) == (MODEL, 12, "too short to tell")
     assert float(row["low"]) <= float(row["top-1 %"]) <= float(row["high"])
     assert "epoch 2/2: train loss" in captured.err
     network = keras.models.load_model(output / "best.keras")
     assert network.input_shape == (None, 32, 32, 3)
     assert network.output_shape == (None, 4)
     summary = json.loads((output / "run.json").read_text())
-    assert summary["named"] == "cifar"
+    assert summary["recipe_name"] == "cifar"
     assert summary["recipe"]["seed"] == 5
     assert summary["data"]["train"] == 32
     assert main(command(folder, output, *few, "--epochs", "2")) == 1
@@ -48,15 +48,15 @@ def test_train_then_go_on(folder, tmp_path, capsys):
 
 
 def test_wrong_arguments_say_what_is_known(folder, tmp_path, capsys):
-    def refused(*more):
-        assert main(command(folder, tmp_path, *more)) == 1
+    def refused(*more, model=MODEL):
+        assert main(command(folder, tmp_path, *more, model=model)) == 1
         return capsys.readouterr().err
 
     assert "nearest: cifar" in refused("--recipe", "cifra")
     assert "augmentation.cutmix_alpha" in refused("--set", "cutmix=1")
-    assert "`--epochs` must be given once" in refused("--epochs", "2", "--set", "epochs=3")
+    assert "`epochs` (--epochs) must be given once" in refused("--epochs", "2", "--set", "epochs=3")
     assert "`epochs` must be a positive int" in refused("--epochs", "0")
-    assert "nearest: mobilenet_v1" in refused("--model", "mobilenet_v1_0255")
+    assert "nearest: mobilenet_v1" in refused(model="mobilenet_v1_0255")
     assert "a folder or a tarball" in refused("--data", "nowhere")
 
 

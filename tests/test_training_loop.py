@@ -12,9 +12,10 @@ import pytest
 import tiny_run
 
 from newnet_tf.data.augment.config import NONE
-from newnet_tf.training import TrainingStopped, checkpoint, compilation, run_files, trainer
-from newnet_tf.training.metrics import judge
+from newnet_tf.training import TrainingStopped, checkpoint, compilation, trainer
+from newnet_tf.training.evaluator import evaluate_batches
 from newnet_tf.training.progress import Progress, duration
+from newnet_tf.training.run import Run
 
 BATCHES = 6  # an epoch
 
@@ -30,7 +31,7 @@ def trained(folder, tmp_path_factory):
     made = tiny_run.recipe(augmentation=NONE, epochs=4, lr=0.01)
     data, model, out = tiny_run.loader(folder, made), tiny_run.network(), io.StringIO()
     output = tmp_path_factory.mktemp("runs") / "whole"
-    outcome = trainer.train(
+    outcome = trainer.fit(
         model, data, made, output, checkpoint_every=4, metadata={"command": "newnet train"}, out=out
     )
     return outcome, model, data, out.getvalue()
@@ -41,50 +42,56 @@ def test_it_learns_and_leaves_a_whole_folder(trained):
     assert outcome.best["test_error"] < 30  # chance: 75
     assert outcome.history[-1]["train_loss"] < outcome.history[0]["train_loss"]
     assert [row["epoch"] for row in outcome.history] == [1, 2, 3, 4]
-    assert {path.name for path in outcome.folder.iterdir()} == {
+    assert {path.name for path in outcome.output_dir.iterdir()} == {
         ".lock", "best.keras", "checkpoint.safetensors", "curves.png", "history.csv", "last.keras",
         "run.json", "tensorboard",
     }  # fmt: skip
-    summary = json.loads((outcome.folder / "run.json").read_text())
+    summary = json.loads((outcome.output_dir / "run.json").read_text())
     assert summary["complete"] is True
     assert summary["command"] == "newnet train"
     assert summary["recipe"]["lr"] == 0.01
     assert summary["best"] == outcome.best
-    assert summary["reading"] == str(outcome.reading)
+    assert summary["diagnosis"] == str(outcome.diagnosis)
     assert re.search(r"epoch 4/4: train loss .*; test loss .* %; \d+ images/s, 0 s left", said)
     assert said.count("epoch ") == 4  # no line of steps within a minute
 
 
 def test_the_saved_networks_are_those_that_were_tested(trained):
     outcome, model, data, _ = trained
-    last = keras.models.load_model(outcome.folder / "last.keras")
+    last = keras.models.load_model(outcome.output_dir / "last.keras")
     for one, other in zip(last.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    best = keras.models.load_model(outcome.folder / "best.keras")
-    judged = judge(best, data.test())
-    assert judged.error == outcome.best["test_error"]
-    assert judged.loss == pytest.approx(outcome.best["test_loss"], rel=1e-6)
+    best = keras.models.load_model(outcome.output_dir / "best.keras")
+    figures = evaluate_batches(best.predict_on_batch, data.test()).result()
+    assert figures["error"] == outcome.best["test_error"]
+    assert figures["loss"] == pytest.approx(outcome.best["test_loss"], rel=1e-6)
     assert not getattr(model, "compiled", False)
 
 
-def test_judging_counts_every_image(trained):
+def test_evaluation_counts_every_image(trained):
     data, model = trained[2], tiny_run.network()
     batches = [(np.asarray(images), np.asarray(labels)) for images, labels in data.test()]
     images, labels = (np.concatenate(column) for column in zip(*batches, strict=True))
     logits = np.asarray(model(images))
     loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     odd = [(images[:5], labels[:5]), (images[5:], labels[5:])]
-    judged = judge(model, odd)
-    assert judged.images == data.tests == len(labels) == 16
-    assert judged.error == 100 * np.mean(logits.argmax(1) != labels)
-    assert judged.loss == pytest.approx(float(np.mean(loss)), rel=1e-5)
+    sums = evaluate_batches(model.predict_on_batch, odd)
+    figures = sums.result()
+    assert sums.images == data.num_eval_samples == len(labels) == 16
+    assert figures["error"] == 100 * np.mean(logits.argmax(1) != labels)
+    assert figures["loss"] == pytest.approx(float(np.mean(loss)), rel=1e-5)
     with pytest.raises(ValueError, match="readable image"):
-        judge(model, [])
+        evaluate_batches(model.predict_on_batch, []).result()
+
+
+def fingerprint(data, made, output):
+    model = tiny_run.network()
+    return Run(model=model, loader=data, recipe=made, output_dir=output).fingerprint
 
 
 def stopping(data, made, output, make_step, match, every=2, model=None):
     with pytest.raises(TrainingStopped, match=match) as caught:
-        trainer.train(
+        trainer.fit(
             model or tiny_run.network(),
             data,
             made,
@@ -114,8 +121,8 @@ def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path):
     )
     position = checkpoint.restore(
         tmp_path / checkpoint.NAME,
-        compilation.compiled(tiny_run.network(), made, BATCHES),
-        trainer.Run(tiny_run.network(), data, made, tmp_path, 1, {}).fingerprint,
+        compilation.compile_model(tiny_run.network(), made, BATCHES),
+        fingerprint(data, made, tmp_path),
     )
     assert (position.epoch, position.step) == (1, 2)
 
@@ -139,8 +146,8 @@ def test_weights_that_are_no_numbers_are_not_saved(folder, tmp_path):
 
     said = stopping(data, made, tmp_path, breaking, "weights must be finite at epoch 1, step 4")
     assert "classifier" in said or ".bias" in said
-    model = compilation.compiled(tiny_run.network(), made, BATCHES)
-    facts = trainer.Run(tiny_run.network(), data, made, tmp_path, 1, {}).fingerprint
+    model = compilation.compile_model(tiny_run.network(), made, BATCHES)
+    facts = fingerprint(data, made, tmp_path)
     assert checkpoint.restore(tmp_path / checkpoint.NAME, model, facts).step == 2
 
 
@@ -159,15 +166,15 @@ def test_a_full_disk_stops_the_run(folder, tmp_path, monkeypatch, what):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         replace(source, target)
 
-    monkeypatch.setattr(run_files.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     said = stopping(data, made, tmp_path, None, "there must be room for", every=2)
     assert "No space left on device" in said
     assert "checkpoint.safetensors, is intact" in said
-    monkeypatch.setattr(run_files.os, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
     leftover = [p.name for p in tmp_path.iterdir() if p.name.startswith(".")]
     assert leftover == [".lock"]
     if what == "best.keras":  # there is room again
-        outcome = trainer.train(tiny_run.network(), data, made, tmp_path, resume=True)
+        outcome = trainer.fit(tiny_run.network(), data, made, tmp_path, resume=True)
         assert len(outcome.history) == 3
 
 
@@ -177,7 +184,7 @@ def test_what_does_not_fit_is_refused(folder, tmp_path):
 
     def refused(match, model=model, recipe=made, **options):
         with pytest.raises(ValueError, match=match):
-            trainer.train(model, data, recipe, tmp_path / "run", **options)
+            trainer.fit(model, data, recipe, tmp_path / "run", **options)
 
     outputs = keras.layers.Dense(3)(model.get_layer("flat").output)
     refused("of the data's 4 classes.*3", keras.Model(model.input, outputs))
@@ -185,10 +192,10 @@ def test_what_does_not_fit_is_refused(folder, tmp_path):
     refused("must give logits: build it with", keras.Model(model.input, softmax))
     refused("dtype policy .mixed_float16.*float32", recipe=tiny_run.recipe(dtype="mixed_float16"))
     refused("without dropout layers", tiny_run.network(dropout=0), tiny_run.recipe(dropout=0.5))
-    refused("`every` must be a positive int", every=0)
-    with pytest.raises(ValueError, match="`limit` must lie in 1 to"):
-        tiny_run.loader(folder, made, limit=1000)
-    with pytest.raises(ValueError, match=r"`batch` must be at most .*48"):
+    refused("`checkpoint_every` must be a positive int", checkpoint_every=0)
+    with pytest.raises(ValueError, match="`max_samples` must lie in 1 to"):
+        tiny_run.loader(folder, made, max_samples=1000)
+    with pytest.raises(ValueError, match=r"`batch_size` must be at most .*48"):
         tiny_run.loader(folder, tiny_run.recipe(batch_size=49))
     assert not (tmp_path / "run" / checkpoint.NAME).exists()
 
@@ -201,7 +208,7 @@ def test_a_limit_draws_the_same_images(folder):
 
     def few(epoch, seed=3):
         chosen = tiny_run.recipe(augmentation=NONE, seed=seed)
-        return seen(tiny_run.loader(folder, chosen, limit=16), epoch)
+        return seen(tiny_run.loader(folder, chosen, max_samples=16), epoch)
 
     first, second = few(0), few(1)
     assert first != second
@@ -226,7 +233,7 @@ def test_dropout_and_average_of_the_recipe(folder, tmp_path):
 
         return noting
 
-    trainer.train(model, data, made, tmp_path, make_step=watching)
+    trainer.fit(model, data, made, tmp_path, make_step=watching)
     assert model.get_layer("dropout").rate == 0.1
     for value in weights:
         kept = value if kept is None else 0.5 * kept + 0.5 * value
@@ -241,17 +248,17 @@ def test_mixed_precision_trains(folder, tmp_path, dtype):
     keras.config.set_dtype_policy(dtype)
     try:
         model = tiny_run.network()
-        outcome = trainer.train(model, tiny_run.loader(folder, made), made, tmp_path)
+        outcome = trainer.fit(model, tiny_run.loader(folder, made), made, tmp_path)
     finally:
         keras.config.set_dtype_policy("float32")
     assert np.isfinite(outcome.history[0]["train_loss"])
-    scaled = [v.name for v in compilation.compiled(model, made, 3).optimizer.variables]
+    scaled = [v.name for v in compilation.compile_model(model, made, 3).optimizer.variables]
     assert ("dynamic_scale" in scaled) == (dtype == "mixed_float16")
 
 
 def test_progress_tells_speed_and_time_left():
     out, now = io.StringIO(), [0.0]
-    progress = Progress(epochs=2, steps=100, batch=50, out=out, clock=lambda: now[0])
+    progress = Progress(epochs=2, steps=100, batch_size=50, out=out, clock=lambda: now[0])
     progress.begin()
     for step in range(1, 101):
         now[0] += 30 if step == 1 else 2  # the first has the graph made
@@ -260,7 +267,7 @@ def test_progress_tells_speed_and_time_left():
     assert lines[0] == "epoch 1/2, step 16/100, loss 1.5000, 25 images/s, 6 min left"
     assert len(lines) == 3  # one a minute
     row = {"train_loss": 1, "train_error": 50, "test_loss": 2, "test_error": 60, "epoch": 1}
-    progress.epoch(row, testing=20)
+    progress.epoch(row, evaluation_seconds=20)
     assert out.getvalue().endswith("test loss 2.0000, error 60.00 %; 25 images/s, 4 min left\n")
     assert [duration(s) for s in (3, 99, 100, 5990, 7500)] == [
         "3 s", "99 s", "2 min", "1 h 40 min", "2 h 05 min"

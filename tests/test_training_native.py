@@ -16,27 +16,30 @@ CODE = """
 import json, sys
 import keras, numpy as np
 import newnet_tf
-from newnet_tf.training import with_stride1_stem, get_recipe, overridden
+from newnet_tf.task import get_task
+from newnet_tf.training import get_recipe, override
 from newnet_tf.training.trainer import single_step
-from newnet_tf.training.metrics import judge
+from newnet_tf.training.evaluator import evaluate_batches
 from newnet_tf.training.torch_backend import make_torch_evaluator, torch_train_step
-from newnet_tf.training.compilation import built, compiled
+from newnet_tf.training.compilation import build_model, compile_model
 
 def build(recipe):
     options = {"weights": None, "classes": 10, "classifier_activation": None}
-    return newnet_tf.create(sys.argv[1], input_shape=(32, 32, 3), **options)
+    return newnet_tf.create_model(sys.argv[1], input_shape=(32, 32, 3), **options)
 
-recipe = overridden(get_recipe("cifar"), {"batch": 16, "lr": 0.001, "dropout": 0.0, "epochs": 2})
+recipe = override(get_recipe("cifar"), {"batch_size": 16, "lr": 0.001, "dropout": 0.0, "epochs": 2})
 random = np.random.default_rng(0)
 targets = np.eye(10, dtype="float32")[np.arange(16) % 10]
 batches = [(random.normal(size=(16, 32, 32, 3)).astype("float32"), targets) for _ in range(3)]
 found = []
 for make_step in (single_step, torch_train_step):
-    trained = compiled(built(build, recipe), recipe, 10)
+    trained = compile_model(build_model(build, recipe), recipe, 10)
     step = make_step(trained)
     losses = [float(step(*batch)["loss"]) for batch in batches]
     tested = [(images, targets.argmax(1)) for images, targets in batches]
-    losses += [judge(trained, tested).loss, make_torch_evaluator(trained)(tested).loss]
+    evaluate = make_torch_evaluator(trained, get_task("classification"))
+    for metrics in evaluate_batches(trained.predict_on_batch, tested), evaluate(tested):
+        losses.append(metrics.result()["loss"])
     found.append((losses, [np.abs(w).sum().item() for w in trained.get_weights()]))
 print(json.dumps(found))
 """

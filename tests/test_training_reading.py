@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from newnet_tf.training import curve_diagnosis, curves
-from newnet_tf.training.curve_diagnosis import best_epoch, diagnose_curves
+from newnet_tf.training.curve_diagnosis import diagnose_curves
+from newnet_tf.training.history import best_epoch, read_history, write_history
+from newnet_tf.utils import palette
 
 EPOCHS = 30
 
@@ -91,8 +93,8 @@ def test_late_reversal():
 
 
 def test_gap_nothing_and_short():
-    apart = history(falling(0.0), falling(1.0), falling(0, 60), falling(30, 70))
-    found = diagnose_curves(apart)
+    diverging = history(falling(0.0), falling(1.0), falling(0, 60), falling(30, 70))
+    found = diagnose_curves(diverging)
     assert found.kind == curve_diagnosis.GAP
     assert "by 29" in str(found) or "by 30" in str(found)
     flat = 2.3 + noise(0, 0.005)
@@ -108,13 +110,13 @@ def test_the_best_epoch_is_the_first_of_equals():
 @pytest.mark.parametrize("epochs", [1, 2, EPOCHS])
 def test_curves_are_written_and_drawn(tmp_path, epochs):
     made = history(falling(0.3), falling(0.4) + noise(0))[:epochs]
-    curves.write_history(made, tmp_path)
-    assert curves.read_history(tmp_path) == made
-    curves.write_drawing(made, tmp_path, "tiny")
-    with Image.open(tmp_path / curves.DRAWING) as image:
+    write_history(made, tmp_path)
+    assert read_history(tmp_path) == made
+    curves.write_curves(made, tmp_path, "tiny")
+    with Image.open(tmp_path / curves.FILE) as image:
         assert image.size == (1100, 484)
         drawn = np.asarray(image.convert("RGB")).reshape(-1, 3)
-    for color in (curves.TRAIN, curves.TEST):
+    for color in (palette.TRAIN, palette.TEST):
         exact = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
         assert (drawn == exact).all(axis=1).sum() > 20
 
@@ -123,10 +125,10 @@ def test_events_are_tensorboards(tmp_path):
     import tensorflow as tf
 
     made = history(falling(0.3), falling(0.4))
-    events = curves.Events(tmp_path)
+    events = curves.TensorBoardEvents(tmp_path)
     events.write(made[:3])
     events.close()
-    events = curves.Events(tmp_path)  # the run goes on in another process
+    events = curves.TensorBoardEvents(tmp_path)  # the run resumes in another process
     events.write(made[:4])
     events.write(made[:5])
     events.close()

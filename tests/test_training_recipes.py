@@ -9,7 +9,7 @@ import pytest
 from newnet_tf.data.augment.config import Augmentation
 from newnet_tf.training import RECIPES, Recipe, get_recipe
 from newnet_tf.training.optimizers import is_decayed, learning_rate, make_optimizer
-from newnet_tf.training.overrides import fields, override, parsed
+from newnet_tf.training.overrides import fields, override, parse_overrides
 
 
 @pytest.mark.parametrize(
@@ -17,9 +17,10 @@ from newnet_tf.training.overrides import fields, override, parsed
     [
         {"optimizer": "lion"}, {"schedule": "steps"}, {"dtype": "float16"}, {"lr": 0}, {"lr": True},
         {"lr": float("inf")},
-        {"batch": 0}, {"batch": 1.5}, {"epochs": 0}, {"base_batch_size": 0}, {"seed": -1}, {"warmup": -1},
+        {"batch_size": 0}, {"batch_size": 1.5}, {"epochs": 0}, {"base_batch_size": 0},
+        {"seed": -1}, {"warmup": -1},
         {"epochs": 3, "warmup": 3}, {"weight_decay": -1e-4}, {"momentum": 1.0}, {"momentum": None},
-        {"dropout": 1.0}, {"ema": -0.1}, {"nesterov": 1}, {"momentum": 0.0, "nesterov": True},
+        {"dropout": 1.0}, {"ema_decay": -0.1}, {"nesterov": 1}, {"momentum": 0.0, "nesterov": True},
         {"augmentation": {}},
     ],
     ids=str,
@@ -53,7 +54,7 @@ def test_named_recipes_are_the_talks_and_rexnets():
         0.1,
     )
     assert rexnet.dropout == 0.2
-    assert get_recipe("cifar").augmentation.crop == "padded"
+    assert get_recipe("cifar").augmentation.crop == "random"
     for name, known in RECIPES.items():
         assert f"--recipe {name}" in known.command
         assert all((known.source, known.hours, known.hardware, known.expected))
@@ -64,9 +65,9 @@ def test_named_recipes_are_the_talks_and_rexnets():
 def test_fields_are_changed_by_name():
     texts = [
         "lr=0.1,augmentation.cutmix_alpha=1.0",
-        "nesterov=false,augmentation.scale=0.2,1,ema=0.99",
+        "nesterov=false,augmentation.scale=0.2,1,ema_decay=0.99",
     ]
-    found = override(Recipe(), parsed([*texts, "epochs=7, dropout=none"]))
+    found = override(Recipe(), parse_overrides([*texts, "epochs=7, dropout=none"]))
     expected = Recipe(
         lr=0.1,
         nesterov=False,
@@ -75,7 +76,7 @@ def test_fields_are_changed_by_name():
         augmentation=Augmentation(cutmix_alpha=1.0, scale=(0.2, 1.0)),
     )
     assert found == expected
-    assert override(expected, {"ema": None, "lr": 1, "augmentation.padding": 2}).lr == 1.0
+    assert override(expected, {"ema_decay": None, "lr": 1, "augmentation.padding": 2}).lr == 1.0
     assert override(Recipe(), {}) == Recipe()
     names = {f.name for f in dataclasses.fields(Recipe)} - {"augmentation"}
     inner = {f"augmentation.{f.name}" for f in dataclasses.fields(Augmentation)}
@@ -91,17 +92,17 @@ def test_fields_are_changed_by_name():
         ("augmentation.cutmx=1", r"nearest: augmentation\.cutmix"),
         ("epochs=1.5", "`epochs` must be int. Received: epochs='1.5'"),
         ("lr=fast", "`lr` must be float"),
-        ("ema=big", "`ema` must be float or none"),
+        ("ema_decay=big", "`ema_decay` must be float or none"),
         ("nesterov=1", "`nesterov` must be bool"),
         ("augmentation.scale=1", r"must be two numbers, as 0\.2,1"),
-        ("augmentation.erasing_prob=2", "`erasing` must lie in 0 to 1"),
+        ("augmentation.erasing_prob=2", "`erasing_prob` must lie in 0 to 1"),
         ("lr", r"NAME=VALUE.*Received: 'lr'"),
         ("lr=1,lr=2", "'lr' twice"),
     ],
 )
 def test_wrong_changes_say_what_is_known(text, match):
     with pytest.raises(ValueError, match=match):
-        override(Recipe(), parsed([text]))
+        override(Recipe(), parse_overrides([text]))
 
 
 def test_the_rate_rises_and_falls():
@@ -186,7 +187,7 @@ def test_mixed_precision_scales_the_loss():
 def test_kernels_alone_decay(name):
     import newnet_tf
 
-    model = newnet_tf.create(name, weights=None)
+    model = newnet_tf.create_model(name, weights=None)
     decayed = {v.path for v in model.trainable_variables if is_decayed(v)}
     weighted = keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Dense
     kernels = {x.kernel.path for x in model.layers if isinstance(x, weighted)}

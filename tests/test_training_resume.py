@@ -1,4 +1,4 @@
-"""A run that is killed goes on from its checkpoint, and ends in the numbers of one that was not."""
+"""A run that is killed resumes from its checkpoint, and ends in the numbers of one that was not."""
 
 import random
 import subprocess
@@ -13,7 +13,7 @@ import safetensors.numpy
 import tiny_run
 
 from newnet_tf.training import TrainingStopped, checkpoint, run_files, trainer
-from newnet_tf.training.curves import read_history
+from newnet_tf.training.history import read_history
 
 TIMED = ("seconds",)
 STEPS = 18  # of a whole run: three epochs of six
@@ -103,9 +103,7 @@ def begun(folder, tmp_path):
         return until
 
     with pytest.raises(KeyboardInterrupt):
-        trainer.train(
-            tiny_run.network(), data, made, output, checkpoint_every=2, make_step=stopping
-        )
+        trainer.fit(tiny_run.network(), data, made, output, checkpoint_every=2, make_step=stopping)
     return data, made, output
 
 
@@ -114,23 +112,23 @@ def test_another_run_is_refused_and_named(begun, folder):
     before = (output / checkpoint.NAME).read_bytes()
     events = list((output / "tensorboard").iterdir())
     with pytest.raises(ValueError, match=r"--resume.*Received: "):
-        trainer.train(tiny_run.network(), data, made, output)
+        trainer.fit(tiny_run.network(), data, made, output)
     other = tiny_run.recipe(lr=0.01, epochs=4)
     with pytest.raises(ValueError, match=r"recipe\.lr 0\.05, now 0\.01; recipe\.epochs 3, now 4$"):
-        trainer.train(tiny_run.network(), data, other, output, resume=True)
-    fewer = tiny_run.loader(folder, made, limit=16)
+        trainer.fit(tiny_run.network(), data, other, output, resume=True)
+    fewer = tiny_run.loader(folder, made, max_samples=16)
     with pytest.raises(ValueError, match=r"data\.train 48, now 16$"):
-        trainer.train(tiny_run.network(), fewer, made, output, resume=True)
+        trainer.fit(tiny_run.network(), fewer, made, output, resume=True)
     with pytest.raises(ValueError, match=r"the variables of tiny\. Received: others, as "):
-        trainer.train(tiny_run.network(dropout=0), data, made, output, resume=True)
+        trainer.fit(tiny_run.network(dropout=0), data, made, output, resume=True)
     assert (output / checkpoint.NAME).read_bytes() == before
     assert list((output / "tensorboard").iterdir()) == events
     (output / checkpoint.NAME).write_bytes(before[:-7])
     with pytest.raises(ValueError, match=r"checkpoint of `newnet train`\. Received"):
-        trainer.train(tiny_run.network(), data, made, output, resume=True)
+        trainer.fit(tiny_run.network(), data, made, output, resume=True)
 
 
 def test_only_one_process_trains_in_a_folder(begun):
     data, made, output = begun
     with run_files.exclusive_lock(output), pytest.raises(TrainingStopped, match="in use"):
-        trainer.train(tiny_run.network(), data, made, output, resume=True)
+        trainer.fit(tiny_run.network(), data, made, output, resume=True)

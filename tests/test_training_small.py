@@ -10,13 +10,19 @@ import newnet_tf
 from newnet_tf.models.cifar_stem import small_preprocess, with_stride1_stem
 from newnet_tf.models.config import PreprocessConfig
 
-NAMES = ("newnet_small", "mobilenet_v2_100", "efficientnet_b0", "rexnet_lite_100")
+NAMES = [
+    "newnet_small",
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("mobilenet_v2_100", "efficientnet_b0", "rexnet_lite_100")
+    ),
+]
 
 
 @functools.cache
 def build_model(name, side=64):
     keras.utils.set_random_seed(1)
-    return newnet_tf.create(
+    return newnet_tf.create_model(
         name, weights=None, classes=10, input_shape=(side, side, 3), classifier_activation=None
     )
 
@@ -49,11 +55,11 @@ def test_only_the_stems_stride_changes(name):
 
 def test_a_map_after_the_stem_is_every_second_one_there():
     """Without a stride the stem gives all positions, of which the strided one keeps every second."""
-    model = newnet_tf.create("rexnet_lite_100", weights=None, input_shape=(64, 64, 3))
+    model = newnet_tf.create_model("rexnet_lite_100", weights=None, input_shape=(64, 64, 3))
     small = with_stride1_stem(model)
     image = np.random.default_rng(0).normal(size=(1, 32, 32, 3)).astype(np.float32)
     maps = keras.Model(small.input, small.get_layer("stem_conv").output)(image)
-    strided = newnet_tf.create("rexnet_lite_100", weights=None, input_shape=(32, 32, 3))
+    strided = newnet_tf.create_model("rexnet_lite_100", weights=None, input_shape=(32, 32, 3))
     strided.set_weights(model.get_weights())
     fewer = keras.Model(strided.input, strided.get_layer("stem_conv").output)(image)
     np.testing.assert_allclose(np.array(maps)[:, ::2, ::2], np.array(fewer), atol=1e-5)
@@ -81,7 +87,7 @@ def test_what_has_no_such_stem_is_refused():
         with_stride1_stem(with_stride1_stem(build_model("newnet_small")))
     image = keras.Input((64, 64, 3))
     plain = keras.Model(image, keras.layers.Flatten()(image), name="plain")
-    with pytest.raises(ValueError, match="Received: plain, no convolution"):
+    with pytest.raises(ValueError, match="Received: plain, without a convolution"):
         with_stride1_stem(plain)
 
 

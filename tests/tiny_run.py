@@ -35,10 +35,10 @@ def recipe(**fields):
     from newnet_tf.data.augment.config import Augmentation
     from newnet_tf.training import Recipe
 
-    augmentation = Augmentation(crop="padded", hflip_prob=0.0, cutmix_alpha=1.0, mix_prob=0.5)
+    augmentation = Augmentation(crop="random", hflip_prob=0.0, cutmix_alpha=1.0, mix_prob=0.5)
     usual = {
         "lr": 0.05,
-        "batch": BATCH,
+        "batch_size": BATCH,
         "epochs": 3,
         "warmup": 0.5,
         "weight_decay": 1e-3,
@@ -66,11 +66,17 @@ def network(seed: int = 0, dropout: float = 0.3):
 
 def loader(folder: Path, made, **options):
     from newnet_tf.data.datasets.factory import folder_dataset
+    from newnet_tf.data.image_loader import ImageLoader
     from newnet_tf.models.config import PreprocessConfig
-    from newnet_tf.training import ImageLoader
 
-    source = folder_dataset(folder, validation_split=0.25)
-    return ImageLoader(source, PreprocessConfig(image_size=SIZE, crop_pct=1.0), made, **options)
+    return ImageLoader(
+        folder_dataset(folder, validation_split=0.25),
+        PreprocessConfig(image_size=SIZE, crop_pct=1.0),
+        augmentation=made.augmentation,
+        batch_size=made.batch_size,
+        seed=made.seed,
+        **options,
+    )
 
 
 def child(folder: Path, output: Path) -> None:
@@ -93,9 +99,7 @@ def child(folder: Path, output: Path) -> None:
 
     made = recipe(ema_decay=0.9)
     data = loader(folder, made)
-    trainer.train(
-        network(), data, made, output, resume=True, checkpoint_every=2, make_step=slow_step
-    )
+    trainer.fit(network(), data, made, output, resume=True, checkpoint_every=2, make_step=slow_step)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""One file with all that a run needs to go on as if it had never been stopped.
+"""One file with everything that a run needs to resume as if it had never been interrupted.
 
-Weights, batch norm's statistics, the optimizer's state, the states of the layers' random numbers,
-where the run is and what it has measured. It is a safetensors file: arrays and JSON, no pickle.
+Weights, batch norm's statistics, the optimizer's state, the states of the layers' random generators,
+the position in the run and the history. It is a safetensors file: arrays and JSON, no pickle.
 """
 
 import dataclasses
@@ -12,47 +12,64 @@ from pathlib import Path
 
 import numpy as np
 
-from newnet_tf.training import run_files
 from newnet_tf.training.recipes import flattened
-from newnet_tf.training.run_files import Diverged
+from newnet_tf.training.run_files import Diverged, on_disk_full
+from newnet_tf.utils.io import write_bytes
 from newnet_tf.utils.lazy import keras
 
 NAME = "checkpoint.safetensors"
-FORMAT = 1
+FORMAT = 2
 KEY = "newnet_tf"
 
 
 @dataclass
 class TrainState:
-    """Where a run is.
+    """The position of a run.
 
     Args:
-        epoch: int, epochs done. step: int, steps done of the epoch under way.
-        loss, error: float, sums over those steps. seconds: float, spent on them.
-        history: list of mappings, one for each epoch done.
+        epoch: int, completed epochs.
+
+        step: int, completed steps of the current epoch.
+
+        sums: mapping from name to what these steps returned (`"loss"`, ...), added up.
+
+        seconds: float, duration of these steps.
+
+        history: list of rows, one for each completed epoch; see `history`.
     """
 
     epoch: int = 0
     step: int = 0
-    loss: float = 0.0
-    error: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     history: list[dict] = field(default_factory=list)
 
     def __str__(self) -> str:
         return f"epoch {self.epoch + 1}, step {self.step}"
 
+    def add(self, values: Mapping[str, float]) -> None:
+        """Adds what a step returned to `sums`, and counts the step."""
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value)
+        self.step += 1
+
 
 def save(path: Path, model, position: TrainState, fingerprint: Mapping[str, object]) -> None:
-    """Writes a checkpoint in one piece; the one before is replaced at the last moment.
+    """Writes a checkpoint. The one before is replaced at the end.
 
     Args:
-        path: where to. model: compiled Keras model, its optimizer built.
-        position: `TrainState`. fingerprint: what must be the same when the run goes on: recipe, data, model.
+        path: path of the file.
+
+        model: compiled Keras model, its optimizer built.
+
+        position: `TrainState`.
+
+        fingerprint: mapping, what must be the same when the run resumes: recipe, data, model, task.
 
     Raises:
-        TrainingStopped: where a number is not finite (`Diverged`), or there is no room: nothing is
-            written.
+        Diverged: if a weight is NaN or infinite; nothing is written.
+
+        TrainingStopped: if there is no room; nothing is written.
     """
     import safetensors.numpy
 
@@ -61,64 +78,76 @@ def save(path: Path, model, position: TrainState, fingerprint: Mapping[str, obje
     if broken:
         raise Diverged(
             f"weights must be finite at {position}. No checkpoint was written of them; "
-            f"{kept(path)} Received: NaN or infinity in {broken[0]} and {len(broken) - 1} more"
+            f"{last_good(path)} Received: NaN or infinity in {broken[0]} and {len(broken) - 1} more"
         )
-    said = {"format": FORMAT, "position": dataclasses.asdict(position), "facts": dict(fingerprint)}
-    data = safetensors.numpy.save(tensors, metadata={KEY: json.dumps(said)})
-    with run_files.on_disk_full("a checkpoint", path):
-        run_files.write(path, data)
+    metadata = {
+        "format": FORMAT,
+        "position": dataclasses.asdict(position),
+        "fingerprint": dict(fingerprint),
+    }
+    data = safetensors.numpy.save(tensors, metadata={KEY: json.dumps(metadata)})
+    with on_disk_full("a checkpoint", path):
+        write_bytes(path, data)
 
 
 def restore(path: Path, model, fingerprint: Mapping[str, object]) -> TrainState:
-    """Puts a run's state into `model`, if it is the same run.
+    """Loads a run's state into `model`, if the checkpoint is of the same run.
 
     Args:
         path, model, fingerprint: as in `save`.
 
     Returns:
-        The `TrainState` to go on from.
+        The `TrainState` to resume from.
 
     Raises:
-        ValueError: for a file that is damaged, or of another recipe, data or network: it says what
-            differs.
+        ValueError: if the file is damaged, has another format, or is of another recipe, dataset, model
+            or task; the message says what differs.
     """
     import safetensors
 
     try:
         with safetensors.safe_open(path, "numpy") as file:
-            said = json.loads(file.metadata()[KEY])
+            metadata = json.loads(file.metadata()[KEY])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, TypeError, KeyError, ValueError) as error:
         raise ValueError(
             f"{path} must be a checkpoint of `newnet train`. Received: {error}"
         ) from error
-    differing = differences(said["facts"], fingerprint)
-    if said["format"] != FORMAT:
-        differing.insert(0, f"format {said['format']}, now {FORMAT}")
+    if metadata["format"] != FORMAT:
+        raise ValueError(
+            f"{path} must be a checkpoint of format {FORMAT}; begin the run again in a new folder. "
+            f"Received: format {metadata['format']}"
+        )
+    differing = differences(metadata["fingerprint"], fingerprint)
     if differing:
         raise ValueError(
-            f"a run must go on with the settings it began with; {path} has others. "
+            f"a run must resume with the settings it began with; {path} has others. "
             f"Received: {'; '.join(differing)}"
         )
     variables = state(model)
-    shape_mismatches = [
+    mismatches = [
         key
         for key in variables.keys() | tensors.keys()
         if key not in tensors
         or key not in variables
         or tensors[key].shape != tuple(variables[key].shape)
     ]
-    if shape_mismatches:
+    if mismatches:
         raise ValueError(
-            f"{path} must hold the variables of {model.name}. Received: others, as {min(shape_mismatches)}"
+            f"{path} must hold the variables of {model.name}. "
+            f"Received: others, as {min(mismatches)}"
         )
     for key, variable in variables.items():
         variable.assign(tensors[key])
-    return TrainState(**said["position"])
+    return TrainState(**metadata["position"])
 
 
 def state(model) -> dict[str, object]:
-    """Returns all variables of a model and its optimizer, by keys that are the same anywhere."""
+    """Returns all variables of a model and its optimizer, by keys that are the same in any process.
+
+    Args:
+        model: compiled Keras model, its optimizer built.
+    """
     groups = {"model": model.variables, "optimizer": model.optimizer.variables}
     return {
         f"{group}.{number:05d}.{variable.name}": variable
@@ -128,8 +157,12 @@ def state(model) -> dict[str, object]:
 
 
 def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    """Returns what differs between two nested records, one text each: `"recipe.lr 0.1, now 0.2"`."""
-    before, now = (flattened(json.loads(json.dumps(facts))) for facts in (before, now))
+    """Returns what differs between two nested mappings, one text each: `"recipe.lr 0.1, now 0.2"`.
+
+    Args:
+        before, now: mappings of JSON values and mappings.
+    """
+    before, now = (flattened(json.loads(json.dumps(values))) for values in (before, now))
     keys = [*before, *(key for key in now if key not in before)]
     return [
         f"{key} {before.get(key, 'none')}, now {now.get(key, 'none')}"
@@ -138,8 +171,8 @@ def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list
     ]
 
 
-def kept(path: Path) -> str:
-    """Says in a sentence whether there is a checkpoint to go back to."""
+def last_good(path: Path) -> str:
+    """Returns a sentence that says whether there is a checkpoint to resume from."""
     return f"the last good one is {path}." if path.exists() else "there is none yet."
 
 

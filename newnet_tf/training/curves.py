@@ -1,141 +1,153 @@
-"""Training curves as files: `history.csv`, `curves.png`, TensorBoard's events."""
+"""Training curves as files: `curves.png` and TensorBoard's events."""
 
-import csv
 import errno
 import importlib.util
 import io
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from newnet_tf.training import run_files
+from newnet_tf.task import Task, get_task
 from newnet_tf.training.curve_diagnosis import (
     OVERFITTING,
     REVERSAL,
     UNSTABLE,
-    best_epoch,
     diagnose_curves,
 )
-
-COLUMNS = (
-    "epoch",
-    "learning_rate",
-    "train_loss",
-    "train_error",
-    "test_loss",
-    "test_error",
-    "seconds",
+from newnet_tf.training.history import (
+    LOSS,
+    TEST,
+    TRAIN,
+    best_epoch,
+    figure_name,
+    format_figure,
 )
-HISTORY, DRAWING, EVENTS = "history.csv", "curves.png", "events.out.tfevents"
-TRAIN, TEST, INK, FAINT, GRID, WARN = (
-    "#4269d0",
-    "#d1495b",
-    "#1f2933",
-    "#6b7280",
-    "#e3e8ee",
-    "#f6d9a8",
-)
-PANELS = (("loss", "loss (cross entropy)"), ("error", "top-1 error (%)"))
-WRAPPED = 118  # letters a line
+from newnet_tf.utils import palette
+from newnet_tf.utils.io import write_bytes
+from newnet_tf.utils.palette import FAINT, GRID, INK
+
+FILE, EVENTS = "curves.png", "events.out.tfevents"
+LINE_LENGTH = 118  # letters
 
 
-def write_history(history: Sequence[Mapping[str, float]], folder: Path) -> None:
-    """Writes the numbers of all epochs, one line each."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    run_files.write(folder / HISTORY, text.getvalue().encode())
-
-
-def read_history(folder: Path) -> list[dict]:
-    """Returns what `write_history` wrote."""
-    with (folder / HISTORY).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return [{k: int(v) if k == "epoch" else float(v) for k, v in row.items()} for row in rows]
-
-
-def write_drawing(history: Sequence[Mapping[str, float]], folder: Path, title: str) -> None:
-    """Draws train and test loss and error, with the reading below; needs matplotlib, else nothing."""
-    if importlib.util.find_spec("matplotlib") is None:
-        return
-    save(draw(history, title), folder / DRAWING)
-
-
-def draw(history: Sequence[Mapping[str, float]], title: str):
-    """Returns the figure of a run.
+def write_curves(
+    history: Sequence[Mapping[str, float]],
+    folder: Path,
+    title: str,
+    task: str | Task = "classification",
+) -> None:
+    """Writes `curves.png`; does nothing where matplotlib is not installed.
 
     Args:
-        history: one mapping an epoch, at least one. title: str.
-    """
-    import textwrap
+        history, title, task: as in `draw`.
 
-    reading, best = diagnose_curves(history), history[best_epoch(history)]
-    drawn = blank(10, 4.4)
+        folder: path.
+    """
+    if importlib.util.find_spec("matplotlib") is not None:
+        save_figure(draw(history, title, task), folder / FILE)
+
+
+def draw(history: Sequence[Mapping[str, float]], title: str, task: str | Task = "classification"):
+    """Returns a matplotlib figure: the loss and the task's metric by epoch, the diagnosis below.
+
+    Args:
+        history: rows, at least one.
+
+        title: str.
+
+        task: name of a task, or a `Task`. Default: `"classification"`.
+    """
+    task = get_task(task)
+    diagnosis = diagnose_curves(history, task)
+    figure = empty_figure(10, 4.4)
     epochs = [row["epoch"] for row in history]
-    for axes, (quantity, label) in zip(drawn.subplots(1, 2), PANELS, strict=True):
-        for split, color in (("train", TRAIN), ("test", TEST)):
-            values = [row[f"{split}_{quantity}"] for row in history]
-            # one point makes no line
+    for axes, name in zip(figure.subplots(1, 2), (LOSS, task.metric), strict=True):
+        for split, color in ((TRAIN, palette.TRAIN), (TEST, palette.TEST)):
+            if f"{split}{name}" not in history[0]:
+                continue
+            values = [row[f"{split}{name}"] for row in history]
+            # a line needs two points
             marker = "o" if len(values) < 20 else None
-            axes.plot(epochs, values, color=color, marker=marker, ms=4, lw=1.8, label=split)
+            axes.plot(
+                epochs,
+                values,
+                color=color,
+                marker=marker,
+                ms=4,
+                lw=1.8,
+                label=split.removesuffix("_"),
+            )
         axes.set_xlabel("epoch", color=INK)
-        axes.set_title(label, color=INK, fontsize=10, loc="left")
-        if reading.kind in (OVERFITTING, UNSTABLE, REVERSAL):
-            axes.axvspan(reading.epoch, epochs[-1], color=WARN, alpha=0.35, lw=0, zorder=0)
-        _whole(axes, epochs)
-        plain(axes)
+        axes.set_title(task.labels.get(name, figure_name(name)), color=INK, fontsize=10, loc="left")
+        if diagnosis.kind in (OVERFITTING, UNSTABLE, REVERSAL):
+            axes.axvspan(
+                diagnosis.epoch, epochs[-1], color=palette.WARNING, alpha=0.35, lw=0, zorder=0
+            )
+        _label_epochs(axes, epochs)
+        style_axes(axes)
+    _mark_best(axes, history, task)
+    figure.axes[0].legend(frameon=False)
+    figure.suptitle(title, color=INK, fontsize=12, x=0.01, ha="left")
+    words = "\n".join(textwrap.wrap(str(diagnosis), LINE_LENGTH))
+    figure.supxlabel(words, color=INK, fontsize=10)
+    return figure
+
+
+def _mark_best(axes, history: Sequence[Mapping[str, float]], task: Task) -> None:
+    """Marks the best epoch in the panel of the metric, whose axis begins at 0."""
+    best, column = history[best_epoch(history, task)], f"{TEST}{task.metric}"
     axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
-    axes.scatter(best["epoch"], best["test_error"], s=60, fc="none", ec=INK, zorder=5)
-    has_room = best["test_error"] > 0.1 * axes.get_ylim()[1]
+    axes.scatter(best["epoch"], best[column], s=60, fc="none", ec=INK, zorder=5)
+    has_room = best[column] > 0.1 * axes.get_ylim()[1]
     axes.annotate(
-        f"best: {best['test_error']:.2f} % at epoch {best['epoch']}",
-        (best["epoch"], best["test_error"]),
+        f"best: {format_figure(task.metric, best[column], task)} at epoch {best['epoch']}",
+        (best["epoch"], best[column]),
         xytext=(0, -16 if has_room else 8),
         textcoords="offset points",
-        ha="right" if best["epoch"] > (epochs[0] + epochs[-1]) / 2 else "left",
+        ha="right" if best["epoch"] > (history[0]["epoch"] + history[-1]["epoch"]) / 2 else "left",
         color=INK,
         fontsize=9,
     )
-    drawn.axes[0].legend(frameon=False)
-    drawn.suptitle(title, color=INK, fontsize=12, x=0.01, ha="left")
-    drawn.supxlabel("\n".join(textwrap.wrap(str(reading), WRAPPED)), color=INK, fontsize=10)
-    return drawn
 
 
-def blank(width: float, height: float):
-    """Returns an empty figure of so many inches."""
+def empty_figure(width: float, height: float):
+    """Returns an empty matplotlib figure.
+
+    Args:
+        width, height: float, inches.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    drawn = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(drawn)
-    return drawn
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
-def plain(axes) -> None:
-    """Gives axes a faint grid and no frame above and to the right."""
+def style_axes(axes) -> None:
+    """Gives axes a faint grid, and removes the frame above and to the right."""
     axes.grid(color=GRID, zorder=0)
     axes.tick_params(colors=FAINT, labelcolor=INK, length=0)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
 
-def save(drawn, path: Path) -> None:
+def save_figure(figure, path: Path) -> None:
     """Writes a figure as PNG."""
     buffer = io.BytesIO()
-    drawn.savefig(buffer, format="png", dpi=110)
-    run_files.write(path, buffer.getvalue())
+    figure.savefig(buffer, format="png", dpi=110)
+    write_bytes(path, buffer.getvalue())
 
 
-class Events:
+class TensorBoardEvents:
     """TensorBoard's events of a run: `tensorboard --logdir FOLDER`.
 
-    The folder is begun anew by each process, from the first epoch on, so that a run which was stopped
-    has one curve. TensorBoard itself need not be installed; without TensorFlow there are no events.
+    Each process writes the folder anew from the first epoch on, so that a run that was interrupted has
+    one curve. TensorBoard itself need not be installed; without TensorFlow there are no events.
 
     Args:
-        folder: Path.
+        folder: path.
     """
 
     def __init__(self, folder: Path):
@@ -152,7 +164,11 @@ class Events:
         self._put(file_version="brain.Event:2")
 
     def write(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Writes the epochs that were not written yet."""
+        """Writes the epochs that were not written yet.
+
+        Args:
+            history: rows.
+        """
         if self.writer is None:
             return
         import tensorflow as tf
@@ -160,8 +176,9 @@ class Events:
         summary = tf.compat.v1.Summary
         for row in history[self.written :]:
             values = [
-                summary.Value(tag=name.replace("_", "/", 1), simple_value=row[name])
-                for name in COLUMNS[1:]
+                summary.Value(tag=name.replace("_", "/", 1), simple_value=value)
+                for name, value in row.items()
+                if name != "epoch"
             ]
             self._put(step=row["epoch"], summary=summary(value=values))
         try:
@@ -171,7 +188,7 @@ class Events:
         self.written = len(history)
 
     def close(self) -> None:
-        """Ends the file."""
+        """Closes the file."""
         if self.writer is not None:
             self.writer.close()
 
@@ -182,8 +199,8 @@ class Events:
         self.writer.write(event.SerializeToString())
 
 
-def _whole(axes, epochs: Sequence[int]) -> None:
-    """Numbers epochs by whole ones, a single one in the middle."""
+def _label_epochs(axes, epochs: Sequence[int]) -> None:
+    """Labels the axis of epochs by whole numbers; a single epoch stands in the middle."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

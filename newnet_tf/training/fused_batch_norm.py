@@ -1,8 +1,8 @@
 """Batch norm for training in one operation of TensorFlow's or PyTorch's.
 
-Keras takes the mean, the variance and the normalization one after the other, and so does its gradient:
-several passes over maps too large for the cache. Both have one kernel for all of it and one for its
-gradient; JAX compiles a whole step and needs none.
+Keras computes the mean, the variance and the normalization one after the other, and so does its
+gradient: several passes over feature maps that are too large for the cache. Both frameworks have one
+kernel for all of it and one for its gradient; JAX compiles a whole step and needs none.
 """
 
 import functools
@@ -15,9 +15,9 @@ tf, torch = LazyModule("tensorflow"), LazyModule("torch")
 def with_fused_norms(model):
     """Returns a Keras model of the same layers and variables whose batch norms train fused.
 
-    In inference the layers themselves are called; numbers of training differ from theirs by
-    rounding. Layers that the kernel has no form of (another axis than the last, no scale or offset,
-    statistics across replicas, float64) stay as they are, and so does all under JAX.
+    In inference the layers themselves are called; training differs from theirs by rounding. Layers
+    that the kernel does not support (another axis than the last, no scale or offset, statistics across
+    replicas, float64) stay as they are, and so do all under JAX.
 
     Args:
         model: Keras functional model.
@@ -25,18 +25,22 @@ def with_fused_norms(model):
     if keras.backend.backend() == "jax":
         return keras.Model(model.input, model.output, name=model.name)
 
-    def called(layer, *arguments, **options):
+    def call(layer, *arguments, **options):
         if is_fusable(layer):
             return fused_norm()(layer)(*arguments)  # `options` hold no more than an empty mask
         return layer(*arguments, **options)
 
-    made = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=called)
-    made.name = model.name
-    return made
+    clone = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    clone.name = model.name
+    return clone
 
 
 def is_fusable(layer) -> bool:
-    """Whether there is a kernel that does in training what `layer` does."""
+    """Returns whether there is a kernel that does in training what `layer` does.
+
+    Args:
+        layer: Keras layer.
+    """
     if type(layer) is not keras.layers.BatchNormalization:
         return False
     is_last = layer.axis in (-1, 3) and layer.input_spec.ndim == 4
@@ -50,7 +54,7 @@ def fused_norm() -> type:
     """Returns the class `FusedNorm`; Keras is imported only now."""
 
     class FusedNorm(keras.layers.Layer):
-        """A batch norm's stand-in while a network trains.
+        """Replaces a batch norm while a model trains.
 
         Args:
             norm: `keras.layers.BatchNormalization`, built; its variables are used and updated.
@@ -59,7 +63,7 @@ def fused_norm() -> type:
         def __init__(self, norm):
             super().__init__(name=f"{norm.name}_fused", dtype=norm.dtype_policy)
             self.norm = norm
-            self.build_model = True
+            self.built = True
 
         def call(self, x, training=None):
             norm = self.norm
@@ -87,9 +91,9 @@ def _normalized_by_tensorflow(x, norm):
         is_training=True,
     )
     count = tf.cast(tf.size(x) // x.shape[-1], "float32")
-    biased = variance * (count - 1) / count  # the kernel's is unbiased, Keras' is not
-    for moving, found in ((norm.moving_mean, mean), (norm.moving_variance, biased)):
-        moving.assign(moving * norm.momentum + found * (1 - norm.momentum))
+    biased = variance * (count - 1) / count  # the kernel's variance is unbiased, Keras' is not
+    for moving, value in ((norm.moving_mean, mean), (norm.moving_variance, biased)):
+        moving.assign(moving * norm.momentum + value * (1 - norm.momentum))
     return y
 
 

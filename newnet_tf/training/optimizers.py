@@ -1,10 +1,10 @@
-"""A recipe's optimizer: Keras' own, with L2 weight decay as the networks of the talk were trained.
+"""A recipe's optimizer: Keras' own, with L2 weight decay, as the models of the talk were trained.
 
 PyTorch's SGD, which the talk's and ReXNet's authors used, adds `weight_decay * w` to the gradient
-before the momentum. Keras' `weight_decay` is another thing: it shrinks `w` by `rate * weight_decay`
-beside the momentum ("decoupled", as in AdamW). With a constant rate `CoupledSGD` takes PyTorch's
-steps exactly; when the rate changes, Keras has earlier gradients in the momentum at the rate of
-their time, PyTorch at today's.
+before the momentum. Keras' `weight_decay` is different: it shrinks `w` by `learning_rate *
+weight_decay` next to the momentum ("decoupled", as in AdamW). With a constant learning rate
+`CoupledSGD` takes PyTorch's steps exactly. When the learning rate changes, Keras keeps earlier
+gradients in the momentum scaled by the learning rate of their step, PyTorch by the current one.
 """
 
 import functools
@@ -17,32 +17,38 @@ def make_optimizer(recipe: Recipe, variables, steps: int):
     """Returns a Keras optimizer, built for `variables`.
 
     Args:
-        recipe: `Recipe`. variables: Keras variables to train. steps: int, steps an epoch.
+        recipe: `Recipe`.
+
+        variables: Keras variables to train.
+
+        steps: int, steps an epoch.
     """
     options = {"learning_rate": learning_rate(recipe, steps)}
     if recipe.ema_decay is not None:
         options |= {"use_ema": True, "ema_momentum": recipe.ema_decay}
-    free = [variable for variable in variables if not is_decayed(variable)]
+    not_decayed = [variable for variable in variables if not is_decayed(variable)]
     if recipe.optimizer == "sgd":
         options |= {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
-        made = coupled_sgd()(recipe.weight_decay, **options)
+        optimizer = coupled_sgd()(recipe.weight_decay, **options)
     else:
-        made = keras.optimizers.AdamW(weight_decay=recipe.weight_decay, **options)
-    made.exclude_from_weight_decay(var_list=free)
+        optimizer = keras.optimizers.AdamW(weight_decay=recipe.weight_decay, **options)
+    optimizer.exclude_from_weight_decay(var_list=not_decayed)
     if recipe.dtype == "mixed_float16":
-        made = keras.optimizers.LossScaleOptimizer(made)
-    made.build(variables)
-    return made
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(variables)
+    return optimizer
 
 
 def learning_rate(recipe: Recipe, steps: int):
-    """Returns the rate as a Keras schedule of the step (or a float where it never changes).
+    """Returns the learning rate as a Keras schedule of the step (a float where it never changes).
 
-    It rises linearly from 0 over `recipe.warmup` epochs to `recipe.peak`, then falls along half a
-    cosine to 0 after the last step, or stays.
+    It rises linearly from 0 over `recipe.warmup` epochs to `recipe.peak_lr`, then falls along half a
+    cosine to 0 after the last step, or stays constant.
 
     Args:
-        recipe: `Recipe`. steps: int, steps an epoch.
+        recipe: `Recipe`.
+
+        steps: int, steps an epoch.
     """
     warmup = round(recipe.warmup * steps)
     if recipe.schedule == "cosine":
@@ -58,7 +64,11 @@ def learning_rate(recipe: Recipe, steps: int):
 
 
 def is_decayed(variable) -> bool:
-    """Whether weight decay is for `variable`: a kernel, not a bias or a number of batch norm."""
+    """Returns whether weight decay applies to `variable`: a kernel, not a bias or batch norm's.
+
+    Args:
+        variable: Keras variable.
+    """
     return variable.name.endswith("kernel")
 
 
@@ -71,7 +81,8 @@ def coupled_sgd() -> type:
 
         Args:
             l2: float, weight decay of all variables but those of `exclude_from_weight_decay`.
-            options: of `keras.optimizers.SGD`.
+
+            options: arguments of `keras.optimizers.SGD`.
         """
 
         def __init__(self, l2: float, **options):
@@ -84,7 +95,7 @@ def coupled_sgd() -> type:
             super().update_step(gradient, variable, learning_rate)
 
         def _parallel_update_step(self, grads, variables, learning_rate):
-            """As `update_step`, for all variables at once: Keras asks for this under PyTorch."""
+            """As `update_step`, for all variables at once: Keras calls it under PyTorch."""
             if self.l2:
                 grads = [
                     grad.add(variable.value, alpha=self.l2)

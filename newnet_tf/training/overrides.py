@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 
 from newnet_tf.training.recipes import Recipe
 
-NEXT = re.compile(r",(?=\s*[A-Za-z_.]+\s*=)")  # a comma before a name, not one inside of a pair
+SEPARATOR = re.compile(
+    r",(?=\s*[A-Za-z_.]+\s*=)"
+)  # a comma before a name, not one inside of a pair
 TRUTH = {"true": True, "false": False}
 
 
@@ -18,14 +20,17 @@ def override(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
 
     Args:
         recipe: `Recipe`.
-        changes: {name: value}; a field of the augmentation is `"augmentation.NAME"`. A value may be
-            text, which is read by the field's type: `"0.1"`, `"true"`, `"none"`, `"0.2,1"`.
+
+        changes: mapping from name to value; a field of the augmentation is `"augmentation.NAME"`. A
+            value may be text, which is parsed by the field's type: `"0.1"`, `"true"`, `"none"`,
+            `"0.2,1"`.
 
     Raises:
-        ValueError: for an unknown name (it names the nearest ones), or a value of another type.
+        ValueError: if a name is unknown (the message names the nearest ones), or a value has another
+            type.
 
     Example:
-        >>> overridden(recipe, {"lr": 0.05, "augmentation.cutmix_alpha": 1.0})
+        >>> override(recipe, {"lr": 0.05, "augmentation.cutmix_alpha": 1.0})
     """
     own, inner = {}, {}
     for name, value in changes.items():
@@ -39,42 +44,49 @@ def override(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     return dataclasses.replace(recipe, **own)
 
 
-def parsed(texts: Iterable[str], option: str = "--set") -> dict[str, str]:
-    """Returns {name: text} of `"lr=0.1,augmentation.scale=0.2,1"` and the like.
+def parse_overrides(texts: Iterable[str], option: str = "--set") -> dict[str, str]:
+    """Returns the names and values of texts such as `"lr=0.1,augmentation.scale=0.2,1"`.
 
     Args:
-        texts: str, one or more. option: str, what errors call it.
+        texts: one or more str.
+
+        option: str, the command line's option, for errors. Default: `"--set"`.
+
+    Returns:
+        Mapping from name to text.
 
     Raises:
-        ValueError: for what is not `name=value`, or a name given twice.
+        ValueError: if a part is not `name=value`, or a name occurs twice.
     """
-    found = {}
-    for part in (part for text in texts for part in NEXT.split(text)):
+    values = {}
+    for part in (part for text in texts for part in SEPARATOR.split(text)):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not (name and equals and value):
             raise ValueError(f"`{option}` must be NAME=VALUE[,NAME=VALUE...]. Received: {part!r}")
-        if name in found:
+        if name in values:
             raise ValueError(f"`{option}` must name a field once. Received: {name!r} twice")
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def fields() -> dict[str, object]:
     """Returns the type of every field that can be set, by name."""
-    found = {}
+    types_by_name = {}
     for name, kind in typing.get_type_hints(Recipe).items():
         if dataclasses.is_dataclass(kind):
-            found |= {f"{name}.{k}": v for k, v in typing.get_type_hints(kind).items()}
+            types_by_name |= {f"{name}.{k}": v for k, v in typing.get_type_hints(kind).items()}
         else:
-            found[name] = kind
-    return found
+            types_by_name[name] = kind
+    return types_by_name
 
 
 def typed(name: str, value):
-    """Returns a value as a field has it.
+    """Returns a value in the type of a field.
 
     Args:
-        name, value: as in `override`.
+        name: str, as in `override`.
+
+        value: a value of that type, or its text.
 
     Raises:
         ValueError: as `override`.
@@ -83,22 +95,25 @@ def typed(name: str, value):
     try:
         if type(None) in options and (value is None or value == "none"):
             return None
-        return _read(value, next(o for o in options if o is not type(None)))
+        return _parse(value, next(o for o in options if o is not type(None)))
     except (ValueError, KeyError, TypeError):
-        wanted = " or ".join("none" if o is type(None) else _called(o) for o in options)
-        raise ValueError(f"`{name}` must be {wanted}. Received: {name}={value!r}") from None
+        expected = " or ".join("none" if o is type(None) else _type_name(o) for o in options)
+        raise ValueError(f"`{name}` must be {expected}. Received: {name}={value!r}") from None
 
 
 def kinds(name: str) -> tuple:
-    """Returns the types that a field may have: `(float, NoneType)` of `float | None`.
+    """Returns the types that a field may have: `(float, NoneType)` for `float | None`.
+
+    Args:
+        name: str, as in `override`.
 
     Raises:
-        ValueError: for an unknown name; it names the nearest ones.
+        ValueError: if the name is unknown; the message names the nearest ones.
     """
     known = fields()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
-        near += [k for k in known if k.endswith(f".{name}") and k not in near]
+        near += [k for k in known if k.split(".")[-1].startswith(name) and k not in near]
         hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(known)}"
         raise ValueError(f"a recipe has no field of this name ({hint}). Received: {name!r}")
     kind = known[name]
@@ -106,21 +121,21 @@ def kinds(name: str) -> tuple:
 
 
 def as_text(value) -> str:
-    """Returns a value as `--set` takes it, the other way round than `typed`."""
+    """Returns a value as `--set` takes it, the inverse of `typed`."""
     if isinstance(value, tuple):
         return ",".join(map(as_text, value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-def _called(kind) -> str:
+def _type_name(kind) -> str:
     return "two numbers, as 0.2,1" if typing.get_origin(kind) is tuple else kind.__name__
 
 
-def _read(value, kind):
+def _parse(value, kind):
     if typing.get_origin(kind) is tuple:
         parts = value.split(",") if isinstance(value, str) else value
         return tuple(
-            _read(part, inner) for part, inner in zip(parts, typing.get_args(kind), strict=True)
+            _parse(part, inner) for part, inner in zip(parts, typing.get_args(kind), strict=True)
         )
     if isinstance(value, str):
         return TRUTH[value.lower()] if kind is bool else kind(value)

@@ -1,4 +1,4 @@
-"""`Recipe`: everything that decides how a network is trained, as one record. No TensorFlow."""
+"""`Recipe`: all hyperparameters of a training run in one record. No TensorFlow."""
 
 import dataclasses
 import math
@@ -14,30 +14,48 @@ DTYPES = ("float32", "mixed_float16", "mixed_bfloat16")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a network is trained; the defaults are plain Nesterov SGD with ResNet's augmentation.
+    """How a model is trained; the defaults are Nesterov SGD with ResNet's augmentation.
 
     Args:
         optimizer: `"sgd"` (see `optimizers.CoupledSGD`) or `"adamw"` (Keras' own).
-        lr: float, the highest learning rate, stated for batches of `base_batch_size`.
-        base_batch_size: int or None; the rate of another batch is in proportion. None: `lr` as it stands.
-        batch_size: int, images a step. epochs: int.
-        warmup: float, epochs in which the rate rises from 0 to its highest, step by step.
-        schedule: what follows, `"cosine"` (down to 0 at the last step) or `"constant"`.
-        momentum: float in 0 to below 1. nesterov: bool. Both of `"sgd"` alone.
-        weight_decay: float, for kernels alone, not for biases and batch norm. With `"sgd"` it is
-            added to the gradient (L2, as PyTorch's SGD does); with `"adamw"` it is decoupled.
-        augmentation: `Augmentation`, label smoothing among it.
-        dropout: float, the rate of the network's dropout layers; None leaves them as they are.
-        dtype: Keras dtype policy that the network must have been built with.
-        ema_decay: float in 0 to below 1, share that a running average of the weights keeps each step; the
-            average is what is evaluated and saved. None: no average.
+
+        lr: float, the peak learning rate for batches of `base_batch_size`.
+
+        base_batch_size: int or None; the learning rate for another batch size is scaled linearly.
+            None: `lr` holds for any batch size.
+
+        batch_size: int, images a step.
+
+        epochs: int.
+
+        warmup: float, epochs in which the learning rate rises from 0 to its peak, step by step.
+
+        schedule: what follows the warm-up, `"cosine"` (down to 0 at the last step) or `"constant"`.
+
+        momentum: float in 0 to below 1, for `"sgd"` only.
+
+        nesterov: bool, for `"sgd"` only.
+
+        weight_decay: float, for kernels only, not for biases and batch norm. With `"sgd"` it is added
+            to the gradient (L2, as in PyTorch's SGD); with `"adamw"` it is decoupled.
+
+        augmentation: `Augmentation`, which includes label smoothing.
+
+        dropout: float in 0 to below 1, the rate of the model's dropout layers; None keeps their own.
+
+        dtype: Keras dtype policy that the model must have been built with: `"float32"`,
+            `"mixed_float16"` or `"mixed_bfloat16"`.
+
+        ema_decay: float in 0 to below 1, decay of the exponential moving average of the weights, which
+            is evaluated and saved in their place. None: no average.
+
         seed: int, decides order and augmentation.
 
     Raises:
-        ValueError: for a value outside of the above.
+        ValueError: if a value is not among those above.
 
     Example:
-        >>> Recipe(lr=0.1, epochs=10, augmentation=Augmentation(crop="padded", cutmix=1.0))
+        >>> Recipe(lr=0.1, epochs=10, augmentation=Augmentation(crop="random", cutmix_alpha=1.0))
     """
 
     optimizer: str = "sgd"
@@ -61,48 +79,60 @@ class Recipe:
         self._check("schedule", self.schedule in SCHEDULES, f"be among {SCHEDULES}")
         self._check("dtype", self.dtype in DTYPES, f"be among {DTYPES}")
         self._check("lr", _is_number(self.lr) and self.lr > 0, "be a positive number")
-        for name in ("batch", "epochs"):
-            self._check(name, _is_whole(getattr(self, name), 1), "be a positive int")
-        is_stated = self.base_batch_size is None or _is_whole(self.base_batch_size, 1)
-        self._check("base_batch_size", is_stated, "be a positive int or None")
-        self._check("seed", _is_whole(self.seed, 0), "be an int, not negative")
+        for name in ("batch_size", "epochs"):
+            self._check(name, _is_int(getattr(self, name), 1), "be a positive int")
+        is_valid_base = self.base_batch_size is None or _is_int(self.base_batch_size, 1)
+        self._check("base_batch_size", is_valid_base, "be a positive int or None")
+        self._check("seed", _is_int(self.seed, 0), "be an int, not negative")
         for name in ("warmup", "weight_decay"):
             value = getattr(self, name)
             self._check(name, _is_number(value) and value >= 0, "be a number, not negative")
         self._check("warmup", self.warmup < self.epochs, "be less than `epochs`")
-        for name in ("momentum", "dropout", "ema"):
+        for name in ("momentum", "dropout", "ema_decay"):
             value = getattr(self, name)
             is_none = value is None and name != "momentum"
-            is_right = is_none or (_is_number(value) and 0 <= value < 1)
-            self._check(name, is_right, "lie in 0 to below 1")
+            is_valid = is_none or (_is_number(value) and 0 <= value < 1)
+            self._check(name, is_valid, "lie in 0 to below 1")
         self._check("nesterov", isinstance(self.nesterov, bool), "be a bool")
-        is_momentous = not self.nesterov or self.momentum > 0 or self.optimizer != "sgd"
-        self._check("nesterov", is_momentous, "be False without momentum")
-        is_record = isinstance(self.augmentation, Augmentation)
-        self._check("augmentation", is_record, "be an `Augmentation`")
+        has_momentum = not self.nesterov or self.momentum > 0 or self.optimizer != "sgd"
+        self._check("nesterov", has_momentum, "be False without momentum")
+        is_augmentation = isinstance(self.augmentation, Augmentation)
+        self._check("augmentation", is_augmentation, "be an `Augmentation`")
 
     @property
     def peak_lr(self) -> float:
-        """The highest learning rate, for this recipe's own batch."""
+        """The peak learning rate, for this recipe's own batch size."""
         return self.lr * self.batch_size / (self.base_batch_size or self.batch_size)
+
+    def loader_options(self) -> dict[str, object]:
+        """Returns what `ImageLoader` and `ArrayLoader` take from a recipe, by argument name."""
+        return {
+            "augmentation": self.augmentation,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+        }
 
     def flat(self) -> dict[str, object]:
         """Returns all fields by name, those of the augmentation as `"augmentation.NAME"`."""
         return flattened(dataclasses.asdict(self))
 
-    def _check(self, name, is_right, requirement):
-        if not is_right:
+    def _check(self, name, is_valid, requirement):
+        if not is_valid:
             raise ValueError(
                 f"`{name}` must {requirement}. Received: {name}={getattr(self, name)!r}"
             )
 
 
 def flattened(nested: Mapping[str, object]) -> dict[str, object]:
-    """Returns a mapping of mappings as one, keys joined by dots, tuples as lists (as JSON has it)."""
+    """Returns nested mappings as one, keys joined by dots, tuples as lists (as in JSON).
+
+    Args:
+        nested: mapping of values and mappings.
+    """
     flat = {}
     for key, value in nested.items():
         if isinstance(value, Mapping):
-            flat |= {f"{key}.{inner}": found for inner, found in flattened(value).items()}
+            flat |= {f"{key}.{inner}": item for inner, item in flattened(value).items()}
         else:
             flat[key] = list(value) if isinstance(value, tuple) else value
     return flat
@@ -113,5 +143,5 @@ def _is_number(value) -> bool:
     return is_number and math.isfinite(value)
 
 
-def _is_whole(value, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _is_int(value, minimum: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum

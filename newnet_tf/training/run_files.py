@@ -1,77 +1,54 @@
-"""A run's files: never half there, and a clear word where there is no room."""
+"""Errors that stop a run, the lock of its folder, and the message for a full disk."""
 
 import contextlib
 import errno
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class TrainingStopped(RuntimeError):
-    """A run that cannot go on; the message says why, what is intact, and what to do."""
+    """A run that cannot continue. The message says why, which files are intact, and what to do."""
 
 
 class Diverged(TrainingStopped):
-    """A run whose loss or weights are no finite numbers any more: its settings are to blame."""
+    """A run whose loss or weights are NaN or infinite, because of its hyperparameters."""
 
 
 @contextlib.contextmanager
-def beside(path: Path) -> Iterator[Path]:
-    """Gives a path to write to, in the same folder and of the same suffix; then renames it.
-
-    On an error nothing is left of it, and the file that was there stays.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write(path: Path, data: bytes) -> None:
-    """Writes a file at once or not at all."""
-    with beside(path) as part:
-        part.write_bytes(data)
-
-
-@contextlib.contextmanager
-def on_disk_full(what: str, checkpoint: Path) -> Iterator[None]:
-    """Turns the error of a full disk into a clear word.
+def on_disk_full(content: str, checkpoint: Path) -> Iterator[None]:
+    """Replaces the error of a full disk by a message that says how to continue.
 
     Args:
-        what: str, what is being written. checkpoint: the file that a run goes on from.
+        content: str, what is being written.
+
+        checkpoint: path of the file that a run resumes from.
 
     Raises:
-        TrainingStopped: where the disk, the quota or the size of a file is at its limit.
+        TrainingStopped: if the disk or the quota is full, or the file is too large for it.
     """
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in DISK_FULL:
             raise
-        left = "is intact" if checkpoint.exists() else "was not written yet"
+        state = "is intact" if checkpoint.exists() else "was not written yet"
         raise TrainingStopped(
-            f"there must be room for {what} in {checkpoint.parent}. The last checkpoint, "
-            f"{checkpoint.name}, {left}: make room, then go on with --resume. Received: {error}"
+            f"there must be room for {content} in {checkpoint.parent}. The last checkpoint, "
+            f"{checkpoint.name}, {state}: make room, then resume the run (--resume). Received: {error}"
         ) from error
 
 
 @contextlib.contextmanager
 def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Keeps a second process out of a run's folder; a process that is killed frees it.
+    """Locks a run's folder against other processes. The lock of a killed process is released.
+
+    Args:
+        folder: path; it is created if it does not exist.
 
     Raises:
-        TrainingStopped: where another process is at work.
+        TrainingStopped: if another process holds the lock.
     """
     import filelock
 

@@ -1,36 +1,39 @@
-"""`torch_train_step` and `make_torch_evaluator`: steps and tests for Keras on PyTorch, in PyTorch's own operations.
+"""Training and evaluation for Keras on PyTorch, in PyTorch's own operations.
 
-Keras moves every map into another order and back around each convolution, and asks Python between
-any two kernels; a small network then leaves a GPU idle most of the time. Here the same graph of
-layers, with the same variables, is run without the moves; on a GPU it is captured once (a CUDA graph)
-and replayed.
-The optimizer is Keras' own.
+Keras transposes every feature map around each convolution, and returns to Python between any two
+kernels; a small model then leaves a GPU idle most of the time. Here the same graph of layers, with the
+same variables, runs without the transpositions; on a GPU it is captured once (a CUDA graph) and
+replayed. The optimizer is Keras' own.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from newnet_tf.task import Task
+from newnet_tf.training.evaluator import evaluate_batches
 from newnet_tf.training.fused_batch_norm import fused_norm, normalized_by_torch
-from newnet_tf.training.metrics import tally
 from newnet_tf.utils.lazy import LazyModule, keras
 
 torch = LazyModule("torch")
-PLAIN = {"Add": lambda: torch.add, "Multiply": lambda: torch.mul}  # operations that are no layers
-WARM = 3  # steps before a capture, as PyTorch asks for
+OPERATIONS = {
+    "Add": lambda: torch.add,
+    "Multiply": lambda: torch.mul,
+}  # operations that are no layers
+WARM_UP = 3  # steps before a capture, as PyTorch asks for
 
 
 def torch_train_step(trained) -> Callable:
-    """Returns the step of one process under PyTorch, for `train(make_step=torch_train_step)`.
+    """Returns the step of one process under PyTorch, for `fit(make_step=torch_train_step)`.
 
-    Its losses are those of `train_on_batch` but for rounding.
+    Its losses are those of `train_on_batch` up to rounding.
 
     Args:
-        trained: compiled Keras functional model, from images to logits.
+        trained: compiled Keras functional model of `compile_model`.
 
     Returns:
-        Callable, (images, targets) -> `{"loss": ..., "accuracy": ...}`.
+        Callable, (images, targets) -> values by name, as `trainer.single_step`.
 
     Raises:
         ValueError: under another backend, or for mixed_float16, whose loss would have to be scaled.
@@ -54,81 +57,92 @@ class _Step:
     def __init__(self, trained):
         self.trained = trained
         self.weights = [variable.value for variable in trained.trainable_variables]
-        self.graph = self.images = self.targets = self.found = None
+        self.graph = self.images = self.targets = self.result = None
 
     def __call__(self, images, targets) -> dict:
-        images, targets = (torch.from_numpy(np.ascontiguousarray(x)) for x in (images, targets))
+        images, targets = _tensors(images), _tensors(targets)
         if self.images is None:
             device = self.weights[0].device
-            self.images, self.targets = images.to(device), targets.to(device)
+            self.images = images.to(device)
+            self.targets = _each(lambda target: target.to(device), targets)
             if device.type == "cuda":
                 self._capture()
         self.images.copy_(images)
-        self.targets.copy_(targets)
+        if isinstance(targets, Mapping):
+            for name, target in targets.items():
+                self.targets[name].copy_(target)
+        else:
+            self.targets.copy_(targets)
         if self.graph is None:
-            self.found = self._gradients()
+            self.result = self._gradients()
         else:
             self.graph.replay()
-        loss, accuracy, gradients = self.found
+        values, gradients = self.result
         with torch.no_grad():
             self.trained.optimizer.apply(list(gradients), self.trained.trainable_variables)
-        return {"loss": loss, "accuracy": accuracy}
+        return values
 
     def _gradients(self):
-        """Returns loss, accuracy and gradients for the batch at hand."""
-        logits = run(self.trained, self.images).float()
-        loss = torch.nn.functional.cross_entropy(logits, self.targets)
-        is_right = logits.argmax(1) == self.targets.argmax(1)
-        return loss.detach(), is_right.float().mean(), torch.autograd.grad(loss, self.weights)
+        """Returns the step's values by name, and the gradients, for the current batch."""
+        outputs = _float32(run(self.trained, self.images))
+        losses = self.trained.compute_losses(self.targets, outputs)
+        metrics = self.trained.task.batch_metrics(self.targets, outputs)
+        gradients = torch.autograd.grad(losses["loss"], self.weights)
+        return {name: value.detach() for name, value in (losses | metrics).items()}, gradients
 
     def _capture(self) -> None:
-        """Captures `_gradients`; batch norm's statistics are left as they were."""
+        """Captures `_gradients`; batch norm's statistics stay as they are."""
         state = [v.value for v in self.trained.non_trainable_variables]
-        kept = [value.clone() for value in state]
+        copies = [value.clone() for value in state]
         with torch.backends.cudnn.flags(enabled=True, benchmark=True):
-            beside = torch.cuda.Stream()
-            beside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(beside):
-                for _ in range(WARM):
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(WARM_UP):
                     self._gradients()
-            torch.cuda.current_stream().wait_stream(beside)
+            torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
-                self.found = self._gradients()
+                self.result = self._gradients()
         self.graph = graph
         with torch.no_grad():
-            for value, before in zip(state, kept, strict=True):
+            for value, before in zip(state, copies, strict=True):
                 value.copy_(before)
 
 
-def make_torch_evaluator(trained) -> Callable:
-    """Returns what judges a network under PyTorch, for `train(make_evaluator=make_torch_evaluator)`.
+def make_torch_evaluator(trained, task: Task) -> Callable:
+    """Returns the evaluation under PyTorch, for `fit(make_evaluator=make_torch_evaluator)`.
 
     Args:
-        trained: Keras functional model, from images to logits.
+        trained: Keras functional model.
+
+        task: `Task`.
 
     Returns:
-        Callable, batches of (images, int labels) -> `EvalResult`.
+        Callable, batches of (images, labels) -> the task's `Metrics`.
     """
     device = trained.trainable_variables[0].value.device
 
     def predict(images):
         with torch.no_grad():
-            logits = run(trained, torch.from_numpy(images).to(device), training=False)
-        return logits.float().cpu().numpy()
+            outputs = run(trained, torch.from_numpy(images).to(device), training=False)
+        return _each(lambda output: output.float().cpu().numpy(), outputs)
 
-    return lambda batches: tally(predict, batches).judged
+    return lambda batches: evaluate_batches(predict, batches, task)
 
 
 def run(model, images, training: bool = True):
     """Runs a functional model in PyTorch's operations.
 
     Args:
-        model: Keras model. images: tensor (n, height, width, channels).
-        training: bool, as in Keras.
+        model: Keras model.
+
+        images: tensor (n, height, width, channels).
+
+        training: bool, as in Keras. Default: True.
 
     Returns:
-        Tensor, the model's output. Layers without an own form here are called as they are.
+        The model's outputs, tensors. Layers that have no form here are called as they are.
     """
     forms = _forms(training)
 
@@ -138,14 +152,14 @@ def run(model, images, training: bool = True):
             return lambda inputs, **_: form(operation, inputs)  # a mask, `training`: not needed
         if isinstance(operation, keras.Layer):
             return functools.partial(operation, training=training)
-        return PLAIN.get(type(operation).__name__, lambda: operation)()
+        return OPERATIONS.get(type(operation).__name__, lambda: operation)()
 
     return model._run_through_graph(images, operation_fn=operation_of)
 
 
 @functools.cache
 def _forms(training: bool) -> dict[type, Callable]:
-    """Returns {layer type: (layer, inputs) -> output}, of what the light networks are made of."""
+    """Returns {layer type: (layer, inputs) -> output} of the layers that light-weight models use."""
     layers, functional = keras.layers, torch.nn.functional
     activations = {
         keras.activations.linear: lambda x: x,
@@ -209,6 +223,21 @@ def _forms(training: bool) -> dict[type, Callable]:
         layers.Identity: lambda _, x: x,
         layers.Dropout: lambda layer, x: functional.dropout(x, layer.rate, training),
     }
+
+
+def _each(function: Callable, values):
+    """Applies a function to a value, or to each of a mapping."""
+    if isinstance(values, Mapping):
+        return {name: function(value) for name, value in values.items()}
+    return function(values)
+
+
+def _tensors(arrays):
+    return _each(lambda array: torch.from_numpy(np.ascontiguousarray(array)), arrays)
+
+
+def _float32(outputs):
+    return _each(lambda output: output.float(), outputs)
 
 
 def _same(layer, shape) -> tuple[int, int, int, int]:

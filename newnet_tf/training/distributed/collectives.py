@@ -1,7 +1,7 @@
-"""What workers tell each other, over the same lines on which they add up gradients.
+"""Texts and arrays between workers, over the connections that add up gradients.
 
-Everything goes as float32 numbers from 0 to 255, which every device can add: bytes, placed where the
-others have zeros.
+Everything is sent as float32 numbers from 0 to 255, which every device can add: bytes, placed where the
+other workers have zeros.
 """
 
 import contextlib
@@ -13,22 +13,28 @@ from newnet_tf.training.run_files import TrainingStopped
 from newnet_tf.utils.lazy import LazyModule
 
 tf = LazyModule("tensorflow")
-LOST = ("UnavailableError", "DeadlineExceededError", "AbortedError", "CanceledError")
-TOLD = 200  # letters of TensorFlow's reason
+LOST_WORKER = ("UnavailableError", "DeadlineExceededError", "AbortedError", "CancelledError")
+REASON_LENGTH = 200  # letters of TensorFlow's message
 
 
 class Collectives:
-    """Words and arrays between workers; all of them must call the same methods in the same order.
+    """Collective operations; all workers must call the same methods in the same order.
 
     Args:
-        inner: `tf.distribute.Strategy`. workers, index: int, how many, and which one this is.
-        first: int, number of this worker's first device among all devices.
+        strategy: `tf.distribute.Strategy`.
+
+        workers: int, number of workers.
+
+        index: int, which of them this is.
+
+        first_replica: int, number of this worker's first device among all devices.
     """
 
-    def __init__(self, inner, workers: int, index: int, first: int):
-        self.inner, self.workers, self.index, self.first = inner, workers, index, first
+    def __init__(self, strategy, workers: int, index: int, first_replica: int):
+        self.strategy, self.workers = strategy, workers
+        self.index, self.first_replica = index, first_replica
 
-    def texts(self, text: str) -> list[str]:
+    def gather_texts(self, text: str) -> list[str]:
         """Returns the texts of all workers, in their order.
 
         Args:
@@ -44,7 +50,7 @@ class Collectives:
         rows = zip(self._sum(table), sizes, strict=True)
         return [row[:size].tobytes().decode() for row, size in rows]
 
-    def from_chief(self, value: np.ndarray) -> np.ndarray:
+    def broadcast(self, value: np.ndarray) -> np.ndarray:
         """Returns worker 0's array, bit by bit.
 
         Args:
@@ -53,34 +59,34 @@ class Collectives:
         if self.workers == 1:
             return value
         data = np.frombuffer(value.tobytes(), np.uint8)
-        told = self._sum(data if self.index == 0 else np.zeros_like(data))
-        return np.frombuffer(told.tobytes(), value.dtype).reshape(value.shape)
+        received = self._sum(data if self.index == 0 else np.zeros_like(data))
+        return np.frombuffer(received.tobytes(), value.dtype).reshape(value.shape)
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Says in plain words that a worker is gone, where TensorFlow says that a line is broken.
+    def detect_lost_workers(self) -> Iterator[None]:
+        """Replaces TensorFlow's error of a lost connection by a message that says what to do.
 
         Raises:
-            TrainingStopped: where it is.
+            TrainingStopped: if a worker is lost.
         """
         try:
             yield
         except tf.errors.OpError as error:
-            if self.workers == 1 or type(error).__name__ not in LOST:
+            if self.workers == 1 or type(error).__name__ not in LOST_WORKER:
                 raise
             reason = " ".join(error.message.rpartition("aborted by: ")[2].split())
             raise TrainingStopped(
                 "all workers must stay until the end of a run. Start all of them again with "
-                f"--resume: they go on from the last checkpoint. Received: {reason[:TOLD]}"
+                f"--resume: they resume from the last checkpoint. Received: {reason[:REASON_LENGTH]}"
             ) from error
 
     def _sum(self, data: np.ndarray) -> np.ndarray:
         """Adds up all workers' arrays of bytes."""
 
         def part(context):
-            is_own = context.replica_id_in_sync_group == self.first
+            is_own = context.replica_id_in_sync_group == self.first_replica
             return tf.constant(data if is_own else np.zeros_like(data), tf.float32)
 
-        with self.together():
-            parts = self.inner.experimental_distribute_values_from_function(part)
-            return self.inner.reduce("SUM", parts, axis=None).numpy().astype(np.uint8)
+        with self.detect_lost_workers():
+            parts = self.strategy.experimental_distribute_values_from_function(part)
+            return self.strategy.reduce("SUM", parts, axis=None).numpy().astype(np.uint8)

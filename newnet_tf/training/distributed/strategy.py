@@ -1,49 +1,49 @@
 """Training on several devices of one machine, or on several machines, with TensorFlow.
 
-The recipe's batch is the joint batch: each device takes an equal share of it, gradients are those of
+The recipe's batch is the global batch: each device takes an equal share of it, gradients are those of
 its mean loss, batch norm takes its statistics over all of it. So a run gives the numbers that one
-device with the joint batch would give, but for rounding.
+device with the global batch would give, up to rounding.
 
-One worker, the chief, alone reads and writes files; what it finds it tells the others. Steps are taken
-by `tf.distribute` in a loop of our own, as Keras' `fit` cannot serve several workers.
+One worker, the chief, reads and writes files, and sends what it reads to the others. Steps are taken by
+`tf.distribute` in a loop of our own, as Keras' `fit` cannot serve several workers.
 """
 
 import contextlib
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from newnet_tf.task import Metrics, Task
 from newnet_tf.training import checkpoint
 from newnet_tf.training.distributed import cluster
 from newnet_tf.training.distributed.collectives import Collectives
 from newnet_tf.training.distributed.single_process import SingleProcess
-from newnet_tf.training.metrics import EvalResult, MetricSums, tally
+from newnet_tf.training.evaluator import evaluate_batches
 from newnet_tf.training.run_files import Diverged, TrainingStopped
 from newnet_tf.utils.lazy import LazyModule, keras
 
 tf = LazyModule("tensorflow")
 MIRRORED, MULTIWORKER = STRATEGIES = ("mirrored", "multiworker")
-TOLD = (Diverged, TrainingStopped, ValueError)  # kinds of error that keep theirs on the way
-SEED, STRIDE = "seed_generator_state", 1_000_003  # between the seeds of two devices
+FORWARDED = (Diverged, TrainingStopped, ValueError)  # errors whose type other workers raise too
+SEED, SEED_STRIDE = "seed_generator_state", 1_000_003  # between the seeds of two devices
 
 
 def mirrored(devices: list[str] | None = None) -> "Strategy":
     """Returns the strategy for several devices of this machine, in this process.
 
     Args:
-        devices: list of str, e.g. `["GPU:0", "GPU:1"]`; default: all GPUs.
+        devices: list of str, e.g. `["GPU:0", "GPU:1"]`. Default: all GPUs.
 
     Raises:
-        ValueError: where there is no GPU and no device was given, or on another backend of Keras.
+        ValueError: if there is no GPU and no device was given, or Keras runs on another backend.
     """
     _check_backend()
     if devices is None and not tf.config.list_logical_devices("GPU"):
         raise ValueError(
-            f"`{MIRRORED}` must have GPUs to train on; one CPU is trained on without a strategy. "
-            "Received: a machine without"
+            f"`{MIRRORED}` must have GPUs to train on; a CPU is trained on without a strategy. "
+            "Received: a machine without GPU"
         )
     return Strategy(tf.distribute.MirroredStrategy(devices))
 
@@ -51,62 +51,66 @@ def mirrored(devices: list[str] | None = None) -> "Strategy":
 def multiworker(workers: str | None = None, index: int | None = None) -> "Strategy":
     """Returns the strategy for several processes, each with all GPUs of its machine or with its CPU.
 
-    All processes call it, at their beginning: TensorFlow must not have computed anything yet. It
-    waits until all are there.
+    All processes call it at their beginning: TensorFlow must not have computed anything yet. It waits
+    until all are connected.
 
     Args:
-        workers: str, `"host:port,host:port"`, the chief first; index: int, which of them this is.
-            Default: what `TF_CONFIG` says.
+        workers: str, `"host:port,host:port"`, the chief first. Default: those of `TF_CONFIG`.
+
+        index: int, which of them this is. Default: that of `TF_CONFIG`.
 
     Raises:
-        ValueError: as `cluster.given`; where TensorFlow has computed before; on another backend.
+        ValueError: as `cluster.resolve_cluster`; if TensorFlow has computed before; on another backend.
     """
     _check_backend()
-    found = cluster.given(workers, index)
-    os.environ.setdefault(cluster.VARIABLE, found.config)
+    resolved = cluster.resolve_cluster(workers, index)
+    os.environ.setdefault(cluster.VARIABLE, resolved.config)
     try:
         inner = tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         if workers is not None:
             del os.environ[cluster.VARIABLE]
         raise ValueError(
-            f"`{MULTIWORKER}` must be begun before TensorFlow computes anything in the process. "
+            f"`{MULTIWORKER}` must be created before TensorFlow computes anything in the process. "
             f"Received: {error}"
         ) from error
-    return Strategy(inner, found)
+    return Strategy(inner, resolved)
 
 
 class Strategy(SingleProcess):
     """Several devices that train together, in one process or in several.
 
     Args:
-        inner: `tf.distribute.Strategy`. found: `cluster.Cluster`; default: this process alone.
+        inner: `tf.distribute.Strategy`.
+
+        workers: `cluster.Cluster`. Default: this process only.
 
     Example:
         >>> strategy = multiworker("10.0.0.1:2222,10.0.0.2:2222", index)
         >>> with strategy.scope():
-        ...     model = newnet_tf.create("newnet_small", classifier_activation=None)
-        >>> data = Images(source, record, recipe, workers=strategy.workers, index=strategy.index)
-        >>> train(model, data, recipe, "runs/one", strategy=strategy)
+        ...     model = newnet_tf.create_model("newnet_small", classifier_activation=None)
+        >>> shard = {"num_shards": strategy.workers, "shard_index": strategy.index}
+        >>> loader = ImageLoader(dataset, preprocess, batch_size=recipe.batch_size, **shard)
+        >>> fit(model, loader, recipe, "runs/one", strategy=strategy)
     """
 
-    def __init__(self, inner, found: cluster.Cluster | None = None):
+    def __init__(self, inner, workers: cluster.Cluster | None = None):
         self.inner, self.replicas = inner, inner.num_replicas_in_sync
-        self.workers, self.index = (len(found.addresses), found.index) if found else (1, 0)
+        self.workers, self.index = (len(workers.addresses), workers.index) if workers else (1, 0)
         self.is_chief = self.index == 0
         self.devices = self.replicas // self.workers  # of this process
-        self.first = self.index * self.devices  # its number among all
-        self.exchange = Collectives(inner, self.workers, self.index, self.first)
+        self.first_replica = self.index * self.devices
+        self.collectives = Collectives(inner, self.workers, self.index, self.first_replica)
 
     def __str__(self) -> str:
         return f"{self.workers} workers with {self.devices} devices each"
 
-    def check(self, model, data) -> None:
-        super().check(model, data)
-        if data.batch % self.replicas:
+    def check(self, model, loader) -> None:
+        super().check(model, loader)
+        if loader.batch_size % self.replicas:
             raise ValueError(
-                f"`batch` must be a multiple of the devices ({self.replicas}: {self}), who share it "
-                f"equally. Received: batch={data.batch}"
+                f"`batch_size` must be a multiple of the devices ({self.replicas}: {self}), which "
+                f"share it equally. Received: batch_size={loader.batch_size}"
             )
         created = self.inner.extended.variable_created_in_scope
         if not all(created(variable.value) for variable in model.variables):
@@ -120,9 +124,9 @@ class Strategy(SingleProcess):
 
     @contextlib.contextmanager
     def synchronized(self, model, on: bool = True) -> Iterator[None]:
-        """Has batch norm take its statistics over the joint batch, or says that it does not.
+        """Sets whether batch norm takes its statistics over the global batch, inside the context.
 
-        A network is saved without that flag: it is of no use in inference, and other backends than
+        A model is saved without that flag: it has no effect in inference, and other backends than
         TensorFlow refuse it.
         """
         norms = [x for x in _layers(model) if isinstance(x, keras.layers.BatchNormalization)]
@@ -135,115 +139,122 @@ class Strategy(SingleProcess):
             for layer, was in zip(norms, before, strict=True):
                 layer.synchronized = was
 
-    def chief(self, function: Callable):
-        """Has the chief call `function`; returns what it gives, or raises what it raises, everywhere.
+    def run_on_chief(self, function: Callable):
+        """Calls `function` on the chief; returns what it returns, or raises what it raises, everywhere.
 
         Args:
-            function: callable without arguments; what it returns must be JSON for the others.
+            function: callable without arguments; what it returns must be JSON for the other workers.
         """
         if self.workers == 1:
             return function()
-        said, failure = {}, None
+        message, failure = {}, None
         if self.is_chief:
             try:
-                said = {"value": function()}
+                message = {"value": function()}
             except Exception as error:
                 failure = error
-                kind = next((k for k in TOLD if isinstance(error, k)), TrainingStopped)
-                said = {"error": str(error), "kind": kind.__name__}
-        told = self.exchange.texts(json.dumps(said) if self.is_chief else "")[0]
+                kind = next((k for k in FORWARDED if isinstance(error, k)), TrainingStopped)
+                message = {"error": str(error), "kind": kind.__name__}
+        received = self.collectives.gather_texts(json.dumps(message) if self.is_chief else "")[0]
         if failure is not None:
             raise failure
-        told = json.loads(told)
-        if "error" in told:
-            raise {k.__name__: k for k in TOLD}[told["kind"]](told["error"])
-        return told["value"]
+        message = json.loads(received)
+        if "error" in message:
+            raise {k.__name__: k for k in FORWARDED}[message["kind"]](message["error"])
+        return message["value"]
 
-    def spread(self, trained, fingerprint: Mapping[str, object]) -> None:
-        """Gives all devices the chief's state, but random numbers of their own for dropout.
+    def broadcast(self, trained, fingerprint: Mapping[str, object]) -> None:
+        """Gives all devices the chief's state, but random seeds of their own for dropout.
 
         Raises:
-            ValueError: where workers have other recipes, data or networks than the chief.
+            ValueError: if a worker has another recipe, dataset, model or task than the chief.
         """
-        said = [json.loads(text) for text in self.exchange.texts(json.dumps(fingerprint))]
-        for index, other in enumerate(said):
-            if differing := checkpoint.differences(said[0], other):
+        texts = self.collectives.gather_texts(json.dumps(fingerprint))
+        settings = [json.loads(text) for text in texts]
+        for index, other in enumerate(settings):
+            if differing := checkpoint.differences(settings[0], other):
                 raise ValueError(
                     f"all workers must be started with the same settings; worker {index} has others "
                     f"than worker 0. Received: {'; '.join(differing)}"
                 )
         state = checkpoint.state(trained).values()
         for variable in state:
-            variable.assign(self.exchange.from_chief(keras.ops.convert_to_numpy(variable)))
+            variable.assign(self.collectives.broadcast(keras.ops.convert_to_numpy(variable)))
         seeds = [variable for variable in state if variable.path.endswith(SEED)]
-        tf.function(lambda: self.inner.run(_own_seeds, args=(seeds,)))()
+        tf.function(lambda: self.inner.run(_set_own_seeds, args=(seeds,)))()
 
     def make_step(self, trained) -> Callable:
-        """Returns the step of all devices; see `loop.single_step`.
+        """Returns the step of all devices; see `trainer.single_step`.
 
         Args:
-            trained: compiled Keras model, made in this strategy's scope.
+            trained: compiled Keras model of `compile_model`, created in this strategy's scope.
         """
         optimizer = trained.optimizer
         is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
-        def one(images, targets):
+        def replica_step(images, targets):
             with tf.GradientTape() as tape:
-                logits = trained(images, training=True)
-                # Keras divides it by the number of devices, and the optimizer adds gradients up.
-                loss = trained.compute_loss(x=images, y=targets, y_pred=logits, training=True)
-                scaled = optimizer.scale_loss(loss)
+                outputs = trained(images, training=True)
+                losses = trained.compute_losses(targets, outputs)
+                # a device's share of the mean over the global batch; the optimizer adds gradients up
+                losses = {name: value * (1.0 / self.replicas) for name, value in losses.items()}
+                scaled = optimizer.scale_loss(losses["loss"])
             variables = trained.trainable_variables
             gradients = tape.gradient(scaled, variables)
             if is_scaled:
                 gradients = _all_or_none(gradients)
             optimizer.apply(gradients, variables)
-            hits = tf.reduce_mean(keras.metrics.categorical_accuracy(targets, logits))
-            return tf.stack([loss, hits / self.replicas])
+            metrics = trained.task.batch_metrics(targets, outputs)
+            return losses | {name: value / self.replicas for name, value in metrics.items()}
 
         @tf.function(reduce_retracing=True)
-        def all_of_them(images, targets):
-            return self.inner.reduce("SUM", self.inner.run(one, (images, targets)), axis=None)
+        def global_step(images, targets):
+            values = self.inner.run(replica_step, (images, targets))
+            return {n: self.inner.reduce("SUM", v, axis=None) for n, v in values.items()}
 
         def step(images, targets):
-            with self.exchange.together():
-                found = all_of_them(self._divided(images), self._divided(targets)).numpy()
-            return {"loss": found[0], "accuracy": found[1]}
+            with self.collectives.detect_lost_workers():
+                values = global_step(self._split_batch(images), self._split_batch(targets))
+                return {name: value.numpy() for name, value in values.items()}
 
         return step
 
-    def make_evaluator(self, trained) -> Callable:
-        """Returns a callable that judges the network on all workers' shares.
+    def make_evaluator(self, trained, task: Task) -> Callable:
+        """Returns a callable that evaluates the model on all workers' shards.
 
-        Each worker judges its own on its first device; the sums are added up in the same order
+        Each worker evaluates its own on its first device; the metrics are added up in the same order
         everywhere.
         """
         predict = tf.function(lambda images: trained(images, training=False), reduce_retracing=True)
 
-        def judged(batches) -> EvalResult:
-            own = tally(predict, batches)
-            texts = self.exchange.texts(json.dumps(dataclasses.asdict(own)))
-            return sum((MetricSums(**json.loads(text)) for text in texts), MetricSums()).judged
+        def evaluate(batches) -> Metrics:
+            own = evaluate_batches(predict, batches, task)
+            total = task.metrics()
+            for text in self.collectives.gather_texts(json.dumps(own.state())):
+                part = task.metrics()
+                part.load_state(json.loads(text))
+                total = total + part
+            return total
 
-        return judged
+        return evaluate
 
-    def _divided(self, batch):
-        """Returns this worker's share of a batch, divided among its devices."""
-        size = len(batch) // self.devices
+    def _split_batch(self, batch):
+        """Returns this worker's share of a batch, an array or a mapping, split over its devices."""
+        size = len(tf.nest.flatten(batch)[0]) // self.devices
 
         def part(context):
-            start = (context.replica_id_in_sync_group - self.first) * size
-            return batch[start : start + size]
+            start = (context.replica_id_in_sync_group - self.first_replica) * size
+            return tf.nest.map_structure(lambda array: array[start : start + size], batch)
 
         return self.inner.experimental_distribute_values_from_function(part)
 
 
-def _own_seeds(seeds: list) -> None:
-    """Moves a device's random numbers away from those of the others; the first keeps its own."""
+def _set_own_seeds(seeds: list) -> None:
+    """Moves a device's random seeds away from those of the others; the first keeps its own."""
     number = tf.distribute.get_replica_context().replica_id_in_sync_group
     for variable in seeds:
         seed = tf.convert_to_tensor(variable.value)
-        variable.assign(seed + tf.cast([number * STRIDE, 0], seed.dtype))
+        variable.assign(seed + tf.cast([number * SEED_STRIDE, 0], seed.dtype))
 
 
 def _all_or_none(gradients: list) -> list:

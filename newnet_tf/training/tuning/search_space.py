@@ -1,4 +1,4 @@
-"""What a study varies: fields of a recipe, each among choices or within a range. No TensorFlow."""
+"""The search space of a hyperparameter search: recipe fields, each with choices or a range."""
 
 import itertools
 import math
@@ -9,24 +9,27 @@ from dataclasses import dataclass
 from newnet_tf.training.overrides import as_text, kinds, override, typed
 from newnet_tf.training.recipes import Recipe
 
-FORM = "NAME=LOW..HIGH, NAME=LOW..HIGH:log or NAME=VALUE,VALUE[,...]"
-SPAN, LOG = "..", ":log"
-DIGITS = 3  # of what is drawn from a range
-AROUND = (1 / 3, 1, 3)  # times a recipe's own value
-DECAYS = (0.0, 1e-5, 1e-4)  # around a recipe that has none
-TRIED = 1000  # settings that are made once, to see whether they are recipes
+SYNTAX = "NAME=LOW..HIGH, NAME=LOW..HIGH:log or NAME=VALUE,VALUE[,...]"
+RANGE, LOG = "..", ":log"
+DIGITS = 3  # significant digits of values sampled from a range
+FACTORS = (1 / 3, 1, 3)  # times a recipe's own value
+WEIGHT_DECAYS = (0.0, 1e-5, 1e-4)  # for a recipe that has none
+MAX_CHECKED = 1000  # settings that are checked beforehand
 UNORDERED = ("seed",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchDimension:
-    """A field that a study varies; as text, what `--over` takes.
+    """A recipe field that is varied. `str()` gives what `--search` takes.
 
     Args:
         name: str, as in `override`.
-        choices: tuple of two or more values of the field's type, as given; empty for a range.
+
+        choices: tuple of two or more values of the field's type, in their order; empty for a range.
+
         low, high: numbers of the field's type, the ends of a range; None for choices.
-        is_log: bool, whether a range is drawn from, and drawn, by its logarithm.
+
+        is_log: bool, whether a range is sampled and plotted on a logarithmic scale.
     """
 
     name: str
@@ -39,7 +42,7 @@ class SearchDimension:
         if self.choices:
             between = "/" if isinstance(self.choices[0], tuple) else ","
             return f"{self.name}={between.join(map(as_text, self.choices))}"
-        ends = f"{as_text(self.low)}{SPAN}{as_text(self.high)}"
+        ends = f"{as_text(self.low)}{RANGE}{as_text(self.high)}"
         return f"{self.name}={ends}{LOG if self.is_log else ''}"
 
     @property
@@ -48,8 +51,8 @@ class SearchDimension:
         return self.choices or (self.low, self.high)
 
     @property
-    def numbers(self) -> bool:
-        """Whether its values are numbers, of which one can be the least."""
+    def is_numeric(self) -> bool:
+        """Whether the values are numbers that can be ordered."""
         return self.name not in UNORDERED and all(
             isinstance(value, (int, float)) and not isinstance(value, bool) for value in self.ends
         )
@@ -57,91 +60,103 @@ class SearchDimension:
     @property
     def ordered(self) -> tuple:
         """`ends`, numbers by size."""
-        return tuple(sorted(self.ends)) if self.numbers else self.ends
+        return tuple(sorted(self.ends)) if self.is_numeric else self.ends
 
-    def suggested(self, trial) -> object:
-        """Has an Optuna trial draw a value, or tell the one that it has; returns what Optuna keeps."""
+    def suggest(self, trial) -> object:
+        """Returns an Optuna trial's value, as Optuna stores it; the first call samples it."""
         if self.choices:
-            return trial.suggest_categorical(self.name, [kept(value) for value in self.choices])
+            return trial.suggest_categorical(self.name, [storable(value) for value in self.choices])
         if isinstance(self.low, int):
             return trial.suggest_int(self.name, self.low, self.high, log=self.is_log)
         return trial.suggest_float(self.name, self.low, self.high, log=self.is_log)
 
-    def value(self, found) -> object:
-        """Returns the field's value of what Optuna keeps; of a range, with few digits."""
-        value = typed(self.name, found)
+    def value(self, stored) -> object:
+        """Returns the field's value from what Optuna stores; of a range, with three digits."""
+        value = typed(self.name, stored)
         if self.choices or isinstance(value, int):
             return value
         return min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
 
 
-def space(recipe: Recipe, over: Mapping[str, object]) -> tuple[SearchDimension, ...]:
-    """Returns what a study varies, checked.
+def parse_search_space(
+    recipe: Recipe, search_space: Mapping[str, object]
+) -> tuple[SearchDimension, ...]:
+    """Returns the dimensions of a search space, checked.
 
     Args:
-        recipe: `Recipe`, which says all else.
-        over: {name: what}, names as in `override`. What: a sequence of two or more values, or text:
-            `"1e-5,1e-4"` (choices; those of a pair are parted by a slash: `"0.08,1/0.5,1"`),
-            `"0.02..0.4"` (a range), `"0.02..0.4:log"` (drawn by its logarithm).
+        recipe: `Recipe`, all other fields.
+
+        search_space: mapping from a field's name, as in `override`, to its values: a sequence of two or
+            more, or text: `"1e-5,1e-4"` (choices; choices of pairs are separated by slashes:
+            `"0.08,1/0.5,1"`), `"0.02..0.4"` (a range), `"0.02..0.4:log"` (sampled logarithmically).
 
     Raises:
-        ValueError: for an unknown name, a value of another type, fewer than two choices, a choice
-            given twice, a range that does not rise, or a setting that is no recipe.
+        ValueError: if a name is unknown, a value has another type, there are fewer than two choices or
+            equal ones, a range is empty, or a setting is not a valid recipe.
 
     Example:
-        >>> space(recipe, {"lr": "0.02..0.4:log", "weight_decay": [1e-5, 1e-4]})
+        >>> parse_search_space(recipe, {"lr": "0.02..0.4:log", "weight_decay": [1e-5, 1e-4]})
     """
-    if not over:
-        raise ValueError("a study must vary a field of the recipe. Received: none")
-    found = tuple(_varied(name, what) for name, what in over.items())
-    for point in itertools.islice(points(found, ends=True), TRIED):
+    if not search_space:
+        raise ValueError("`search_space` must name a field of the recipe. Received: none")
+    dimensions = tuple(_dimension(name, values) for name, values in search_space.items())
+    for point in itertools.islice(grid_points(dimensions, ends=True), MAX_CHECKED):
         try:
             override(recipe, point)
         except ValueError as error:
             raise ValueError(
-                f"every setting must be a recipe: {error} (in {setting(point)})"
+                f"every setting must be a recipe: {error} (in {as_setting(point)})"
             ) from None
-    return found
+    return dimensions
 
 
-def around(recipe: Recipe) -> dict[str, tuple]:
-    """Returns the study to begin with: learning rate and weight decay, a third to three times."""
+def default_search_space(recipe: Recipe) -> dict[str, tuple]:
+    """Returns learning rate and weight decay, each a third, once and three times the recipe's own."""
 
     def near(own):
-        return tuple(own if factor == 1 else float(f"{own * factor:.2g}") for factor in AROUND)
+        return tuple(own if factor == 1 else float(f"{own * factor:.2g}") for factor in FACTORS)
 
-    decays = near(recipe.weight_decay) if recipe.weight_decay else DECAYS
+    decays = near(recipe.weight_decay) if recipe.weight_decay else WEIGHT_DECAYS
     return {"lr": near(recipe.lr), "weight_decay": decays}
 
 
-def points(varied: Iterable[SearchDimension], ends: bool = False) -> Iterable[dict[str, object]]:
-    """Returns all settings of a grid: {name: value}; `ends`: a range counts with its two ends."""
-    varied = tuple(varied)
-    values = itertools.product(*(one.ends if ends else one.choices for one in varied))
-    return ({one.name: v for one, v in zip(varied, found, strict=True)} for found in values)
+def grid_points(
+    dimensions: Iterable[SearchDimension], ends: bool = False
+) -> Iterable[dict[str, object]]:
+    """Returns all settings of a grid, as mappings from name to value.
+
+    Args:
+        dimensions: `SearchDimension`s.
+
+        ends: bool, whether a range is replaced by its two ends. Default: False.
+    """
+    dimensions = tuple(dimensions)
+    names = [dimension.name for dimension in dimensions]
+    values = itertools.product(*(d.ends if ends else d.choices for d in dimensions))
+    return (dict(zip(names, point, strict=True)) for point in values)
 
 
-def kept(value) -> object:
-    """Returns a choice as Optuna can keep it: a pair as text."""
+def storable(value) -> object:
+    """Returns a choice as Optuna can store it: a pair as text."""
     return as_text(value) if isinstance(value, tuple) else value
 
 
-def setting(values: Mapping[str, object]) -> str:
+def as_setting(values: Mapping[str, object]) -> str:
     """Returns a setting as `--set` takes it."""
     return ",".join(f"{name}={as_text(value)}" for name, value in values.items())
 
 
-def _varied(name: str, what) -> SearchDimension:
+def _dimension(name: str, values) -> SearchDimension:
     is_pair = typing.get_origin(kinds(name)[0]) is tuple
-    if isinstance(what, str) and SPAN in what:
-        return _range(name, what)
-    if isinstance(what, str):
-        what = what.split("/" if is_pair else ",")
-    listed = what if isinstance(what, Iterable) else (what,)
+    if isinstance(values, str) and RANGE in values:
+        return _range(name, values)
+    if isinstance(values, str):
+        values = values.split("/" if is_pair else ",")
+    listed = values if isinstance(values, Iterable) else (values,)
     choices = tuple(typed(name, v.strip() if isinstance(v, str) else v) for v in listed)
     if len(choices) < 2 or len(set(choices)) < len(choices):
         raise ValueError(
-            f"`{name}` must have a range, or two choices or more, each once ({FORM}). "
+            f"`{name}` must have a range, or two choices or more, each once ({SYNTAX}). "
             f"Received: {', '.join(map(as_text, choices))}"
         )
     return SearchDimension(name=name, choices=choices)
@@ -149,14 +164,16 @@ def _varied(name: str, what) -> SearchDimension:
 
 def _range(name: str, text: str) -> SearchDimension:
     if not {int, float} & set(kinds(name)):
-        raise ValueError(f"`{name}` must have choices: it is no number. Received: {name}={text}")
+        raise ValueError(f"`{name}` must have choices: it is not a number. Received: {name}={text}")
     is_log = text.endswith(LOG)
-    low, high = (typed(name, end.strip()) for end in text.removesuffix(LOG).split(SPAN, 1))
+    low, high = (typed(name, end.strip()) for end in text.removesuffix(LOG).split(RANGE, 1))
     if low is None or high is None or not low < high or not math.isfinite(high - low):
-        raise ValueError(f"`{name}` must have a range that rises ({FORM}). Received: {name}={text}")
+        raise ValueError(
+            f"`{name}` must have a range that rises ({SYNTAX}). Received: {name}={text}"
+        )
     if is_log and low <= 0:
         raise ValueError(
-            f"`{name}` must have a range above 0 to be drawn by its logarithm. "
+            f"`{name}` must have a range above 0 to be sampled logarithmically. "
             f"Received: {name}={text}"
         )
     return SearchDimension(name=name, low=low, high=high, is_log=is_log)

@@ -1,0 +1,83 @@
+"""How close an exported classifier's outputs are to the Keras model's logits. NumPy only."""
+
+import numpy as np
+
+from newnet_tf.utils.math import log_softmax
+
+MIN_PROBABILITY = 1e-30  # smaller ones are raised to this: float32 has no logarithm of them
+
+
+def fidelity(
+    reference: np.ndarray, outputs: np.ndarray, output_type: str = "logits"
+) -> dict[str, float]:
+    """Compares an exported model's outputs with the Keras model's logits.
+
+    Args:
+        reference: array (images, classes), the Keras model's logits.
+
+        outputs: array of the same shape from the exported model.
+
+        output_type: `"logits"` or `"probabilities"`, what `outputs` are. Probabilities are compared by
+            their logarithms, which are logits but for a constant.
+
+    Returns:
+        Mapping with these figures:
+
+        - `"images"`: int, the number of images.
+        - `"top1_matches"`: int, images with the same top-1 prediction.
+        - `"cosine"`: cosine similarity of the outputs, from both the mean of the reference over images
+          subtracted.
+        - `"max_error"`: the largest absolute difference of an output.
+        - `"max_normalized_error"`: the same, divided by `reference_std`.
+        - `"reference_std"`: standard deviation of the reference over images, root mean square over
+          classes.
+        - `"sqnr"`: signal-to-quantization-noise ratio in dB: `reference_std` over the root mean square
+          of the differences.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    reference, outputs = matrix(reference), matrix(outputs)
+    if reference.shape != outputs.shape:
+        raise ValueError(
+            "`reference` and the file's outputs must have the same shape. Received: "
+            f"{reference.shape} and {outputs.shape}"
+        )
+    if output_type == "probabilities":
+        reference, outputs = log_softmax(reference), np.log(np.maximum(outputs, MIN_PROBABILITY))
+        reference = np.maximum(reference, np.log(MIN_PROBABILITY))
+    signal, error = reference - reference.mean(0), outputs - reference
+    reference_std, max_error = rms(signal), float(np.abs(error).max())
+    noisy = signal + error
+    norms = np.linalg.norm(signal) * np.linalg.norm(noisy)
+    has_signal = bool(reference_std)
+    return {
+        "images": len(reference),
+        "top1_matches": int((reference.argmax(1) == outputs.argmax(1)).sum()),
+        "cosine": float((signal * noisy).sum() / norms) if norms else 0.0,
+        "max_error": max_error,
+        "max_normalized_error": max_error / reference_std if has_signal else float("inf"),
+        "reference_std": reference_std,
+        "sqnr": float(20 * np.log10(reference_std / max(rms(error), 1e-30)))
+        if has_signal
+        else -np.inf,
+    }
+
+
+def matrix(values: np.ndarray) -> np.ndarray:
+    """Returns scores as a float64 array (images, classes).
+
+    Raises:
+        ValueError: if they have another shape, or there are none.
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(
+            f"scores must be of shape (images, classes). Received: shape={values.shape}"
+        )
+    return values
+
+
+def rms(values: np.ndarray) -> float:
+    """Returns the root mean square."""
+    return float(np.sqrt(np.square(values).mean()))
