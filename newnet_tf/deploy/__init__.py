@@ -1,30 +1,35 @@
-"""From a Keras model to files for servers and phones, each verified against the model.
+"""Deployment: from a Keras model to files for servers and phones, each verified against the model.
 
-Importing this package loads nothing. `Runner` and `verify` need NumPy and one LiteRT interpreter;
-the exports need TensorFlow.
+Importing this package loads nothing. `Runner` needs NumPy and one TFLite interpreter; exports need
+TensorFlow.
 """
 
 from newnet_tf.utils.lazy import exports
 
 PUBLIC = {
     "BundleError": "newnet_tf.deploy.bundle.check",
-    "COMMON": "newnet_tf.deploy.quantization.precisions",
-    "ExportError": "newnet_tf.deploy.tflite",
-    "ExportResult": "newnet_tf.deploy.tflite",
-    "ModelFileError": "newnet_tf.deploy.runtime",
-    "PRECISIONS": "newnet_tf.deploy.quantization.precisions",
-    "Provenance": "newnet_tf.deploy.bundle.build",
-    "ExportConfig": "newnet_tf.deploy.export_config",
-    "Runner": "newnet_tf.deploy.runtime",
+    "DEFAULT_PRECISIONS": "newnet_tf.deploy.quantization.precisions",
     "DegenerateOutputsError": "newnet_tf.deploy.verification",
+    "Delegation": "newnet_tf.deploy.interpreter",
+    "ExportConfig": "newnet_tf.deploy.export_config",
+    "ExportError": "newnet_tf.deploy.converter",
+    "ExportResult": "newnet_tf.deploy.export_result",
+    "ModelFileError": "newnet_tf.deploy.runtime",
+    "OnnxRunner": "newnet_tf.deploy.onnx_runner",
+    "PRECISIONS": "newnet_tf.deploy.quantization.precisions",
+    "Provenance": "newnet_tf.deploy.bundle.info",
+    "Runner": "newnet_tf.deploy.runtime",
+    "SandboxedRunner": "newnet_tf.deploy.sandbox",
+    "SavedModelRunner": "newnet_tf.deploy.saved_model",
+    "TensorSpec": "newnet_tf.deploy.tensor_spec",
     "Verification": "newnet_tf.deploy.verification",
     "check_bundle": "newnet_tf.deploy.bundle.check",
     "export_onnx": "newnet_tf.deploy.onnx",
     "export_saved_model": "newnet_tf.deploy.saved_model",
     "export_tflite": "newnet_tf.deploy.tflite",
     "make_bundle": "newnet_tf.deploy.bundle.build",
+    "random_inputs": "newnet_tf.deploy.runtime",
     "verify_file": "newnet_tf.deploy.formats",
-    "verify_tflite": "newnet_tf.deploy.tflite",
 }
 
 __all__ = sorted(PUBLIC)  # noqa: PLE0605

@@ -1,62 +1,103 @@
-"""Recipes: what determines a TFLite file.
+"""ExportConfig: all that determines an exported file.
 
-A recipe is saved as JSON beside its file. Its digest covers everything that the file's bytes depend
-on, so that a file whose recipe has the wanted digest need not be made again. Standard library only.
+It is saved as JSON next to its file. Its digest covers everything that the file's bytes depend on, so
+that a file whose digest is unchanged need not be exported again. Standard library only.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from newnet_tf.deploy.quantization.precisions import PRECISIONS, Tolerance
 from newnet_tf.models.config import PreprocessConfig
 
-FORMAT = 7  # raise it when an unchanged recipe begins to give another file
-IO = ("float32", "int8", "uint8")
-OUTPUTS = ("logits", "probabilities")
+FORMAT = 8  # raise it when an unchanged config begins to give another file, or when its keys change
+IO_DTYPES = ("float32", "int8", "uint8")
+OUTPUT_TYPES = ("logits", "probabilities")
+CLASSIFICATION = "classification"  # the task whose outputs are class scores
 DEPLOYMENT, TIMING = "deployment", "timing only"
-RANGES = (
-    "least-squares",
-    "min-max",
-    "percentile",
-    "entropy",
-)  # ways to choose them, see `clipping`
-BEST, UNCLIPPED = RANGES[:2]
+CALIBRATION_METHODS = ("mse", "min-max", "percentile", "entropy")  # see `range_estimators`
+DEFAULT_CALIBRATION_METHOD, MIN_MAX = CALIBRATION_METHODS[:2]
 PIXELS = "pixels"  # in file names and signatures: the input is uint8 in 0-255
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """The images that maps were measured on: their names, their number, sha256 over pixels."""
+    """The images that activation ranges were measured on.
 
-    sources: tuple[str, ...]
+    Args:
+        image_names: tuple of str, their file names.
+
+        count: int, their number.
+
+        sha256: str, digest over their pixels.
+    """
+
+    image_names: tuple[str, ...]
     count: int
     sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig:
-    """All that determines a TFLite file.
+class TensorSignature:
+    """One input or output of a file.
 
     Args:
-        model: str, the network's name.
-        precision: one of `PRECISIONS`.
-        preprocess: `cards.Preprocess`, how images become its input; `size` is the input's side.
-        weights: str, sha256 over all variables. graph: str, sha256 over layers and connections.
-        versions: mapping of package to version, those that the converter's result depends on.
-        io_dtype: `"float32"` (default), or with `"int8-full"` one of `"int8"`, `"uint8"`: type of input
-            and output, quantized by the network's own ranges.
-        embed_normalization: bool, whether the input is uint8 pixels in 0-255, already resized and
+        name: str, its name in the file's signature.
+
+        shape: tuple of int or None; None is a free batch dimension.
+
+        dtype: str, such as `"float32"`.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """All that determines an exported file.
+
+    Args:
+        model: str, the model's name.
+
+        precision: str, one of `PRECISIONS`.
+
+        preprocess: `PreprocessConfig`, how images become the model's input. Its `image_size` is the
+            input's height and width.
+
+        weights: str, sha256 over all weights.
+
+        graph: str, sha256 over layers and connections.
+
+        versions: mapping of package to version: those that the converter's result depends on.
+
+        task: str, a name in `newnet_tf.task.TASKS`. Default: `"classification"`.
+
+        io_dtype: `"float32"` (default), or with `"int8-full"` one of `"int8"`, `"uint8"`: type of
+            inputs and outputs, quantized with the model's own scales.
+
+        embed_normalization: bool. With True the input is uint8 pixels in 0-255, already resized and
             cropped, and the file normalizes. Default: False, a normalized input.
-        output_type: `"logits"` (default; a softmax at the model's end is left out) or
-            `"probabilities"` (a float32 softmax is in the file; not with an integer `io_dtype`, whose
-            steps of 1/256 would be too coarse to verify).
-        calibration: `Calibration`, for a precision that is calibrated or may be corrected only.
+
+        output_type: `"logits"` (default), the model's outputs without a softmax at the end, or
+            `"probabilities"`, for classification: a float32 softmax is in the file. Not with an
+            integer `io_dtype`, whose scale of 1/256 would be too coarse to verify.
+
+        calibration: `Calibration` or None, for a precision that uses calibration images.
+
         exclude_layers: tuple of str, layers that stay float32, with `"int8-full"` only.
-        calibration_method: how the ranges of maps are chosen, one of `RANGES`, with `"int8-full"` only.
-        purpose: `"deployment"`, or `"timing only"` for a file that nobody verified.
+
+        calibration_method: str or None, how activation ranges are chosen, one of
+            `CALIBRATION_METHODS`, with `"int8-full"` only.
+
+        purpose: `"deployment"`, or `"timing only"` for a file that was not verified.
+
+        inputs: tuple of `TensorSignature`, in the file's order.
+
+        outputs: tuple of `TensorSignature`, in the file's order.
     """
 
     model: str
@@ -65,6 +106,7 @@ class ExportConfig:
     weights: str
     graph: str
     versions: Mapping[str, str]
+    task: str = CLASSIFICATION
     io_dtype: str = "float32"
     embed_normalization: bool = False
     output_type: str = "logits"
@@ -72,31 +114,41 @@ class ExportConfig:
     exclude_layers: tuple[str, ...] = ()
     calibration_method: str | None = None
     purpose: str = DEPLOYMENT
+    inputs: tuple[TensorSignature, ...] = ()
+    outputs: tuple[TensorSignature, ...] = ()
 
     def __post_init__(self):
-        check_options([self.precision], self.io_dtype, self.embed_normalization, self.output_type)
-        check_exclude_layers([self.precision], self.exclude_layers)
-        check_ranges([self.precision], self.calibration_method)
+        precisions = [self.precision]
+        check_options(
+            precisions, self.io_dtype, self.embed_normalization, self.output_type, self.task
+        )
+        check_exclude_layers(precisions, self.exclude_layers)
+        check_calibration_method(precisions, self.calibration_method)
 
     @property
     def tolerance(self) -> Tolerance:
-        """How far the file's outputs may lie from the model's."""
+        """How far a classifier's scores may lie from the model's."""
         return PRECISIONS[self.precision].tolerance
 
     @property
     def is_corrected(self) -> bool:
-        """Whether filters are rounded, and biases corrected, by what calibration images show."""
+        """Whether kernels are rounded, and biases corrected, with calibration images."""
         return PRECISIONS[self.precision].corrected and self.calibration is not None
 
     @property
     def kind(self) -> str:
         """What the file is, e.g. `"fp32"`, `"int8-full.float2"`, `"fp16.pixels.probabilities"`."""
         parts = [self.precision]
-        parts += [f"float{len(self.exclude_layers)}"] if self.exclude_layers else []
-        parts += [self.calibration_method] if self.calibration_method not in (None, BEST) else []
-        parts += [self.io_dtype] if self.io_dtype != "float32" else []
-        parts += [PIXELS] if self.embed_normalization else []
-        parts += [self.output_type] if self.output_type != "logits" else []
+        if self.exclude_layers:
+            parts.append(f"float{len(self.exclude_layers)}")
+        if self.calibration_method not in (None, DEFAULT_CALIBRATION_METHOD):
+            parts.append(self.calibration_method)
+        if self.io_dtype != "float32":
+            parts.append(self.io_dtype)
+        if self.embed_normalization:
+            parts.append(PIXELS)
+        if self.output_type != "logits":
+            parts.append(self.output_type)
         return ".".join(parts)
 
     @property
@@ -114,8 +166,8 @@ class ExportConfig:
         text = json.dumps({"format": FORMAT, **fields}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def record(self) -> dict:
-        """Returns the recipe as JSON values, with its digest and tolerance."""
+    def to_dict(self) -> dict:
+        """Returns the config as JSON values, with its digest and tolerance."""
         return {
             **self._fields(),
             "tolerance": asdict(self.tolerance),
@@ -124,37 +176,59 @@ class ExportConfig:
         }
 
     @classmethod
-    def from_record(cls, record: Mapping) -> "ExportConfig":
-        """Returns the recipe that `record()` gave; other keys are left alone.
+    def from_dict(cls, values: Mapping) -> "ExportConfig":
+        """Returns the config that `to_dict()` described; other keys are ignored.
+
+        Args:
+            values: mapping, as read from JSON.
 
         Raises:
-            ValueError: for a record that lacks a field or holds a value unknown to this version.
+            ValueError: for another format, a missing field, or a value unknown to this version.
         """
+        if not isinstance(values, Mapping):
+            raise ValueError(
+                f"an export config must be a JSON object. Received: {type(values).__name__}"
+            )
+        if "format" in values and values["format"] != FORMAT:
+            raise ValueError(
+                f"an export config must have format {FORMAT}: export the model anew with this "
+                f"version of newnet_tf. Received: format {values['format']!r}"
+            )
         try:
-            before = UNCLIPPED if record["precision"] == "int8-full" else None
-            record = {"exclude_layers": (), "ranges": before, **record}  # files of formats 1 and 2
-            fields = {name: record[name] for name in cls.__dataclass_fields__}
-            fields["exclude_layers"] = tuple(fields["exclude_layers"])
+            fields = {name: values[name] for name in cls.__dataclass_fields__}
             preprocess = dict(fields["preprocess"])
-            preprocess |= {k: tuple(preprocess[k]) for k in ("mean", "std")}
+            preprocess |= {name: tuple(preprocess[name]) for name in ("mean", "std")}
             fields["preprocess"] = PreprocessConfig(**preprocess)
+            fields["exclude_layers"] = tuple(fields["exclude_layers"])
+            for name in ("inputs", "outputs"):
+                fields[name] = tuple(_signature(tensor) for tensor in fields[name])
             if fields["calibration"]:
                 calibration = dict(fields["calibration"])
-                calibration["sources"] = tuple(calibration["sources"])
+                calibration["image_names"] = tuple(calibration["image_names"])
                 fields["calibration"] = Calibration(**calibration)
             return cls(**fields)
         except (KeyError, TypeError, AttributeError) as error:
             needed = ", ".join(cls.__dataclass_fields__)
             raise ValueError(
-                f"a recipe must hold {needed}. Received: {type(error).__name__}: {error}"
+                f"an export config must hold {needed}. Received: {type(error).__name__}: {error}"
             ) from error
 
     def _fields(self) -> dict:
         return json.loads(json.dumps(asdict(self)))
 
 
-def check_options(precisions, io_dtype, embed_normalization, output_type) -> None:
-    """Raises ValueError unless these options name files that can be made."""
+def _signature(values: Mapping) -> TensorSignature:
+    return TensorSignature(**{**values, "shape": tuple(values["shape"])})
+
+
+def check_options(
+    precisions: Sequence[str],
+    io_dtype: str,
+    embed_normalization: bool,
+    output_type: str,
+    task: str = CLASSIFICATION,
+) -> None:
+    """Raises ValueError unless these options, as of `ExportConfig`, describe possible files."""
     if isinstance(precisions, str) or not precisions:
         raise ValueError(
             f"`precisions` must be a list of some of {tuple(PRECISIONS)}. Received: {precisions!r}"
@@ -164,12 +238,9 @@ def check_options(precisions, io_dtype, embed_normalization, output_type) -> Non
             raise ValueError(
                 f"`precision` must be among {tuple(PRECISIONS)}. Received: precision={precision!r}"
             )
-    if io_dtype not in IO:
-        raise ValueError(f"`io_dtype` must be among {IO}. Received: io_dtype={io_dtype!r}")
-    if output_type not in OUTPUTS:
-        raise ValueError(
-            f"`output_type` must be among {OUTPUTS}. Received: output_type={output_type!r}"
-        )
+    if io_dtype not in IO_DTYPES:
+        raise ValueError(f"`io_dtype` must be among {IO_DTYPES}. Received: io_dtype={io_dtype!r}")
+    check_output_type(output_type, task)
     if io_dtype != "float32" and set(precisions) != {"int8-full"}:
         raise ValueError(
             "`io_dtype` must be 'float32' for every precision but 'int8-full'. "
@@ -177,17 +248,31 @@ def check_options(precisions, io_dtype, embed_normalization, output_type) -> Non
         )
     if io_dtype != "float32" and output_type != "logits":
         raise ValueError(
-            "`output_type` must be 'logits' where the output is integers: probabilities in steps of 1/256 "
-            f"are too coarse to verify. Received: io_dtype={io_dtype!r}, output_type={output_type!r}"
+            "`output_type` must be 'logits' where outputs are integers: probabilities with a scale "
+            "of 1/256 are too coarse to verify. "
+            f"Received: io_dtype={io_dtype!r}, output_type={output_type!r}"
         )
     if io_dtype == "int8" and embed_normalization:
         raise ValueError(
-            "`io_dtype` must be 'float32' or 'uint8' where the file preprocesses: pixels are uint8. "
+            "`io_dtype` must be 'float32' or 'uint8' where the file normalizes: pixels are uint8. "
             f"Received: io_dtype={io_dtype!r}, embed_normalization=True"
         )
 
 
-def check_exclude_layers(precisions, exclude_layers) -> None:
+def check_output_type(output_type: str, task: str = CLASSIFICATION) -> None:
+    """Raises ValueError unless files of a task may have this `output_type`."""
+    if output_type not in OUTPUT_TYPES:
+        raise ValueError(
+            f"`output_type` must be among {OUTPUT_TYPES}. Received: output_type={output_type!r}"
+        )
+    if output_type != "logits" and task != CLASSIFICATION:
+        raise ValueError(
+            f"`output_type` must be 'logits' for every task but {CLASSIFICATION!r}. "
+            f"Received: output_type={output_type!r}, task={task!r}"
+        )
+
+
+def check_exclude_layers(precisions: Sequence[str], exclude_layers: Sequence[str]) -> None:
     """Raises ValueError unless these layers may stay float32 in files of these precisions."""
     if exclude_layers and set(precisions) != {"int8-full"}:
         raise ValueError(
@@ -196,38 +281,15 @@ def check_exclude_layers(precisions, exclude_layers) -> None:
         )
 
 
-def check_ranges(precisions, calibration_method) -> None:
-    """Raises ValueError unless the ranges of files of these precisions may be chosen so."""
-    if calibration_method is not None and calibration_method not in RANGES:
+def check_calibration_method(precisions: Sequence[str], calibration_method: str | None) -> None:
+    """Raises ValueError unless files of these precisions may be calibrated by this method."""
+    if calibration_method is not None and calibration_method not in CALIBRATION_METHODS:
         raise ValueError(
-            f"`calibration_method` must be among {RANGES}. Received: calibration_method={calibration_method!r}"
+            f"`calibration_method` must be among {CALIBRATION_METHODS}. "
+            f"Received: calibration_method={calibration_method!r}"
         )
     if calibration_method is not None and set(precisions) != {"int8-full"}:
         raise ValueError(
             "`calibration_method` must be None for every precision but 'int8-full'. "
             f"Received: calibration_method={calibration_method!r}, precisions={tuple(precisions)}"
         )
-
-
-def sidecar(file: str | Path) -> Path:
-    """Returns where the recipe of a TFLite file lies: beside it, as `.json`."""
-    return Path(file).with_suffix(".json")
-
-
-def read(file: str | Path) -> dict | None:
-    """Returns the record beside a TFLite file, None where there is none.
-
-    Raises:
-        ValueError: for a file that is not the JSON of a recipe; it names the file.
-    """
-    path = sidecar(file)
-    if not path.exists():
-        return None
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        ExportConfig.from_record(record)
-    except ValueError as error:
-        raise ValueError(
-            f"{path} must be a recipe that this version wrote. Received: {error}"
-        ) from error
-    return record

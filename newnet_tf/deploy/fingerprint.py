@@ -1,59 +1,17 @@
-"""What a built model is, for a recipe: its logits, digests of its weights and of its graph."""
+"""Digests of a model's weights and graph, and versions: what a file's bytes depend on."""
 
 import contextlib
 import hashlib
 import importlib.metadata
 import json
+from typing import Any
 
-from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.lazy import keras
 
-
-def logits_model(model):
-    """Returns `model` without the softmax at its end, sharing its weights.
-
-    Args:
-        model: Keras functional model with one input and one output of shape (batch, classes): logits,
-            or a softmax in a layer of its own.
-
-    Raises:
-        ValueError: for any other model.
-    """
-    if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.outputs[0].shape) != 2:
-        shapes = [tuple(t.shape) for t in (*model.inputs, *model.outputs)]
-        raise ValueError(
-            "`model` must have one image input and one output of shape (batch, classes). "
-            f"Received: model {model.name!r} with inputs and outputs of shapes {shapes}"
-        )
-    last = next(op for op in model.operations if op.output is model.outputs[0])
-    activation = getattr(last, "activation", None)
-    is_softmax = activation is keras.activations.softmax and isinstance(
-        last, keras.layers.Activation
-    )
-    if is_softmax or isinstance(last, keras.layers.Softmax):
-        return keras.Model(model.inputs[0], last.input, name=model.name)
-    if activation in (None, keras.activations.linear):
-        return model
-    raise ValueError(
-        "`model` must end in logits or in a softmax layer of its own (for a Dense layer, build it "
-        f"with `activation=None`). Received: layer {last.name!r}, a {type(last).__name__} with "
-        f"activation {getattr(activation, '__name__', activation)!r}"
-    )
+CONNECTIONS = ("keras_history", "input_layers", "output_layers")  # keys that refer to operations
 
 
-def check_side(model, preprocess: PreprocessConfig) -> None:
-    """Raises ValueError unless `model` takes images of the side and channels of `preprocess`."""
-    shape = tuple(model.inputs[0].shape)
-    side, channels = preprocess.image_size, preprocess.channels
-    if len(shape) != 4 or shape[3] != channels or any(s not in (None, side) for s in shape[1:3]):
-        raise ValueError(
-            f"`model` must take images of the side that `preprocess` gives, {side} (for another, "
-            f"pass `dataclasses.replace(preprocess, size=…)`), and of its {channels} channels. "
-            f"Received: input shape {shape}"
-        )
-
-
-def weights_digest(model) -> str:
+def weights_digest(model: Any) -> str:
     """Returns sha256 over shapes and values of all weights, in order."""
     digest = hashlib.sha256()
     for weight in model.weights:
@@ -63,7 +21,7 @@ def weights_digest(model) -> str:
     return digest.hexdigest()
 
 
-def graph_digest(model) -> str:
+def graph_digest(model: Any) -> str:
     """Returns sha256 over layers, their arguments and connections.
 
     Names do not count: Keras numbers operations by what was built before in the same process.
@@ -73,10 +31,11 @@ def graph_digest(model) -> str:
 
     def anonymous(value, key=None):
         if isinstance(value, dict):
-            return {k: anonymous(v, k) for k, v in value.items() if k != "name"}
+            keep = key if key in CONNECTIONS else None  # outputs by name
+            return {k: anonymous(v, keep or k) for k, v in value.items() if k != "name"}
         if isinstance(value, list):
-            named = key in ("keras_history", "input_layers", "output_layers") and value
-            first = [order.get(value[0], value[0])] if named and isinstance(value[0], str) else []
+            is_reference = key in CONNECTIONS and value and isinstance(value[0], str)
+            first = [order.get(value[0], value[0])] if is_reference else []
             return first + [anonymous(v, key) for v in value[len(first) :]]
         return value
 
@@ -84,14 +43,14 @@ def graph_digest(model) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions that a conversion depends on."""
+    """Returns the versions of the packages that a conversion depends on."""
     return versions_of("tensorflow", "tensorflow-cpu", "keras")
 
 
 def versions_of(*packages: str) -> dict[str, str]:
     """Returns the versions of those packages that are installed."""
-    found = {}
+    versions = {}
     for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package.removesuffix("-cpu")] = importlib.metadata.version(package)
-    return found
+            versions[package.removesuffix("-cpu")] = importlib.metadata.version(package)
+    return versions

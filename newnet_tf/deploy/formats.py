@@ -1,108 +1,120 @@
-"""Verification of any file that was made from a model: TFLite, ONNX, SavedModel, Keras' own."""
+"""Verification of files of every format that was exported: TFLite, ONNX, SavedModel, Keras."""
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from newnet_tf.data.images import read_image
 from newnet_tf.data.preprocess import tf_preprocess
-from newnet_tf.deploy import export_config, fingerprint, image_batch, tflite, verification
-from newnet_tf.deploy.onnx import OnnxRunner
-from newnet_tf.deploy.quantization.precisions import PRECISIONS
+from newnet_tf.deploy import config_file, fingerprint, image_batch, model_outputs, verification
+from newnet_tf.deploy.export_config import CLASSIFICATION
+from newnet_tf.deploy.onnx_runner import OnnxRunner
 from newnet_tf.deploy.runtime import ModelFileError
 from newnet_tf.deploy.sandbox import SandboxedRunner
-from newnet_tf.deploy.saved_model import EXTRA, OUTPUT
+from newnet_tf.deploy.saved_model import OUTPUT, SavedModelRunner, read_metadata
 from newnet_tf.deploy.verification import Verification
+from newnet_tf.deploy.verifier import Verifier
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.utils.lazy import LazyModule, keras
+from newnet_tf.task import get_task
+from newnet_tf.utils.lazy import keras
 
-tf = LazyModule("tensorflow")
+if TYPE_CHECKING:
+    from newnet_tf.task import Task
 
 TFLITE, ONNX, KERAS, SAVED_MODEL = ".tflite", ".onnx", ".keras", "a SavedModel's folder"
-KINDS = (TFLITE, ONNX, KERAS, SAVED_MODEL)
-EXACT = PRECISIONS["fp32"].tolerance
+FORMATS = (TFLITE, ONNX, KERAS, SAVED_MODEL)
+EXACT = "fp32"  # the precision of Keras files and SavedModels
 
 
-def kind_of(file: str | os.PathLike) -> str:
-    """Returns which of `KINDS` a file is, by its name.
+def format_of(file: str | os.PathLike) -> str:
+    """Returns which of `FORMATS` a file has, by its name.
 
     Raises:
         ValueError: for none of them.
     """
     path = Path(file)
-    if path.is_dir() or path.suffix not in KINDS:
+    if path.is_dir() or path.suffix not in FORMATS:
         if (path / "saved_model.pb").is_file():
             return SAVED_MODEL
-        raise ValueError(f"a file must be one of {', '.join(KINDS)}. Received: {file}")
+        raise ValueError(f"a file must be one of {', '.join(FORMATS)}. Received: {file}")
     return path.suffix
 
 
-def network_of(file: str | os.PathLike) -> str | None:
-    """Returns the name of the network that a file says it was made from, None where it does not.
+def model_name_of(file: str | os.PathLike) -> str | None:
+    """Returns the name of the model that a file says it was made from, None where it does not.
 
     Raises:
-        ModelFileError, ValueError: for what is no such file.
+        ModelFileError: for a damaged file.
+
+        ValueError: for a file of another format, or a damaged config next to it.
     """
-    kind = kind_of(file)
+    kind = format_of(file)
     if kind == KERAS:
         return None
     if kind == SAVED_MODEL:
-        return saved_model_record(file)["model"]
-    if kind == TFLITE:
-        record = export_config.read(file)
-        return record["model"] if record else None
-    recipe = OnnxRunner(file).recipe
-    return recipe.model if recipe else None
+        return read_metadata(file).model
+    config = config_file.read_config(file) if kind == TFLITE else OnnxRunner(file).config
+    return config.model if config else None
 
 
 def verify_file(
-    model, file: str | os.PathLike, validation_images: Iterable, preprocess: PreprocessConfig
+    model: Any,
+    file: str | os.PathLike,
+    validation_images: Iterable,
+    preprocess: PreprocessConfig,
+    task: "str | Task" = CLASSIFICATION,
 ) -> Verification:
     """Verifies a file against the model that it was made from.
 
-    TFLite files run in a process of their own. A SavedModel prepares images by itself, and is
-    compared with the model on images that `tf.data`'s form of the preprocessing prepared. A
-    `.keras` file and a SavedModel must answer as an fp32 file must.
+    TFLite files run in a process of their own. A SavedModel prepares images by itself, and is compared
+    with the model on images that `tf.data`'s form of the preprocessing prepared. A `.keras` file and a
+    SavedModel are bounded by the tolerance of fp32.
 
     Args:
         model: Keras model with the weights of the export.
-        file: path of one of `KINDS`.
-        validation_images: two or more, of different things, see `samples.read`.
-        preprocess: `PreprocessConfig` of the model, for a `.keras` file; others say theirs.
+
+        file: path of a file of one of `FORMATS`.
+
+        validation_images: images, two or more of different things, see `image_batch.read`.
+
+        preprocess: `PreprocessConfig` of the model, for a `.keras` file; others name their own.
+
+        task: str or `Task`. Default: `"classification"`.
 
     Returns:
         A `Verification`; ask its `passed`.
 
     Raises:
         ModelFileError: for a file that cannot be run.
-        ValueError: for a file without recipe, or a model with other weights.
+
+        ValueError: for a file without config, or a model with other weights.
+
         DegenerateOutputsError: where the model's own outputs do not vary from image to image.
     """
-    kind, logits = kind_of(file), fingerprint.logits_model(model)
+    task = get_task(task)
+    kind, exported = format_of(file), model_outputs.export_model(model, task)
     if kind == SAVED_MODEL:
-        return _saved_model(logits, Path(file), validation_images)
+        return _verify_saved_model(exported, Path(file), validation_images, task)
     if kind == KERAS:
-        other = fingerprint.logits_model(loaded(file))
-        reference, found = (
-            _answers(
-                network, image_batch.read(validation_images, preprocess, "validation_images").inputs
-            )
-            for network in (logits, other)
-        )
-        verification.check_outputs_vary(reference)
-        return verification.compare(reference, found, EXACT)
+        other = model_outputs.export_model(load_keras(file), task)
+        inputs = image_batch.read(validation_images, preprocess, "validation_images").inputs
+        reference, outputs = (model_outputs.predict(m, inputs) for m in (exported, other))
+        verification.check_task_outputs(reference, task)
+        return verification.compare_outputs(reference, outputs, EXACT, "logits", task)
     runner = SandboxedRunner(file) if kind == TFLITE else OnnxRunner(file)
-    if runner.recipe is None:
-        raise ValueError(f"{file} must have its recipe with it. Received: none")
-    _check_weights(logits, runner.recipe.weights, file)
-    read = image_batch.read(validation_images, runner.recipe.preprocess, "validation_images")
-    return tflite.Judge(logits, read)(runner, runner.recipe)
+    config = runner.config
+    if config is None:
+        raise ValueError(
+            f"{file} must come with its config, which `export` writes. Received: no config"
+        )
+    _check_weights(exported, config.weights, file)
+    images = image_batch.read(validation_images, config.preprocess, "validation_images")
+    return Verifier(exported, images, task)(runner, config)
 
 
-def loaded(file: str | os.PathLike):
+def load_keras(file: str | os.PathLike) -> Any:
     """Returns the model in a `.keras` file.
 
     Raises:
@@ -116,50 +128,23 @@ def loaded(file: str | os.PathLike):
         ) from error
 
 
-def saved_model_record(folder: str | os.PathLike) -> dict:
-    """Returns what `export_saved_model` wrote of a SavedModel.
-
-    Raises:
-        ModelFileError: where it is missing or no such record.
-    """
-    path = Path(folder, EXTRA, "model.json")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        fields = record["preprocess"] | {k: tuple(record["preprocess"][k]) for k in ("mean", "std")}
-        return record | {"preprocess": PreprocessConfig(**fields), "model": str(record["model"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelFileError(
-            f"{folder} must be a SavedModel that `export_saved_model` wrote. Received: {error}"
-        ) from error
+def _verify_saved_model(
+    model: Any, folder: Path, validation_images: Iterable, task: "Task"
+) -> Verification:
+    runner = SavedModelRunner(folder)
+    _check_weights(model, runner.metadata.weights, folder)
+    prepare, images = tf_preprocess(runner.metadata.preprocess), list(validation_images)
+    inputs = np.stack([prepare(runner.pixels(image)) for image in images])
+    reference = model_outputs.predict(model, inputs)
+    verification.check_task_outputs(reference, task)
+    output_type = OUTPUT if task.name == CLASSIFICATION else "logits"
+    return verification.compare_outputs(reference, runner(images), EXACT, output_type, task)
 
 
-def _saved_model(logits, folder: Path, validation_images: Iterable) -> Verification:
-    record = saved_model_record(folder)
-    _check_weights(logits, record["weights"], folder)
-    try:
-        served = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelFileError(f"{folder} must be a whole SavedModel. Received: {error}") from error
-    prepare, reference, found = tf_preprocess(record["preprocess"]), [], []
-    for item in validation_images:
-        image = tf.constant(read_image(item))
-        if record["preprocess"].channels == 1:
-            image = image[..., :1]
-        reference.append(_answers(logits, prepare(image)[None]))
-        found.append(served(images=image[None])[OUTPUT].numpy())
-    reference = np.concatenate(reference)
-    verification.check_outputs_vary(reference)
-    return verification.compare(reference, np.concatenate(found), EXACT, "probabilities")
-
-
-def _answers(model, inputs) -> np.ndarray:
-    return keras.ops.convert_to_numpy(model(inputs, training=False))
-
-
-def _check_weights(logits, wanted: str, file) -> None:
-    found = fingerprint.weights_digest(logits)
-    if found != wanted:
+def _check_weights(model: Any, expected: str, file: str | os.PathLike) -> None:
+    digest = fingerprint.weights_digest(model)
+    if digest != expected:
         raise ValueError(
-            f"`model` must have the weights that {file} was made from (sha256 {wanted:.12}…). "
-            f"Received: model {logits.name!r} with {found:.12}…"
+            f"`model` must have the weights that {file} was made from (sha256 {expected:.12}…). "
+            f"Received: model {model.name!r} with {digest:.12}…"
         )

@@ -1,6 +1,6 @@
-"""Images that a file is calibrated with or verified on, as the pixels that a network sees."""
+"""Images that a file is calibrated with or verified on, as the pixels that a model sees."""
 
-import hashlib
+import dataclasses
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,14 +10,18 @@ import numpy as np
 
 from newnet_tf.data.preprocess import crop_image, normalize
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.utils import io
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class ImageBatch:
     """Images, resized and cropped.
 
     Args:
-        names: tuple of str. pixels: uint8 array (n, size, size, channels).
+        names: tuple of str, a name for each image.
+
+        pixels: uint8 array (images, height, width, channels).
+
         preprocess: `PreprocessConfig`.
     """
 
@@ -25,65 +29,73 @@ class Samples:
     pixels: np.ndarray
     preprocess: PreprocessConfig
 
+    def __len__(self) -> int:
+        return len(self.pixels)
+
     @property
     def inputs(self) -> np.ndarray:
-        """The network's input: float32 array (n, size, size, channels)."""
+        """The model's input: float32 array (images, height, width, channels)."""
         return normalize(self.pixels, self.preprocess)
 
     @property
     def sha256(self) -> str:
-        return hashlib.sha256(self.pixels.tobytes()).hexdigest()
+        """Digest over the pixels."""
+        return io.sha256_bytes(self.pixels.tobytes())
 
 
-def read(source: Iterable, preprocess: PreprocessConfig, argument: str) -> Samples:
+def read(images: Iterable, preprocess: PreprocessConfig, argument: str) -> ImageBatch:
     """Reads images.
 
     Args:
-        source: iterable of images: paths, encoded bytes, PIL images or uint8 arrays of any size,
-            which are resized and cropped; or float arrays (size, size, channels) already
-            preprocessed, which are taken back to whole gray levels.
+        images: iterable of images: paths, encoded bytes, PIL images or uint8 arrays of any size,
+            which are resized and cropped; or float arrays (height, width, channels) already
+            preprocessed, which are converted back to whole pixel values.
+
         preprocess: `PreprocessConfig`.
-        argument: str, what the caller calls `source`, for errors.
+
+        argument: str, what the caller calls `images`, for errors.
 
     Returns:
-        `Samples`.
+        `ImageBatch`.
 
     Raises:
-        ValueError: for no image, one image for a list, floats of another shape or range.
+        ValueError: for no image, one image in place of a list, floats of another shape or range.
+
         ImageError: for what is no image.
     """
-    if isinstance(source, (str, bytes, os.PathLike)):
-        raise ValueError(f"`{argument}` must be a list of images. Received: {source!r:.80}")
+    if isinstance(images, str | bytes | os.PathLike):
+        raise ValueError(f"`{argument}` must be a list of images. Received: {images!r:.80}")
     names, pixels = [], []
-    for number, image in enumerate(source):
-        is_path = isinstance(image, (str, os.PathLike))
+    for number, image in enumerate(images):
+        is_path = isinstance(image, str | os.PathLike)
         names.append(Path(image).name if is_path else f"image {number}")
-        is_ready = isinstance(image, np.ndarray) and image.dtype.kind == "f"
-        pixels.append(
-            _pixels(image, preprocess, argument) if is_ready else crop_image(image, preprocess)
-        )
+        if isinstance(image, np.ndarray) and image.dtype.kind == "f":
+            pixels.append(_denormalize(image, preprocess, argument))
+        else:
+            pixels.append(crop_image(image, preprocess))
     if not pixels:
         raise ValueError(f"`{argument}` must hold at least one image. Received: none")
-    return Samples(tuple(names), np.stack(pixels), preprocess)
+    return ImageBatch(tuple(names), np.stack(pixels), preprocess)
 
 
-def with_extremes(samples: Samples) -> Samples:
+def with_extremes(batch: ImageBatch) -> ImageBatch:
     """Adds the first image once more with a black and a white pixel in its corners.
 
-    An input calibrated so has the range of 8-bit pixels: its quantization steps are theirs.
+    An input calibrated on it has the range of 8-bit pixels, and so their quantization scale.
     """
-    extra = samples.pixels[:1].copy()
+    extra = batch.pixels[:1].copy()
     extra[0, 0, 0], extra[0, -1, -1] = 0, 255
-    names = (*samples.names, f"{samples.names[0]} with a black and a white pixel")
-    return Samples(names, np.concatenate([samples.pixels, extra]), samples.preprocess)
+    names = (*batch.names, f"{batch.names[0]} with a black and a white pixel")
+    return dataclasses.replace(batch, names=names, pixels=np.concatenate([batch.pixels, extra]))
 
 
-def _pixels(floats: np.ndarray, preprocess: PreprocessConfig, argument: str) -> np.ndarray:
-    levels = (floats - np.float32(preprocess.offset)) / np.float32(preprocess.scale)
-    if floats.shape != preprocess.shape or not (levels.min() > -1 and levels.max() < 256):
+def _denormalize(floats: np.ndarray, preprocess: PreprocessConfig, argument: str) -> np.ndarray:
+    """Returns the pixels that normalized floats stand for."""
+    pixels = (floats - np.float32(preprocess.offset)) / np.float32(preprocess.scale)
+    if floats.shape != preprocess.shape or not (pixels.min() > -1 and pixels.max() < 256):
         raise ValueError(
-            f"`{argument}` as floats must be preprocessed for this network: shape "
+            f"`{argument}` as floats must be preprocessed for this model: shape "
             f"{preprocess.shape}, pixels 0-255 by mean {preprocess.mean} and std {preprocess.std}. "
-            f"Received: shape {floats.shape}, pixels {levels.min():.4g} to {levels.max():.4g}"
+            f"Received: shape {floats.shape}, pixels {pixels.min():.4g} to {pixels.max():.4g}"
         )
-    return np.clip(np.round(levels), 0, 255).astype(np.uint8)
+    return np.clip(np.round(pixels), 0, 255).astype(np.uint8)

@@ -1,49 +1,43 @@
-"""Keras model to ONNX for servers and desktops, kept only if onnxruntime answers as the model does.
+"""Export of a Keras model to ONNX, for servers and desktops, verified with onnxruntime.
 
-The graph goes from TensorFlow through tf2onnx. Two things are done to it before, without which tf2onnx
+The graph goes from TensorFlow through tf2onnx. Two changes are made before, without which tf2onnx
 leaves a graph that is slow or invalid: Keras' grouped convolutions are traced as the convolutions that
 they are (not as calls of compiled functions), and scalar constants of sums and products get a dimension
 (its transpose optimizer fails on scalars, and all transposes between NHWC and NCHW would stay).
 """
 
-import importlib
 import json
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from newnet_tf.deploy import fingerprint, image_batch, tflite
+from newnet_tf.deploy import export_config, fingerprint, image_batch, model_outputs
 from newnet_tf.deploy.converter import ExportError, silence
-from newnet_tf.deploy.export_config import DEPLOYMENT, OUTPUTS, TIMING, ExportConfig
+from newnet_tf.deploy.export_config import CLASSIFICATION, DEPLOYMENT, TIMING, ExportConfig
+from newnet_tf.deploy.export_result import OnnxResult
+from newnet_tf.deploy.model_outputs import IMAGE
+from newnet_tf.deploy.onnx_runner import METADATA_KEY, OnnxRunner, import_extra
 from newnet_tf.deploy.runtime import ModelFileError
-from newnet_tf.deploy.verification import Verification
+from newnet_tf.deploy.verifier import Verifier, check_images
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.task import get_task
+from newnet_tf.utils import io
 from newnet_tf.utils.lazy import LazyModule
-from newnet_tf.weights.reader import beside
+
+if TYPE_CHECKING:
+    from newnet_tf.task import Task
 
 tf = LazyModule("tensorflow")
 
 OPSET = 17
-SUFFIX, INPUT, RECORD = ".onnx", "image", "newnet_tf"
+SUFFIX = ".onnx"
 WITH_SCALARS = ("Add", "AddV2", "Sub", "Mul", "RealDiv", "Maximum", "Minimum")
-NEEDED = "ONNX files need two packages: pip install 'newnet_tf[onnx]'"
-
-
-@dataclass(frozen=True)
-class OnnxResult:
-    """An ONNX file that was written: its path, opset, and `Verification` (None: for timing only)."""
-
-    file: Path
-    opset: int
-    verification: Verification | None
 
 
 def export_onnx(
-    model,
+    model: Any,
     preprocess: PreprocessConfig,
     out_dir: str | os.PathLike,
     name: str | None = None,
@@ -51,14 +45,18 @@ def export_onnx(
     output_type: str = "logits",
     verify: bool = True,
     opset: int = OPSET,
+    task: "str | Task" = CLASSIFICATION,
 ) -> OnnxResult:
-    """Writes `<name>.onnx`: `image` in, float32 (n, height, width, channels), normalized; scores out.
+    """Writes `<name>.onnx`, which takes `image`, float32 (n, height, width, channels), normalized.
 
-    The file's metadata hold its recipe under `newnet_tf`, so nothing lies beside it.
+    Its outputs are `logits` or `probabilities`, for another task those of the model. The file's
+    metadata hold its config under `newnet_tf`, so no JSON file is written.
 
     Args:
-        model, preprocess, out_dir, name, images, verify: as in `export_tflite`.
-        output_type: `"logits"` or `"probabilities"`.
+        model, preprocess, out_dir, name, validation_images, verify, task: as in `export_tflite`.
+
+        output_type: `"logits"` (default) or `"probabilities"`, for classification.
+
         opset: int, of ONNX's operators. Default: 17.
 
     Returns:
@@ -66,145 +64,99 @@ def export_onnx(
 
     Raises:
         ValueError, DegenerateOutputsError: as `export_tflite`.
-        ExportError: for a graph that tf2onnx or onnxruntime does not take, or that answers otherwise.
+
+        ExportError: for a graph that tf2onnx or onnxruntime does not take, or with other outputs.
+
         RuntimeError: where tf2onnx or onnxruntime is not installed.
 
     Example:
-        >>> export_onnx(model, record, "build", images=["cat.jpg", "cup.jpg"]).file
+        >>> images = ["cat.jpg", "cup.jpg"]
+        >>> export_onnx(model, preprocess, "build", validation_images=images).file
     """
-    if output_type not in OUTPUTS:
-        raise ValueError(
-            f"`output_type` must be among {OUTPUTS}. Received: output_type={output_type!r}"
-        )
-    if verify and validation_images is None:
-        raise ValueError(
-            "`validation_images` must be given unless `verify=False`. Received: validation_images=None"
-        )
-    fingerprint.check_side(model, preprocess)
-    logits = fingerprint.logits_model(model)
-    judge = (
-        tflite.Judge(logits, image_batch.read(validation_images, preprocess, "validation_images"))
-        if verify
-        else None
-    )
-    recipe = ExportConfig(
+    task = get_task(task)
+    export_config.check_output_type(output_type, task.name)
+    check_images([], None, validation_images, verify)
+    model_outputs.check_image_size(model, preprocess)
+    exported = model_outputs.export_model(model, task)
+    verifier = None
+    if verify:
+        images = image_batch.read(validation_images, preprocess, "validation_images")
+        verifier = Verifier(exported, images, task)
+    config = ExportConfig(
         model=name or model.name,
         precision="fp32",
         preprocess=preprocess,
-        weights=fingerprint.weights_digest(logits),
-        graph=fingerprint.graph_digest(logits),
+        weights=fingerprint.weights_digest(exported),
+        graph=fingerprint.graph_digest(exported),
         versions=fingerprint.versions(),
+        task=task.name,
         output_type=output_type,
         purpose=DEPLOYMENT if verify else TIMING,
+        **model_outputs.signatures(exported, preprocess, output_type, batch_size=None),
     )
-    path = Path(out_dir) / f"{recipe.model.replace(':', '_')}{SUFFIX}"
+    path = Path(out_dir) / f"{config.model.replace(':', '_')}{SUFFIX}"
     print(f"{path.name}: converting, opset {opset}", file=sys.stderr, flush=True)
-    data = _convert(logits, recipe, opset)
-    with beside(path) as part:
-        part.write_bytes(data)
+    data = _convert(exported, config, opset)
+    with io.atomic_write(path) as temporary:
+        temporary.write_bytes(data)
         try:
-            runner = OnnxRunner(part)
+            runner = OnnxRunner(temporary)
         except ModelFileError as error:
             raise ExportError(
                 f"{path.name} must be a graph that onnxruntime takes. Received: {error.__cause__}"
             ) from error
-        found = judge and judge(runner, recipe)
-        if found and not found.passed:
+        verified = verifier(runner, config) if verifier else None
+        if verified and not verified.passed:
             raise ExportError(
-                f"{path.name} must answer as the model does. Received: {'; '.join(found.reasons)} "
-                f"({found}); nothing was written"
+                f"{path.name} must give the model's outputs. "
+                f"Received: {'; '.join(verified.reasons)} ({verified}); nothing was written"
             )
-    verdict = found or "not verified (timing only)"
-    print(f"{path.name}: {len(data) / 1e6:.2f} MB; {verdict}", file=sys.stderr, flush=True)
-    return OnnxResult(path, opset, found)
+    note = verified or "not verified (timing only)"
+    print(f"{path.name}: {len(data) / 1e6:.2f} MB; {note}", file=sys.stderr, flush=True)
+    return OnnxResult(path, config, opset, verified)
 
 
-class OnnxRunner:
-    """An ONNX image classifier, ready to run: arrays in, float32 scores out, as `Runner`.
-
-    Args:
-        file: path of an ONNX file with one image input and one output of scores.
-        threads: int. Default: 1.
-
-    Attributes:
-        file: `Path`. recipe: `ExportConfig` from its metadata, None where there is none.
-        classes: int. expects_uint8_pixels: False.
-
-    Raises:
-        ModelFileError: for a file that is missing, damaged, or no such classifier.
-        RuntimeError: where onnxruntime is not installed.
-    """
-
-    expects_uint8_pixels = False
-
-    def __init__(self, file: str | os.PathLike, threads: int = 1):
-        runtime = _installed("onnxruntime")
-        self.file = Path(file)
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = threads, 4
-        if not self.file.is_file():
-            raise ModelFileError(f"{file} must be an ONNX file. Received: no such file")
-        try:
-            providers = ["CPUExecutionProvider"]
-            self._session = runtime.InferenceSession(os.fspath(file), options, providers=providers)
-        except Exception as error:  # onnxruntime's own, one class a kind of fault
-            raise ModelFileError(
-                f"{file} must be an ONNX file that onnxruntime takes. Received: {error}"
-            ) from error
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        shapes = [tensor.shape for tensor in (*inputs, *outputs)]
-        if len(inputs) != 1 or len(outputs) != 1 or [len(s) for s in shapes] != [4, 2]:
-            raise ModelFileError(
-                f"{file} must take (n, size, size, channels) and give (n, classes). Received: {shapes}"
-            )
-        self._input, self.classes = inputs[0].name, shapes[1][1]
-        record = self._session.get_modelmeta().custom_metadata_map.get(RECORD)
-        self.recipe = ExportConfig.from_record(json.loads(record)) if record else None
-
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Runs the file: float32 (n, size, size, channels) to float32 (n, classes)."""
-        return self._session.run(None, {self._input: np.asarray(inputs, np.float32)})[0]
-
-
-def _convert(logits, recipe: ExportConfig, opset: int) -> bytes:
-    """Returns the file, its tensors named and its recipe inside."""
-    convert = _installed("tf2onnx").convert
-    _installed("onnxruntime")
+def _convert(model: Any, config: ExportConfig, opset: int) -> bytes:
+    """Returns the file, its tensors named and its config inside."""
+    convert = import_extra("tf2onnx").convert
+    import_extra("onnxruntime")
     with silence():
-        graph, image, scores = _frozen(logits, recipe)
+        graph, image, outputs = _frozen(model, config)
         try:
-            made, _ = convert.from_graph_def(
-                graph, input_names=[image], output_names=[scores], opset=opset
+            converted, _ = convert.from_graph_def(
+                graph, input_names=[image], output_names=list(outputs), opset=opset
             )
         except Exception as error:  # tf2onnx raises anything on what it does not know
             raise ExportError(
-                f"{recipe.model} must hold what tf2onnx can convert. Received: "
+                f"{config.model} must hold what tf2onnx can convert. Received: "
                 f"{type(error).__name__}: {error}"
             ) from error
-    foreign = sorted(
-        {node.op_type for node in made.graph.node if "PartitionedCall" in node.op_type}
+    unknown = sorted(
+        {node.op_type for node in converted.graph.node if "PartitionedCall" in node.op_type}
     )
-    if foreign:
+    if unknown:
         raise ExportError(
-            f"{recipe.model} must hold what tf2onnx can convert. Received: {', '.join(foreign)}"
+            f"{config.model} must hold what tf2onnx can convert. Received: {', '.join(unknown)}"
         )
-    _rename(made.graph, {image: INPUT, scores: recipe.output_type})
-    for tensor in (*made.graph.input, *made.graph.output):
+    _rename(converted.graph, {image: IMAGE, **outputs})
+    for tensor in (*converted.graph.input, *converted.graph.output):
         tensor.type.tensor_type.shape.dim[0].dim_param = "n"
-    entry = made.metadata_props.add()
-    entry.key, entry.value = RECORD, json.dumps({**recipe.record(), "opset": opset})
-    return made.SerializeToString()
+    entry = converted.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, json.dumps({**config.to_dict(), "opset": opset})
+    return converted.SerializeToString()
 
 
-def _frozen(logits, recipe: ExportConfig):
-    """Returns the graph with weights as constants, and the names of its input and output."""
+def _frozen(model: Any, config: ExportConfig) -> tuple[Any, str, dict[str, str]]:
+    """Returns the graph with weights as constants, its input, and {output: its name in the file}."""
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     def call(image):
-        scores = logits(image, training=False)
-        return tf.nn.softmax(scores) if recipe.output_type == "probabilities" else scores
+        outputs = model(image, training=False)
+        if isinstance(outputs, dict):
+            return [tf.identity(outputs[tensor.name]) for tensor in config.outputs]
+        return [tf.nn.softmax(outputs) if config.output_type == "probabilities" else outputs]
 
-    spec = tf.TensorSpec((None, *recipe.preprocess.shape), tf.float32, INPUT)
+    spec = tf.TensorSpec((None, *config.preprocess.shape), tf.float32, IMAGE)
     before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)  # functions within are traced as part of this graph
     try:
@@ -219,20 +171,15 @@ def _frozen(logits, recipe: ExportConfig):
             for tensor in (constants[name] for name in node.input if name in constants):
                 if not tensor.tensor_shape.dim and tensor.dtype == tf.float32.as_datatype_enum:
                     tensor.CopyFrom(tf.make_tensor_proto(tf.make_ndarray(tensor).reshape(1)))
-    return graph, frozen.inputs[0].name, frozen.outputs[0].name
+    names = [tensor.name for tensor in config.outputs]
+    outputs = dict(zip((tensor.name for tensor in frozen.outputs), names, strict=True))
+    return graph, frozen.inputs[0].name, outputs
 
 
-def _rename(graph, names: dict[str, str]) -> None:
+def _rename(graph: Any, names: dict[str, str]) -> None:
     """Renames tensors of an ONNX graph."""
     for node in graph.node:
-        for ends in (node.input, node.output):
-            ends[:] = [names.get(name, name) for name in ends]
+        for tensors in (node.input, node.output):
+            tensors[:] = [names.get(name, name) for name in tensors]
     for tensor in (*graph.input, *graph.output):
         tensor.name = names.get(tensor.name, tensor.name)
-
-
-def _installed(name: str):
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise RuntimeError(f"{NEEDED}. Received: {error}") from error

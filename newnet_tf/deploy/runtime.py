@@ -1,116 +1,79 @@
-"""TFLite files run from here, and the interpreter is chosen here and nowhere else.
+"""Running a TFLite file: arrays in, arrays out.
 
-Needs NumPy and one interpreter: `ai-edge-litert`, else TensorFlow's `tf.lite`, else `tflite-runtime`.
+Needs NumPy and one interpreter, see `interpreter.py`.
 """
 
-import contextlib
-import hashlib
-import importlib
 import os
-import sys
-import tempfile
+import re
 import warnings
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from newnet_tf.deploy import export_config
-from newnet_tf.deploy.export_config import OUTPUTS, PIXELS, ExportConfig
+from newnet_tf.deploy import config_file, tensor_spec
+from newnet_tf.deploy.export_config import CLASSIFICATION, OUTPUT_TYPES, PIXELS, ExportConfig
 from newnet_tf.deploy.flatbuffer import flatbuffer_check
-from newnet_tf.models.config import CHANNELS
+from newnet_tf.deploy.interpreter import Delegation, delegation_of, interpreter_class
+from newnet_tf.utils import io
+from newnet_tf.utils.quiet import quiet
 
-INTERPRETERS = {
-    "ai_edge_litert": "ai_edge_litert.interpreter",
-    "tf.lite": "tensorflow.lite.python.interpreter",
-    "tflite_runtime": "tflite_runtime.interpreter",
-}
-VARIABLE = "NEWNET_INTERPRETER"
+Outputs = np.ndarray | dict[str, np.ndarray]
+UNKNOWN_OPERATOR = (r"unresolved custom op: (\S+)", r"Node number \d+ \((Flex\w+)\)")
 
 
 class ModelFileError(ValueError):
-    """A file that is not a TFLite image classifier which can be run; the message names it."""
-
-
-@dataclass(frozen=True)
-class Delegation:
-    """What XNNPACK took of a file's graph.
-
-    Args:
-        partitions: int, the pieces it took; 1 where nothing cuts the graph.
-        fallback_ops: tuple of str, operators left to the interpreter's own kernels.
-        nodes: int, operators in the file.
-    """
-
-    partitions: int
-    fallback_ops: tuple[str, ...]
-    nodes: int
-
-    @property
-    def share(self) -> float:
-        """Share of the operators that XNNPACK runs."""
-        return 1 - len(self.fallback_ops) / self.nodes
-
-    @property
-    def fully_delegated(self) -> bool:
-        """Whether XNNPACK takes the whole graph, in one piece."""
-        return self.partitions == 1 and not self.fallback_ops
-
-    def __str__(self) -> str:
-        pieces = f"{self.partitions} partition{'s' * (self.partitions != 1)}"
-        counts = [f"{n} {name}" for name, n in Counter(self.fallback_ops).items()]
-        left = f", outside: {', '.join(counts)}" if counts else ""
-        return f"{self.share:.0%} of {self.nodes} nodes in {pieces}{left}"
-
-
-def interpreter_class(name: str | None = None) -> tuple[str, type]:
-    """Returns the name and class of the interpreter to use.
-
-    Args:
-        name: one of `"ai_edge_litert"`, `"tf.lite"`, `"tflite_runtime"`. Default: the environment
-            variable `NEWNET_INTERPRETER`, else the first of those that is installed.
-
-    Raises:
-        ValueError: for another name. ImportError: where it, or any, is not installed.
-    """
-    name = name or os.environ.get(VARIABLE) or None
-    if name is not None and name not in INTERPRETERS:
-        raise ValueError(
-            f"`interpreter` (or {VARIABLE}) must be among {tuple(INTERPRETERS)}. Received: {name!r}"
-        )
-    wanted = [name] if name else list(INTERPRETERS)
-    for found in wanted:
-        with contextlib.suppress(ImportError):
-            return found, importlib.import_module(INTERPRETERS[found]).Interpreter
-    raise ImportError(
-        "running a TFLite file needs an interpreter: `pip install ai-edge-litert`. "
-        f"Received: none of {', '.join(wanted)} installed"
-    )
+    """A file that cannot be run as a model; the message names it."""
 
 
 class Runner:
-    """A TFLite image classifier, ready to run: arrays in, float32 scores out.
+    """A TFLite file, ready to run: any number of inputs and outputs, of any rank and type.
 
     Args:
-        file: path of a TFLite file with one image input, batch 1, and one output of scores.
+        file: path of a TFLite file. Dynamic dimensions of its inputs are set to 1.
+
         threads: int, threads of the interpreter. Default: 1.
-        interpreter: str, see `interpreter_class`.
+
+        interpreter: str, see `interpreter_class`. Default: the first that is installed.
 
     Attributes:
-        file: `Path`. threads: int. interpreter: str, which one runs it.
-        recipe: `ExportConfig` from the JSON beside the file, None where there is none.
-        size: int, side of its square input. channels: int, 3, or 1 for gray. classes: int.
-        dtype: NumPy type of its input. expects_uint8_pixels: bool, whether the file normalizes by itself.
+        file: `Path`.
+
+        threads: int.
+
+        interpreter: str, name of the interpreter that runs the file.
+
+        config: `ExportConfig` from the JSON next to the file, None where there is none.
+
+        inputs: tuple of `TensorSpec`, in the file's order.
+
+        outputs: tuple of `TensorSpec`, in the order of the config, else of the file.
+
+        is_classifier: bool, whether the file takes one square image, batch 1, and gives one row of
+            scores. The attributes below are None (False) for other files.
+
+        image_size: int, height and width of the input.
+
+        channels: int, 3, or 1 for gray.
+
+        classes: int.
+
+        dtype: NumPy type of the first input.
+
+        expects_uint8_pixels: bool, whether the file normalizes by itself.
+
         output_type: `"logits"`, `"probabilities"`, or None where the file does not say.
 
     Raises:
-        ModelFileError: for a file that is missing, empty, truncated, or no such classifier.
+        ModelFileError: for a file that is missing, damaged, or holds an operator that the
+            interpreter does not know; it names the operator.
+
+        ValueError: for `threads` that is no positive int, or a damaged config next to the file.
 
     Example:
         >>> runner = Runner("rexnet_100.int8-full.tflite", threads=2)
-        >>> runner(newnet_tf.preprocess("rexnet_100")("cat.jpg")).shape
+        >>> runner(newnet_tf.create_transform("rexnet_100")("cat.jpg")).shape
         (1, 1000)
     """
 
@@ -118,20 +81,18 @@ class Runner:
         if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
             raise ValueError(f"`threads` must be a positive int. Received: threads={threads!r}")
         self.file, self.threads = Path(file), threads
-        record = export_config.read(self.file)
-        _check_file(self.file, record)
-        self.recipe = ExportConfig.from_record(record) if record else None
+        values = config_file.read_values(self.file)
+        _check_file(self.file, values)
+        self.config = ExportConfig.from_dict(values) if values else None
         self.interpreter, make = interpreter_class(interpreter)
         try:
             with quiet(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # tf.lite recommends ai-edge-litert
                 self._interpreter = make(model_path=str(self.file), num_threads=threads)
+                _resize_dynamic(self._interpreter)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise ModelFileError(
-                f"{self.file} must be a whole TFLite file that {self.interpreter} can run. "
-                f"Received: {error}"
-            ) from error
+            raise self._refusal(error) from error
         try:
             self._describe()
         except UnicodeDecodeError as error:
@@ -139,139 +100,195 @@ class Runner:
                 f"{self.file} must name its tensors in UTF-8. Received: {error}"
             ) from error
 
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Runs the file on each input.
+    def __call__(self, inputs: np.ndarray | Mapping[str, np.ndarray]) -> Outputs:
+        """Runs the file.
 
         Args:
-            inputs: array of shape (n, size, size, channels): uint8 pixels if `expects_uint8_pixels`; else
-                preprocessed floats, which are quantized here where the file wants integers; an
-                array of the input's own integer type goes in as it is.
+            inputs: array for a file of one input, else a mapping of input names to arrays. An input
+                whose first dimension is 1 takes a batch of any size, which is run one by one. A
+                classifier takes (n, image_size, image_size, channels): uint8 pixels if
+                `expects_uint8_pixels`, else preprocessed floats, which are quantized here where the
+                file takes integers. An array of the input's own type goes in as it is.
 
         Returns:
-            float32 array of shape (n, classes).
-        """
-        return np.stack([self._run(image) for image in self._prepare(inputs)])
+            Array for a file of one output, else a dict of output names to arrays. Quantized outputs
+            come as float32. The first dimension is that of the batch.
 
-    def timed_call(self, image: np.ndarray) -> Callable[[], None]:
-        """Sets the first of `image`, as in a call; returns the call that runs it, for a clock."""
-        self._interpreter.set_tensor(self._input["index"], self._prepare(image)[:1])
+        Raises:
+            ValueError: for inputs of another name, shape or type.
+
+            ModelFileError: where the interpreter fails on them.
+        """
+        arrays = self._prepare(inputs)
+        batch = self._batch_size(arrays)
+        rows = [self._run(arrays, number) for number in range(batch)]
+        if len(rows) == 1:
+            outputs = rows[0]
+        else:
+            outputs = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        return outputs if len(self.outputs) > 1 else outputs[self.outputs[0].name]
+
+    def timed_call(self, inputs: np.ndarray | Mapping[str, np.ndarray]) -> Callable[[], None]:
+        """Sets the first example of `inputs`; returns the function that runs it, for a clock."""
+        self._set_inputs(self._prepare(inputs), 0)
         return self._interpreter.invoke
 
-    def tensors(self) -> tuple[dict, dict]:
-        """Returns shape, type and quantization of the input and of the output, as JSON values."""
-        return _spec(self._input), _spec(self._output)
-
     def delegation(self) -> Delegation:
-        """Returns what XNNPACK took of the graph, found by walking back from the output."""
-        nodes = self._interpreter._get_ops_details()  # no public call tells
-        delegates = [n for n in nodes if n["op_name"] == "DELEGATE"]
-        kernels = [n for n in nodes if n["op_name"] != "DELEGATE"]
-        maker = {tensor: n for n in kernels + delegates for tensor in n["outputs"]}
-        wanted, seen, outside = [self._output["index"]], set(), {}
-        while wanted:
-            node = maker.get(wanted.pop())
-            if node is None or node["index"] in seen:
-                continue
-            seen.add(node["index"])
-            wanted.extend(node["inputs"])
-            if node["op_name"] != "DELEGATE":
-                outside[node["index"]] = node["op_name"]
-        left = tuple(name for _, name in sorted(outside.items()))
-        return Delegation(len(delegates), left, len(kernels))
+        """Returns what XNNPACK takes of the graph."""
+        return delegation_of(self._interpreter, self._output_indices)
 
-    def _describe(self):
-        inputs = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
-        shapes = [tuple(int(s) for s in t["shape"]) for t in (*inputs, *outputs)]
-        fits = len(inputs) == len(outputs) == 1 and len(shapes[0]) == 4 and len(shapes[1]) == 2
-        fits = fits and shapes[0][0] == shapes[1][0] == 1 and shapes[0][1] == shapes[0][2]
-        if not fits or shapes[0][3] not in CHANNELS:
+    def check_classifier(self) -> None:
+        """Raises ModelFileError unless the file is an image classifier."""
+        if not self.is_classifier:
+            shapes = [spec.shape for spec in (*self.inputs, *self.outputs)]
             raise ModelFileError(
                 f"{self.file} must take one (1, size, size, 3 or 1) image and give (1, classes). "
                 f"Received: inputs and outputs of shapes {shapes}"
             )
-        self._input, self._output = inputs[0], outputs[0]
-        (_, _, self.size, self.channels), (_, self.classes) = shapes
-        self.dtype = self._input["dtype"]
-        signatures = list(self._interpreter.get_signature_list().values())
-        names = signatures[0] if signatures else {"inputs": [None], "outputs": [None]}
-        self.expects_uint8_pixels = names["inputs"][0] == PIXELS
-        self.output_type = names["outputs"][0] if names["outputs"][0] in OUTPUTS else None
 
-    def _prepare(self, inputs: np.ndarray) -> np.ndarray:
-        inputs = np.asarray(inputs)
-        shape = (self.size, self.size, self.channels)
-        if inputs.ndim != 4 or inputs.shape[1:] != shape or not len(inputs):
-            sides = ", ".join(map(str, shape))
-            raise ValueError(
-                f"`inputs` of {self.file.name} must be of shape (n, {sides}). "
-                f"Received: shape={inputs.shape}"
+    def _describe(self) -> None:
+        """Reads names, shapes and types of inputs and outputs."""
+        names = _signature_names(self._interpreter)
+        inputs, outputs = (
+            [(names[kind].get(tensor["index"], tensor["name"]), tensor) for tensor in tensors]
+            for kind, tensors in (
+                ("inputs", self._interpreter.get_input_details()),
+                ("outputs", self._interpreter.get_output_details()),
             )
-        if inputs.dtype == self.dtype:
-            return inputs
-        if self.expects_uint8_pixels or inputs.dtype.kind != "f":
+        )
+        if self.config and self.config.outputs:
+            order = [tensor.name for tensor in self.config.outputs]
+            outputs.sort(key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order))
+        self.inputs = tuple(tensor_spec.from_details(*pair) for pair in inputs)
+        self.outputs = tuple(tensor_spec.from_details(*pair) for pair in outputs)
+        self._input_indices = [tensor["index"] for _, tensor in inputs]
+        self._output_indices = [tensor["index"] for _, tensor in outputs]
+        self.dtype = inputs[0][1]["dtype"] if inputs else None
+        self.is_classifier = tensor_spec.is_classifier(self.inputs, self.outputs) and (
+            self.config is None or self.config.task == CLASSIFICATION
+        )
+        self.expects_uint8_pixels = bool(inputs) and inputs[0][0] == PIXELS
+        self.image_size = self.channels = self.classes = self.output_type = None
+        if self.is_classifier:
+            _, _, self.image_size, self.channels = self.inputs[0].shape
+            self.classes = self.outputs[0].shape[1]
+            name = self.outputs[0].name
+            self.output_type = name if name in OUTPUT_TYPES else None
+
+    def _prepare(self, inputs: Any) -> dict[str, np.ndarray]:
+        """Returns checked arrays by input name."""
+        if not isinstance(inputs, Mapping):
+            inputs = {self.inputs[0].name: inputs} if len(self.inputs) == 1 else {"": inputs}
+        names = {spec.name for spec in self.inputs}
+        if set(inputs) != names:
+            raise ValueError(
+                f"`inputs` of {self.file.name} must be a mapping with {', '.join(sorted(names))}. "
+                f"Received: {', '.join(sorted(map(str, inputs))) or 'an array'}"
+            )
+        arrays = {}
+        for spec in self.inputs:
+            values = np.asarray(inputs[spec.name])
+            if self.is_classifier and values.dtype != self.dtype:
+                self._check_classifier_dtype(values)
+            subject = f"`inputs` of {self.file.name}"
+            if len(self.inputs) > 1:
+                subject = f"input {spec.name!r} of {self.file.name}"
+            arrays[spec.name] = tensor_spec.prepare(values, spec, subject)
+        return arrays
+
+    def _check_classifier_dtype(self, values: np.ndarray) -> None:
+        if self.expects_uint8_pixels or values.dtype.kind != "f":
             wanted = "uint8 pixels in 0-255" if self.expects_uint8_pixels else "preprocessed floats"
+            shape = self.inputs[0].shape[1:]
+            if values.shape[1:] == shape:  # else the shape is the first thing to say
+                raise ValueError(
+                    f"`inputs` of {self.file.name} must be {wanted}. Received: dtype={values.dtype}"
+                )
+
+    def _batch_size(self, arrays: Mapping[str, np.ndarray]) -> int:
+        sizes = {len(arrays[spec.name]) for spec in self.inputs if spec.shape[:1] == (1,)}
+        if len(sizes) > 1 or (sizes - {1} and any(s.shape[:1] != (1,) for s in self.outputs)):
             raise ValueError(
-                f"`inputs` of {self.file.name} must be {wanted}. Received: dtype={inputs.dtype}"
+                f"`inputs` of {self.file.name} must have one batch size, and 1 where an output has no "
+                f"batch dimension. Received: batch sizes {sorted(sizes)}, outputs of shapes "
+                f"{[spec.shape for spec in self.outputs]}"
             )
-        if self.dtype == np.float32:
-            return inputs.astype(np.float32)
-        scale, zero = self._input["quantization"]
-        bounds = np.iinfo(self.dtype)
-        steps = np.round(inputs / np.float32(scale)) + zero
-        return np.clip(steps, bounds.min, bounds.max).astype(self.dtype)
+        return next(iter(sizes), 1)
 
-    def _run(self, image: np.ndarray) -> np.ndarray:
-        self._interpreter.set_tensor(self._input["index"], image[None])
-        self._interpreter.invoke()
-        scores = self._interpreter.get_tensor(self._output["index"])[0]
-        scale, zero = self._output["quantization"]
-        if scores.dtype == np.float32:
-            return scores
-        return (scores.astype(np.float32) - zero) * np.float32(scale)
+    def _set_inputs(self, arrays: Mapping[str, np.ndarray], number: int) -> None:
+        for spec, index in zip(self.inputs, self._input_indices, strict=True):
+            array = arrays[spec.name]
+            one = array[number : number + 1] if spec.shape[:1] == (1,) else array
+            self._interpreter.set_tensor(index, one)
 
-
-@contextlib.contextmanager
-def quiet():
-    """Holds back what native code writes to stdout and stderr; shows it if the block fails.
-
-    It swaps the process's own file descriptors, so other threads are silent for that long too.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = {number: os.dup(number) for number in (1, 2)}
-    with tempfile.TemporaryFile() as held:
-        for number in kept:
-            os.dup2(held.fileno(), number)
-        failed = True
+    def _run(self, arrays: Mapping[str, np.ndarray], number: int) -> dict[str, np.ndarray]:
+        self._set_inputs(arrays, number)
         try:
-            yield
-            failed = False
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for number, copy in kept.items():
-                os.dup2(copy, number)
-                os.close(copy)
-            if failed:
-                held.seek(0)
-                sys.stderr.write(held.read().decode(errors="replace"))
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise self._refusal(error) from error
+        return {
+            spec.name: spec.dequantize(self._interpreter.get_tensor(index))
+            for spec, index in zip(self.outputs, self._output_indices, strict=True)
+        }
+
+    def _refusal(self, error: Exception) -> ModelFileError:
+        """Returns the error for a file that the interpreter does not run."""
+        for pattern in UNKNOWN_OPERATOR:
+            if match := re.search(pattern, f"{error}"):
+                return ModelFileError(
+                    f"{self.file} must hold operators that {self.interpreter} knows. "
+                    f"Received: the custom operator {match[1].rstrip('.')!r}"
+                )
+        return ModelFileError(
+            f"{self.file} must be a whole TFLite file that {self.interpreter} can run. "
+            f"Received: {error}"
+        )
 
 
-def _spec(tensor: dict) -> dict:
-    scale, zero = tensor["quantization"]
-    steps = None if tensor["dtype"] == np.float32 else {"scale": float(scale), "zero_point": zero}
-    shape = [int(side) for side in tensor["shape"]]
-    return {"shape": shape, "dtype": np.dtype(tensor["dtype"]).name, "quantization": steps}
+def random_inputs(runner: Any, seed: int = 0) -> dict[str, np.ndarray]:
+    """Returns random inputs of a file, by name.
+
+    Args:
+        runner: `Runner`, `SandboxedRunner` or `OnnxRunner`.
+
+        seed: int. Default: 0.
+
+    Raises:
+        ValueError: for an input that does not hold numbers.
+
+    Example:
+        >>> runner = Runner("detector.tflite")
+        >>> runner(random_inputs(runner))
+    """
+    return tensor_spec.random_arrays(runner.inputs, seed)
 
 
-def _check_file(file: Path, record: dict | None) -> None:
-    """Refuses what is not a whole TFLite file, or not the one that its recipe describes."""
-    found = flatbuffer_check.fault(file) if file.is_file() else "no such file"
-    if found:
-        raise ModelFileError(f"{file} must be a whole TFLite file. Received: {found}")
-    if record and record.get("sha256") != hashlib.sha256(file.read_bytes()).hexdigest():
+def _resize_dynamic(interpreter: Any) -> None:
+    """Sets the dynamic dimensions of the inputs to 1."""
+    for tensor in interpreter.get_input_details():
+        shape = tensor.get("shape_signature", tensor["shape"])
+        if (np.asarray(shape) < 0).any():
+            sizes = [max(1, int(size)) for size in shape]
+            interpreter.resize_tensor_input(tensor["index"], sizes)
+
+
+def _signature_names(interpreter: Any) -> dict[str, dict[int, str]]:
+    """Returns names of the first signature by tensor index; none where the file has none."""
+    signatures = list(interpreter._get_full_signature_list().values())  # the public one: names only
+    first = signatures[0] if signatures else {"inputs": {}, "outputs": {}}
+    return {
+        kind: {index: name for name, index in first[kind].items()} for kind in ("inputs", "outputs")
+    }
+
+
+def _check_file(file: Path, values: dict | None) -> None:
+    """Refuses what is not a whole TFLite file, or not the one that its config describes."""
+    fault = flatbuffer_check.find_fault(file) if file.is_file() else "no such file"
+    if fault:
+        raise ModelFileError(f"{file} must be a whole TFLite file. Received: {fault}")
+    if values and values.get("sha256") != io.sha256(file):
         raise ModelFileError(
-            f"{file} must be the file that {export_config.sidecar(file).name} beside it describes, by "
-            "sha256. Received: other bytes; export it anew"
+            f"{file} must be the file that {config_file.config_path(file).name} next to it "
+            "describes, by sha256. Received: other bytes; export it anew"
         )

@@ -1,182 +1,256 @@
-"""Is a file's answer the model's answer? Judged on real images, against a named tolerance.
+"""Verification: are an exported file's outputs those of the model? On real images, within a tolerance.
 
 Needs NumPy only; the file is run by `newnet_tf.deploy.runtime`.
 
-A network whose outputs hardly depend on the image proves nothing: an untrained one at Keras'
-initial values gives the same best class for all images, before and after any damage. Such networks
-are refused (`check_outputs_vary`) rather than passed.
+A model whose outputs hardly depend on the image proves nothing: an untrained one at Keras' initial
+values predicts the same class for all images, before and after any damage. Such models are refused
+(`check_outputs_vary`) rather than passed.
 """
 
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from newnet_tf.deploy.export_config import ExportConfig
-from newnet_tf.deploy.quantization.precisions import Tolerance
-from newnet_tf.deploy.runtime import Runner
+from newnet_tf.deploy.export_config import CLASSIFICATION, ExportConfig
+from newnet_tf.deploy.quantization.precisions import PRECISIONS, Tolerance
+from newnet_tf.deploy.runtime import Outputs, Runner
+from newnet_tf.task import get_task
 
-# Untrained networks of every family here at 32, 64 and 224 pixels, and keras.applications' MobileNets,
-# EfficientNets B0 and ResNet50: spread <= 0.07, or likeness >= 0.939 (0.95 at 224). EfficientNet-Lite0
-# with its weights: spread 1.0, likeness 0.0 on different images; on nine crops of one cat 0.4, 0.90.
+if TYPE_CHECKING:
+    from newnet_tf.task import Task
+
+# Untrained models of every family here at 32, 64 and 224 pixels, and keras.applications' MobileNets,
+# EfficientNets B0 and ResNet50: standard deviation <= 0.07, or mean cosine >= 0.939 (0.95 at 224).
+# EfficientNet-Lite0 with its weights: 1.0 and 0.0 on different images; on nine crops of one cat 0.4
+# and 0.90.
 MIN_REFERENCE_STD = 0.1
 MAX_MEAN_COSINE = 0.93
-MIN_PROBABILITY = 1e-30  # smaller ones are taken for this: float32 runs out below
+MIN_RELATIVE_STD = 1e-4  # of the outputs of other tasks, by their root mean square
+SUMMARY = {
+    "cosine": "cosine {:.6f}",
+    "max_error": "max error {:.3g}",
+    "max_normalized_error": "max normalized error {:.3g}",
+    "sqnr": "SQNR {:.1f} dB",
+}
 
 
 class DegenerateOutputsError(ValueError):
-    """A network whose own outputs do not vary enough from image to image to prove anything."""
+    """A model whose own outputs do not vary enough from image to image to prove anything."""
+
+
+def _figure(name: str, text: str) -> property:
+    return property(lambda self: self.figures[name], doc=text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """How a file compares with its model.
+    """How a file's outputs compare with its model's.
+
+    The figures are those of the task's `fidelity`; those of classification are attributes as well.
 
     Args:
-        images: int, images compared. top1_matches: int, those with the same best class.
-        cosine: float, between the outputs, each less the model's mean over images.
-        largest: float, the largest difference of an output.
-        max_normalized_error: float, the same in units of `reference_std`.
-        reference_std: float, standard deviation of the model's outputs over images (root mean square
-            over classes).
-        sqnr: float, decibels of the centerd outputs over the differences.
-        reasons: tuple of str, the bounds it breaks; empty if it passes.
+        figures: mapping of figure name to number.
+
+        reasons: tuple of str, the bounds that the figures exceed; empty if the file passes.
     """
 
-    images: int
-    top1_matches: int
-    cosine: float
-    largest: float
-    max_normalized_error: float
-    reference_std: float
-    sqnr: float
+    figures: Mapping[str, float] = field(hash=False)
     reasons: tuple[str, ...]
+
+    images = _figure("images", "int, images compared.")
+    top1_matches = _figure("top1_matches", "int, images with the same top-1 prediction.")
+    cosine = _figure(
+        "cosine", "float, between the outputs, each less the model's mean over images."
+    )
+    max_error = _figure("max_error", "float, the largest difference of an output.")
+    max_normalized_error = _figure(
+        "max_normalized_error", "float, the largest difference in units of `reference_std`."
+    )
+    reference_std = _figure(
+        "reference_std",
+        "float, standard deviation of the model's outputs over images (root mean square over classes).",
+    )
+    sqnr = _figure("sqnr", "float, signal-to-quantization-noise ratio of the outputs in decibels.")
 
     @property
     def passed(self) -> bool:
+        """Whether all figures are within the tolerance."""
         return not self.reasons
 
-    def record(self) -> dict:
+    def to_dict(self) -> dict:
         """Returns the figures as JSON values."""
-        return {**asdict(self), "reasons": list(self.reasons), "passed": self.passed}
+        return {**self.figures, "reasons": list(self.reasons), "passed": self.passed}
 
     def __str__(self) -> str:
-        return (
-            f"cosine {self.cosine:.6f}, max difference {self.largest:.3g} "
-            f"({self.max_normalized_error:.3g} spreads), SQNR {self.sqnr:.1f} dB, "
-            f"top-1 agreement {self.top1_matches}/{self.images}"
-        )
+        figures = self.figures
+        parts = [form.format(figures[name]) for name, form in SUMMARY.items() if name in figures]
+        if "top1_matches" in figures:
+            parts.append(f"top-1 agreement {figures['top1_matches']}/{figures['images']}")
+        other = [
+            f"{name} {value:.4g}"
+            for name, value in figures.items()
+            if name not in (*SUMMARY, "images", "top1_matches", "reference_std")
+        ]
+        return ", ".join(parts + other)
 
 
 def verify(
-    reference: np.ndarray,
+    reference: Outputs,
     runner: Runner | str | os.PathLike | Callable,
     inputs: np.ndarray,
-    recipe: ExportConfig,
+    config: ExportConfig,
+    task: "str | Task | None" = None,
 ) -> Verification:
     """Compares a file with the model that it was made from.
 
     Args:
-        reference: array (images, classes), the model's logits for `inputs`.
-        runner: path of the file, a `Runner`, or any callable from inputs to scores.
-        inputs: array (images, size, size, channels), as the file takes them.
-        recipe: `ExportConfig` of the file: says what its output is, and the tolerance.
+        reference: the model's outputs for `inputs`: array (images, classes) of logits, or a dict of
+            arrays by output name.
+
+        runner: path of the file, a `Runner`, or any callable from inputs to outputs.
+
+        inputs: array (images, height, width, channels), as the file takes them.
+
+        config: `ExportConfig` of the file: says what its outputs are, and the tolerance.
+
+        task: str, `Task` or None. Default: the task that `config` names.
 
     Returns:
         A `Verification`; ask its `passed`.
 
     Raises:
         DegenerateOutputsError: where `reference` does not vary from image to image.
-        ValueError: where shapes disagree.
+
+        ValueError: where names or shapes differ.
     """
-    check_outputs_vary(reference)
-    run = Runner(runner) if isinstance(runner, (str, os.PathLike)) else runner
-    return compare(reference, run(inputs), recipe.tolerance, recipe.output_type)
+    task = get_task(config.task if task is None else task)
+    check_task_outputs(reference, task)
+    run = Runner(runner) if isinstance(runner, str | os.PathLike) else runner
+    return compare_outputs(reference, run(inputs), config.precision, config.output_type, task)
+
+
+def check_task_outputs(reference: Outputs, task: "Task") -> None:
+    """Raises `DegenerateOutputsError` unless a model's outputs vary from image to image.
+
+    Class scores must pass `check_outputs_vary`. Of another task, each output must be finite, and its
+    standard deviation over images at least 0.0001 of its root mean square.
+
+    Args:
+        reference: array, or dict of arrays by output name, for two or more images.
+
+        task: `Task`.
+    """
+    if task.name == CLASSIFICATION and not isinstance(reference, Mapping):
+        check_outputs_vary(reference)
+        return
+    outputs = reference if isinstance(reference, Mapping) else {"output": reference}
+    for name, values in outputs.items():
+        values = np.asarray(values, np.float64).reshape(len(values), -1)
+        _check_finite(values)
+        size, std = _rms(values), _rms(values - values.mean(0))
+        if not std > MIN_RELATIVE_STD * size:
+            raise DegenerateOutputsError(
+                f"the model's output {name!r} must vary from image to image, or agreement proves "
+                "nothing. Is it trained, and are the images of different things? An untrained model "
+                f"is exported with `verify=False`, for timing. Received: standard deviation {std:.4g}, "
+                f"root mean square {size:.4g}"
+            )
 
 
 def check_outputs_vary(reference: np.ndarray) -> None:
     """Raises `DegenerateOutputsError` unless logits vary from image to image.
 
-    Two things are asked of them. Their spread, the standard deviation over images, must be at
-    least 0.1: below that no image moves any odds by more than a tenth. And the images' logits
-    must not all be alike: the mean cosine between two images' logits, each less its own mean over
+    Their standard deviation over images must be at least 0.1: below that, no image changes any odds
+    by more than a tenth. And the mean cosine between two images' logits, each less its own mean over
     classes, must be at most 0.93.
 
     Args:
         reference: array (images, classes).
     """
     reference = _matrix(reference)
-    if len(reference) < 2:
-        raise DegenerateOutputsError(
-            "`images` must be two or more, of different things. Received: "
-            f"{len(reference)} image(s)"
-        )
-    if not np.isfinite(reference).all():
-        raise DegenerateOutputsError("the model's logits must be finite. Received: NaN or infinity")
-    centerd = reference - (reference.mean(1, keepdims=True) if reference.shape[1] > 1 else 0)
-    spread = _rms(centerd - centerd.mean(0))
-    unit = centerd / np.maximum(np.linalg.norm(centerd, axis=1, keepdims=True), 1e-30)
-    n = len(unit)
-    likeness = (np.square(unit.sum(0)).sum() - np.square(unit).sum()) / (n * (n - 1))
-    if spread < MIN_REFERENCE_STD or likeness > MAX_MEAN_COSINE:
+    _check_finite(reference)
+    centered = reference - (reference.mean(1, keepdims=True) if reference.shape[1] > 1 else 0)
+    std = _rms(centered - centered.mean(0))
+    unit = centered / np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-30)
+    count = len(unit)
+    mean_cosine = (np.square(unit.sum(0)).sum() - np.square(unit).sum()) / (count * (count - 1))
+    if std < MIN_REFERENCE_STD or mean_cosine > MAX_MEAN_COSINE:
         raise DegenerateOutputsError(
             "the model's own logits must vary from image to image, or agreement proves nothing: "
-            f"spread >= {MIN_REFERENCE_STD}, mean cosine between images <= {MAX_MEAN_COSINE}. Is it "
-            "trained, and are the images of different things? An untrained network is exported "
-            f"with `verify=False`, for timing. Received: spread {spread:.4g}, cosine {likeness:.3f}"
+            f"standard deviation >= {MIN_REFERENCE_STD}, mean cosine between images <= "
+            f"{MAX_MEAN_COSINE}. Is it trained, and are the images of different things? An untrained "
+            "model is exported with `verify=False`, for timing. "
+            f"Received: standard deviation {std:.4g}, cosine {mean_cosine:.3f}"
         )
 
 
 def compare(
-    reference: np.ndarray, outputs: np.ndarray, tolerance: Tolerance, output_type: str = "logits"
+    reference: Outputs,
+    outputs: Outputs,
+    tolerance: Tolerance | Mapping[str, tuple[float | None, float | None]],
+    output_type: str = "logits",
+    task: "str | Task" = CLASSIFICATION,
 ) -> Verification:
-    """Compares scores with the model's logits, without judging whether those prove anything.
+    """Compares outputs with the model's, whether or not those vary.
 
     Args:
-        reference: array (images, classes), the model's logits.
-        outputs: array of the same shape: logits, or probabilities where `output_type` says so.
-        tolerance: `Tolerance`. output_type: `"logits"` or `"probabilities"`, which are compared by their
-            logarithms: those are logits but for a constant.
+        reference: the model's outputs: array (images, classes) of logits, or a dict of arrays.
+
+        outputs: the same of a file.
+
+        tolerance: `Tolerance` of classification, or a mapping of figure name to (least, most), each
+            None for no bound.
+
+        output_type: `"logits"` (default) or `"probabilities"`, what `outputs` are.
+
+        task: str or `Task`. Default: `"classification"`.
+
+    Raises:
+        ValueError: where names or shapes differ.
     """
-    reference, outputs = _matrix(reference), _matrix(outputs)
-    if reference.shape != outputs.shape:
-        raise ValueError(
-            "`reference` and the file's outputs must have the same shape. Received: "
-            f"{reference.shape} and {outputs.shape}"
-        )
-    if output_type == "probabilities":
-        reference, outputs = _log_softmax(reference), np.log(np.maximum(outputs, MIN_PROBABILITY))
-        reference = np.maximum(reference, np.log(MIN_PROBABILITY))
-    signal, error = reference - reference.mean(0), outputs - reference
-    spread, largest = _rms(signal), float(np.abs(error).max())
-    noisy = signal + error
-    norms = np.linalg.norm(signal) * np.linalg.norm(noisy)
-    figures = {
-        "images": len(reference),
-        "agreed": int((reference.argmax(1) == outputs.argmax(1)).sum()),
-        "cosine": float((signal * noisy).sum() / norms) if norms else 0.0,
-        "largest": largest,
-        "difference": largest / spread if spread else float("inf"),
-        "spread": spread,
-        "sqnr": float(20 * np.log10(spread / max(_rms(error), 1e-30))) if spread else -np.inf,
-    }
-    return Verification(reasons=_reasons(figures, tolerance), **figures)
+    figures = get_task(task).fidelity(reference, outputs, output_type)
+    if isinstance(tolerance, Tolerance):
+        reasons = tolerance.violations(figures)
+    else:
+        reasons = _violations(figures, tolerance)
+    return Verification(figures=figures, reasons=reasons)
 
 
-def _reasons(figures: dict, tolerance: Tolerance) -> tuple[str, ...]:
-    """Names the bounds that `figures` break; a NaN breaks them."""
-    flips = figures["images"] - figures["agreed"]
-    allowed = tolerance.allowed_flips(figures["images"])
+def compare_outputs(
+    reference: Outputs, outputs: Outputs, precision: str, output_type: str, task: "Task"
+) -> Verification:
+    """Compares outputs within the tolerance of a precision: the task's, else that of `PRECISIONS`."""
+    bounds = task.tolerance(precision)
+    tolerance = PRECISIONS[precision].tolerance if bounds is None else bounds
+    return compare(reference, outputs, tolerance, output_type, task)
+
+
+def _violations(
+    figures: Mapping[str, float], bounds: Mapping[str, tuple[float | None, float | None]]
+) -> tuple[str, ...]:
+    """Names the bounds that figures exceed; a NaN exceeds them."""
     reasons = []
-    if not figures["cosine"] >= tolerance.cosine:
-        reasons.append(f"cosine {figures['cosine']:.6f} < {tolerance.cosine}")
-    if not figures["difference"] <= tolerance.max_normalized_error:
-        bound = f"{tolerance.max_normalized_error} spreads"
-        reasons.append(f"max difference {figures['difference']:.4g} > {bound}")
-    if flips > allowed:
-        reasons.append(f"best class changed in {flips} of {figures['images']} > {allowed}")
+    for name, (least, most) in bounds.items():
+        value = figures[name]
+        if least is not None and not value >= least:
+            reasons.append(f"{name} {value:.6g} < {least}")
+        if most is not None and not value <= most:
+            reasons.append(f"{name} {value:.6g} > {most}")
     return tuple(reasons)
+
+
+def _check_finite(values: np.ndarray) -> None:
+    if len(values) < 2:
+        raise DegenerateOutputsError(
+            f"`images` must be two or more, of different things. Received: {len(values)} image(s)"
+        )
+    if not np.isfinite(values).all():
+        raise DegenerateOutputsError(
+            "the model's outputs must be finite. Received: NaN or infinity"
+        )
 
 
 def _matrix(values: np.ndarray) -> np.ndarray:
@@ -186,11 +260,6 @@ def _matrix(values: np.ndarray) -> np.ndarray:
             f"scores must be of shape (images, classes). Received: shape={values.shape}"
         )
     return values
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
 
 
 def _rms(values: np.ndarray) -> float:

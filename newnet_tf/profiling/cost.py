@@ -1,9 +1,10 @@
 """Parameters and multiply-adds of a Keras model, layer by layer.
 
-Counted as papers count: multiply-adds of convolutions and dense layers for one image; batch norm,
-activations, pooling and additions count nothing. Parameters are what training fits; the moving
-statistics of normalization layers, and the channel numbers that a checkpoint sets (CondenseNet), are
-counted apart. A layer used several times counts its parameters once and its multiply-adds each time.
+They are counted as papers count them: multiply-adds of convolutions and dense layers for one image;
+batch norm, activations, pooling and additions count nothing. Parameters are what training fits. The
+moving statistics of normalization layers, and the channel indices that a checkpoint sets
+(CondenseNet), are counted separately. A layer that is used several times counts its parameters once
+and its multiply-adds each time.
 """
 
 import math
@@ -17,9 +18,18 @@ STATISTICS = ("moving_mean", "moving_variance", "mean", "variance", "count")
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer: name, kind (its class), output shape without batch, parameters, multiply-adds.
+    """The cost of one layer.
 
-    The shape is that of its first use; the multiply-adds are those of all uses.
+    Args:
+        name: str.
+
+        kind: str, name of its class.
+
+        output_shape: tuple of int, without batch, of its first use.
+
+        params: int, trainable parameters.
+
+        macs: int, multiply-adds of all its uses.
     """
 
     name: str
@@ -31,13 +41,18 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model costs for one image.
+    """The cost of a model for one image.
 
     Args:
-        input_shape: tuple (height, width, channels).
-        params: int, what training fits. non_trainable_params: int, moving means and variances, channel numbers.
+        input_shape: tuple of int, (height, width, channels).
+
+        params: int, parameters that training fits.
+
+        non_trainable_params: int, moving means and variances, channel indices.
+
         macs: int, multiply-adds of convolutions and dense layers.
-        layers: tuple of `LayerCost`, every layer that has any of those, in order.
+
+        layers: tuple of `LayerCost`, every layer with weights, in order.
     """
 
     input_shape: tuple[int, ...]
@@ -51,18 +66,18 @@ def cost(model, input_shape: Sequence[int] | None = None) -> Cost:
     """Counts a model's parameters and multiply-adds.
 
     Args:
-        model: Keras functional model with one image input.
+        model: Keras functional model with one image input, channels last.
+
         input_shape: (height, width, channels). Default: the model's own, if it is fixed.
 
     Returns:
         A `Cost`.
 
     Raises:
-        ValueError: where no fixed input shape is known, or a layer is itself a model, which this
-            cannot count.
+        ValueError: if no fixed input shape is known, or the model contains another model as a layer.
 
     Example:
-        >>> cost(newnet_tf.create("newnet_small")).macs
+        >>> cost(newnet_tf.create_model("newnet_small")).macs
         399054592
     """
     shape = tuple(input_shape or model.inputs[0].shape[1:])
@@ -75,20 +90,20 @@ def cost(model, input_shape: Sequence[int] | None = None) -> Cost:
     for layer in layers:
         if isinstance(layer, keras.Model):
             raise ValueError(
-                "`model` must hold no model as a layer. "
+                "`model` must contain no model as a layer. "
                 f"Received: layer {layer.name!r} in model {model.name!r}"
             )
-    rows, statistics = [], 0
+    rows, non_trainable = [], 0
     for layer, uses in zip(layers, _shapes(model, layers, shape), strict=True):
-        held = sum(math.prod(w.shape) for w in layer.weights if _is_statistic(layer, w))
-        fitted = sum(math.prod(w.shape) for w in layer.weights) - held
+        fixed = sum(math.prod(w.shape) for w in layer.weights if _is_fixed(layer, w))
+        params = sum(math.prod(w.shape) for w in layer.weights) - fixed
         macs = sum(_macs(layer, before, after) for before, after in uses)
-        rows.append(LayerCost(layer.name, type(layer).__name__, uses[0][1], fitted, macs))
-        statistics += held
+        rows.append(LayerCost(layer.name, type(layer).__name__, uses[0][1], params, macs))
+        non_trainable += fixed
     return Cost(
         input_shape=shape,
         params=sum(row.params for row in rows),
-        non_trainable_params=statistics,
+        non_trainable_params=non_trainable,
         macs=sum(row.macs for row in rows),
         layers=tuple(rows),
     )
@@ -104,21 +119,21 @@ def _shapes(model, layers, shape: tuple[int, ...]) -> list[list[tuple[tuple[int,
         for node in same_depth:
             if node.operation.name in nodes:
                 nodes[node.operation.name].append(node)
-    each = [(node.input_tensors[0], node.output_tensors[0]) for n in nodes.values() for node in n]
-    flat = [tensor for ends in each for tensor in ends]
-    specs = keras.Model(model.inputs, flat).compute_output_spec(keras.KerasTensor((1, *shape)))
-    found = iter(tuple(spec.shape[1:]) for spec in specs)
-    return [[(next(found), next(found)) for _ in uses] for uses in nodes.values()]
+    pairs = [(node.input_tensors[0], node.output_tensors[0]) for n in nodes.values() for node in n]
+    tensors = [tensor for pair in pairs for tensor in pair]
+    specs = keras.Model(model.inputs, tensors).compute_output_spec(keras.KerasTensor((1, *shape)))
+    shapes = iter(tuple(spec.shape[1:]) for spec in specs)
+    return [[(next(shapes), next(shapes)) for _ in uses] for uses in nodes.values()]
 
 
-def _is_statistic(layer, weight) -> bool:
-    """Whether a weight is not fitted in training: a moving statistic, or numbers of channels."""
-    numbers = isinstance(layer, keras.layers.Embedding) and layer.name.endswith("_index")
-    return numbers or weight.name in STATISTICS
+def _is_fixed(layer, weight) -> bool:
+    """Whether training does not fit a weight: a moving statistic, or channel indices."""
+    is_index = isinstance(layer, keras.layers.Embedding) and layer.name.endswith("_index")
+    return is_index or weight.name in STATISTICS
 
 
 def _macs(layer, before: tuple[int, ...], after: tuple[int, ...]) -> int:
-    """Multiply-adds of one layer, from its shapes without batch; 0 for what is not counted."""
+    """Returns the multiply-adds of one use of a layer; 0 for layers that are not counted."""
     layers = keras.layers
     if isinstance(layer, layers.Dense):
         return math.prod(after) * before[-1]
@@ -133,11 +148,11 @@ def _macs(layer, before: tuple[int, ...], after: tuple[int, ...]) -> int:
             f"Received: layer {layer.name!r} with data_format={layer.data_format!r}"
         )
     window, channels = math.prod(layer.kernel_size), before[-1]
-    if isinstance(layer, layers.Conv2DTranspose):  # each input value meets the whole kernel
+    if isinstance(layer, layers.Conv2DTranspose):  # each value meets each kernel weight
         return math.prod(before) * window * after[-1]
     if isinstance(layer, layers.SeparableConv2D):
-        spread = channels * layer.depth_multiplier
-        return math.prod(after[:2]) * spread * (window + after[-1])
+        depthwise = channels * layer.depth_multiplier
+        return math.prod(after[:2]) * depthwise * (window + after[-1])
     if isinstance(layer, layers.DepthwiseConv2D):
         return math.prod(after) * window
     return math.prod(after) * window * channels // layer.groups

@@ -1,9 +1,9 @@
-"""Which kernels ran for which operator of a TFLite file, and what an operator multiplies.
+"""The kernels of each operator of a TFLite file, and an operator's multiply-adds.
 
-XNNPACK names its kernels after its own operators and joins some of the file's to their neighbors, so
-the two sequences differ. They are laid side by side here in order, each kernel at an operator that it
-can come from. Convolutions and dense layers, which must have such a kernel each, hold them together;
-what is left between two of them is a few operators.
+XNNPACK names kernels after its own operators, and fuses some of the file's operators with their
+neighbors, so the two sequences differ. Here they are aligned in order: each kernel is assigned to an
+operator that it can implement. Convolutions and dense layers have exactly one such kernel each, so
+they fix the alignment; between two of them there are only a few operators.
 """
 
 import math
@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 from newnet_tf.profiling.litert_profiler import Kernel, Node
 
-# XNNPACK's kernels -> operators of the file that they come from.
+# XNNPACK's kernel -> operators of the file that it implements.
 SOURCES = {
     "Convolution": ("CONV_2D", "DEPTHWISE_CONV_2D"),
     "Fully Connected": ("FULLY_CONNECTED", "CONV_2D"),
-    "Deconvolution": ("TRANSPOSE_CONV",),
+    "Dynamic Fully Connected": ("FULLY_CONNECTED",),
+    "Deconvolution": ("TRANSPOSE_CONV", "Convolution2DTransposeBias"),
     "Batch Matrix Multiply": ("BATCH_MATMUL",),
     "Add": ("ADD",),
     "Subtract": ("SUB",),
@@ -23,7 +24,7 @@ SOURCES = {
     "Divide": ("DIV",),
     "Average Pooling": ("AVERAGE_POOL_2D",),
     "Max Pooling": ("MAX_POOL_2D",),
-    "Mean": ("MEAN",),
+    "Mean": ("MEAN", "AVERAGE_POOL_2D"),
     "Sum": ("SUM",),
     "Constant Pad": ("PAD", "PADV2"),
     "Copy": ("CONCATENATION",),
@@ -31,17 +32,19 @@ SOURCES = {
     "Slice": ("STRIDED_SLICE", "SLICE", "SPLIT"),
     "Transpose": ("TRANSPOSE", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"),
     "Resize Bilinear": ("RESIZE_BILINEAR",),
-    # before a product with int8 weights, its float input is quantized
+    # the float input of a product with int8 weights is quantized first
     "Convert": ("QUANTIZE", "DEQUANTIZE", "CAST", "CONV_2D", "FULLY_CONNECTED"),
     "Clamp": ("RELU", "RELU6", "RELU_N1_TO_1"),
     "Sigmoid": ("LOGISTIC",),
     "HardSwish": ("HARD_SWISH",),
     "Tanh": ("TANH",),
+    "PReLU": ("PRELU",),
     "Leaky ReLU": ("LEAKY_RELU",),
     "Softmax": ("SOFTMAX",),
 }
-PRODUCTS = ("Convolution", "Fully Connected", "Deconvolution")
-FITS, FITS_AGAIN, UNNAMED, STRAY, NEVER = 3, 2, 1, -1, -1000  # scores of a kernel at an operator
+PRODUCTS = ("Convolution", "Fully Connected", "Dynamic Fully Connected", "Deconvolution")
+# Scores of a kernel at an operator.
+IMPLEMENTS, IMPLEMENTS_PART, UNNAMED, FUSED, IMPOSSIBLE = 3, 2, 1, -1, -1000
 
 
 def assign(
@@ -50,120 +53,135 @@ def assign(
     """Returns the kernels of each operator of a file.
 
     Args:
-        nodes: the file's operators, in order. partitions: what XNNPACK took of them, in order.
-        kernels: what ran, in order.
+        nodes: `Node`s, the file's operators, in order.
+
+        partitions: `Node`s, the partitions that XNNPACK runs, in order.
+
+        kernels: `Kernel`s that ran, in order.
+
+    Returns:
+        A list of kernels for each node.
 
     Raises:
-        RuntimeError: where the kernels cannot come from these operators.
+        RuntimeError: if these operators cannot have these kernels.
     """
-    ran, taken = [[] for _ in nodes], []
+    assigned, sequences = [[] for _ in nodes], []
     for kernel in kernels:
         if kernel.node is not None:
-            ran[kernel.node].append(kernel)
-        elif kernel.index == 0:  # a partition begins
-            taken.append([kernel])
+            assigned[kernel.node].append(kernel)
+        elif kernel.index == 0:  # the first kernel of a partition
+            sequences.append([kernel])
         else:
-            taken[-1].append(kernel)
-    if len(taken) != len(partitions):
+            sequences[-1].append(kernel)
+    if len(sequences) != len(partitions):
         raise RuntimeError(
-            f"each of XNNPACK's {len(partitions)} partitions must run. Received: {len(taken)} that ran"
+            f"each of XNNPACK's {len(partitions)} partitions must run. "
+            f"Received: {len(sequences)} that ran"
         )
-    for partition, own in zip(partitions, taken, strict=True):
+    for partition, sequence in zip(partitions, sequences, strict=True):
         members = _members(nodes, partition)
-        places = _places([nodes[index] for index in members], own)
-        for kernel, place in zip(own, places, strict=True):
-            ran[members[place]].append(kernel)
+        places = _places([nodes[index] for index in members], sequence)
+        for kernel, place in zip(sequence, places, strict=True):
+            assigned[members[place]].append(kernel)
         for index in members:
-            products = sum(_kind(kernel) in PRODUCTS for kernel in ran[index])
-            if products != (macs(nodes[index]) > 0):
-                raise _unlike(own)
-    return ran
+            products = sum(_kind(kernel) in PRODUCTS for kernel in assigned[index])
+            if products != (macs(nodes[index]) > 0) and not _is_custom(nodes[index]):
+                raise _mismatch(sequence)
+    return assigned
 
 
 def macs(node: Node) -> int:
-    """Returns an operator's multiply-adds for one image, 0 for what `cost` does not count."""
-    shapes = [node.shapes[index] for index in node.inputs]
-    made = math.prod(node.shapes[node.outputs[0]]) if node.outputs else 0
+    """Returns an operator's multiply-adds for one image; 0 for what `cost` does not count."""
+    shapes = [node.shapes.get(index, ()) for index in node.inputs]
+    outputs = math.prod(node.shapes.get(node.outputs[0], ())) if node.outputs else 0
     if node.operator == "CONV_2D":
-        return made * math.prod(shapes[1][1:])
+        return outputs * math.prod(shapes[1][1:])
     if node.operator == "DEPTHWISE_CONV_2D":
-        return made * math.prod(shapes[1][1:3])
+        return outputs * math.prod(shapes[1][1:3])
     if node.operator == "FULLY_CONNECTED":
-        return made * shapes[1][-1]
-    if node.operator == "TRANSPOSE_CONV":  # each input value meets the whole kernel
+        return outputs * shapes[1][-1]
+    if node.operator == "TRANSPOSE_CONV":  # each input value is multiplied with the whole kernel
         return math.prod(shapes[2]) * math.prod(shapes[1][:3])
+    if node.operator == "Convolution2DTransposeBias":  # MediaPipe's
+        return math.prod(shapes[0]) * math.prod(shapes[1][:3])
     return 0
 
 
 def _members(nodes: Sequence[Node], partition: Node) -> list[int]:
-    """Returns the operators of a partition: walks back from its outputs as far as its inputs."""
-    maker = {tensor: index for index, node in enumerate(nodes) for tensor in node.outputs}
-    wanted, found = list(partition.outputs), set()
-    while wanted:
-        index = maker.get(wanted.pop())
-        if index is not None and index not in found:
-            found.add(index)
-            wanted += [i for i in nodes[index].inputs if i not in partition.inputs]
-    return sorted(found)
+    """Returns the operators of a partition, by a walk from its outputs back to its inputs."""
+    producer = {tensor: index for index, node in enumerate(nodes) for tensor in node.outputs}
+    tensors, members = list(partition.outputs), set()
+    while tensors:
+        index = producer.get(tensors.pop())
+        if index is not None and index not in members:
+            members.add(index)
+            tensors += [i for i in nodes[index].inputs if i not in partition.inputs]
+    return sorted(members)
 
 
 def _places(nodes: Sequence[Node], kernels: Sequence[Kernel]) -> list[int]:
-    """Returns the place in `nodes` of each kernel: in order, with the best sum of scores.
+    """Returns the place in `nodes` of each kernel, in order, with the largest sum of scores.
 
-    An operator may have no kernel, or several, but one with multiply-adds must have its product.
+    This is dynamic programming over pairs of kernel and operator. An operator may have no kernel, or
+    several, but one with multiply-adds must have its product.
     """
-    skipped = [0]  # score of leaving out all operators before a place
+    skipped = [0]  # score of skipping all operators before a place
     for node in nodes:
-        skipped.append(skipped[-1] + NEVER * (macs(node) > 0))
-    best, origins = [], []  # best[place]: score of the kernels so far, the last of them there
+        skipped.append(skipped[-1] + IMPOSSIBLE * (macs(node) > 0))
+    best, origins = [], []  # best[place]: score of the kernels so far with the last of them there
     for kernel in kernels:
-        reached, origin = (-math.inf if best else 0), None  # the best that ends before a place
-        row, came = [], []
+        before, origin = (-math.inf if best else 0), None  # the best score that ends before a place
+        scores, previous = [], []
         for place, node in enumerate(nodes):
-            if best and place and best[place - 1] - skipped[place] > reached:
-                reached, origin = best[place - 1] - skipped[place], place - 1
-            fresh = reached + skipped[place] + _score(kernel, node, False)
-            again = best[place] + _score(kernel, node, True) if best else -math.inf
-            row.append(max(fresh, again))
-            came.append(origin if fresh >= again else place)
-        best = row
-        origins.append(came)
-    ends = [score + skipped[-1] - skipped[place + 1] for place, score in enumerate(best)]
-    place = ends.index(max(ends))
-    if ends[place] < NEVER / 2:
-        raise _unlike(kernels)
+            if best and place and best[place - 1] - skipped[place] > before:
+                before, origin = best[place - 1] - skipped[place], place - 1
+            first = before + skipped[place] + _score(kernel, node, False)
+            further = best[place] + _score(kernel, node, True) if best else -math.inf
+            scores.append(max(first, further))
+            previous.append(origin if first >= further else place)
+        best = scores
+        origins.append(previous)
+    totals = [score + skipped[-1] - skipped[place + 1] for place, score in enumerate(best)]
+    place = totals.index(max(totals))
+    if totals[place] < IMPOSSIBLE / 2:
+        raise _mismatch(kernels)
     places = []
-    for came in reversed(origins):
+    for previous in reversed(origins):
         places.append(place)
-        place = came[place]
+        place = previous[place]
     return places[::-1]
 
 
-def _score(kernel: Kernel, node: Node, again: bool) -> int:
-    """How well a kernel fits an operator; `again` if that has one already.
+def _score(kernel: Kernel, node: Node, is_further: bool) -> int:
+    """Returns how well a kernel fits an operator; `is_further` if the operator already has one.
 
-    A kernel that fits nowhere most likely does what its predecessor left: a Clamp after a Multiply is
-    the MUL's own activation. One without a name of its own (XNNPACK says "Invalid Unary Op" of table
-    look-ups) stands for operators that it replaced.
+    A kernel that implements no operator nearby most likely completes its predecessor: a Clamp after a
+    Multiply is the activation that the MUL contains. A kernel without a name of its own (XNNPACK says
+    "Invalid Unary Op" for table lookups) implements the operators that it replaced.
     """
     kind = _kind(kernel)
     if node.operator in SOURCES.get(kind, ()) and not (
-        again and macs(node) and kind not in PRODUCTS
+        is_further and macs(node) and kind not in PRODUCTS
     ):
-        return FITS_AGAIN if again else FITS
+        return IMPLEMENTS_PART if is_further else IMPLEMENTS
     if kind in PRODUCTS:
-        return NEVER
-    if again:
+        return UNNAMED if _is_custom(node) else IMPOSSIBLE
+    if is_further:
         return 0
-    return UNNAMED if kind not in SOURCES and not macs(node) else STRAY
+    return UNNAMED if kind not in SOURCES and not macs(node) else FUSED
+
+
+def _is_custom(node: Node) -> bool:
+    """Whether an operator is not one of TFLite's own, whose names are in capitals."""
+    return not node.operator.isupper()
 
 
 def _kind(kernel: Kernel) -> str:
     return kernel.name.split(" (")[0]
 
 
-def _unlike(kernels: Sequence[Kernel]) -> RuntimeError:
+def _mismatch(kernels: Sequence[Kernel]) -> RuntimeError:
     return RuntimeError(
-        "XNNPACK's kernels must come from the file's operators. Received: "
+        "XNNPACK's kernels must implement the file's operators. Received: "
         f"{', '.join(kernel.name for kernel in kernels)}"
     )

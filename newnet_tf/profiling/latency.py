@@ -1,43 +1,59 @@
-"""Latency of TFLite files on this CPU: all loaded, warmed up, and timed in turn.
+"""Latency of TFLite files on this CPU, timed in turn.
 
-Files are timed in rounds, one run of each in shuffled order, so that whatever slows the machine down
-slows all of them. A ratio to a baseline is taken round by round, and the median of those is given:
-it holds where single times do not.
+All files are loaded and warmed up first. Then they are timed in rounds: each round runs every file
+once, in shuffled order, so that a disturbance of the machine affects all of them. The ratio to the
+baseline is the median over rounds of the ratio within a round. It is stable where single times are
+not.
 """
 
 import os
 import random
 import statistics
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
 from newnet_tf import results
-from newnet_tf.deploy.export_config import TIMING
-from newnet_tf.deploy.runtime import Runner
+from newnet_tf.deploy.export_config import TIMING, ExportConfig
+from newnet_tf.deploy.runtime import Runner, random_inputs
+from newnet_tf.utils.progress import note
 
 TABLE, KEYS = "latency", ("model", "precision", "threads")
-REAL, UNTRAINED, UNKNOWN = "real", "untrained (timing only)", "unknown"
+TRAINED, UNTRAINED, UNKNOWN = "real", "untrained (timing only)", "unknown"
 PROGRESS_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """One file at one number of threads.
+    """Latency of one file with one number of threads.
 
     Args:
-        model, precision: str, name and kind in the recipe beside the file, else its name and "".
-        threads: int. rounds: int, timed runs.
-        median_ms, iqr_ms, min_ms: float; the spread is the interquartile range.
-        ratio: float or None, median over rounds of its time by the baseline's.
+        model: str, name of the model in the config next to the file, else the file's own name.
+
+        precision: str, kind of the file in its config, such as `"int8-full"`; "" without config.
+
+        threads: int.
+
+        median_ms: float.
+
+        iqr_ms: float, interquartile range.
+
+        min_ms: float.
+
+        ratio: float or None, median over runs of the file's time divided by the baseline's.
+
         baseline: str, name of the baseline, "" for none.
+
         size_mb: float, file size in 1e6 bytes.
-        partitions, fallback_ops: int, pieces that XNNPACK took and nodes that it left.
-        weights: `"real"`, `"untrained (timing only)"`, `"unknown"` for a file without recipe.
+
+        partitions: int, the number of partitions of the graph that XNNPACK runs.
+
+        fallback_ops: int, the number of operators that XNNPACK does not run.
+
+        runs: int, timed runs.
+
+        weights: `"real"`, `"untrained (timing only)"`, or `"unknown"` for a file without config.
     """
 
     model: str
@@ -51,39 +67,46 @@ class Latency:
     size_mb: float
     partitions: int
     fallback_ops: int
-    rounds: int
+    runs: int
     weights: str
 
 
-def measure(
+def benchmark_files(
     files: Mapping[str, str | os.PathLike],
     threads: Sequence[int] = (1,),
-    rounds: int = 50,
+    runs: int = 50,
     warmup: int = 10,
     baseline: str | None = None,
 ) -> list[Latency]:
-    """Times TFLite files against each other.
+    """Times TFLite files in turn. Their inputs are random, by shape and type.
 
     Args:
-        files: mapping of name to path.
-        threads: numbers of threads, each measured by itself.
-        rounds: int, timed runs of each file. warmup: int, runs before them.
-        baseline: a name in `files` that ratios are taken to. Default: none.
+        files: mapping of a name to the path of a TFLite file, whoever wrote it.
+
+        threads: ints, numbers of threads, each timed separately. Default: `(1,)`.
+
+        runs: int, timed runs of each file. Default: 50.
+
+        warmup: int, runs before them. Default: 10.
+
+        baseline: str, a name in `files` for the ratios. Default: no ratios.
 
     Returns:
-        A `Latency` for each number of threads and file, in the order given.
+        A `Latency` for each number of threads and each file, in this order.
 
     Raises:
-        ValueError: for an argument outside of the above. ModelFileError: for a file that cannot run.
+        ValueError: if an argument has another value.
+
+        ModelFileError: if a file cannot be run. A custom operator is named.
 
     Example:
-        >>> rows = measure({"a": "a.fp32.tflite", "b": "b.fp32.tflite"}, baseline="a")
+        >>> rows = benchmark_files({"a": "a.fp32.tflite", "b": "b.fp32.tflite"}, baseline="a")
         >>> [(row.model, row.median_ms, row.ratio) for row in rows]
     """
-    if not files or rounds < 1 or warmup < 0 or not threads:
+    if not files or runs < 1 or warmup < 0 or not threads:
         raise ValueError(
-            "`files` and `threads` must not be empty, `rounds` be positive, `warmup` not negative. "
-            f"Received: {len(files)} files, threads={threads}, rounds={rounds}, warmup={warmup}"
+            "`files` and `threads` must not be empty, `runs` be positive, `warmup` not negative. "
+            f"Received: {len(files)} files, threads={threads}, runs={runs}, warmup={warmup}"
         )
     if baseline is not None and baseline not in files:
         raise ValueError(
@@ -92,16 +115,18 @@ def measure(
     rows = []
     for count in threads:
         runners = {name: Runner(path, count) for name, path in files.items()}
-        times = _times(runners, rounds, warmup)
+        times = _times(runners, runs, warmup)
         rows += [_row(n, r, times[n], times.get(baseline), baseline) for n, r in runners.items()]
     return rows
 
 
-def record(rows: Sequence[Latency], folder: str | os.PathLike | None = None) -> Path:
-    """Merges rows into the table `latency`, stamped with machine, versions and date.
+def save(rows: Sequence[Latency], folder: str | os.PathLike | None = None) -> Path:
+    """Merges rows into the table `latency`, with machine, versions and date.
 
     Args:
-        rows: what `measure` returned. folder: of the table; default: the package's own results.
+        rows: `Latency`s.
+
+        folder: path of the table's folder. Default: the package's own results.
 
     Returns:
         Path of the CSV file.
@@ -110,64 +135,65 @@ def record(rows: Sequence[Latency], folder: str | os.PathLike | None = None) -> 
     return results.record(TABLE, table, KEYS, folder)
 
 
-def time_left(begun: float, done: int, total: int) -> str:
-    """Says how long a job still takes if it goes on as it went since `begun` (`time.monotonic()`)."""
-    seconds = (time.monotonic() - begun) / done * (total - done)
+def time_left(start: float, done: int, total: int) -> str:
+    """Returns the remaining time of a job, such as `"12 s left"`.
+
+    Args:
+        start: float, `time.monotonic()` at the start of the job.
+
+        done: int, steps that are complete, at least 1.
+
+        total: int, all steps.
+    """
+    seconds = (time.monotonic() - start) / done * (total - done)
     return f"{seconds:.0f} s left" if seconds < 100 else f"{seconds / 60:.0f} min left"
 
 
-def _times(runners: Mapping[str, Runner], rounds: int, warmup: int) -> dict[str, list[float]]:
-    """Runs all files in turn; returns the seconds of each, round by round."""
-    generator, order = np.random.default_rng(0), random.Random(0)
-    calls = {name: runner.timed_call(noise(runner, generator)) for name, runner in runners.items()}
+def weights_kind(config: ExportConfig | None) -> str:
+    """Returns what is known of a file's weights, by the config next to it."""
+    if config is None:
+        return UNKNOWN
+    return UNTRAINED if config.purpose == TIMING else TRAINED
+
+
+def _times(runners: Mapping[str, Runner], runs: int, warmup: int) -> dict[str, list[float]]:
+    """Runs all files in turn; returns the seconds of each run of each file."""
+    order = random.Random(0)
+    calls = {name: runner.timed_call(random_inputs(runner)) for name, runner in runners.items()}
     times = {name: [] for name in runners}
-    names, begun = list(runners), time.monotonic()
-    shown = begun
-    for number in range(warmup + rounds):
+    names, start = list(runners), time.monotonic()
+    last_note = start
+    for number in range(warmup + runs):
         order.shuffle(names)
         for name in names:
-            start = time.perf_counter()
+            begin = time.perf_counter()
             calls[name]()
             if number >= warmup:
-                times[name].append(time.perf_counter() - start)
-        if time.monotonic() - shown > PROGRESS_SECONDS:
-            shown = time.monotonic()
-            done, total = number + 1, warmup + rounds
-            left = time_left(begun, done, total)
-            _say(f"timing {len(names)} files: round {done} of {total}, {left}")
+                times[name].append(time.perf_counter() - begin)
+        if time.monotonic() - last_note > PROGRESS_SECONDS:
+            last_note = time.monotonic()
+            done, total = number + 1, warmup + runs
+            left = time_left(start, done, total)
+            note(f"timing {len(names)} files: round {done} of {total}, {left}")
     return times
 
 
-def noise(runner: Runner, generator: np.random.Generator) -> np.ndarray:
-    """Returns noise of the input's kind: pixels, normalized floats or integers."""
-    shape = (1, runner.size, runner.size, runner.channels)
-    if np.issubdtype(runner.dtype, np.floating):
-        return generator.uniform(-1, 1, shape).astype(np.float32)
-    bounds = np.iinfo(runner.dtype)
-    return generator.integers(bounds.min, bounds.max, shape, runner.dtype, endpoint=True)
-
-
 def _row(name: str, runner: Runner, times, baseline_times, baseline: str | None) -> Latency:
-    recipe, delegation = runner.recipe, runner.delegation()
-    quarters = statistics.quantiles(times, n=4) if len(times) > 1 else [times[0]] * 3
+    config, delegation = runner.config, runner.delegation()
+    quartiles = statistics.quantiles(times, n=4) if len(times) > 1 else [times[0]] * 3
     ratios = [t / b for t, b in zip(times, baseline_times, strict=True)] if baseline_times else []
-    weights = UNKNOWN if recipe is None else UNTRAINED if recipe.purpose == TIMING else REAL
     return Latency(
-        model=recipe.model if recipe else name,
-        precision=recipe.kind if recipe else "",
+        model=config.model if config else name,
+        precision=config.kind if config else "",
         threads=runner.threads,
         median_ms=statistics.median(times) * 1e3,
-        iqr_ms=(quarters[2] - quarters[0]) * 1e3,
+        iqr_ms=(quartiles[2] - quartiles[0]) * 1e3,
         min_ms=min(times) * 1e3,
         ratio=statistics.median(ratios) if ratios else None,
         baseline=baseline or "",
         size_mb=runner.file.stat().st_size / 1e6,
         partitions=delegation.partitions,
         fallback_ops=len(delegation.fallback_ops),
-        rounds=len(times),
-        weights=weights,
+        runs=len(times),
+        weights=weights_kind(config),
     )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

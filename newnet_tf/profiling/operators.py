@@ -1,16 +1,16 @@
-"""Time by operator and by layer: what each part of a TFLite file costs on this CPU.
+"""Time by operator and by layer: the cost of each part of a TFLite file on this CPU.
 
-What a number means. XNNPACK runs a file's operators as kernels of its own; LiteRT's profiler times each
-while the file runs as usual, caches and threads included (`litert`). An operator's time is that of its
-kernels: the mean of the middle half of all rounds, so that neither a disturbed round nor the clock's
-whole microseconds decide. It is elapsed time, with several threads too.
+XNNPACK runs a file's operators as kernels of its own. LiteRT's profiler times each kernel while the
+file runs as usual, with the same caches and threads (`litert_profiler`). The time of an operator is
+the time of its kernels: for each, the mean of the middle half of all runs, so that neither a disturbed
+run nor the clock's resolution of one microsecond decides. It is elapsed time, also with several
+threads.
 
-What it does not mean. Operators that XNNPACK joins to a neighbor (a PAD before a convolution, a
-LOGISTIC and MUL that become one table look-up) have no kernel and 0 ms: their cost is in the neighbor.
-The clock cuts off fractions of a microsecond, which tiny operators consist of. What lies between
-kernels belongs to no operator: `Profile.covered` is the sum of the parts by the time of the whole file,
-measured in the same rounds without the profiler. It is near 1 on a quiet machine. On a busy one the
-whole suffers more than its parts, whose disturbed rounds are left out.
+Some operators are fused into a neighbor (a PAD before a convolution; a LOGISTIC and a MUL that become
+one table lookup). They have no kernel and 0 ms: their cost is part of the neighbor's. The clock cuts
+off fractions of a microsecond, which matters for tiny operators. Time between kernels belongs to no
+operator. `Profile.coverage` is the operators' time divided by the time of the whole file, measured in
+the same runs without the profiler. It is near 1 on a quiet machine, and smaller on a busy one.
 """
 
 import math
@@ -21,15 +21,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from newnet_tf import results
-from newnet_tf.deploy import export_config
-from newnet_tf.deploy.export_config import TIMING, ExportConfig
-from newnet_tf.deploy.runtime import Delegation
+from newnet_tf.deploy import config_file
+from newnet_tf.deploy.flatbuffer.layer_names import layer_names
+from newnet_tf.deploy.interpreter import Delegation
 from newnet_tf.profiling import kernels, latency, litert_profiler
-from newnet_tf.profiling.litert_profiler import Node
-
-TABLE, KEYS = "operators", ("model", "precision", "threads")
-NAMELESS = {"tfl.quantize": "input", "StatefulPartitionedCall_1": "output"}
+from newnet_tf.profiling.litert_profiler import KernelTimes, Node
+from newnet_tf.utils.progress import note
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +34,19 @@ class Operator:
     """One operator of a file.
 
     Args:
-        index: int, its place in the file. name: str, TFLite's name; convolutions with 1x1 windows
-            and with groups say so. layer: str, the Keras layer it came from, as far as the file says.
-        kernels: tuple of str, what ran for it; empty where it is part of a neighbor.
-        output_shape: tuple, without batch. macs: int, multiply-adds as `cost` counts them.
+        index: int, position in the file.
+
+        name: str, TFLite's name of its type; convolutions with 1x1 kernels and with groups have
+            types of their own.
+
+        layer: str, the Keras layer that it came from, as far as the file names it.
+
+        kernels: tuple of str, the kernels that ran; empty if it is fused into a neighbor.
+
+        output_shape: tuple of int, without batch.
+
+        macs: int, multiply-adds, counted as by `cost`.
+
         ms: float.
     """
 
@@ -55,7 +61,19 @@ class Operator:
 
 @dataclass(frozen=True, kw_only=True)
 class Total:
-    """Operators taken together: how many, the kernels that ran for them, time and multiply-adds."""
+    """The sum over several operators.
+
+    Args:
+        name: str, their type or their layer.
+
+        count: int, operators.
+
+        kernels: int, kernels that ran.
+
+        ms: float.
+
+        macs: int, multiply-adds.
+    """
 
     name: str
     count: int
@@ -71,24 +89,45 @@ class Total:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """One file's operators.
+    """The operators of one file and their times.
 
     Args:
-        model, precision, weights: as in `latency.Latency`. threads, rounds: int.
-        whole_ms: float, the whole file without profiler. operators: tuple of `Operator`, in order.
-        delegation, peak_activation_bytes, rss_bytes: as in `litert.Measured`.
+        model: str, as in `latency.Latency`.
+
+        precision: str, as in `latency.Latency`.
+
+        weights: str, as in `latency.Latency`.
+
+        threads: int.
+
+        runs: int, timed runs.
+
+        total_ms: float, time of the whole file without the profiler.
+
+        operators: tuple of `Operator`, in order.
+
+        delegation: `Delegation`, what XNNPACK runs.
+
+        peak_activation_bytes: int, as in `litert_profiler.KernelTimes`.
+
+        rss_bytes: int or None, as in `litert_profiler.KernelTimes`.
     """
 
     model: str
     precision: str
     weights: str
     threads: int
-    rounds: int
-    whole_ms: float
+    runs: int
+    total_ms: float
     operators: tuple[Operator, ...]
     delegation: Delegation
     peak_activation_bytes: int
     rss_bytes: int | None
+
+    @property
+    def title(self) -> str:
+        """The model and its precision."""
+        return f"{self.model} {self.precision}".rstrip()
 
     @property
     def ops_ms(self) -> float:
@@ -97,12 +136,12 @@ class Profile:
 
     @property
     def coverage(self) -> float:
-        """Sum of the parts by the time of the whole."""
-        return self.ops_ms / self.whole_ms
+        """Time of all operators divided by the time of the whole file."""
+        return self.ops_ms / self.total_ms
 
     @property
     def without_macs(self) -> float:
-        """Share of the operators' time that has no multiply-adds."""
+        """Share of the operators' time in operators without multiply-adds."""
         return sum(o.ms for o in self.operators if not o.macs) / (self.ops_ms or math.inf)
 
     def by_operator(self) -> list[Total]:
@@ -114,133 +153,106 @@ class Profile:
         return _totals((operator.layer, operator) for operator in self.operators)
 
 
-def profile(
+def profile_file(
     file: str | os.PathLike,
     name: str | None = None,
     threads: int = 1,
-    rounds: int = 50,
+    runs: int = 50,
     warmup: int = 10,
 ) -> Profile:
-    """Times every operator of a TFLite file while it runs.
+    """Times every operator of a TFLite file while it runs with random inputs.
 
     Args:
-        file: path of a TFLite image classifier.
-        name: str, what to call it. Default: the model of the recipe beside it, else its own name.
-        threads: int. rounds: int, timed runs. warmup: int, runs before them.
+        file: path of a TFLite file, whoever wrote it.
+
+        name: str, name of the model. Default: that in the config next to the file, else the file's.
+
+        threads: int. Default: 1.
+
+        runs: int, timed runs. Default: 50.
+
+        warmup: int, runs before them. Default: 10.
 
     Returns:
-        A `Profile`.
+        A `Profile`. If XNNPACK's kernels cannot be assigned to the file's operators, a note says so,
+        and its operators are those kernels.
 
     Raises:
-        ValueError: for an argument outside of the above.
-        ModelFileError: for a file that cannot be run, or that crashes the runtime.
-        RuntimeError: where the installed LiteRT has no profiler that is understood here, or runs
-            kernels that cannot be assigned to the file's operators.
+        ValueError: if an argument has another value.
+
+        ModelFileError: if the file cannot be run, or crashes the runtime. A custom operator is named.
+
+        RuntimeError: if the installed LiteRT has no profiler of a known layout.
 
     Example:
-        >>> found = profile("rexnet_100.fp32.tflite")
-        >>> [(total.name, round(total.ms, 2)) for total in found.by_operator()][:2]
+        >>> result = profile_file("rexnet_100.fp32.tflite")
+        >>> [(total.name, round(total.ms, 2)) for total in result.by_operator()][:2]
     """
-    if min(threads, rounds) < 1 or warmup < 0:
+    if min(threads, runs) < 1 or warmup < 0:
         raise ValueError(
-            "`threads` and `rounds` must be positive, `warmup` not negative. "
-            f"Received: threads={threads}, rounds={rounds}, warmup={warmup}"
+            "`threads` and `runs` must be positive, `warmup` not negative. "
+            f"Received: threads={threads}, runs={runs}, warmup={warmup}"
         )
-    measured = litert_profiler.measure(file, threads, rounds, warmup)
-    record = export_config.read(file)
-    recipe = ExportConfig.from_record(record) if record else None
-    timing = latency.UNTRAINED if recipe and recipe.purpose == TIMING else latency.REAL
-    ran = kernels.assign(measured.nodes, measured.partitions, measured.kernels)
-    layers = layer_names([node.tensor for node in measured.nodes])
+    config = config_file.read_config(file) if Path(file).is_file() else None
+    times = litert_profiler.kernel_times(file, threads, runs, warmup)
+    try:
+        operators = _operators(times)
+    except RuntimeError as error:
+        note(f"{file}: the operators below are XNNPACK's own kernels. {error}")
+        operators = _kernels_as_operators(times)
     return Profile(
-        model=name or (recipe.model if recipe else Path(file).stem),
-        precision=recipe.kind if recipe else "",
-        weights=timing if recipe else latency.UNKNOWN,
+        model=name or (config.model if config else Path(file).stem),
+        precision=config.kind if config else "",
+        weights=latency.weights_kind(config),
         threads=threads,
-        rounds=rounds,
-        whole_ms=_middle(measured.whole) / 1e3,
-        delegation=measured.delegation,
-        peak_activation_bytes=measured.peak_activation_bytes,
-        rss_bytes=measured.rss_bytes,
-        operators=tuple(
-            Operator(
-                index=index,
-                name=_name(node),
-                layer=layers[index],
-                kernels=tuple(kernel.name for kernel in ran[index]),
-                output_shape=node.shapes.get(node.outputs[0], ())[1:],
-                macs=kernels.macs(node),
-                ms=sum(_middle(kernel.microseconds) for kernel in ran[index]) / 1e3,
-            )
-            for index, node in enumerate(measured.nodes)
-        ),
+        runs=runs,
+        total_ms=_trimmed_mean(times.total_microseconds) / 1e3,
+        delegation=times.delegation,
+        peak_activation_bytes=times.peak_activation_bytes,
+        rss_bytes=times.rss_bytes,
+        operators=operators,
     )
 
 
-def rows(found: Profile) -> list[dict]:
-    """Returns a profile as rows of the table `operators`, one for each type of operator."""
-    return [
-        {
-            "model": found.model,
-            "precision": found.precision,
-            "threads": found.threads,
-            "operator": total.name,
-            "count": total.count,
-            "kernels": total.kernels,
-            "ms": round(total.ms, 4),
-            "share": round(total.ms / found.ops_ms, 4),
-            "mmacs": round(total.macs / 1e6, 3),
-            "whole_ms": round(found.whole_ms, 4),
-            "rounds": found.rounds,
-            "weights": found.weights,
-        }
-        for total in found.by_operator()
-    ]
+def _operators(times: KernelTimes) -> tuple[Operator, ...]:
+    assigned = kernels.assign(times.nodes, times.partitions, times.kernels)
+    layers = layer_names([node.tensor for node in times.nodes])
+    return tuple(
+        Operator(
+            index=index,
+            name=_operator_name(node),
+            layer=layers[index],
+            kernels=tuple(kernel.name for kernel in assigned[index]),
+            output_shape=node.shapes.get(node.outputs[0], ())[1:] if node.outputs else (),
+            macs=kernels.macs(node),
+            ms=sum(_trimmed_mean(kernel.microseconds) for kernel in assigned[index]) / 1e3,
+        )
+        for index, node in enumerate(times.nodes)
+    )
 
 
-def record(found: Iterable[Profile], folder: str | os.PathLike | None = None) -> Path:
-    """Merges profiles into the table `operators`, in place of earlier ones of the same files.
-
-    Args:
-        found: profiles. folder: of the table; default: the package's own results.
-
-    Returns:
-        Path of the CSV file.
-    """
-    return results.record(TABLE, [row for each in found for row in rows(each)], KEYS, folder)
-
-
-def layer_names(tensors: Sequence[str]) -> list[str]:
-    """Returns the Keras layers that tensors came from, by the names that the converter gave them.
-
-    Such a name is `model/layer/operation`, or several joined by `;` where operators were joined: of
-    those the convolution or dense layer, else the last, is meant. An export adds `_1` to layers; where
-    most have it, it is taken off. Where no layer is named, the operation stands.
-    """
-    paths = [_path(name) for name in tensors]
-    layers = [path[1] for path in paths if len(path) > 2]
-    suffix = "_1" if 2 * sum(layer.endswith("_1") for layer in layers) > len(layers) else ""
-    return [
-        path[1].removesuffix(suffix) if len(path) > 2 else NAMELESS.get(path[-1], path[-1])
-        for path in paths
-    ]
+def _kernels_as_operators(times: KernelTimes) -> tuple[Operator, ...]:
+    return tuple(
+        Operator(
+            index=index,
+            name=kernel.name,
+            layer="(unknown)",
+            kernels=(kernel.name,),
+            output_shape=(),
+            macs=0,
+            ms=_trimmed_mean(kernel.microseconds) / 1e3,
+        )
+        for index, kernel in enumerate(times.kernels)
+    )
 
 
-def _path(name: str) -> list[str]:
-    """Returns the parts of a tensor's name that tell its layer."""
-    found = [path.split("/") for path in name.split(";") if "/" in path]
-    heavy = [path for path in found if path[-1].startswith(("convolution", "depthwise", "MatMul"))]
-    named = heavy or found
-    return named[-1] if named else [name.split(";")[0].split(":")[0]]
-
-
-def _name(node: Node) -> str:
-    """TFLite's name; what a convolution's shapes make of it changes its speed, so they show."""
+def _operator_name(node: Node) -> str:
+    """TFLite's name; shapes of a convolution that change its speed are part of it."""
     if node.operator != "CONV_2D":
         return node.operator
-    image, window = (node.shapes[index] for index in node.inputs[:2])
-    grouped = " grouped" if window[3] != image[3] else ""
-    return f"CONV_2D{' 1x1' if window[1:3] == (1, 1) else ''}{grouped}"
+    image, kernel = (node.shapes[index] for index in node.inputs[:2])
+    grouped = " grouped" if kernel[3] != image[3] else ""
+    return f"CONV_2D{' 1x1' if kernel[1:3] == (1, 1) else ''}{grouped}"
 
 
 def _totals(named: Iterable[tuple[str, Operator]]) -> list[Total]:
@@ -260,7 +272,7 @@ def _totals(named: Iterable[tuple[str, Operator]]) -> list[Total]:
     return sorted(totals, key=lambda total: -total.ms)
 
 
-def _middle(values: Sequence[float]) -> float:
+def _trimmed_mean(values: Sequence[float]) -> float:
     """Mean of the middle half."""
     cut = len(values) // 4
     return statistics.fmean(sorted(values)[cut : len(values) - cut])

@@ -1,20 +1,19 @@
-"""Drawings of the commands: bars of answers, size against latency, accuracy against cost."""
+"""Charts of the commands: top-5 predictions, size against latency, accuracy against cost, and more."""
 
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from newnet_tf.utils.palette import FAINT, GRID, INK, PRECISIONS
 from newnet_tf.visualization import label_placement
-from newnet_tf.visualization.label_placement import FAINT, INK, Label
+from newnet_tf.visualization.label_placement import Label
 
-COLORS = {"fp32": "#4269d0", "fp16": "#97bbf5", "int8-dynamic": "#f2a93b", "int8-full": "#d1495b"}
-GRID = "#e3e8ee"
 FRONT = {"color": INK, "lw": 1.1, "ls": (0, (4, 2))}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """How the points of a group look, and what the legend calls them."""
+    """The legend's text, color and marker of a group of points."""
 
     title: str
     color: str
@@ -25,14 +24,14 @@ class Group:
 GROUPS = {
     "new": Group(title="the new model", color="#c8102e", marker="*", size=190),
     "light": Group(title="light", color="#1f6fd0", marker="o"),
-    "nas": Group(title="found by search (NAS)", color="#12805c", marker="s"),
+    "nas": Group(title="architecture search (NAS)", color="#12805c", marker="s"),
     "heavy": Group(title="heavy", color="#6b7280", marker="D"),
 }
 
 
 @dataclass(frozen=True)
 class Point:
-    """One network in a chart: what it costs, how good it is."""
+    """One model in a chart of accuracy against cost; `group` is a key of `GROUPS`."""
 
     name: str
     group: str
@@ -42,68 +41,73 @@ class Point:
 
 
 def figure(width: float, height: float):
-    """Returns an empty figure of so many inches.
+    """Returns an empty matplotlib figure.
+
+    Args:
+        width: float, inches.
+
+        height: float, inches.
 
     Raises:
-        RuntimeError: where matplotlib is not installed.
+        RuntimeError: if matplotlib is not installed.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise RuntimeError(
-            f"drawing needs matplotlib: pip install 'newnet_tf[demo]'. Received: {error}"
+            f"charts need matplotlib: pip install 'newnet_tf[demo]'. Received: {error}"
         ) from error
-    made = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(made)
-    return made
+    empty = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(empty)
+    return empty
 
 
-def svg(drawn) -> bytes:
-    """Returns a figure as SVG, the same bytes for the same figure."""
+def svg(figure) -> bytes:
+    """Returns a figure as SVG. Equal figures give equal bytes."""
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "newnet_tf"}):
-        return _saved(drawn, "svg", metadata={"Date": None})
+        return _encode(figure, "svg", metadata={"Date": None})
 
 
-def png(drawn, dpi: int = 120) -> bytes:
-    """Returns a figure as PNG of few colors, which keeps it small."""
+def png(figure, dpi: int = 120) -> bytes:
+    """Returns a figure as PNG with 128 colors, for a small file."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(_saved(drawn, "png", dpi=dpi))) as image:
-        few = image.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    with Image.open(io.BytesIO(_encode(figure, "png", dpi=dpi))) as image:
+        reduced = image.convert("RGB").quantize(128, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    few.save(buffer, "PNG", optimize=True)
+    reduced.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
-def bars(top: Sequence[tuple[str, float]]):
-    """Returns a figure of the best classes and their probabilities."""
-    drawn = figure(5.2, 2.4)
-    axes = drawn.subplots()
-    names = [name.replace("_", " ") for name, _ in top][::-1]
-    values = [100 * value for _, value in top][::-1]
-    axes.barh(names, values, color=COLORS["fp32"], height=0.62)
+def top_predictions(predictions: Sequence[tuple[str, float]]):
+    """Returns a bar chart of class names and their probabilities, the first at the top."""
+    chart = figure(5.2, 2.4)
+    axes = chart.subplots()
+    names = [name.replace("_", " ") for name, _ in predictions][::-1]
+    values = [100 * value for _, value in predictions][::-1]
+    axes.barh(names, values, color=PRECISIONS["fp32"], height=0.62)
     for i, value in enumerate(values):
         axes.text(value + 1, i, f"{value:.1f} %", va="center", color=INK, fontsize=9)
     axes.set_xlim(0, max(values) * 1.22)
     axes.set_xticks([])
-    _plain(axes)
+    _style(axes)
     axes.spines["bottom"].set_visible(False)
     axes.grid(visible=False)
-    return drawn
+    return chart
 
 
 def size_and_latency(rows: Sequence[Mapping[str, object]]):
-    """Returns a figure of file size against latency, a marker a file, its model's name beside.
+    """Returns a chart of file size against latency: a marker for each file, with its model's name.
 
     Args:
         rows: mappings with `model`, `precision`, `megabytes`, `milliseconds`.
     """
-    drawn = figure(9, 4.6)
-    axes = drawn.subplots()
-    for precision, color in COLORS.items():
+    chart = figure(9, 4.6)
+    axes = chart.subplots()
+    for precision, color in PRECISIONS.items():
         points = [r for r in rows if r["precision"] == precision]
         if points:
             x = [r["milliseconds"] for r in points]
@@ -114,62 +118,68 @@ def size_and_latency(rows: Sequence[Mapping[str, object]]):
     axes.set_xlabel("median latency of one image on this CPU, one thread (ms)")
     axes.set_ylabel("file size (MB)")
     axes.legend(frameon=False, loc="lower right")
-    _plain(axes)
+    _style(axes)
     label_placement.write(
         axes, [Label(r["milliseconds"], r["megabytes"], r["model"]) for r in rows]
     )
-    return drawn
+    return chart
 
 
-def sensitivity(layers: Sequence[tuple[str, float]], kept: Sequence[str]):
-    """Returns a figure of what each layer alone costs in int8, a bar a layer in the network's order.
+def layer_sensitivity(layers: Sequence[tuple[str, float]], excluded: Sequence[str]):
+    """Returns a bar chart of the int8 sensitivity of each layer, in the model's order.
 
     Args:
-        layers: (name, SQNR of the logits in dB). kept: names of those to keep float32.
+        layers: (name, SQNR of the logits in dB with this layer alone in int8).
+
+        excluded: names of the layers that stay float32; they have another color.
     """
-    drawn = figure(7, 1.2 + 0.17 * len(layers))
-    axes = drawn.subplots()
-    colors = [COLORS["int8-full"] if name in kept else COLORS["fp16"] for name, _ in layers]
-    places = range(len(layers))
-    axes.barh(places, [value for _, value in layers], color=colors, height=0.7, zorder=3)
-    axes.set_yticks(places, [name for name, _ in layers], fontsize=7)
+    chart = figure(7, 1.2 + 0.17 * len(layers))
+    axes = chart.subplots()
+    colors = [PRECISIONS["int8-full" if name in excluded else "fp16"] for name, _ in layers]
+    rows = range(len(layers))
+    axes.barh(rows, [value for _, value in layers], color=colors, height=0.7, zorder=3)
+    axes.set_yticks(rows, [name for name, _ in layers], fontsize=7)
     axes.set_ylim(len(layers) - 0.4, -0.6)
-    axes.set_xlabel("SQNR of the logits with this layer alone in int8 (dB); less is worse")
-    _plain(axes)
-    return drawn
+    axes.set_xlabel("SQNR of the logits with this layer alone in int8 (dB); lower is worse")
+    _style(axes)
+    return chart
 
 
-def confusion(counts, names: Sequence[str]):
-    """Returns a figure of a confusion matrix, shaded by the share of each true class.
+def confusion_matrix(counts, class_names: Sequence[str]):
+    """Returns a chart of a confusion matrix, shaded by the share of each true class.
 
     Args:
-        counts: int array (classes, classes), rows are true classes. names: str for each.
+        counts: int array of shape (classes, classes); rows are true classes.
+
+        class_names: str for each class.
     """
-    side = 2.4 + 0.42 * len(names)
-    drawn = figure(side + 0.8, side)
-    axes = drawn.subplots()
+    inches = 2.4 + 0.42 * len(class_names)
+    chart = figure(inches + 0.8, inches)
+    axes = chart.subplots()
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in zip(*counts.nonzero(), strict=True):
-        dark = shares[row, column] > 0.5
+        is_dark = shares[row, column] > 0.5
         axes.text(column, row, counts[row, column], ha="center", va="center", fontsize=8,
-                  color="white" if dark else INK)  # fmt: skip
-    labels_of = [name.replace("_", " ") for name in names]
-    axes.set_xticks(range(len(names)), labels_of, rotation=90)
-    axes.set_yticks(range(len(names)), labels_of)
+                  color="white" if is_dark else INK)  # fmt: skip
+    names = [name.replace("_", " ") for name in class_names]
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true class")
     axes.tick_params(length=0, labelcolor=INK)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    return drawn
+    return chart
 
 
-def tradeoff(axes, points: Sequence[Point]) -> None:
-    """Draws accuracy against cost: a marker a network, the Pareto front as stairs.
+def accuracy_vs_cost(axes, points: Sequence[Point]) -> None:
+    """Draws accuracy against cost: a marker for each model, and the Pareto front as steps.
 
     Args:
-        axes: empty axes. points: one or more, of `GROUPS`.
+        axes: empty matplotlib axes.
+
+        points: `Point`s, at least one.
     """
     axes.set_xscale("log")
     for point in points:
@@ -184,19 +194,19 @@ def tradeoff(axes, points: Sequence[Point]) -> None:
             linewidths=1.4 if point.on_front else 0.6,
             zorder=4 if point.on_front else 3,
         )
-    _frame(axes, points)
-    _plain(axes)
-    axes.plot(*zip(*_stairs(axes, points), strict=True), zorder=2, **FRONT)
+    _set_limits(axes, points)
+    _style(axes)
+    axes.plot(*zip(*_front_steps(axes, points), strict=True), zorder=2, **FRONT)
 
 
-def name_points(axes, points: Sequence[Point], size: float) -> None:
-    """Writes the points' names into a drawing that is finished but for them, in `size` points."""
-    named = [Label(p.cost, p.accuracy, p.name, GROUPS[p.group].color, p.on_front) for p in points]
-    label_placement.write(axes, named, size, _stairs(axes, points))
+def name_points(axes, points: Sequence[Point], font_size: float) -> None:
+    """Writes the names of the points into a chart. Call it last: it needs the final layout."""
+    labels = [Label(p.cost, p.accuracy, p.name, GROUPS[p.group].color, p.on_front) for p in points]
+    label_placement.write(axes, labels, font_size, _front_steps(axes, points))
 
 
-def legend(drawn, size: float) -> None:
-    """Says above a figure how `GROUPS` and the front look."""
+def legend(figure, font_size: float) -> None:
+    """Adds a legend of `GROUPS` and of the Pareto front above a figure."""
     from matplotlib.lines import Line2D
 
     handles = [
@@ -204,11 +214,13 @@ def legend(drawn, size: float) -> None:
         for g in GROUPS.values()
     ]
     handles += [Line2D([], [], label="Pareto front", **FRONT)]
-    drawn.legend(handles=handles, loc="outside upper center", ncols=5, frameon=False, fontsize=size)
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=5, frameon=False, fontsize=font_size
+    )
 
 
-def _stairs(axes, points: Sequence[Point]) -> list[tuple[float, float]]:
-    """Corners of the Pareto front, from its cheapest point to the frame: below it all is beaten."""
+def _front_steps(axes, points: Sequence[Point]) -> list[tuple[float, float]]:
+    """Returns the corners of the Pareto front, from its cheapest point to the right of the chart."""
     front = sorted({(p.cost, p.accuracy) for p in points if p.on_front})
     corners = [front[0]]
     for cost, accuracy in front[1:]:
@@ -216,13 +228,13 @@ def _stairs(axes, points: Sequence[Point]) -> list[tuple[float, float]]:
     return [*corners, (axes.get_xlim()[1], front[-1][1])]
 
 
-def _frame(axes, points: Sequence[Point]) -> None:
-    """Leaves room around the points, and writes plain numbers on the logarithmic axis."""
+def _set_limits(axes, points: Sequence[Point]) -> None:
+    """Adds a margin around the points, and plain numbers on the logarithmic axis."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = min(p.cost for p in points), max(p.cost for p in points)
-    room = (high / low) ** 0.07 if high > low else 1.5
-    axes.set_xlim(low / room**2, high * room)
+    factor = (high / low) ** 0.07 if high > low else 1.5
+    axes.set_xlim(low / factor**2, high * factor)
     accuracies = [p.accuracy for p in points]
     margin = 0.06 * (max(accuracies) - min(accuracies)) or 1
     axes.set_ylim(min(accuracies) - margin, max(accuracies) + margin)
@@ -231,14 +243,14 @@ def _frame(axes, points: Sequence[Point]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _plain(axes) -> None:
+def _style(axes) -> None:
     axes.grid(color=GRID, zorder=0)
     axes.tick_params(which="both", colors=FAINT, labelcolor=INK, length=0)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    for edge in ("top", "right"):
+        axes.spines[edge].set_visible(False)
 
 
-def _saved(drawn, kind: str, **options) -> bytes:
+def _encode(figure, kind: str, **options) -> bytes:
     buffer = io.BytesIO()
-    drawn.savefig(buffer, format=kind, **options)
+    figure.savefig(buffer, format=kind, **options)
     return buffer.getvalue()

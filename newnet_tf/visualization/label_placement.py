@@ -1,4 +1,4 @@
-"""Names beside points of a drawing that keep clear of each other and of all points."""
+"""Placement of the names of points in a chart, without overlap of names and points."""
 
 import itertools
 import math
@@ -7,18 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-INK, FAINT = "#1c2733", "#5b6b7b"
-MARKER, AIR = 6.0, 2.0  # points: half a marker's side, air around a name
-FAR = 15.0  # points from a marker to its name; beyond, a thin line leads there
+from newnet_tf.utils.palette import FAINT, INK
+
+MARKER, MARGIN = 6.0, 2.0  # points: half the width of a marker, margin around a name
+FAR = 15.0  # points; a thin line connects a marker with a name that is farther away
 RINGS = (8.0, 14.0, 22.0, 32.0, 44.0, 58.0, 74.0, 92.0, 112.0, 134.0)
 DIRECTIONS, SWEEPS, STEPS = 24, 6, 12
-COVERING, STRIKING = 10.0, 12.0  # costs: of a square point, of two points of a line under a name
-CROSSING, LEADING = 60.0, 12.0  # costs: of a leading line across a name or marker, of one at all
+COVER_COST = 10.0  # of a square point under a name
+LINE_COST = 12.0  # of two points of the line under a name
+CROSSING_COST = 60.0  # of a connecting line across a name or marker
+LEADER_COST = 12.0  # of a connecting line
 
 
 @dataclass(frozen=True)
 class Label:
-    """A point in an axes' own units and the name beside it."""
+    """A point in data coordinates and the name to write next to it."""
 
     x: float
     y: float
@@ -28,47 +31,56 @@ class Label:
 
 
 def write(
-    axes, labels: Sequence[Label], size: float = 9, line: Sequence[tuple[float, float]] = ()
+    axes, labels: Sequence[Label], font_size: float = 9, line: Sequence[tuple[float, float]] = ()
 ) -> list:
-    """Writes a name beside each point, in a finished drawing.
+    """Writes a name next to each point of a finished chart.
 
-    Each name takes the cheapest of many places around its point; after all have one, each may move
-    again, a few times over. A name that ends up far from its point is joined to it by a thin line.
+    Each name takes the cheapest of many positions around its point. Then each may move again, for
+    several rounds. A thin line connects a name with its point if they are far from each other.
 
     Args:
-        axes: of a figure that is finished but for this. labels: one or more.
-        size: float, of the names, in points. line: corners of a drawn line that names should keep off.
+        axes: matplotlib axes, complete but for the names.
+
+        labels: `Label`s, at least one.
+
+        font_size: float, points.
+
+        line: corners of a line in the chart that names should not cover.
 
     Returns:
-        The text artists, in the order of `labels`.
+        List of the matplotlib text artists, in the order of `labels`.
     """
-    axes.figure.draw_without_rendering()  # settles the layout
+    axes.figure.draw_without_rendering()  # computes the layout
     scale = axes.figure.dpi / 72
     points = np.array([axes.transData.transform((one.x, one.y)) for one in labels]) / scale
-    texts = [_text(axes, one, size) for one in labels]
+    texts = [_text(axes, one, font_size) for one in labels]
     extents = np.array([text.get_window_extent().size for text in texts]) / scale
     corners = np.array([axes.transData.transform(corner) for corner in line]) / scale
     frame = np.array(axes.get_window_extent().extents) / scale
     boxes = place(points, extents, frame, corners)
     for text, point, box in zip(texts, points, boxes, strict=True):
-        text.set_position(_middle(box) - point)
+        text.set_position(_center(box) - point)
         text.arrow_patch.set_visible(bool(_distance(point, box) > FAR))
     return texts
 
 
 def place(points, extents, frame, corners=()) -> np.ndarray:
-    """Finds a place for each name; all lengths in points.
+    """Finds a position for each name. All lengths are in points (1/72 inch).
 
     Args:
-        points: array (n, 2). extents: array (n, 2), width and height of each name.
-        frame: array (4,): left, bottom, right, top that names must stay inside of.
-        corners: array (m, 2) of a line that names should keep off.
+        points: array of shape (n, 2).
+
+        extents: array of shape (n, 2), width and height of each name.
+
+        frame: array of shape (4,): left, bottom, right and top of the area for names.
+
+        corners: array of shape (m, 2), corners of a line that names should not cover.
 
     Returns:
-        Array (n, 4): left, bottom, right, top of each name, with some air.
+        Array of shape (n, 4): left, bottom, right and top of each name, with a margin.
     """
     markers = np.concatenate([points - MARKER, points + MARKER], axis=1)
-    places = [_places(p, e + 2 * AIR, frame) for p, e in zip(points, extents, strict=True)]
+    places = [_candidates(p, e + 2 * MARGIN, frame) for p, e in zip(points, extents, strict=True)]
     line = _along(corners)
     fixed = [_fixed_cost(i, points[i], boxes, markers, line) for i, boxes in enumerate(places)]
     chosen = np.array([boxes[0] for boxes in places])
@@ -85,7 +97,7 @@ def place(points, extents, frame, corners=()) -> np.ndarray:
     return chosen
 
 
-def _text(axes, one: Label, size: float):
+def _text(axes, one: Label, font_size: float):
     line = {"arrowstyle": "-", "color": FAINT, "lw": 0.6, "shrinkA": 0, "shrinkB": 4}
     text = axes.annotate(
         one.text,
@@ -94,7 +106,7 @@ def _text(axes, one: Label, size: float):
         textcoords="offset points",
         ha="center",
         va="center",
-        fontsize=size,
+        fontsize=font_size,
         color=one.color,
         fontweight="bold" if one.bold else "normal",
         zorder=5,
@@ -105,18 +117,18 @@ def _text(axes, one: Label, size: float):
     return text
 
 
-def _places(point, extent, frame) -> np.ndarray:
-    """Boxes on rings around a point, those inside the frame."""
+def _candidates(point, extent, frame) -> np.ndarray:
+    """Returns the boxes on rings around a point that are inside the frame."""
     angles = 2 * math.pi * np.arange(DIRECTIONS) / DIRECTIONS
     ways = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    middles = np.concatenate([point + ways * (radius + extent / 2) for radius in RINGS])
-    boxes = np.concatenate([middles - extent / 2, middles + extent / 2], axis=1)
+    centers = np.concatenate([point + ways * (radius + extent / 2) for radius in RINGS])
+    boxes = np.concatenate([centers - extent / 2, centers + extent / 2], axis=1)
     inside = np.all(boxes[:, :2] >= frame[:2], axis=1) & np.all(boxes[:, 2:] <= frame[2:], axis=1)
     return boxes[inside] if inside.any() else boxes
 
 
 def _along(corners) -> np.ndarray:
-    """Points along a line, two points apart at most: (n, 2)."""
+    """Returns points along a line, with steps of at most two points: array (n, 2)."""
     parts = [np.empty((0, 2))]
     for start, end in itertools.pairwise(corners):
         steps = math.ceil(math.dist(start, end) / 2)
@@ -124,60 +136,65 @@ def _along(corners) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _fixed_cost(me: int, point, boxes, markers, line) -> np.ndarray:
-    """What each place costs, wherever the other names are: distance, markers and line under it."""
-    others = np.delete(markers, me, axis=0)
+def _fixed_cost(index: int, point, boxes, markers, line) -> np.ndarray:
+    """Returns the cost of each position without other names: distance, covered markers and line."""
+    others = np.delete(markers, index, axis=0)
     distance = _distance(point, boxes)
     crossed = _crossings(point, boxes, others).sum(1)
     far = distance > FAR
     covered = _overlap(boxes, markers).sum(1)
     struck = np.all((line > boxes[:, None, :2]) & (line < boxes[:, None, 2:]), axis=-1).sum(1)
-    return distance + COVERING * covered + STRIKING * struck + far * (LEADING + CROSSING * crossed)
+    return (
+        distance
+        + COVER_COST * covered
+        + LINE_COST * struck
+        + far * (LEADER_COST + CROSSING_COST * crossed)
+    )
 
 
 def _cost(point, boxes, others, owners) -> np.ndarray:
-    """What each place costs beside the other names: covering, and lines across names."""
+    """Returns the cost of each position given the other names: overlap, and connecting lines."""
     far = _distance(point, boxes) > FAR
-    led = _distance(owners, others) > FAR
+    far_others = _distance(owners, others) > FAR
     across = _crossings(point, boxes, others).sum(1) * far
     under = np.zeros(len(boxes))
-    for owner, other in zip(owners[led], others[led], strict=True):
+    for owner, other in zip(owners[far_others], others[far_others], strict=True):
         under += _crossings(owner, other[None], boxes)[0]
-        under += _crossed(point, _middle(boxes), owner, _middle(other)) * far
-    return COVERING * _overlap(boxes, others).sum(1) + CROSSING * (across + under)
+        under += _crossed(point, _center(boxes), owner, _center(other)) * far
+    return COVER_COST * _overlap(boxes, others).sum(1) + CROSSING_COST * (across + under)
 
 
 def _crossings(point, boxes, obstacles) -> np.ndarray:
-    """Whether the line from a point to the middle of each box enters each obstacle: (n, m)."""
+    """Returns whether the line from a point to each box's center enters each obstacle: (n, m)."""
     shares = np.arange(1, STEPS)[:, None, None] / STEPS
-    way = point + shares * (_middle(boxes) - point)
+    way = point + shares * (_center(boxes) - point)
     low, high = obstacles[None, None, :, :2], obstacles[None, None, :, 2:]
     inside = np.all((way[:, :, None] > low) & (way[:, :, None] < high), axis=-1)
     return inside.any(0)
 
 
 def _crossed(start, ends, first, last) -> np.ndarray:
-    """Whether the lines from `start` to each of `ends` cross the one from `first` to `last`: (n,)."""
+    """Returns whether the lines from `start` to `ends` cross the one from `first` to `last`: (n,)."""
 
-    def side(a, b, c):
+    def orientation(a, b, c):
         return np.sign((b - a)[..., 0] * (c - a)[..., 1] - (b - a)[..., 1] * (c - a)[..., 0])
 
-    apart = side(first, last, start) * side(first, last, ends) < 0
-    return apart & (side(start, ends, first) * side(start, ends, last) < 0)
+    opposite = orientation(first, last, start) * orientation(first, last, ends) < 0
+    return opposite & (orientation(start, ends, first) * orientation(start, ends, last) < 0)
 
 
 def _overlap(boxes, others) -> np.ndarray:
-    """Areas that boxes share, (n, m)."""
+    """Returns the areas of overlap of boxes, (n, m)."""
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     return np.prod(np.clip(high - low, 0, None), axis=-1)
 
 
 def _distance(point, box) -> np.ndarray:
-    """From points to the nearest edge of boxes; 0 inside."""
+    """Returns the distance from points to the nearest edge of boxes; 0 inside."""
     gap = np.maximum(np.maximum(box[..., :2] - point, point - box[..., 2:]), 0)
     return np.linalg.norm(gap, axis=-1)
 
 
-def _middle(box) -> np.ndarray:
+def _center(box) -> np.ndarray:
     return (box[..., :2] + box[..., 2:]) / 2

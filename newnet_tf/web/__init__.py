@@ -1,7 +1,7 @@
-"""A static page that classifies images inside the browser: made from exported files, served, tested.
+"""A static web page that runs an exported model in the browser: written, served, tested.
 
-Importing this package loads nothing. The page's own files lie in `static`; LiteRT.js, which runs the
-network, is fetched from the npm registry and never part of this package.
+Importing this package imports no other module. The page's own files are in `static`. LiteRT.js, which
+runs the model, is downloaded from the npm registry; it is not part of this package.
 """
 
 from newnet_tf.utils.lazy import exports
@@ -10,7 +10,7 @@ PUBLIC = {
     "EngineError": "newnet_tf.web.litert_js",
     "HEADERS": "newnet_tf.web.serve",
     "Site": "newnet_tf.web.site",
-    "build": "newnet_tf.web.site",
+    "build_site": "newnet_tf.web.site",
     "server": "newnet_tf.web.serve",
 }
 

@@ -1,4 +1,4 @@
-"""A site on this machine, with the headers that any host of it should send. Standard library only."""
+"""A local server of a site, with the headers that its host should send. Standard library only."""
 
 import errno
 import functools
@@ -12,7 +12,7 @@ POLICY = (
     "connect-src 'self'; img-src 'self' blob:; media-src 'self' blob:; style-src 'self'; "
     "manifest-src 'self'; base-uri 'none'; form-action 'none'"
 )
-# The first two make a page cross-origin isolated: without them it runs on one thread.
+# The first two make a page cross-origin isolated. Without them it runs on one thread.
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -34,25 +34,35 @@ TYPES = {
 
 
 def headers_file() -> str:
-    """Returns `_headers`, the file from which Netlify, Cloudflare Pages and others take headers."""
+    """Returns the text of `_headers`, from which Netlify, Cloudflare Pages and others take headers."""
     lines = "".join(f"  {name}: {value}\n" for name, value in HEADERS.items())
-    forever = "  Cache-Control: public, max-age=31536000, immutable\n"
-    return f"/*\n{lines}/models/*\n{forever}/litert-*\n{forever}"
+    immutable = "  Cache-Control: public, max-age=31536000, immutable\n"
+    return f"/*\n{lines}/models/*\n{immutable}/litert-*\n{immutable}"
 
 
 def server(
     folder: Path, port: int = 8000, headers: dict[str, str] = HEADERS
 ) -> ThreadingHTTPServer:
-    """Returns a server of a site for this machine alone; its `serve_forever` runs it.
+    """Returns a server of a site that only this machine can reach; its `serve_forever` runs it.
 
     Args:
-        folder: a site. port: int, 0 for any that is free. headers: mapping, sent with every file.
+        folder: path of the site.
+
+        port: int, 0 for any free one. Default: 8000.
+
+        headers: mapping, sent with every file. Default: `HEADERS`.
 
     Raises:
-        ValueError: for a folder that is no site. OSError: for a port in use.
+        ValueError: if the folder is no site.
+
+        OSError: if the port is in use.
+
+    Example:
+        >>> with server(Path("build/web")) as running:
+        ...     running.serve_forever()
     """
     if not (folder / "site.json").is_file():
-        raise ValueError(f"`folder` must be a site that `newnet web` made. Received: {folder}")
+        raise ValueError(f"`folder` must be a site that `newnet web` wrote. Received: {folder}")
 
     class Handler(SimpleHTTPRequestHandler):
         extensions_map = SimpleHTTPRequestHandler.extensions_map | TYPES
@@ -65,13 +75,13 @@ def server(
             super().end_headers()
 
         def log_message(self, *_):
-            """Says nothing: the browser shows what fails."""
+            """Logs nothing: the browser shows what fails."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, request, address):
-            """Passes over a browser that hung up, as they do on leaving a page."""
+            """Ignores closed connections, as when the user leaves a page."""
             if not isinstance(sys.exception(), ConnectionError):
                 super().handle_error(request, address)
 
@@ -80,4 +90,4 @@ def server(
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        raise OSError(f"`port` must be free (0 takes any). Received: {port}, in use") from error
+        raise OSError(f"`port` must be free (0 for any). Received: {port}, in use") from error

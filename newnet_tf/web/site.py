@@ -1,11 +1,9 @@
-"""Exported TFLite files to a folder that any static host can serve.
+"""A static website from exported TFLite files.
 
-Everything that the page loads lies in the folder and is named relative to it. Large files never
-change under their name: models carry their digest, the engine its version; so they may be cached
-for good.
+Everything that the page loads is in the folder and named relative to it. Large files never change under
+their name (models carry their digest, the engine its version), so that browsers may cache them.
 """
 
-import hashlib
 import html
 import json
 import os
@@ -19,15 +17,19 @@ from string import Template
 
 import numpy as np
 
-import newnet_tf
+from newnet_tf import __version__
 from newnet_tf.data.preprocess import LONGEST
+from newnet_tf.deploy.export_config import CLASSIFICATION, ExportConfig
 from newnet_tf.deploy.runtime import Runner
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.utils import io
 from newnet_tf.web import litert_js, serve
 
 STATIC = Path(__file__).with_name("static")
 PAGE, RECORD, LICENSE = "index.html", "site.json", "LICENSES.txt"
-# What the worker offers the user, by precision.
+FORMAT = 2  # raise it when keys of `site.json` change
+TASKS = (CLASSIFICATION,)  # that the page can show
+# What the page calls a precision.
 TITLES = {
     "fp32": "32-bit floats",
     "fp16": "16-bit floats",
@@ -38,137 +40,191 @@ EXAMPLES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True)
-class Site:
-    """A site that was written: its folder, its files relative to it, their size in bytes."""
+class Site(os.PathLike):
+    """A website. It can be used as a path.
+
+    Args:
+        folder: `Path`.
+
+        files: tuple of str, its files, relative to the folder.
+
+        size: int, bytes of all files.
+    """
 
     folder: Path
     files: tuple[str, ...]
     size: int
 
+    def __fspath__(self) -> str:
+        return os.fspath(self.folder)
 
-def build(
-    models: Sequence[str | os.PathLike],
+    def __str__(self) -> str:
+        return f"{self.folder}: {len(self.files)} files, {self.size / 1e6:.1f} MB"
+
+
+def build_site(
+    files: Sequence[str | os.PathLike],
     folder: str | os.PathLike,
     class_names: Sequence[str] | None = None,
     title: str | None = None,
     example: str | os.PathLike | None = None,
     assets: str | os.PathLike | None = None,
 ) -> Site:
-    """Writes a site that classifies images in the browser with one network.
+    """Writes a website that runs one model in the browser.
 
     Args:
-        models: TFLite files of one network with their recipes beside them, of float32 input or of
-            pixels; the page opens with the first and offers the others.
-        folder: where to. What an earlier site left there is replaced, other files stay.
+        files: paths of TFLite files of one model with their configs next to them, with float32 input or
+            with uint8 pixels. The page starts with the first and offers the others.
+
+        folder: path of the site. Files of an earlier site are replaced; others stay.
+
         class_names: str for each class. Default: `"class 0"` and so on.
-        title: str, the page's. Default: the network's name.
-        example: an image that the page offers, JPEG, PNG or WebP. Default: none.
-        assets: where the archive of LiteRT.js lies, see `engine.files`.
+
+        title: str, title of the page. Default: the model's name.
+
+        example: path of an image that the page offers, JPEG, PNG or WebP. Default: none.
+
+        assets: path of LiteRT.js' archive, or of a folder with it, see `litert_js.files`.
+
+    Returns:
+        A `Site`.
 
     Raises:
-        ValueError: for files that the page cannot run, or that do not belong together.
-        EngineError: where LiteRT.js is not to be had.
+        ValueError: if the page cannot run the files, they are not of one model, or there is no page for
+            their task.
+
+        EngineError: if LiteRT.js cannot be downloaded.
 
     Example:
-        >>> build(["out/own.int8-full.tflite", "out/own.fp32.tflite"], "site", ["daisy", "rose"])
+        >>> build_site(["out/own.int8-full.tflite", "out/own.fp32.tflite"], "site", ["daisy", "rose"])
     """
     folder = Path(folder)
-    if (folder / PAGE).exists() and not (folder / RECORD).exists():
-        raise ValueError(
-            f"`folder` must be new, or a site. Received: {folder}, with another {PAGE}"
-        )
-    runners = [Runner(file) for file in models]
-    preprocess = _together(runners)
-    names = class_names or [f"class {number}" for number in range(runners[0].classes)]
-    if len(names) != runners[0].classes:
-        raise ValueError(
-            f"`class_names` must name {runners[0].classes} classes. Received: {len(names)}"
-        )
+    check_folder(folder)
+    runners = [Runner(file) for file in files]
+    config = _shared_config(runners)
+    classes = runners[0].classes
+    names = class_names or [f"class {number}" for number in range(classes)]
+    if len(names) != classes:
+        raise ValueError(f"`class_names` must name {classes} classes. Received: {len(names)}")
     example = example and Path(example)
-    if example and (example.suffix.lower() not in EXAMPLES or not example.is_file()):
-        raise ValueError(f"`example` must be a file {' '.join(EXAMPLES)}. Received: {example}")
-    contents = _static(title or runners[0].recipe.model, len(names))
-    home = f"litert-{litert_js.VERSION}"
-    contents[f"{home}/{litert_js.LOADER}"] = contents.pop(litert_js.LOADER)
-    contents |= {
-        f"{home}/{name}": data for name, data in litert_js.files(assets and Path(assets)).items()
-    }
-    described = []
+    check_example(example)
+    title = title or config.model
+    contents = _static(title, len(names))
+    engine_folder = f"litert-{litert_js.VERSION}"
+    contents[f"{engine_folder}/{litert_js.LOADER}"] = contents.pop(litert_js.LOADER)
+    engine_files = litert_js.files(assets and Path(assets))
+    contents |= {f"{engine_folder}/{name}": data for name, data in engine_files.items()}
+    models = []
     for runner in runners:
-        about, data = _model(runner)
-        contents[about["file"]] = data
-        described.append(about)
-    shown = f"example{example.suffix.lower()}" if example else None
-    if shown:
-        contents[shown] = example.read_bytes()
-    record = {
-        "title": title or runners[0].recipe.model,
-        "network": runners[0].recipe.model,
-        "made_by": f"newnet_tf {newnet_tf.__version__}",
-        "preprocess": _for_page(preprocess),
-        "labels": [name.replace("_", " ") for name in names],
-        "models": described,
-        "engine": {"package": litert_js.PACKAGE, "version": litert_js.VERSION, "folder": home},
-        "example": shown,
+        description, data = _model(runner)
+        contents[description["file"]] = data
+        models.append(description)
+    example_name = f"example{example.suffix.lower()}" if example else None
+    if example_name:
+        contents[example_name] = example.read_bytes()
+    engine = {
+        "package": litert_js.PACKAGE,
+        "version": litert_js.VERSION,
+        "folder": engine_folder,
     }
-    # what a visitor may need without a network; of the engine, the page adds the build that it runs
-    kept = [name for name in contents if not name.startswith((f"{home}/", "_"))]
-    record["files"] = ["./", *kept, f"{home}/{litert_js.LOADER}", RECORD]
-    contents[RECORD] = json.dumps(record, indent=1, ensure_ascii=False).encode()
+    info = {
+        "format": FORMAT,
+        "title": title,
+        "model": config.model,
+        "task": config.task,
+        "outputs": [{"name": spec.name, **spec.to_dict()} for spec in runners[0].outputs],
+        "written_by": f"newnet_tf {__version__}",
+        "preprocess": _page_preprocess(config.preprocess),
+        "labels": [name.replace("_", " ") for name in names],
+        "models": models,
+        "engine": engine,
+        "example": example_name,
+    }
+    # What a visitor may need offline. The page adds the build of the engine that it runs.
+    offline = [name for name in contents if not name.startswith((f"{engine_folder}/", "_"))]
+    info["files"] = ["./", *offline, f"{engine_folder}/{litert_js.LOADER}", RECORD]
+    contents[RECORD] = json.dumps(info, indent=1, ensure_ascii=False).encode()
     _write(folder, contents)
     return Site(folder, tuple(sorted(contents)), sum(map(len, contents.values())))
 
 
-def _together(runners: Sequence[Runner]) -> PreprocessConfig:
-    """Returns the preprocessing of files that one page can run, or says which it cannot."""
+def check_folder(folder: Path) -> None:
+    """Raises ValueError if `folder` has a page that is not of a site of ours."""
+    if (folder / PAGE).exists() and not (folder / RECORD).exists():
+        raise ValueError(
+            f"`output` must be new, or a site. Received: {folder}, with another {PAGE}"
+        )
+
+
+def check_example(example: Path | None) -> None:
+    """Raises ValueError if `example` is no image that every browser can read."""
+    if example and (example.suffix.lower() not in EXAMPLES or not example.is_file()):
+        raise ValueError(f"`example` must be a file {' '.join(EXAMPLES)}. Received: {example}")
+
+
+def check_task(task: str) -> None:
+    """Raises ValueError for a task that there is no page for."""
+    if task not in TASKS:
+        raise ValueError(
+            f"there must be a page for the model's task; there is one for {', '.join(TASKS)}. "
+            f"Received: a model for {task!r}"
+        )
+
+
+def _shared_config(runners: Sequence[Runner]) -> ExportConfig:
+    """Returns the config of the first of several files, which one page must be able to run."""
     if not runners:
-        raise ValueError("`models` must hold at least one TFLite file. Received: none")
+        raise ValueError("`files` must hold at least one TFLite file. Received: none")
     for runner in runners:
-        if runner.recipe is None:
+        if runner.config is None:
             raise ValueError(
-                f"{runner.file} must have its recipe beside it. Received: no .json file"
+                f"{runner.file} must have its config next to it. Received: no .json file"
             )
+        check_task(runner.config.task)
+        runner.check_classifier()
         if runner.dtype != np.float32 and not runner.expects_uint8_pixels:
             raise ValueError(
-                f"{runner.file} must take float32, or pixels: export it with --io float32. "
+                f"{runner.file} must take float32, or pixels: export it with --io-dtype float32. "
                 f"Received: {np.dtype(runner.dtype).name}"
             )
-    of = {(r.recipe.weights, r.recipe.preprocess, r.classes): r.file.name for r in runners}
-    kinds = [r.recipe.kind for r in runners]
-    if len(of) > 1 or len(set(kinds)) < len(kinds):
-        names = ", ".join(r.file.name for r in runners)
+    configs = [runner.config for runner in runners]
+    models = {(c.weights, c.preprocess, r.classes) for c, r in zip(configs, runners, strict=True)}
+    kinds = {config.kind for config in configs}
+    if len(models) > 1 or len(kinds) < len(configs):
+        names = ", ".join(runner.file.name for runner in runners)
         raise ValueError(
-            f"`models` must be one network's files of different kinds. Received: {names}"
+            f"`files` must be files of one model, of different kinds. Received: {names}"
         )
-    return runners[0].recipe.preprocess
+    return configs[0]
 
 
 def _model(runner: Runner) -> tuple[dict, bytes]:
-    data = runner.file.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    stem = re.sub(r"[^\w.-]", "_", runner.recipe.stem, flags=re.ASCII)  # safe in an address
-    about = {
-        "title": TITLES[runner.recipe.precision],
-        "kind": runner.recipe.kind,
+    """Returns the description of one model file, and its bytes."""
+    data, config = runner.file.read_bytes(), runner.config
+    digest = io.sha256_bytes(data)
+    stem = re.sub(r"[^\w.-]", "_", config.stem, flags=re.ASCII)  # safe in an address
+    description = {
+        "title": TITLES.get(config.precision, config.precision),
+        "kind": config.kind,
         "file": f"models/{stem}.{digest[:8]}.tflite",
         "bytes": len(data),
         "sha256": digest,
         "expects_uint8_pixels": runner.expects_uint8_pixels,
-        "output": runner.output_type,
+        "output_type": runner.output_type,
     }
-    return about, data
+    return description, data
 
 
-def _for_page(preprocess: PreprocessConfig) -> dict:
-    """The record's numbers as the page computes with them; scale and offset as float32."""
+def _page_preprocess(preprocess: PreprocessConfig) -> dict:
+    """Returns a config's numbers as the page computes with them; scale and offset as float32."""
     return {
-        "size": preprocess.image_size,
+        "image_size": preprocess.image_size,
         "resize": preprocess.resize,
         "interpolation": preprocess.interpolation,
         "channels": preprocess.channels,
         "scale": np.asarray(preprocess.scale, np.float32).tolist(),
         "offset": np.asarray(preprocess.offset, np.float32).tolist(),
-        "longest": LONGEST,
+        "max_aspect": LONGEST,
     }
 
 
@@ -192,18 +248,19 @@ def _static(title: str, classes: int) -> dict[str, bytes]:
 
 
 def _licenses(apache: bytes) -> bytes:
+    version = litert_js.VERSION
     head = (
-        f"The files in litert-{litert_js.VERSION}/ but {litert_js.LOADER} are LiteRT.js, the npm package "
-        f"{litert_js.PACKAGE} {litert_js.VERSION},\nCopyright Google LLC, under the Apache License 2.0. "
+        f"The files in litert-{version}/ but {litert_js.LOADER} are LiteRT.js, the npm package "
+        f"{litert_js.PACKAGE} {version},\nCopyright Google LLC, under the Apache License 2.0. "
         f"{litert_js.MODULE} is changed in one word: it imports ./{litert_js.LOADER}.\n"
-        "The page itself is part of newnet_tf, under the same license. The network's weights are "
+        "The page itself is part of newnet_tf, under the same license. The model's weights are "
         "under\nthe license that they were published with.\n\n"
     )
     return head.encode() + apache
 
 
 def _write(folder: Path, contents: dict[str, bytes]) -> None:
-    """Puts all files in place when all are written, the record last; drops those no longer used."""
+    """Writes all files, then renames them into place, the record last; removes obsolete ones."""
     try:
         earlier = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError):

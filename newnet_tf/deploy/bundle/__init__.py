@@ -1,1 +1,1 @@
-"""Bundles: all that an app needs of a model, in one folder or zip."""
+"""Bundles: all that an app needs of a model in one folder or zip."""

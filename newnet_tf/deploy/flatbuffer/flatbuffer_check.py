@@ -1,6 +1,6 @@
-"""Is a TFLite file whole? Walks its tables and asks whether each lies inside the file.
+"""Integrity check of a TFLite file: do all of its tables lie inside it?
 
-`ai-edge-litert` asks that itself; `tf.lite` and `tflite-runtime` do not, and a truncated file makes
+`ai-edge-litert` checks that itself; `tf.lite` and `tflite-runtime` do not, and a truncated file makes
 them read beyond its end, which ends the process. Standard library only.
 """
 
@@ -10,8 +10,8 @@ from pathlib import Path
 IDENTIFIER = b"TFL3"
 TABLE_FIELDS_START = 4  # bytes of a vtable before its first entry
 
-# Field number in the TFLite schema -> what lies there: the size of a vector's items in bytes, a table
-# (dict), or a vector of tables (list of one dict). Fields held in place are not listed.
+# Field number in the TFLite schema -> its type: the size of a vector's items in bytes, a table (dict),
+# or a vector of tables (list of one dict). Fields stored inline are not listed.
 _QUANTIZATION = {0: 4, 1: 4, 2: 4, 3: 8, 5: {}}
 _TENSOR = {0: 4, 3: 1, 4: _QUANTIZATION, 6: {}, 7: 4}
 _OPERATOR = {1: 4, 2: 4, 4: {}, 5: 1, 7: 1, 8: 4}
@@ -20,11 +20,14 @@ _SIGNATURE = {0: [{0: 1}], 1: [{0: 1}], 2: 1}
 _MODEL = {1: [{1: 1}], 2: [_SUBGRAPH], 3: 1, 4: [{0: 1}], 5: 4, 6: [{0: 1}], 7: [_SIGNATURE]}
 
 
-def fault(file: Path) -> str | None:
-    """Returns what is wrong with a TFLite file's layout, None if it is whole.
+def find_fault(file: Path) -> str | None:
+    """Returns what is wrong with a TFLite file's layout, None if nothing is.
 
     Args:
         file: path of an existing file.
+
+    Returns:
+        str or None.
     """
     data = file.read_bytes()
     if not data:
@@ -39,7 +42,7 @@ def fault(file: Path) -> str | None:
 
 
 def _table(data: bytes, at: int, fields: dict) -> None:
-    """Checks a table and all that it points to; raises IndexError or struct.error."""
+    """Checks a table and all that it refers to; raises IndexError or struct.error."""
     vtable = at - struct.unpack_from("<i", data, at)[0]
     if vtable < 0:
         raise IndexError
@@ -48,9 +51,9 @@ def _table(data: bytes, at: int, fields: dict) -> None:
     _inside(data, at, table_size)
     for number, kind in fields.items():
         entry = TABLE_FIELDS_START + 2 * number
-        place = struct.unpack_from("<H", data, vtable + entry)[0] if entry < vtable_size else 0
-        if place:
-            _field(data, _follow(data, at + place), kind)
+        offset = struct.unpack_from("<H", data, vtable + entry)[0] if entry < vtable_size else 0
+        if offset:
+            _field(data, _follow(data, at + offset), kind)
 
 
 def _field(data: bytes, at: int, kind) -> None:

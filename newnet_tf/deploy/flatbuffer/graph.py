@@ -1,5 +1,7 @@
 """A TFLite file in memory: its operators, tensors and constants, to be read and changed."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from newnet_tf.utils.lazy import LazyModule
@@ -7,18 +9,11 @@ from newnet_tf.utils.lazy import LazyModule
 flatbuffers = LazyModule("flatbuffers")
 schema = LazyModule("tensorflow.lite.python.schema_py_generated")
 
-DTYPES = {
-    "float32": "FLOAT32",
-    "int8": "INT8",
-    "uint8": "UINT8",
-    "int16": "INT16",
-    "int32": "INT32",
-    "int64": "INT64",
-}
+DTYPES = {n: n.upper() for n in ("float32", "int8", "uint8", "int16", "int32", "int64")}
 ALIGNMENT = 16
 PLACEHOLDER = 127  # what the old one-byte code of a newer operator holds
 LARGEST = 127  # int8 weights lie between this and its negative
-CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # of filters
+CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # of kernels
 
 
 class Graph:
@@ -28,11 +23,13 @@ class Graph:
         data: bytes, the file.
 
     Attributes:
-        body: the subgraph's record, with `operators` and `tensors`.
+        body: the subgraph as the schema's class, with `operators`, `tensors`, `inputs`, `outputs`.
+
+    Raises:
+        ValueError: for a file of several subgraphs or signatures.
 
     Example:
         >>> graph = Graph(data)
-        >>> ends.softmax(graph)
         >>> path.write_bytes(graph.to_bytes())
     """
 
@@ -40,8 +37,8 @@ class Graph:
         self._model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(data), 0))
         for buffer in self._model.buffers:
             if buffer.offset:  # litert-quantizer lays large constants behind the tables
-                outside = data[buffer.offset : buffer.offset + buffer.size]
-                buffer.data, buffer.offset, buffer.size = np.frombuffer(outside, np.uint8), 0, 0
+                constant = data[buffer.offset : buffer.offset + buffer.size]
+                buffer.data, buffer.offset, buffer.size = np.frombuffer(constant, np.uint8), 0, 0
         if len(self._model.subgraphs) != 1 or len(self._model.signatureDefs) != 1:
             raise ValueError(
                 "`data` must be a TFLite file of one subgraph and one signature. Received: "
@@ -57,7 +54,7 @@ class Graph:
         return [self.name_of(operator) for operator in self.body.operators]
 
     def to_bytes(self) -> bytes:
-        """Returns the file; constants lie at multiples of 16 bytes, as its schema asks."""
+        """Returns the file; constants lie at multiples of 16 bytes, as the schema requires."""
 
         class Builder(flatbuffers.Builder):
             def StartVector(self, elemSize, numElems, alignment):
@@ -69,42 +66,50 @@ class Graph:
         builder.Finish(self._model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())
 
-    def set_input(self, tensor: int) -> None:
-        """Makes a tensor the graph's and the signature's only input."""
-        self.body.inputs[0] = self._signature.inputs[0].tensorIndex = tensor
+    def replace_input(self, old: int, new: int) -> None:
+        """Makes a tensor an input of the graph and of the signature, in place of another."""
+        _replace(self.body.inputs, self._signature.inputs, old, new)
 
-    def set_output(self, tensor: int) -> None:
-        """Makes a tensor the graph's and the signature's only output."""
-        self.body.outputs[0] = self._signature.outputs[0].tensorIndex = tensor
+    def replace_output(self, old: int, new: int) -> None:
+        """Makes a tensor an output of the graph and of the signature, in place of another."""
+        _replace(self.body.outputs, self._signature.outputs, old, new)
 
-    def rename(self, image: str, scores: str) -> None:
-        """Names input and output in the signature, so that a reader of the file knows them."""
-        self._signature.inputs[0].name, self._signature.outputs[0].name = image, scores
+    def rename(self, image: str, output: str | None = None) -> None:
+        """Names the input, and the only output, in the signature; None: outputs keep their names."""
+        self._signature.inputs[0].name = image
+        if output is not None:
+            self._signature.outputs[0].name = output
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs in the signature, in the graph's order."""
+        names = {tensor.tensorIndex: tensor.name for tensor in self._signature.outputs}
+        return [_text(names[int(tensor)]) for tensor in self.body.outputs]
 
     def attach(self, name: str, data: bytes) -> None:
-        """Adds data that no operator reads, under a name, in place of what had that name."""
+        """Adds metadata, which no operator reads, in place of metadata of the same name."""
         entry = schema.MetadataT()
         entry.name, entry.buffer = name, self._add_buffer(data)
         others = [m for m in self._model.metadata or [] if m.name != name.encode()]
         self._model.metadata = [*others, entry]
 
     def name_of(self, operator) -> str:
-        """Name of an operator's kind."""
+        """Returns the name of an operator's type."""
         code = self._model.operatorCodes[operator.opcodeIndex]
         if code.customCode:
             return f"CUSTOM {code.customCode.decode()}"
         return self._names[self._number(code)]
 
     def version_of(self, operator) -> int:
-        """Version of an operator's kind, which newer types of tensors raise."""
+        """Returns the version of an operator; newer tensor types need a higher one."""
         return self._model.operatorCodes[operator.opcodeIndex].version
 
     def set_version(self, operator, version: int) -> None:
-        """Gives an operator another version of its kind."""
+        """Gives an operator another version."""
         operator.opcodeIndex = self._code(self.name_of(operator), version)
 
     def _code(self, name: str, version: int) -> int:
-        """Index of a builtin operator's kind and version, which is added if the file lacks it."""
+        """Returns the index of a builtin operator's code, which is added if the file lacks it."""
         number = getattr(schema.BuiltinOperator, name)
         codes = self._model.operatorCodes
         for index, code in enumerate(codes):
@@ -118,120 +123,171 @@ class Graph:
 
     @staticmethod
     def _number(code) -> int:
-        """Number of a builtin kind; files of old converters have it in the one-byte field alone."""
+        """Number of a builtin operator; files of old converters have it in the one-byte field only."""
         return max(code.builtinCode, code.deprecatedBuiltinCode)
 
-    def place(self, operator) -> int:
-        """Place of an operator in the order of execution."""
+    def position(self, operator) -> int:
+        """Returns the position of an operator in the order of execution."""
         return next(i for i, other in enumerate(self.body.operators) if other is operator)
-
-    def tail_tensors(self) -> list[int]:
-        """The output and the maps before it, the last first, down to the last filters' sums."""
-        made = {int(o.outputs[0]): o for o in self.body.operators}
-        found = [int(self.body.outputs[0])]
-        while (operator := made.get(found[-1])) and self.name_of(operator) not in CHANNEL_AXIS:
-            found.append(int(operator.inputs[0]))
-        return found
 
     def _type(self, dtype: str) -> int:
         return getattr(schema.TensorType, DTYPES[dtype])
 
     def quantization(self, tensor: int) -> tuple[float, int]:
-        """Scale and zero point of an integer tensor."""
-        found = self.body.tensors[tensor].quantization
-        return float(found.scale[0]), int(found.zeroPoint[0])
+        """Returns scale and zero point of an integer tensor."""
+        quantization = self.body.tensors[tensor].quantization
+        return float(quantization.scale[0]), int(quantization.zeroPoint[0])
 
     def constant(self, tensor: int) -> np.ndarray | None:
-        """Values of a constant, float32 or integers; None for a tensor that is computed."""
-        found = self.body.tensors[tensor]
-        data = self._model.buffers[found.buffer].data
+        """Returns the values of a constant, float32 or integers; None for a computed tensor."""
+        description = self.body.tensors[tensor]
+        data = self._model.buffers[description.buffer].data
         if data is None or not len(data):
             return None
         names = {self._type(dtype): dtype for dtype in DTYPES}
-        return np.frombuffer(data.tobytes(), names[found.type]).reshape(found.shape)
+        return np.frombuffer(data.tobytes(), names[description.type]).reshape(description.shape)
 
-    def set_constant(self, tensor: int, values: np.ndarray, steps=None) -> None:
+    def set_constant(
+        self,
+        tensor: int,
+        values: np.ndarray,
+        quantization: tuple[np.ndarray, int, int] | None = None,
+    ) -> None:
         """Gives a constant other values of the same shape, and their type; no other tensor changes.
 
         Args:
-            tensor: int. values: float32 or integer array.
-            steps: (scales, zero point, axis) of integers. Default: those that it has, none for floats
-                in place of integers.
+            tensor: int, its index.
+
+            values: float32 or integer array.
+
+            quantization: (scales, zero point, axis) of integers. Default: unchanged; none where
+                floats replace integers.
         """
-        found, kind = self.body.tensors[tensor], self._type(values.dtype.name)
-        before, found.buffer = found.buffer, self._add_buffer(values.tobytes())
+        description, dtype = self.body.tensors[tensor], self._type(values.dtype.name)
+        before, description.buffer = description.buffer, self._add_buffer(values.tobytes())
         if all(other.buffer != before for other in self.body.tensors):
             self._model.buffers[before].data = None
-        if steps is not None:
-            scales, zero, axis = steps
-            self._set_steps(found, scales, np.full(scales.size, zero, np.int64), axis)
-        elif kind != found.type:
-            found.quantization = None
-        found.type = kind
+        if quantization is not None:
+            scales, zero_point, axis = quantization
+            zero_points = np.full(scales.size, zero_point, np.int64)
+            self._set_quantization(description, scales, zero_points, axis)
+        elif dtype != description.type:
+            description.quantization = None
+        description.type = dtype
 
     def is_integer(self, tensor: int, dtype: str = "int8") -> bool:
-        """Whether a tensor, constant or computed, is of an integer type."""
+        """Returns whether a tensor, constant or computed, is of an integer type."""
         return self.body.tensors[tensor].type == self._type(dtype)
 
     def dequantized(self, tensor: int) -> np.ndarray:
-        """Values of a constant of symmetric integers, in float32."""
-        found = self.body.tensors[tensor].quantization
+        """Returns the values of a constant of symmetric integers as float32."""
+        quantization = self.body.tensors[tensor].quantization
         shape = np.ones(len(self.body.tensors[tensor].shape), int)
-        shape[found.quantizedDimension] = len(found.scale)
-        return self.constant(tensor) * np.float32(found.scale).reshape(shape)
+        shape[quantization.quantizedDimension] = len(quantization.scale)
+        return self.constant(tensor) * np.float32(quantization.scale).reshape(shape)
 
-    def add_tensor(self, name, shape, dtype="float32", quantization=None, data=b"") -> int:
-        """Adds a tensor, with a buffer of its own; returns its index."""
+    def add_tensor(
+        self,
+        name: str | bytes,
+        shape: Sequence[int],
+        dtype: str = "float32",
+        quantization: tuple[float, int] | None = None,
+        data: bytes = b"",
+    ) -> int:
+        """Adds a tensor with a buffer of its own; returns its index.
+
+        Args:
+            name: str or bytes.
+
+            shape: sequence of int.
+
+            dtype: str, one of `DTYPES`. Default: `"float32"`.
+
+            quantization: (scale, zero point) of integers.
+
+            data: bytes of a constant. Default: a computed tensor.
+        """
         tensor = schema.TensorT()
-        tensor.name, tensor.shape, tensor.type = (
-            name,
-            np.asarray(shape, np.int32),
-            self._type(dtype),
-        )
+        tensor.name, tensor.shape = name, np.asarray(shape, np.int32)
+        tensor.type = self._type(dtype)
         tensor.buffer = self._add_buffer(data)
         if quantization:
-            scale, zero = quantization
-            self._set_steps(tensor, np.float32([scale]), np.int64([zero]), 0)
+            scale, zero_point = quantization
+            self._set_quantization(tensor, np.float32([scale]), np.int64([zero_point]), 0)
         self.body.tensors.append(tensor)
         return len(self.body.tensors) - 1
 
     @staticmethod
-    def _set_steps(tensor, scale: np.ndarray, zero: np.ndarray, axis: int) -> None:
+    def _set_quantization(tensor, scales: np.ndarray, zero_points: np.ndarray, axis: int) -> None:
         tensor.quantization = schema.QuantizationParametersT()
-        tensor.quantization.scale, tensor.quantization.zeroPoint = scale, zero
+        tensor.quantization.scale, tensor.quantization.zeroPoint = scales, zero_points
         tensor.quantization.quantizedDimension = axis
 
     def _add_buffer(self, data: bytes) -> int:
-        """Adds a buffer, of a computed tensor without data; returns its index."""
+        """Adds a buffer, empty for a computed tensor; returns its index."""
         buffer = schema.BufferT()
         if data:
             buffer.data = np.frombuffer(data, np.uint8)
         self._model.buffers.append(buffer)
         return len(self._model.buffers) - 1
 
-    def add_like(self, tensor: int, name: str, shape) -> int:
+    def add_like(self, tensor: int, name: str | bytes, shape: Sequence[int]) -> int:
         """Adds an empty tensor of another's type and quantization; returns its index."""
-        model = self.body.tensors[tensor]
+        other = self.body.tensors[tensor]
         added = self.add_tensor(name, shape)
-        self.body.tensors[added].type = model.type
-        self.body.tensors[added].quantization = model.quantization
+        self.body.tensors[added].type = other.type
+        self.body.tensors[added].quantization = other.quantization
         return added
 
     def add_copy(self, tensor: int) -> int:
-        """Adds a constant of its own with another's values; returns its index."""
-        found = self.body.tensors[tensor]
-        added = self.add_like(tensor, found.name, found.shape)
+        """Adds a constant with the values of another; returns its index."""
+        other = self.body.tensors[tensor]
+        added = self.add_like(tensor, other.name, other.shape)
         self.set_constant(added, self.constant(tensor))
         return added
 
     def insert(
-        self, place: int, name: str, inputs: list[int], output: int, options: str, version=1
+        self,
+        position: int,
+        name: str,
+        inputs: list[int],
+        output: int,
+        options: str,
+        version: int = 1,
     ):
-        """Adds an operator at `place` in the order of execution; returns its options."""
+        """Adds a builtin operator at `position` in the order of execution; returns its options.
+
+        Args:
+            position: int.
+
+            name: str, such as `"ADD"`.
+
+            inputs: indices of tensors.
+
+            output: int, index of a tensor.
+
+            options: str, the schema's class of its options, such as `"AddOptions"`.
+
+            version: int, the operator's version. Default: 1.
+        """
         operator = schema.OperatorT()
         operator.opcodeIndex = self._code(name, version)
         operator.inputs, operator.outputs = np.int32(inputs), np.int32([output])
         operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
         operator.builtinOptions = getattr(schema, f"{options}T")()
-        self.body.operators.insert(place, operator)
+        self.body.operators.insert(position, operator)
         return operator.builtinOptions
+
+
+def _replace(tensors, entries, old: int, new: int) -> None:
+    """Replaces a tensor's index in the graph's list and in the signature's entries."""
+    for place, tensor in enumerate(tensors):
+        if int(tensor) == old:
+            tensors[place] = new
+    for entry in entries:
+        if int(entry.tensorIndex) == old:
+            entry.tensorIndex = new
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else name

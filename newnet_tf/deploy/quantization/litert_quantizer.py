@@ -1,11 +1,12 @@
-"""Schemes of litert-quantizer (formerly ai-edge-quantizer), which reads a float32 TFLite file.
+"""Quantization by the package litert-quantizer (formerly ai-edge-quantizer).
 
-The package is an extra, `pip install 'newnet_tf[quantizer]'`. Its ranges are taken from the least to
-the largest value here, as TensorFlow's converter does; its own choice, a running mean of the images'
-extremes, clips.
+The package is an extra, `pip install 'newnet_tf[quantizer]'`. Activation ranges are min-max here, as
+those of TensorFlow's converter; the package's default, a moving average of the images' extremes, clips.
 """
 
-from newnet_tf.deploy.image_batch import Samples
+from typing import Any
+
+from newnet_tf.deploy.image_batch import ImageBatch
 from newnet_tf.utils.lazy import LazyModule
 
 calibrators = LazyModule("litert_quantizer.calibrator")
@@ -18,17 +19,19 @@ BITS = 8
 
 
 def dynamic(data: bytes) -> bytes:
-    """Returns a float32 TFLite file with int8 weights, its activations quantized while running."""
+    """Returns a float32 TFLite file with int8 weights and activations quantized at run time."""
     manager = managers.RecipeManager()
     manager.add_dynamic_config(regex=".*", operation_name=ALL, num_bits=BITS)
-    return _quantized(data, manager, None)
+    return _quantize(data, manager, None)
 
 
-def static(data: bytes, ranges: Samples) -> bytes:
-    """Returns a file with int8 weights and activations; input and output stay float32.
+def static(data: bytes, calibration_images: ImageBatch) -> bytes:
+    """Returns a file with int8 weights and activations; input and outputs stay float32.
 
     Args:
-        data: bytes, a float32 TFLite file with an input `image`. ranges: calibration images.
+        data: bytes, a float32 TFLite file with an input `image`.
+
+        calibration_images: `ImageBatch`.
     """
     manager = managers.RecipeManager()
     manager.add_static_config(
@@ -37,11 +40,12 @@ def static(data: bytes, ranges: Samples) -> bytes:
     for end in ("INPUT", "OUTPUT"):
         manager.add_quantization_config(".*", end, algorithm_key="no_quantize")
     calibrator = calibrators.Calibrator(data, num_threads=1, qsv_update_func=updates.min_max_update)
-    images = ({"image": image[None]} for image in ranges.inputs)
+    images = ({"image": image[None]} for image in calibration_images.inputs)
     calibrator.calibrate({"serving_default": list(images)}, manager)
-    return _quantized(data, manager, calibrator.get_model_qsvs())
+    return _quantize(data, manager, calibrator.get_model_qsvs())
 
 
-def _quantized(data: bytes, manager, found) -> bytes:
+def _quantize(data: bytes, manager: Any, statistics: Any) -> bytes:
     quantizer = litert_quantizer.Quantizer(data, manager.get_quantization_recipe())
-    return bytes(quantizer.quantize(found, enable_progress_report=False).quantized_model)
+    result = quantizer.quantize(statistics, enable_progress_report=False)
+    return bytes(result.quantized_model)

@@ -1,186 +1,217 @@
-"""Which layers lose most by int8: each is quantized alone, and the network's answers compared.
+"""Quantization sensitivity: which layers lose most by int8.
 
-The error that a layer makes by itself says little: another may amplify or drown it. So the logits of a
-network in which this layer alone is int8 are compared with those of the float network. Errors of
-different layers add up nearly as independent noise does, so that each has a share of the whole.
+Each layer is quantized alone, and the model's logits are compared with those of the float model. The
+error of a layer by itself says little: other layers may amplify or dampen it. Errors of different
+layers add up nearly as independent noise does, so that each has a share of the total.
 """
 
 import tempfile
-import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from newnet_tf.deploy import converter, export_config, fingerprint, image_batch
-from newnet_tf.deploy.export_config import BEST
+from newnet_tf.deploy import converter, export_config, image_batch, model_outputs
+from newnet_tf.deploy.export_config import DEFAULT_CALIBRATION_METHOD
 from newnet_tf.deploy.flatbuffer.xnnpack_rewrites import apply_xnnpack_rewrites
 from newnet_tf.deploy.quantization.precisions import PRECISIONS
 from newnet_tf.deploy.quantization.quantizer import CORRECTIONS
 from newnet_tf.deploy.runtime import Runner
 from newnet_tf.deploy.verification import Verification, check_outputs_vary, compare
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.utils.lazy import keras
+from newnet_tf.utils.progress import progress_bar
 
-BATCH = 16
-PROGRESS_SECONDS = 2.0
-TAKEN = 0.5  # share of the error that layers worth keeping float take away together
-MOST = 5  # such layers
+PRECISION = "int8-full"
+EXCLUDED_SHARE = 0.5  # of the error, that the layers proposed for exclusion have together
+MAX_EXCLUDED = 5  # such layers
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
-    """What int8 in one layer alone does to the network's logits.
+class LayerSensitivity:
+    """What int8 in one layer alone does to the model's logits.
 
     Args:
-        name: str, the layer. found: `Verification`, its file against the float network.
-        share: float, its part of all layers' squared errors.
-        won: int or None, images newly right less those newly wrong, where classes are known.
+        name: str, the layer.
+
+        verification: `Verification`, of the file against the float model.
+
+        share: float, its part of the sum of all layers' squared errors.
+
+        top1_gain: int or None, images newly right less those newly wrong, where classes are known.
     """
 
     name: str
-    found: Verification
+    verification: Verification
     share: float
-    won: int | None
+    top1_gain: int | None
 
 
-class Sensitivity:
-    """A network calibrated once, judged with any of its layers in int8.
+class SensitivityAnalysis:
+    """A classifier calibrated once, evaluated with any of its layers in int8.
 
     Args:
-        model: Keras model as `export_tflite` takes it. preprocess: `cards.Preprocess`.
-        calibration_images: images to measure ranges on, see `samples.read`.
-        validation_images: images to judge by. labels: a class for each, None where they are not known.
-        calibration_method: how ranges of maps are chosen, one of `recipes.RANGES`.
-        say: callable that shows a line of progress.
+        model: Keras model as `export_tflite` takes it.
+
+        preprocess: `PreprocessConfig`.
+
+        calibration_images: images to measure activation ranges on, see `image_batch.read`.
+
+        validation_images: images to compare on.
+
+        labels: a class for each validation image, None where they are unknown. Default: None.
+
+        calibration_method: str, how activation ranges are chosen, one of `CALIBRATION_METHODS`.
+            Default: `"mse"`.
+
+        log: callable that prints a line. Default: `print`.
 
     Attributes:
         layers: tuple of str, those that can be quantized, in order.
-        left_out: list of str, calibration images that the network blows up on.
+
+        excluded_images: list of str, calibration images with outlier activations.
+
+        image_count: int, the number of validation images.
 
     Raises:
         DegenerateOutputsError: where the model's own outputs do not vary from image to image.
-        ExportError: where the network cannot be calibrated.
+
+        ExportError: where the model cannot be calibrated.
 
     Example:
-        >>> study = Sensitivity(model, record, calibration, images)
-        >>> worst = sorted(study.measure(), key=lambda layer: layer.found.sqnr)[:3]
-        >>> study.judge(exclude_layers=[layer.name for layer in worst])
+        >>> analysis = SensitivityAnalysis(model, preprocess, calibration, images)
+        >>> layers = most_sensitive(analysis.measure_layers(), 3)
+        >>> analysis.evaluate(exclude_layers=[layer.name for layer in layers])
     """
 
     def __init__(
         self,
-        model,
+        model: Any,
         preprocess: PreprocessConfig,
         calibration_images: Iterable,
         validation_images: Iterable,
         labels: Collection[int] | None = None,
-        calibration_method: str = BEST,
-        say: Callable[[str], None] = print,
+        calibration_method: str = DEFAULT_CALIBRATION_METHOD,
+        log: Callable[[str], None] = print,
     ):
-        export_config.check_ranges(["int8-full"], calibration_method)
-        fingerprint.check_side(model, preprocess)
-        logits = fingerprint.logits_model(model)
-        measured = image_batch.with_extremes(
+        export_config.check_calibration_method([PRECISION], calibration_method)
+        model_outputs.check_image_size(model, preprocess)
+        logits = model_outputs.logits_model(model)
+        calibration = image_batch.with_extremes(
             image_batch.read(calibration_images, preprocess, "calibration_images")
         )
         self._inputs = image_batch.read(validation_images, preprocess, "validation_images").inputs
         self._labels = None if labels is None else np.asarray(labels)
-        parts = range(0, len(self._inputs), BATCH)
-        batches = (self._inputs[i : i + BATCH] for i in parts)
-        self._reference = np.concatenate(
-            [keras.ops.convert_to_numpy(logits(batch, training=False)) for batch in batches]
-        )
+        self._reference = model_outputs.predict(logits, self._inputs)
         check_outputs_vary(self._reference)
         with tempfile.TemporaryDirectory(prefix="newnet-") as folder:
-            saved = Path(folder) / "saved_model"
-            converter.save(logits, preprocess, saved)
-            self._graph = converter.GraphFactory(saved, measured, model.name, say).calibrated
-        self.layers, self.left_out = self._graph.layers, self._graph.left_out
-        self._ranges, self._say = calibration_method, say
+            saved_model = Path(folder) / "saved_model"
+            converter.save(logits, preprocess, saved_model)
+            factory = converter.GraphFactory(saved_model, calibration, model.name, log)
+            self._graph = factory.calibrated
+        self.layers, self.excluded_images = self._graph.layers, self._graph.excluded_images
+        self.image_count = len(self._inputs)
+        self._calibration_method = calibration_method
 
-    @property
-    def validation_images(self) -> int:
-        """Number of images to judge by."""
-        return len(self._inputs)
-
-    def measure(self, limit: int | None = None) -> list[Layer]:
-        """Quantizes each layer alone.
+    def measure_layers(self, max_images: int | None = None) -> list[LayerSensitivity]:
+        """Quantizes each layer alone; shows progress on stderr.
 
         Args:
-            limit: int, how many of the images, evenly chosen, judge. Default: all.
+            max_images: int, how many of the images, evenly chosen, to compare on. Default: all.
 
         Returns:
-            A `Layer` for each of `layers`, in order.
+            List of `LayerSensitivity`, one for each of `layers`, in order.
         """
-        chosen = np.unique(np.linspace(0, self.image_count - 1, limit or self.images).astype(int))
-        begun = said = time.monotonic()
-        found = []
-        for number, name in enumerate(self.layers, 1):
+        last, count = self.image_count - 1, max_images or self.image_count
+        chosen = np.unique(np.linspace(0, last, count).astype(int))
+        results = []
+        for name in progress_bar(self.layers, "Quantizing each layer alone"):
             others = [other for other in self.layers if other != name]
-            found.append(self._judge(others, chosen, self._ranges, CORRECTIONS))
-            if time.monotonic() - said > PROGRESS_SECONDS:
-                said = time.monotonic()
-                left = (said - begun) / number * (len(self.layers) - number)
-                self._say(f"{name}: {number} of {len(self.layers)} layers, {left:.0f} s left")
-        errors = np.array([10 ** (-each.sqnr / 10) for each, _ in found])
+            results.append(self._evaluate(others, chosen, self._calibration_method, CORRECTIONS))
+        errors = np.array([10 ** (-verification.sqnr / 10) for verification, _ in results])
         return [
-            Layer(name=name, found=each, share=float(error / errors.sum()), won=won)
-            for name, (each, won), error in zip(self.layers, found, errors, strict=True)
+            LayerSensitivity(
+                name=name,
+                verification=verification,
+                share=float(error / errors.sum()),
+                top1_gain=top1_gain,
+            )
+            for name, (verification, top1_gain), error in zip(
+                self.layers, results, errors, strict=True
+            )
         ]
 
-    def judge(
+    def evaluate(
         self,
         exclude_layers: Collection[str] = (),
         calibration_method: str | None = None,
         corrections: Collection[str] = CORRECTIONS,
     ) -> tuple[Verification, int | None]:
-        """Compares a file with the float network on all images.
+        """Compares an int8 file with the float model on all images.
 
         Args:
-            exclude_layers: names of layers that stay float32.
-            calibration_method: how ranges of maps are chosen. Default: as the study was told.
-            corrections: some of `calibrated.CORRECTIONS`.
+            exclude_layers: names of layers that stay float32. Default: none.
+
+            calibration_method: str, how activation ranges are chosen. Default: as in the constructor.
+
+            corrections: some of `quantizer.CORRECTIONS`. Default: all.
 
         Returns:
             A `Verification`, and images newly right less those newly wrong, None without labels.
         """
-        chosen = np.arange(self.image_count)
-        return self._judge(exclude_layers, chosen, calibration_method or self._ranges, corrections)
+        method = calibration_method or self._calibration_method
+        return self._evaluate(exclude_layers, np.arange(self.image_count), method, corrections)
 
-    def loss(self, exclude_layers: Collection[str] = ()) -> float:
-        """Returns the points of top-1 that a file loses on all images; labels must be given."""
-        return -100 * self.judge(exclude_layers)[1] / self.image_count
+    def accuracy_drop(self, exclude_layers: Collection[str] = ()) -> float:
+        """Returns the percentage points of top-1 that a file loses on all images; needs labels.
 
-    def _judge(
-        self, exclude_layers, chosen, calibration_method, corrections
+        Args:
+            exclude_layers: names of layers that stay float32. Default: none.
+
+        Raises:
+            ValueError: where the analysis has no labels.
+        """
+        top1_gain = self.evaluate(exclude_layers)[1]
+        if top1_gain is None:
+            raise ValueError("`labels` must be given to count top-1. Received: labels=None")
+        return -100 * top1_gain / self.image_count
+
+    def _evaluate(
+        self,
+        exclude_layers: Collection[str],
+        chosen: np.ndarray,
+        calibration_method: str,
+        corrections: Collection[str],
     ) -> tuple[Verification, int | None]:
         with converter.silence():
-            graph = self._graph.quantized(exclude_layers, calibration_method, corrections)
+            graph = self._graph.quantize(exclude_layers, calibration_method, corrections)
         apply_xnnpack_rewrites(graph)
-        graph.rename("image", "logits")
+        graph.rename(model_outputs.IMAGE, "logits")
         with tempfile.TemporaryDirectory(prefix="newnet-") as folder:
             file = Path(folder) / "model.tflite"
             file.write_bytes(graph.to_bytes())
             outputs = Runner(file)(self._inputs[chosen])
         reference = self._reference[chosen]
-        found = compare(reference, outputs, PRECISIONS["int8-full"].tolerance)
+        verification = compare(reference, outputs, PRECISIONS[PRECISION].tolerance)
         if self._labels is None:
-            return found, None
+            return verification, None
         right = [scores.argmax(1) == self._labels[chosen] for scores in (outputs, reference)]
-        return found, int(right[0].sum()) - int(right[1].sum())
+        return verification, int(right[0].sum()) - int(right[1].sum())
 
 
-def worst(layers: Collection[Layer], count: int | None = None) -> list[Layer]:
-    """Returns the layers that make most of the error, the worst first.
+def most_sensitive(
+    layers: Collection[LayerSensitivity], count: int | None = None
+) -> list[LayerSensitivity]:
+    """Returns the layers with the largest errors, the largest first.
 
     Args:
-        layers: what `Sensitivity.measure` returned.
-        count: int, how many. Default: as many as make half of the error together, at most 5.
+        layers: what `SensitivityAnalysis.measure_layers` returned.
+
+        count: int, how many. Default: as many as have half of the error together, at most 5.
     """
     ranked = sorted(layers, key=lambda layer: -layer.share)
     if count is None:
         sums = np.cumsum([layer.share for layer in ranked])
-        count = min(MOST, int(np.searchsorted(sums, TAKEN)) + 1)
+        count = min(MAX_EXCLUDED, int(np.searchsorted(sums, EXCLUDED_SHARE)) + 1)
     return ranked[:count]

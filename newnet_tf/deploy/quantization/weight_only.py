@@ -1,68 +1,75 @@
-"""Filters as int8 in a graph whose maps are floats, and back.
+"""int8 kernels in a graph whose activations are floats.
 
-Convolutions and dense layers store their filters as int8, each output channel in its own steps. An
-operator then either quantizes its input while running, or gets floats from a DEQUANTIZE that XNNPACK
-runs once, when the file is loaded. Depthwise filters, few and the most harmed by rounding, stay
-float32: XNNPACK has no kernel for integer ones on float maps, each would end a partition.
+The kernels of convolutions and dense layers are stored as int8 with a scale for each output channel.
+An operator then either quantizes its input at run time (dynamic range), or gets floats from a
+DEQUANTIZE that XNNPACK runs once, when the file is loaded. Depthwise kernels, which are small and lose
+most by rounding, stay float32: XNNPACK does not take integer ones with float activations, each would
+split the graph.
 """
 
 import numpy as np
 
 from newnet_tf.deploy.flatbuffer.graph import CHANNEL_AXIS, LARGEST, Graph
 
-DYNAMIC = {"CONV_2D": 5, "FULLY_CONNECTED": 12}  # least versions that take int8 by channel
-SMALL = 1024  # weights; filters of fewer stay float32, as the converter leaves them
+MIN_VERSIONS = {"CONV_2D": 5, "FULLY_CONNECTED": 12}  # that take int8 with a scale by channel
+MIN_WEIGHTS = 1024  # kernels with fewer stay float32, as the converter does
 
 
-def store(graph: Graph) -> None:
-    """Stores filters as int8; `use_dynamic_range` or `insert_dequantize` makes that a graph that can run."""
+def quantize_kernels(graph: Graph) -> None:
+    """Stores kernels as int8; `use_dynamic_range` or `insert_dequantize` then makes a valid graph.
+
+    Args:
+        graph: `Graph` of floats, changed in place.
+    """
     for operator in graph.body.operators:
-        kind = graph.name_of(operator)
-        floats = graph.constant(operator.inputs[1]) if kind in DYNAMIC else None
-        if floats is None or floats.dtype != np.float32 or floats.size < SMALL:
+        name = graph.name_of(operator)
+        floats = graph.constant(operator.inputs[1]) if name in MIN_VERSIONS else None
+        if floats is None or floats.dtype != np.float32 or floats.size < MIN_WEIGHTS:
             continue
-        axis = CHANNEL_AXIS[kind]
+        axis = CHANNEL_AXIS[name]
         others = tuple(i for i in range(floats.ndim) if i != axis)
         largest = np.abs(floats).max(others, keepdims=True)
         scale = np.maximum(largest, np.finfo(np.float32).tiny * LARGEST) / np.float32(LARGEST)
-        steps = np.round(floats / scale).astype(np.int8)
-        graph.set_constant(operator.inputs[1], steps, (scale.ravel(), 0, axis))
+        integers = np.round(floats / scale).astype(np.int8)
+        graph.set_constant(operator.inputs[1], integers, (scale.ravel(), 0, axis))
 
 
 def use_dynamic_range(graph: Graph) -> None:
-    """Lets operators with int8 filters quantize their inputs while running."""
-    for operator in _with_int8(graph):
-        kind = graph.name_of(operator)
-        graph.set_version(operator, max(graph.version_of(operator), DYNAMIC[kind]))
-        if kind == "FULLY_CONNECTED":
+    """Makes operators with int8 kernels quantize their inputs at run time."""
+    for operator in _with_int8_kernels(graph):
+        name = graph.name_of(operator)
+        graph.set_version(operator, max(graph.version_of(operator), MIN_VERSIONS[name]))
+        if name == "FULLY_CONNECTED":
             operator.builtinOptions.asymmetricQuantizeInputs = True
 
 
 def insert_dequantize(graph: Graph) -> None:
-    """Puts a DEQUANTIZE behind each int8 filter: its operators compute with floats."""
-    floats = {}
-    for operator in _with_int8(graph):
+    """Inserts a DEQUANTIZE after each int8 kernel, so that its operators compute with floats."""
+    floats: dict[int, int] = {}
+    for operator in _with_int8_kernels(graph):
         stored = int(operator.inputs[1])
         if stored not in floats:
-            filters = graph.body.tensors[stored]
-            name, filters.name = filters.name, filters.name + b"_int8"
-            given = floats[stored] = graph.add_tensor(name, filters.shape)
-            place = graph.place(operator)
-            graph.insert(place, "DEQUANTIZE", [stored], given, "DequantizeOptions", version=2)
+            kernels = graph.body.tensors[stored]
+            name, kernels.name = kernels.name, kernels.name + b"_int8"
+            dequantized = floats[stored] = graph.add_tensor(name, kernels.shape)
+            position = graph.position(operator)
+            graph.insert(
+                position, "DEQUANTIZE", [stored], dequantized, "DequantizeOptions", version=2
+            )
         operator.inputs[1] = floats[stored]
 
 
-def _with_int8(graph: Graph) -> list:
-    """Operators whose filters are stored as int8."""
-    kinds = (o for o in graph.body.operators if graph.name_of(o) in DYNAMIC)
-    return [operator for operator in kinds if graph.is_integer(operator.inputs[1])]
-
-
-def depthwise_to_floats(graph: Graph) -> None:
-    """Turns integer filters of depthwise convolutions on float maps into the floats they stand for."""
+def dequantize_depthwise(graph: Graph) -> None:
+    """Makes integer kernels of depthwise convolutions float32 where their activations are floats."""
     for operator in graph.body.operators:
         if graph.name_of(operator) != "DEPTHWISE_CONV_2D":
             continue
-        image, filters = operator.inputs[:2]
-        if graph.is_integer(filters) and not graph.is_integer(image):
-            graph.set_constant(filters, graph.dequantized(filters))
+        image, kernels = operator.inputs[:2]
+        if graph.is_integer(kernels) and not graph.is_integer(image):
+            graph.set_constant(kernels, graph.dequantized(kernels))
+
+
+def _with_int8_kernels(graph: Graph) -> list:
+    """Returns the operators whose kernels are stored as int8."""
+    operators = (o for o in graph.body.operators if graph.name_of(o) in MIN_VERSIONS)
+    return [operator for operator in operators if graph.is_integer(operator.inputs[1])]

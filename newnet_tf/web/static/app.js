@@ -1,18 +1,18 @@
 // The page: images from files, drops, the clipboard, the example or the camera go to the worker;
-// answers come back as bars.
+// predictions are shown as bars.
 
 import { Camera } from "./camera.js";
-import { best } from "./preprocess.js";
-import { Engine, keepOffline } from "./site.js";
+import { topK } from "./preprocess.js";
+import { Engine, cacheOffline } from "./site.js";
 
 const TOP = 5;
 const at = (id) => document.getElementById(id);
 const controls = [at("file"), at("camera"), at("example"), at("models")];
 
 let site, engine, camera;
-let wanted, chosen; // models: the one asked for, the one in use
-let shown = null; // the Blob last classified
-let turn = 0; // a later request makes answers to earlier ones void
+let requested, current; // models: the requested one, the one in use
+let image = null; // the Blob that was classified last
+let request = 0; // number of the latest request; results of earlier ones are ignored
 
 try {
   await start();
@@ -35,7 +35,7 @@ async function start() {
   at("camera").onclick = toggleCamera;
   at("example").onclick = example;
   acceptDrops();
-  at("offline").textContent = await keepOffline([...site.files, ...files]);
+  at("offline").textContent = await cacheOffline([...site.files, ...files]);
 }
 
 function offerModels() {
@@ -54,12 +54,12 @@ function offerModels() {
   at("models").hidden = site.models.length < 2;
 }
 
-/** Switches to another model and looks at the same image again. */
+/** Switches to another model and classifies the same image again. */
 async function change(model) {
   at("models").setAttribute("aria-busy", "true");
   try {
     await use(model);
-    if (chosen === model && shown && !camera.on) await classify(shown);
+    if (current === model && image && !camera.on) await classify(image);
   } catch (error) {
     fail(error);
   }
@@ -67,30 +67,30 @@ async function change(model) {
 }
 
 async function use(model) {
-  wanted = model;
-  status(`Loading the network (${(model.bytes / 1e6).toFixed(1)} MB)…`);
+  requested = model;
+  status(`Loading the model (${(model.bytes / 1e6).toFixed(1)} MB)…`);
   await engine.call("load", model);
-  if (wanted !== model) return; // another was chosen meanwhile
+  if (requested !== model) return; // another was requested meanwhile
   progress(null);
-  chosen = model;
-  status(shown || camera.on ? "" : "Ready. Give it an image.");
+  current = model;
+  status(image || camera.on ? "" : "Ready. Choose an image.");
 }
 
 async function classify(blob) {
-  const mine = ++turn;
+  const number = ++request;
   stopCamera();
   clear();
-  status("Looking…");
+  status("Classifying…");
   try {
-    const answer = await engine.call("classify", { image: blob, file: chosen.file });
-    if (mine !== turn) return;
-    shown = blob;
+    const result = await engine.call("classify", { image: blob, file: current.file });
+    if (number !== request) return;
+    image = blob;
     show(blob);
-    present(answer);
+    present(result);
     status("");
   } catch (error) {
-    if (mine !== turn) return;
-    shown = null;
+    if (number !== request) return;
+    image = null;
     stage(null);
     fail(error);
   } finally {
@@ -113,7 +113,7 @@ async function toggleCamera() {
     stopCamera();
     return;
   }
-  turn++;
+  request++;
   clear();
   status("Waiting for the camera…");
   try {
@@ -123,22 +123,22 @@ async function toggleCamera() {
     return;
   }
   status("");
-  shown = null;
+  image = null;
   stage("video");
   at("camera").textContent = "Stop camera";
   at("camera").setAttribute("aria-pressed", "true");
-  at("answers").setAttribute("aria-live", "off"); // a reader would never come to an end
+  at("predictions").setAttribute("aria-live", "off"); // a screen reader would read every frame
   watch();
 }
 
-/** Classifies what the camera sees, frame after frame. */
+/** Classifies the camera's images, frame after frame. */
 async function watch() {
   try {
     while (camera.on) {
       const frame = await camera.frame();
       if (!frame) continue;
-      const answer = await engine.call("classify", { image: frame, file: chosen.file }, [frame]);
-      if (camera.on) present(answer);
+      const result = await engine.call("classify", { image: frame, file: current.file }, [frame]);
+      if (camera.on) present(result);
     }
   } catch (error) {
     stopCamera();
@@ -153,7 +153,7 @@ function stopCamera() {
   clear();
   at("camera").textContent = "Camera";
   at("camera").setAttribute("aria-pressed", "false");
-  at("answers").setAttribute("aria-live", "polite");
+  at("predictions").setAttribute("aria-live", "polite");
   status("Camera off.");
 }
 
@@ -177,24 +177,24 @@ function acceptDrops() {
   };
 }
 
-/** Draws the best classes; bars that stay move rather than being replaced. */
+/** Shows the top predictions; existing bars are moved, not replaced. */
 function present({ scores, times, width, height }) {
   at("error").hidden = true;
-  const list = at("answers");
-  const found = best(scores, TOP);
-  while (list.children.length < found.length) list.append(row());
-  found.forEach(({ score, index }, place) => {
+  const list = at("predictions");
+  const top = topK(scores, TOP);
+  while (list.children.length < top.length) list.append(row());
+  top.forEach(({ score, index }, place) => {
     const [label, value, bar] = list.children[place].children;
     label.textContent = site.labels[index];
     value.value = score;
     value.textContent = `${(100 * score).toFixed(1)} %`;
     bar.firstChild.style.width = `${100 * score}%`;
   });
-  const took = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+  const milliseconds = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
   const facts = [
-    `Network ${took(times.network)}`,
-    `resizing ${took(times.prepare)}`,
-    `reading ${took(times.decode)}`,
+    `Model ${milliseconds(times.model)}`,
+    `resizing ${milliseconds(times.prepare)}`,
+    `reading ${milliseconds(times.decode)}`,
     `${width} × ${height} pixels`,
   ];
   at("times").textContent = facts.map((fact) => fact.replaceAll(" ", "\u00a0")).join(" · ");
@@ -211,10 +211,10 @@ function row() {
 }
 
 function show(blob) {
-  const image = at("image");
-  URL.revokeObjectURL(image.src);
-  image.src = URL.createObjectURL(blob);
-  image.alt = blob.name ? `The chosen image, ${blob.name}` : "The chosen image";
+  const element = at("image");
+  URL.revokeObjectURL(element.src);
+  element.src = URL.createObjectURL(blob);
+  element.alt = blob.name ? `The chosen image, ${blob.name}` : "The chosen image";
   stage("image");
 }
 
@@ -226,7 +226,7 @@ function stage(what) {
 
 function clear() {
   at("error").hidden = true;
-  at("answers").replaceChildren();
+  at("predictions").replaceChildren();
   at("times").textContent = "";
 }
 

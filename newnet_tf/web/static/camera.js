@@ -1,4 +1,4 @@
-// The camera: live images, and what keeps it from running in plain words.
+// The camera: live images, and errors in plain words.
 
 const REASONS = {
   NotAllowedError:
@@ -13,10 +13,10 @@ export class Camera {
     this.on = false;
   }
 
-  /** Starts the camera, the one at a phone's back; throws an Error with plain words. */
+  /** Starts the camera, on a phone the rear one; throws an Error with plain words. */
   async start() {
     if (!navigator.mediaDevices) {
-      throw new Error("Browsers give the camera only to pages under https:// or on localhost.");
+      throw new Error("The camera works only on pages under https:// or on localhost.");
     }
     try {
       this.video.srcObject = await navigator.mediaDevices.getUserMedia({
@@ -36,7 +36,7 @@ export class Camera {
     this.video.srcObject = null;
   }
 
-  /** The next frame as an ImageBitmap, null where there is none yet. */
+  /** Returns the next frame as an ImageBitmap, null if there is none yet. */
   async frame() {
     await new Promise((resolve) => requestAnimationFrame(resolve));
     return this.video.videoWidth ? createImageBitmap(this.video) : null;

@@ -1,10 +1,10 @@
-// An image to its pixels as they are stored: no color management, turned as its EXIF says.
+// An image's pixels as they are stored: without color management, rotated by its EXIF orientation.
 
-export const MOST_PIXELS = 89478485; // as Pillow's limit, which the Python side keeps
+export const MAX_PIXELS = 89478485; // Pillow's limit, as on the Python side
 const STRIP = 512; // rows read at a time: a canvas of a whole photograph is too large for some phones
 
-/** Opens a Blob; throws an Error with plain words for what is no image. */
-export async function open(blob) {
+/** Decodes a Blob; throws an Error with plain words if it is no image. */
+export async function decode(blob) {
   if (!blob.size) throw new Error("This file is empty.");
   try {
     return await createImageBitmap(blob, {
@@ -19,10 +19,10 @@ export async function open(blob) {
   }
 }
 
-/** Pixels of an ImageBitmap: { data: RGBA bytes, width, height }. */
+/** Returns the pixels of an ImageBitmap: { data: RGBA bytes, width, height }. */
 export function pixelsOf(bitmap) {
   const { width, height } = bitmap;
-  if (width * height > MOST_PIXELS) {
+  if (width * height > MAX_PIXELS) {
     throw new Error("This image is too large: it may have 89 million pixels at most.");
   }
   const strip = Math.min(STRIP, height);

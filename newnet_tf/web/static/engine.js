@@ -1,9 +1,9 @@
-// The worker that holds the network: messages in, one answer each. A classic worker, since the wasm
-// builds' scripts are loaded with importScripts.
+// The worker that runs the model: one reply to each message. A classic worker, since the wasm builds'
+// scripts are loaded with importScripts.
 "use strict";
 
-const MOST_THREADS = 4;
-const opened = new Map(); // file name -> compiled model
+const MAX_THREADS = 4;
+const models = new Map(); // file name -> compiled model
 let site, core, decoder, preprocess;
 let threads = 1;
 
@@ -30,9 +30,9 @@ async function start(description) {
   if (several && (await core.supportsFeature("threads"))) {
     try {
       await core.loadLiteRt(`${site.engine.folder}/`, { threads: true });
-      threads = Math.min(MOST_THREADS, navigator.hardwareConcurrency);
+      threads = Math.min(MAX_THREADS, navigator.hardwareConcurrency);
     } catch (error) {
-      console.warn("Threads did not start; going on with one.", error);
+      console.warn("Threads did not start; one thread is used.", error);
     }
   }
   if (threads === 1) await core.loadLiteRt(`${site.engine.folder}/`);
@@ -43,13 +43,13 @@ async function start(description) {
 
 /** Downloads and compiles a model, and runs it once, so that the first image takes no longer. */
 async function load({ file, bytes }) {
-  if (opened.has(file)) return;
+  if (models.has(file)) return;
   const data = await download(file, bytes);
   const model = await core.loadAndCompile(data, {
     accelerator: "wasm",
     cpuOptions: { numThreads: threads },
   });
-  opened.set(file, model);
+  models.set(file, model);
   const { resize } = site.preprocess;
   const blank = new Uint8ClampedArray(resize * resize * 4);
   await run(file, preprocess.crop(blank, resize, resize, site.preprocess));
@@ -57,7 +57,7 @@ async function load({ file, bytes }) {
 
 async function download(file, bytes) {
   const response = await fetch(file);
-  if (!response.ok) throw new Error(`The network's file is not there (${file}).`);
+  if (!response.ok) throw new Error(`The model's file is not there (${file}).`);
   const data = new Uint8Array(bytes);
   const reader = response.body.getReader();
   let read = 0;
@@ -69,40 +69,40 @@ async function download(file, bytes) {
     self.postMessage({ progress: read / bytes });
   }
   if (read !== bytes) {
-    throw new Error(`The network's file came with ${read} bytes, not ${bytes}. Load the page again.`);
+    throw new Error(`The model's file came with ${read} bytes, not ${bytes}. Load the page again.`);
   }
   return data;
 }
 
-/** Classifies an image, a Blob or an ImageBitmap; says what it took in milliseconds. */
+/** Classifies an image, a Blob or an ImageBitmap; returns scores and times in milliseconds. */
 async function classify({ image, file }) {
-  const begun = performance.now();
-  const bitmap = image instanceof Blob ? await decoder.open(image) : image;
+  const begin = performance.now();
+  const bitmap = image instanceof Blob ? await decoder.decode(image) : image;
   const { data, width, height } = decoder.pixelsOf(bitmap);
   bitmap.close();
   const decoded = performance.now();
   const pixels = preprocess.crop(data, width, height, site.preprocess);
   const prepared = performance.now();
-  const { scores, took } = await run(file, pixels);
+  const { scores, milliseconds } = await run(file, pixels);
   return {
     scores,
-    times: { decode: decoded - begun, prepare: prepared - decoded, network: took },
+    times: { decode: decoded - begin, prepare: prepared - decoded, model: milliseconds },
     width,
     height,
   };
 }
 
 async function run(file, pixels) {
-  const about = site.models.find((model) => model.file === file);
-  const { size, channels } = site.preprocess;
-  const begun = performance.now();
-  const values = about.expects_uint8_pixels ? pixels : preprocess.normalize(pixels, site.preprocess);
+  const description = site.models.find((model) => model.file === file);
+  const { image_size: size, channels } = site.preprocess;
+  const begin = performance.now();
+  const values = description.expects_uint8_pixels ? pixels : preprocess.normalize(pixels, site.preprocess);
   const input = new core.Tensor(values, [1, size, size, channels]);
-  const [output] = await opened.get(file).run([input]);
-  const found = Float32Array.from(await output.data());
-  const took = performance.now() - begun;
+  const [output] = await models.get(file).run([input]);
+  const outputs = Float32Array.from(await output.data());
+  const milliseconds = performance.now() - begin;
   input.delete();
   output.delete();
-  const scores = about.output === "probabilities" ? found : preprocess.softmax(found);
-  return { scores, took };
+  const scores = description.output_type === "probabilities" ? outputs : preprocess.softmax(outputs);
+  return { scores, milliseconds };
 }

@@ -1,4 +1,4 @@
-// What @litertjs/core asks of @litertjs/wasm-utils, for a classic worker: it runs a wasm build's script.
+// Replaces @litertjs/wasm-utils for @litertjs/core in a classic worker: runs a wasm build's script.
 
 const folder = new URL(".", import.meta.url);
 

@@ -1,4 +1,4 @@
-// An image's pixels to a network's input: the very numbers of newnet_tf/data/preprocess.py.
+// From an image's pixels to the model's input: the same numbers as newnet_tf/data/preprocess.py.
 //
 // Pillow's antialiased resize in 8 bits: each output pixel is a weighted sum over the input pixels under
 // its filter, across first, then down, each pass rounded to whole gray levels. Weights are fractions of
@@ -18,15 +18,15 @@ const FILTERS = {
   },
 };
 
-/** One side: keep `kept` pixels from `start`, resize them to `length`, crop from `offset`. */
-export function planAxis(side, other, record) {
-  const kept = Math.min(side, record.longest * other);
-  const length = Math.floor((record.resize * kept) / Math.min(side, other));
-  const spare = length - record.size;
+/** One axis: take `extent` pixels from `start`, resize them to `length`, crop from `offset`. */
+export function planAxis(size, other, config) {
+  const extent = Math.min(size, config.max_aspect * other);
+  const length = Math.floor((config.resize * extent) / Math.min(size, other));
+  const spare = length - config.image_size;
   const toEven = Math.floor(spare / 2) % 2;
   return {
-    start: Math.floor((side - kept) / 2),
-    kept,
+    start: Math.floor((size - extent) / 2),
+    extent,
     length,
     offset: Math.floor((spare + toEven) / 2),
   };
@@ -34,14 +34,14 @@ export function planAxis(side, other, record) {
 
 /** The weights of a pass: for each output pixel that the crop keeps, where it begins and its row. */
 function weightsOf(axis, size, filter) {
-  const scale = axis.kept / axis.length;
+  const scale = axis.extent / axis.length;
   const stretch = Math.max(scale, 1);
   const reach = filter.reach * stretch;
   const rows = [];
   for (let i = axis.offset; i < axis.offset + size; i++) {
     const center = (i + 0.5) * scale;
     const first = Math.max(Math.trunc(center - reach + 0.5), 0);
-    const last = Math.min(Math.trunc(center + reach + 0.5), axis.kept);
+    const last = Math.min(Math.trunc(center + reach + 0.5), axis.extent);
     const weights = [];
     let sum = 0;
     for (let at = first; at < last; at++) {
@@ -68,7 +68,7 @@ function pass(input, begin, lines, channels, rows, from, output, to) {
     for (let i = 0; i < rows.length; i++) {
       const { first, weights } = rows[i];
       let at = start + first * pixel;
-      let red = HALF, green = HALF, blue = HALF; // of gray images, red alone is kept
+      let red = HALF, green = HALF, blue = HALF; // of gray images, red only
       for (let k = 0; k < weights.length; k++, at += pixel) {
         const weight = weights[k];
         red = (red + Math.imul(input[at], weight)) | 0;
@@ -98,15 +98,15 @@ function gray(data, stride) {
 /**
  * Resizes and crops: all of the preprocessing but the normalization.
  *
- * data: bytes of height x width pixels of three or four channels (a fourth is not looked at).
- * record: { size, resize, interpolation, channels, longest }.
+ * data: bytes of height x width pixels of three or four channels (a fourth is ignored).
+ * config: { image_size, resize, interpolation, channels, max_aspect }.
  * Returns a Uint8Array of size x size x channels.
  */
-export function crop(data, width, height, record) {
-  const { size, channels } = record;
-  const filter = FILTERS[record.interpolation];
-  const x = planAxis(width, height, record);
-  const y = planAxis(height, width, record);
+export function crop(data, width, height, config) {
+  const { image_size: size, channels } = config;
+  const filter = FILTERS[config.interpolation];
+  const x = planAxis(width, height, config);
+  const y = planAxis(height, width, config);
   const stride = data.length / (width * height);
   const input = channels === 1 ? gray(data, stride) : data;
   const pixel = channels === 1 ? 1 : stride;
@@ -132,10 +132,10 @@ export function crop(data, width, height, record) {
 }
 
 /** `pixel * scale + offset` by channel in float32, as NumPy rounds it. */
-export function normalize(pixels, record) {
-  const { channels } = record;
-  const scale = record.scale.map(Math.fround);
-  const offset = record.offset.map(Math.fround);
+export function normalize(pixels, config) {
+  const { channels } = config;
+  const scale = config.scale.map(Math.fround);
+  const offset = config.offset.map(Math.fround);
   const output = new Float32Array(pixels.length);
   for (let i = 0; i < pixels.length; i++) {
     output[i] = Math.fround(pixels[i] * scale[i % channels]) + offset[i % channels];
@@ -143,7 +143,7 @@ export function normalize(pixels, record) {
   return output;
 }
 
-/** Probabilities of logits. */
+/** Returns the probabilities of logits. */
 export function softmax(logits) {
   const most = logits.reduce((a, b) => Math.max(a, b));
   const powers = Float32Array.from(logits, (logit) => Math.exp(logit - most));
@@ -151,8 +151,8 @@ export function softmax(logits) {
   return powers.map((power) => power / sum);
 }
 
-/** The `count` best classes, best first; equal ones in the order of the classes. */
-export function best(scores, count) {
+/** Returns the `count` largest scores with their classes, largest first; ties in the order of classes. */
+export function topK(scores, count) {
   const order = Array.from(scores, (score, index) => ({ score, index }));
   return order.sort((a, b) => b.score - a.score || a.index - b.index).slice(0, count);
 }

@@ -1,6 +1,6 @@
-// The page's two helpers beside it: the worker that holds the network, the one that keeps files offline.
+// The page's two workers: the one that runs the model, and the one that caches files for offline use.
 
-/** The worker, asked by `call(command, argument)`; each answer comes as a promise. */
+/** The worker that runs the model; `call(command, argument)` returns a promise of its result. */
 export class Engine {
   constructor(progress) {
     this.waiting = new Map();
@@ -16,32 +16,32 @@ export class Engine {
       else resolve(data.value);
     };
     this.worker.onerror = (event) => {
-      const error = new Error(`The network's worker did not start. ${event.message ?? ""}`);
+      const error = new Error(`The model's worker did not start. ${event.message ?? ""}`);
       for (const { reject } of this.waiting.values()) reject(error);
       this.waiting.clear();
     };
   }
 
-  call(command, argument, moved = []) {
+  call(command, argument, transfer = []) {
     const id = crypto.getRandomValues(new Uint32Array(1))[0];
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
-      this.worker.postMessage({ id, command, argument }, moved);
+      this.worker.postMessage({ id, command, argument }, transfer);
     });
   }
 }
 
-/** Has all `files` kept on this device; returns what to tell of it. */
-export async function keepOffline(files) {
+/** Caches all `files` on this device; returns a message for the user. */
+export async function cacheOffline(files) {
   if (!navigator.serviceWorker || navigator.connection?.saveData) return "";
   try {
     await navigator.serviceWorker.register("sw.js");
     const { active } = await navigator.serviceWorker.ready;
     const { port1, port2 } = new MessageChannel();
-    const answered = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));
+    const reply = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));
     active.postMessage(files, [port2]);
-    const { kept } = await answered;
-    return kept ? "Works without a network from now on." : "";
+    const { cached } = await reply;
+    return cached ? "Works offline from now on." : "";
   } catch {
     return ""; // private windows have no service worker
   }

@@ -1,11 +1,11 @@
-// Runs everywhere, so that what keeps the page from starting is said in plain words.
+// Runs in old browsers too, and says in plain words why the page cannot start.
 "use strict";
 
 (function () {
   var reason = "";
   if (location.protocol === "file:") {
     reason =
-      "A page opened as a file may not load a network. Serve its folder over http: " +
+      "A page opened as a file cannot load the model. Serve its folder over http: " +
       "newnet web FOLDER --serve, or python3 -m http.server inside the folder.";
   } else if (!window.WebAssembly || !window.OffscreenCanvas || !window.createImageBitmap) {
     reason = "This browser is too old. Use a current Chrome, Edge, Firefox or Safari.";

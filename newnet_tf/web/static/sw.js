@@ -1,12 +1,12 @@
-// Keeps the site for offline use. Large files never change under their name and come from the cache;
-// the page's own small files come from the network where there is one.
+// Caches the site for offline use. Large files never change under their name and come from the cache;
+// the page's own small files come from the network if it is available.
 "use strict";
 
 const CACHE = `newnet ${self.registration.scope}`;
 const isLarge = (url) => /\/(models|litert-[^/]+)\//.test(url);
 
 self.addEventListener("install", (event) => {
-  event.waitUntil(keep(["./"]).then(() => self.skipWaiting()));
+  event.waitUntil(addAll(["./"]).then(() => self.skipWaiting()));
 });
 
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
@@ -14,21 +14,21 @@ self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim(
 self.addEventListener("fetch", (event) => {
   const { request } = event;
   if (request.method === "GET" && request.url.startsWith(self.registration.scope)) {
-    event.respondWith(isLarge(request.url) ? cached(request) : fresh(request));
+    event.respondWith(isLarge(request.url) ? cacheFirst(request) : networkFirst(request));
   }
 });
 
-/** The page names all files that it needs offline; an answer comes when they are there. */
+/** The page sends the list of all files that it needs offline; the reply says when they are cached. */
 self.addEventListener("message", (event) => {
   const [port] = event.ports;
-  const work = keep(event.data).then(
-    () => port.postMessage({ kept: true }),
-    (error) => port.postMessage({ kept: false, reason: error.message }),
+  const work = addAll(event.data).then(
+    () => port.postMessage({ cached: true }),
+    (error) => port.postMessage({ cached: false, reason: error.message }),
   );
   event.waitUntil(work);
 });
 
-async function keep(files) {
+async function addAll(files) {
   const cache = await caches.open(CACHE);
   const urls = files.map((file) => new URL(file, self.registration.scope).href);
   for (const url of urls) {
@@ -41,19 +41,19 @@ async function keep(files) {
   }
 }
 
-async function cached(request) {
+async function cacheFirst(request) {
   const cache = await caches.open(CACHE);
-  const found = await cache.match(request.url);
-  return found || store(cache, request);
+  const response = await cache.match(request.url);
+  return response || store(cache, request);
 }
 
-async function fresh(request) {
+async function networkFirst(request) {
   const cache = await caches.open(CACHE);
   try {
     return await store(cache, request);
   } catch (error) {
-    const found = await cache.match(request.url, { ignoreSearch: true });
-    if (found) return found;
+    const response = await cache.match(request.url, { ignoreSearch: true });
+    if (response) return response;
     throw error;
   }
 }

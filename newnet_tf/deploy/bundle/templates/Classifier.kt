@@ -2,7 +2,7 @@
 //
 // Gradle: implementation("com.google.ai.edge.litert:litert:1.4.2")
 // Assets: the .tflite file and @LABELS@.
-// Takes: @TAKES@. Gives: @GIVES@.
+// Input: @INPUT@. Output: @OUTPUTS@.
 
 import android.content.Context
 import android.graphics.Bitmap
@@ -40,30 +40,7 @@ class Classifier(context: Context, file: String = "@FILE@", threads: Int = 2) : 
     fun classify(image: Bitmap, count: Int = 5): List<Pair<String, Float>> =
         labels.zip(probabilities(image).toList()).sortedByDescending { it.second }.take(count)
 
-    /** The center, scaled. (The network was tested with Pillow's antialiased @INTERPOLATION@ filter.) */
-    private fun cropped(image: Bitmap): Bitmap {
-        val side = (min(image.width, image.height) * SIZE.toFloat() / RESIZE).roundToInt()
-        val left = (image.width - side) / 2
-        val top = (image.height - side) / 2
-        val square = Bitmap.createBitmap(image, left, top, side, side)
-        return Bitmap.createScaledBitmap(square, SIZE, SIZE, true)
-    }
-
-    private fun fill(square: Bitmap) {
-        val pixels = IntArray(SIZE * SIZE)
-        square.getPixels(pixels, 0, SIZE, 0, 0, SIZE, SIZE)
-        input.rewind()
-        for (pixel in pixels) {
-            val red = pixel shr 16 and 255
-            val green = pixel shr 8 and 255
-            val blue = pixel and 255
-            val values = intArrayOf(@VALUES@)
-            for (c in 0 until CHANNELS) {
-                @PUT@
-            }
-        }
-        input.rewind()
-    }
+@IMAGE@
 
     private fun softmax(scores: FloatArray): FloatArray {
         val largest = scores.max()
@@ -71,9 +48,6 @@ class Classifier(context: Context, file: String = "@FILE@", threads: Int = 2) : 
         val sum = powers.sum()
         return FloatArray(scores.size) { powers[it] / sum }
     }
-
-    private fun buffer(bytes: Int): ByteBuffer =
-        ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder())
 
     override fun close() = interpreter.close()
 

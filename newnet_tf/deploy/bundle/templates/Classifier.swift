@@ -1,7 +1,7 @@
 // @NAME@ on iOS. Generated from model.json; neither compiled nor run where it was generated.
 //
 // Pod: TensorFlowLiteSwift. Bundle: the .tflite file and @LABELS@.
-// Takes: @TAKES@. Gives: @GIVES@.
+// Input: @INPUT@. Output: @OUTPUTS@.
 
 import CoreGraphics
 import Foundation
@@ -44,39 +44,7 @@ final class Classifier {
     return Array(all.sorted { $0.probability > $1.probability }.prefix(count))
   }
 
-  /// The center, scaled: RGBA. (The network was tested with Pillow's antialiased @INTERPOLATION@ filter.)
-  private static func cropped(_ image: CGImage) -> [UInt8] {
-    var pixels = [UInt8](repeating: 0, count: size * size * 4)
-    pixels.withUnsafeMutableBytes { memory in
-      let context = CGContext(
-        data: memory.baseAddress, width: size, height: size, bitsPerComponent: 8,
-        bytesPerRow: size * 4, space: CGColorSpaceCreateDeviceRGB(),
-        bitmapInfo: CGImageAlphaInfo.noneSkipLast.rawValue)!
-      context.interpolationQuality = .high
-      let factor = CGFloat(resize) / CGFloat(min(image.width, image.height))
-      let width = CGFloat(image.width) * factor
-      let height = CGFloat(image.height) * factor
-      let side = CGFloat(size)
-      context.draw(
-        image,
-        in: CGRect(x: (side - width) / 2, y: (side - height) / 2, width: width, height: height))
-    }
-    return pixels
-  }
-
-  private static func input(_ rgba: [UInt8]) -> Data {
-    var values = [@INPUT_TYPE@]()
-    values.reserveCapacity(size * size * channels)
-    for start in stride(from: 0, to: rgba.count, by: 4) {
-      let red = Int(rgba[start])
-      let green = Int(rgba[start + 1])
-      let blue = Int(rgba[start + 2])
-      for (@INDEX@, value) in [@VALUES@].enumerated() {
-        @PUT@
-      }
-    }
-    return values.withUnsafeBufferPointer { Data(buffer: $0) }
-  }
+@IMAGE@
 
   private static func softmax(_ scores: [Float]) -> [Float] {
     let largest = scores.max()!

@@ -2,7 +2,7 @@
 // generated, and not compiled there against the real header.
 //
 // Header: tensorflow/lite/c/c_api.h. Library: libtensorflowlite_c, or the one in the Android archive.
-// Takes: @TAKES@. Gives: @GIVES@.
+// Input: @INPUT@. Output: @OUTPUTS@.
 
 #pragma once
 
@@ -26,25 +26,7 @@ class Classifier {
   using Input = @INPUT_TYPE@;
   using Output = @OUTPUT_TYPE@;
 
-  explicit Classifier(const std::string& file = "@FILE@", int threads = 2) {
-    model_ = TfLiteModelCreateFromFile(file.c_str());
-    if (model_ == nullptr) throw std::runtime_error("not a TFLite file: " + file);
-    TfLiteInterpreterOptions* options = TfLiteInterpreterOptionsCreate();
-    TfLiteInterpreterOptionsSetNumThreads(options, threads);
-    interpreter_ = TfLiteInterpreterCreate(model_, options);
-    TfLiteInterpreterOptionsDelete(options);
-    if (interpreter_ == nullptr || TfLiteInterpreterAllocateTensors(interpreter_) != kTfLiteOk) {
-      throw std::runtime_error("cannot be run: " + file);
-    }
-  }
-
-  ~Classifier() {
-    TfLiteInterpreterDelete(interpreter_);
-    TfLiteModelDelete(model_);
-  }
-
-  Classifier(const Classifier&) = delete;
-  Classifier& operator=(const Classifier&) = delete;
+@INTERPRETER@
 
   // Returns the probability of each class, in the order of @LABELS@.
   // `pixels`: kSize * kSize * kChannels bytes, row by row, @COLORS@: the short side resized to
@@ -57,21 +39,14 @@ class Classifier {
         TfLiteInterpreterInvoke(interpreter_) != kTfLiteOk ||
         TfLiteTensorCopyToBuffer(TfLiteInterpreterGetOutputTensor(interpreter_, 0), output.data(),
                                  output.size() * sizeof(Output)) != kTfLiteOk) {
-      throw std::runtime_error("the file must take and give what model.json says");
+      throw std::runtime_error("input and output of the file must be those in model.json");
     }
     std::vector<float> scores(kClasses);
     for (std::size_t i = 0; i < kClasses; ++i) scores[i] = @READ@;
     @FINISH@
   }
 
-  // Returns what the file takes.
-  static std::vector<Input> Prepare(const std::uint8_t* pixels) {
-    std::vector<Input> input(kSize * kSize * kChannels);
-    for (std::size_t i = 0; i < input.size(); ++i) {
-      @PUT@
-    }
-    return input;
-  }
+@IMAGE@
 
   static std::vector<float> Softmax(std::vector<float> scores) {
     const float largest = *std::max_element(scores.begin(), scores.end());

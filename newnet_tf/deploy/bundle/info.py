@@ -1,0 +1,133 @@
+"""`model.json` of a bundle: its files, their input and outputs, preprocessing, provenance."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from newnet_tf.deploy import config_file
+from newnet_tf.deploy.converter import ExportError
+from newnet_tf.deploy.export_config import PIXELS
+from newnet_tf.deploy.export_result import ExportResult
+from newnet_tf.deploy.flatbuffer.graph import Graph
+from newnet_tf.deploy.image_batch import ImageBatch
+from newnet_tf.deploy.runtime import Runner
+from newnet_tf.models.config import PreprocessConfig
+
+INFO, EXPECTED = "model.json", "expected_outputs.npz"
+FORMAT = 2  # raise it when keys of `model.json` change; also in `templates/check.py`
+MIN_PROBABILITY = 1e-30  # float32 has no smaller ones
+# How far an output may differ on another machine or with another interpreter, in standard deviations
+# of the outputs. EfficientNet-Lite0 and 2 with tflite-runtime 2.14 (`results/runtimes.csv`): 2e-6 in
+# fp32 and fp16, 0.18 in int8-dynamic, 0.23 in int8-full (0.25 and 0.43 with earlier configs).
+FLOAT_TOLERANCE, QUANTIZED_TOLERANCE = 0.001, 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """The origin of weights.
+
+    Args:
+        license: str or None, SPDX identifier.
+
+        author: str or None, who trained them.
+
+        dataset: str or None, what they were trained on.
+
+        weights: str or None, their tag or file name.
+    """
+
+    license: str | None = None
+    author: str | None = None
+    dataset: str | None = None
+    weights: str | None = None
+
+
+def named_outputs(runner: Runner, inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the outputs of a file by name, also if it has one output only."""
+    outputs = runner(inputs)
+    return outputs if isinstance(outputs, dict) else {runner.outputs[0].name: outputs}
+
+
+def make_info(
+    runners: Sequence[Runner],
+    results: Sequence[ExportResult],
+    provenance: Provenance,
+    class_names: Sequence[str] | None,
+    batch: ImageBatch,
+) -> dict:
+    """Returns the content of `model.json` without digests."""
+    config = results[0].config
+    tensors = [_tensors(runner, config.preprocess) for runner in runners]
+    if any(other != tensors[0] for other in tensors):
+        raise ExportError(f"all files must have the same input and outputs. Received: {tensors}")
+    image, outputs = tensors[0]
+    preprocess = config.preprocess
+    return {
+        "format": FORMAT,
+        "name": config.model,
+        "task": config.task,
+        "license": provenance.license,
+        "provenance": {
+            **asdict(provenance),
+            "sha256_of_weights": config.weights,
+            "sha256_of_graph": config.graph,
+            "versions": dict(config.versions),
+        },
+        "labels": f"{runners[0].file.name.split('.')[0]}.labels.txt" if class_names else None,
+        "image": {
+            "image_size": preprocess.image_size,
+            "resize": preprocess.resize,
+            "interpolation": preprocess.interpolation,
+            "colors": "RGB" if preprocess.channels == 3 else "gray",
+            "range": [0, 255],
+            "mean": preprocess.mean,
+            "std": preprocess.std,
+            "normalized_by": "the file" if image["values"] == PIXELS else "you",
+        },
+        "input": image,
+        "outputs": outputs,
+        "files": [
+            _file(runner, result, batch) for runner, result in zip(runners, results, strict=True)
+        ],
+        "expected": {"file": EXPECTED, "images": list(batch.names)},
+    }
+
+
+def _tensors(runner: Runner, preprocess: PreprocessConfig) -> tuple[dict, list[dict]]:
+    """Returns the input and the outputs of a file, as JSON values."""
+    [spec] = runner.inputs
+    image = {"name": spec.name, "values": PIXELS, **spec.to_dict()}
+    if not runner.expects_uint8_pixels:
+        image |= {"values": "normalized", "scale": preprocess.scale, "offset": preprocess.offset}
+    order = Graph(runner.file.read_bytes()).output_names
+    outputs = [
+        {"name": spec.name, "index": order.index(spec.name), **spec.to_dict()}
+        for spec in runner.outputs
+    ]
+    return image, outputs
+
+
+def _file(runner: Runner, result: ExportResult, batch: ImageBatch) -> dict:
+    """Returns the description of one .tflite file."""
+    tolerance = FLOAT_TOLERANCE if result.config.precision.startswith("fp") else QUANTIZED_TOLERANCE
+    bounds = {}
+    for name, values in named_outputs(runner, model_inputs(runner, batch)).items():
+        if name == "probabilities":
+            values = np.log(np.maximum(values, MIN_PROBABILITY))
+        std = values.std(0).mean() if len(values) > 1 else values.std()
+        bounds[name] = tolerance * float(std)
+    return {
+        "file": runner.file.name,
+        "precision": result.config.precision,
+        "bytes": runner.file.stat().st_size,
+        "config": config_file.config_path(runner.file).name,
+        "xnnpack": str(runner.delegation()),
+        "verification": result.verification and result.verification.to_dict(),
+        "max_difference": bounds,
+    }
+
+
+def model_inputs(runner: Runner, batch: ImageBatch) -> np.ndarray:
+    """Returns images as a file takes them."""
+    return batch.pixels if runner.expects_uint8_pixels else batch.inputs
