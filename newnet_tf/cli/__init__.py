@@ -1,89 +1,137 @@
-"""The command line `newnet`: arguments in, one call a command, readable output.
+"""The command line `newnet`: each command parses its arguments, calls one public function, prints.
 
-Results go to stdout, progress and notes to stderr. Only what a command needs is imported: `list`,
-`info` and `--help` do not load TensorFlow.
+A command NAME has a module `newnet_tf/cli/NAME.py` with two functions: `add_arguments(parser)` and
+`run(arguments)`, which returns the exit status (None: 0). `newnet list` and `newnet info` share
+`info.py`, whose functions are called `add_list_arguments`, `run_list`, `add_info_arguments` and
+`run_info`. Options that several commands share are in `common.py` and `export_options.py`.
+
+Results go to stdout, progress and notes to stderr. A module is imported when its command is used:
+`newnet --help`, `newnet list` and `newnet info` do not import TensorFlow.
 """
 
 import argparse
 import importlib
 import os
 import sys
+from collections.abc import Callable, Sequence
 
 import newnet_tf
 
-COMMANDS = {
-    "list": ("show", "list the networks of the zoo"),
-    "info": ("show", "tell what is known of one network: claim, weights, measurements"),
-    "predict": ("predict", "classify images"),
-    "convert": ("convert", "turn a checkpoint into a file that newnet_tf and Keras load"),
-    "export": ("export", "write TFLite or ONNX files or a SavedModel, verified"),
-    "quantize": ("quantize", "int8 with an eye on each layer: which cost most, which stay float"),
-    "bundle": ("bundle", "put all that an app needs into one folder or zip; check such a bundle"),
-    "verify": ("export", "compare files with the Keras model they came from"),
-    "web": ("web", "make a page that classifies images inside the browser, for any host"),
-    "evaluate": ("evaluate", "measure accuracy on labeled images"),
-    "finetune": ("finetune", "teach a network classes of your own, with a report and files"),
-    "data": ("data", "prepare data sets, look at augmented images"),
-    "train": ("train", "train or finetune a network by a recipe; goes on where it was ended"),
-    "study": ("study", "try settings of a recipe, learning rate and weight decay first"),
-    "benchmark": ("benchmark", "time networks, or data pipelines, side by side on this CPU"),
-    "profile": ("profile", "tell what each operator of a network costs on this CPU"),
-    "report": ("report", "draw claimed accuracy against cost: the talk's argument on one page"),
-    "demo": ("demo", "the whole way once: classify, export, verify, time, report"),
+GROUPS = {
+    "look": {
+        "list": "list the models of the zoo",
+        "info": "show a model's reported and measured figures, input and weights",
+        "report": "plot reported accuracy against measured latency, size and multiply-adds",
+    },
+    "predict": {
+        "predict": "classify images",
+        "evaluate": "measure accuracy on labeled images",
+    },
+    "train": {
+        "data": "prepare datasets, show augmented images",
+        "train": "train a model by a recipe; resume an interrupted run",
+        "tune": "search hyperparameters of a recipe, learning rate and weight decay by default",
+        "finetune": "finetune a model on classes of your own",
+        "convert": "convert a checkpoint into a file that newnet_tf and Keras load",
+    },
+    "deploy": {
+        "export": "write verified TFLite or ONNX files or a SavedModel",
+        "quantize": "measure each layer's sensitivity to int8; keep some layers float32",
+        "verify": "compare exported files with their Keras model",
+        "bundle": "write a folder or zip with all that an app needs; check such a bundle",
+        "web": "make a web page that classifies images in the browser",
+    },
+    "measure": {
+        "benchmark": "compare the latency of models, or the throughput of data pipelines",
+        "profile": "measure the time of each operator of a model",
+    },
+    "try everything": {
+        "demo": "classify, export, verify, benchmark and report in one run",
+    },
 }
+COMMANDS = {name: summary for group in GROUPS.values() for name, summary in group.items()}
+SHARED_MODULES = {"list": "info", "info": "info"}  # other commands have a module of their name
+HELP_POSITION = 28  # column where the texts of options begin
 
 
 class _Format(argparse.RawDescriptionHelpFormatter):
-    """Keeps line breaks of epilogs, and names and explanations on one line."""
+    """Keeps line breaks of epilogs, and an option and its text on one line where they fit."""
 
-    def __init__(self, prog):
-        super().__init__(prog, max_help_position=28)
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=HELP_POSITION)
 
 
 class _Subcommand(argparse.ArgumentParser):
-    """A parser that asks its module for arguments only when it is used."""
+    """A parser that imports its command's module at first use."""
 
-    def __init__(self, *args, command=None, **kwargs):
+    def __init__(self, *args, command: str | None = None, **kwargs):
         super().__init__(*args, formatter_class=_Format, **kwargs)
         self.command = command
 
     def parse_known_args(self, args=None, namespace=None):
         if self.command:
-            module = importlib.import_module(f"newnet_tf.cli.{COMMANDS[self.command][0]}")
-            getattr(module, f"arguments_{self.command}")(self)
-            self.set_defaults(run=getattr(module, f"run_{self.command}"))
+            add_arguments, run = _functions(self.command)
+            add_arguments(self)
+            self.set_defaults(run=run)
             self.command = None
         return super().parse_known_args(args, namespace)
+
+
+def _functions(command: str) -> tuple[Callable, Callable]:
+    """Returns the functions of a command that add its arguments and run it."""
+    name = SHARED_MODULES.get(command, command)
+    module = importlib.import_module(f"newnet_tf.cli.{name}")
+    if command in SHARED_MODULES:
+        return getattr(module, f"add_{command}_arguments"), getattr(module, f"run_{command}")
+    return module.add_arguments, module.run
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the whole command line."""
     top = argparse.ArgumentParser(
         prog="newnet",
+        usage="newnet [-h] [--version] COMMAND ...",
         description="Light-weight vision models for Keras 3 and for phones.",
-        epilog="`newnet COMMAND --help` tells each command's arguments.",
+        epilog=_listing(),
         formatter_class=_Format,
     )
     top.add_argument("--version", action="version", version=f"newnet_tf {newnet_tf.__version__}")
     commands = top.add_subparsers(
-        title="commands", metavar="COMMAND", required=True, parser_class=_Subcommand
+        metavar="COMMAND",
+        required=True,
+        parser_class=_Subcommand,
+        prog="newnet",
+        help="one of those below; `newnet COMMAND --help` shows its arguments",
     )
-    for name, (_, summary) in COMMANDS.items():
-        commands.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", command=name
-        )
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, description=f"{summary[0].upper()}{summary[1:]}.", command=name)
     return top
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs one command; returns the exit status: 0, 1 for bad input, 130 when interrupted."""
+def _listing() -> str:
+    """Returns the commands with their summaries, by what a user wants."""
+    lines = []
+    for title, group in GROUPS.items():
+        lines += [f"{title}:", *(f"  {name:<12}{text}" for name, text in group.items()), ""]
+    return "\n".join(lines).rstrip()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: sequence of str, the arguments after `newnet`; default: those of the process.
+
+    Returns:
+        int, the exit status: 0, 1 for an error, 130 when interrupted.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     arguments = parser().parse_args(argv)
     try:
         status = arguments.run(arguments) or 0
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # the reader, such as `head`, has had enough
+    except BrokenPipeError:  # the reading process, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, RuntimeError) as error:

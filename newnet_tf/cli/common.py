@@ -1,269 +1,249 @@
-"""What several commands ask for: a model by name or file, images by file or folder."""
+"""Options that several commands share. One option has one meaning and one help text everywhere.
 
+Each function adds options to a parser; a command calls those that it needs:
+
+- `add_model_argument`: `MODEL`; `add_models_argument`: `MODEL [MODEL ...]`, stored as `models`
+- `add_weights_arguments`: `--weights`, `--preprocess-as`, `--activation`, `--classes`
+- `add_activation_argument`: `--activation` alone
+- `add_data_arguments`: `--data`, `--data-dir`, `--validation-split`, `--seed`; `--split` if asked
+- `add_data_dir_argument`, `add_seed_argument`: `--data-dir`, `--seed` alone
+- `add_max_samples_argument`, `add_batch_size_argument`, `add_image_size_argument`: `--max-samples`,
+  `--batch-size`, `--image-size`
+- `add_recipe_arguments`: `--recipe` for recipes to choose from, `--set`, `--epochs`
+- `add_output_argument`: `-o/--output`, a `Path`
+- `add_json_argument`, `add_force_argument`, `add_runs_argument`: `--json`, `--force`, `--runs`
+- `add_save_results_argument`: `--save-results`, and `--no-save-results` if asked
+- `add_threads_argument`: `--threads`, a number, or a tuple of numbers if asked
+
+Types of arguments: `comma_list` (a tuple of str), `comma_numbers` (a tuple of int). Options of the
+commands that write TFLite files are in `export_options`.
+"""
+
+import argparse
 import contextlib
-import dataclasses
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from newnet_tf import weights as checkpoints
-from newnet_tf.data import sidecar
-from newnet_tf.data.labels import imagenet_names
-from newnet_tf.models import activations, registry
-from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models import activations
 
-# Color photographs that scikit-image's wheel carries, of different things.
-AT_HAND = (
-    "chelsea.png",
-    "coffee.png",
-    "rocket.jpg",
-    "astronaut.png",
-    "motorcycle_left.png",
-    "hubble_deep_field.jpg",
-    "ihc.png",
-    "retina.jpg",
-)
-CROPS = 64
-REPLACED = "silu"  # what `--activation` stands in place of
+REPLACED_ACTIVATION = "silu"  # which `--activation` replaces
+MODEL = "a model of the zoo (`newnet list`), or a .keras file"
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A Keras model, its name, preprocessing, classes, and whether its weights are real."""
-
-    model: object
-    name: str
-    preprocess: PreprocessConfig
-    class_names: tuple[str, ...] | None
-    is_trained: bool
+def comma_list(text: str) -> tuple[str, ...]:
+    """Returns the parts of `text` between commas."""
+    return tuple(part for part in text.split(",") if part)
 
 
-def add_weights_arguments(parser) -> None:
-    """Adds what chooses weights and preprocessing."""
+def comma_numbers(text: str) -> tuple[int, ...]:
+    """Returns the whole numbers in `text` between commas."""
+    return tuple(int(part) for part in comma_list(text))
+
+
+def add_model_argument(
+    parser: argparse.ArgumentParser, help: str = MODEL, nargs: str | None = None
+) -> None:
+    """Adds the positional argument MODEL. `help` tells what else it may be."""
+    parser.add_argument("model", metavar="MODEL", nargs=nargs, help=help)
+
+
+def add_models_argument(
+    parser: argparse.ArgumentParser, help: str = MODEL, nargs: str = "+"
+) -> None:
+    """Adds the positional arguments MODEL [MODEL ...]."""
+    parser.add_argument("models", metavar="MODEL", nargs=nargs, help=help)
+
+
+def add_weights_arguments(parser: argparse.ArgumentParser, *, classes: bool = True) -> None:
+    """Adds what chooses the weights, the preprocessing and (`classes`) the classes of a model."""
     parser.add_argument(
-        "--weights", help="tag or checkpoint file; default: the network's public weights, if any"
+        "--weights", help="tag or checkpoint file; default: the model's public weights, if any"
     )
     parser.add_argument(
-        "--like", metavar="NAME", help="whose preprocessing a .keras or .tflite file of yours wants"
+        "--preprocess-as",
+        metavar="MODEL",
+        help="preprocess images as for this model of the zoo; default: as the weights need it",
     )
+    if classes:
+        parser.add_argument(
+            "--classes", type=int, help="number of classes; default: those of the weights"
+        )
     add_activation_argument(parser)
 
 
-def add_activation_argument(parser) -> None:
-    """Adds what puts another activation in place of SiLU."""
-    kinds = [kind for kind in activations.KINDS if kind != REPLACED]
+def add_activation_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--activation`."""
     parser.add_argument(
         "--activation",
-        choices=kinds,
-        help="in place of SiLU, for hardware without it; files are then called MODEL-ACTIVATION",
+        choices=[kind for kind in activations.KINDS if kind != REPLACED_ACTIVATION],
+        help="replaces SiLU, for hardware without it; files are then named MODEL-ACTIVATION",
     )
 
 
-def load(
-    name: str,
-    weights: str | None,
-    like: str | None,
-    classes: int | None = None,
-    activation: str | None = None,
-) -> Loaded:
-    """Returns the model that `name` means: a network of the zoo, or a `.keras` file.
+def add_data_arguments(
+    parser: argparse.ArgumentParser, *, seed: int | None = 0, split: bool = False
+) -> None:
+    """Adds what chooses a dataset, and with `split=True` one of its splits."""
+    from newnet_tf.data.datasets.factory import DATA
 
-    Args:
-        name, weights, like, classes: as the arguments of commands.
-        activation: str or None, among `activations.KINDS`, takes the place of SiLU.
-    """
-    loaded = _load(name, weights, like, classes)
-    if activation is None:
-        return loaded
-    model = with_activation(loaded.model, activation)
-    if loaded.is_trained and not (weights and checkpoints.is_file(weights)):
-        note(f"{loaded.name} learned with {REPLACED}, not {activation}: `newnet finetune "
-             f"--activation {activation}` gives weights that fit")  # fmt: skip
-    name = activations.renamed(loaded.name, activation)
-    return dataclasses.replace(loaded, model=model, name=name)
+    parser.add_argument("--data", required=True, help=DATA)
+    add_data_dir_argument(parser)
+    parser.add_argument(
+        "--validation-split",
+        type=float,
+        default=0.2,
+        metavar="FRACTION",
+        help="fraction of a folder without splits that is its validation split; default: 0.2",
+    )
+    add_seed_argument(parser, seed)
+    if split:
+        parser.add_argument("--split", help="default: validation, else test, else all")
 
 
-def with_activation(model, activation: str | None):
-    """Returns a Keras model with another activation in place of SiLU; None: the model itself."""
-    if activation is None:
-        return model
-    return activations.replace_activation(model, REPLACED, activation)
-
-
-def load_asked(arguments, name: str | None = None, activation: str | None = None) -> Loaded:
-    """Returns the model that the arguments of a command mean.
-
-    Args:
-        arguments: of a command, those of `add_weights_arguments` among them, and `classes`.
-        name, activation: str, where the command does not give them.
-    """
-    return load(
-        name or arguments.model,
-        arguments.weights,
-        arguments.like,
-        arguments.classes,
-        arguments.activation or activation,
+def add_data_dir_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--data-dir`."""
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of the tensorflow-datasets; default: TFDS_DATA_DIR, else ~/tensorflow_datasets",
     )
 
 
-def _load(name: str, weights: str | None, like: str | None, classes: int | None) -> Loaded:
-    keras = start_keras()
-    if not name.endswith(".keras"):
-        variant, tag = registry.resolve(name)
-        chosen = weights or tag or variant.card.default_weights
-        is_file = chosen is not None and checkpoints.is_file(chosen)
-        model = variant.build(weights=chosen, classes=classes, classifier_activation=None)
-        record = registry.preprocess_record(like or variant.card.name, None if is_file else chosen)
-        is_tag = (
-            chosen is not None and not is_file and model.output_shape[-1] == variant.card.classes
+def add_seed_argument(parser: argparse.ArgumentParser, default: int | None = 0) -> None:
+    """Adds `--seed`; the default None stands for the recipe's own."""
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=default,
+        help="of all that is random: splits, order, augmentation, initial weights; "
+        f"default: {'as in the recipe' if default is None else default}",
+    )
+
+
+def add_max_samples_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--max-samples`."""
+    parser.add_argument(
+        "--max-samples",
+        type=int,
+        metavar="N",
+        help="use a random sample of N images, the same in each run; default: all",
+    )
+
+
+def add_batch_size_argument(parser: argparse.ArgumentParser, default: int) -> None:
+    """Adds `--batch-size`."""
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=default,
+        metavar="N",
+        help=f"images a batch; default: {default}",
+    )
+
+
+def add_image_size_argument(parser: argparse.ArgumentParser, default: int | None = None) -> None:
+    """Adds `--image-size`; the default None stands for the weights' own."""
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        default=default,
+        metavar="PIXELS",
+        help=f"height and width of the input; default: {default or 'as the weights need it'}",
+    )
+
+
+def add_recipe_arguments(
+    parser: argparse.ArgumentParser, recipes: Sequence[str] = (), default: str | None = None
+) -> None:
+    """Adds `--set` and `--epochs`, and for `recipes` to choose from `--recipe`."""
+    if recipes:
+        parser.add_argument(
+            "--recipe",
+            required=default is None,
+            default=default,
+            help=f"one of {', '.join(recipes)}" + (f"; default: {default}" if default else ""),
         )
-        own = variant.card.select(chosen).class_names if is_tag else ()
-        names = class_names(model.output_shape[-1], own or None)
-        return Loaded(model, variant.card.name, record, names, chosen is not None)
-    if weights or classes:
-        raise ValueError(
-            f"a .keras file has its own weights. Received: {name} with "
-            f"weights={weights!r}, classes={classes!r}"
-        )
-    if not Path(name).is_file():
-        raise ValueError(f"`{name}` must be an existing .keras file. Received: no such file")
-    try:
-        model = keras.models.load_model(name, compile=False)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        raise ValueError(f"{name} must be a model that Keras saved. Received: {error}") from error
-    record = registry.preprocess_record(like) if like else sidecar.preprocess_beside(name)
-    record = record or registry.preprocess_record(activations.parted(model.name)[0])
-    names = class_names(model.output_shape[-1], sidecar.labels_beside(name))
-    return Loaded(model, Path(name).stem, record, names, True)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE[,...]",
+        help="change fields of the recipe, as lr=0.1,augmentation.cutmix_alpha=1.0",
+    )
+    parser.add_argument("--epochs", type=int, metavar="N", help="the same as --set epochs=N")
 
 
-def no_activation(activation: str | None, file: str) -> None:
-    """Raises ValueError where `--activation` is given with a file that is no Keras model any more."""
-    if activation:
-        raise ValueError(
-            "`--activation` must come with a network of the zoo or a .keras file; in others nothing "
-            f"can be replaced. Received: {file}"
-        )
-
-
-def titled(arguments) -> str:
-    """Returns what is said of the model that a command was given: its name, and a new activation."""
-    return f"{arguments.model}{f' with {arguments.activation}' if arguments.activation else ''}"
-
-
-def class_names(classes: int, own: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Returns the names of a network's classes: its own, else ImageNet's if they are 1,000.
-
-    Raises:
-        ValueError: for another number of names than of classes.
-    """
-    if own is not None and len(own) != classes:
-        raise ValueError(
-            f"a file of labels must name {classes} classes, as there are scores. "
-            f"Received: {len(own)}"
-        )
-    if own is not None:
-        return tuple(own)
-    return imagenet_names() if classes == len(imagenet_names()) else None
-
-
-def start_keras():
-    """Imports Keras and has it run once, without what TensorFlow says at both; returns it."""
-    from newnet_tf.deploy.runtime import quiet
-
-    with quiet():
-        import keras
-
-        keras.ops.add(keras.ops.ones((1,)), 1)
-    return keras
-
-
-def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Returns the files that `paths` mean; a folder means the images in it."""
-    from newnet_tf.data.images import list_images
-
-    return [file for path in paths for file in (list_images(path) if path.is_dir() else [path])]
-
-
-def readable(
-    folder: Path, least: int, option: str, side: int, paths: list[Path] | None = None
-) -> list[Path]:
-    """Returns the images in a folder that can be read; names and counts what is odd about others.
+def add_output_argument(
+    parser: argparse.ArgumentParser, help: str, default: Path | str | None = None, **options
+) -> None:
+    """Adds `-o/--output`, always a path.
 
     Args:
-        folder: path. least: int, fewer than these are an error. option: str, what asked for them.
-        side: int, smaller images are taken, enlarged, and counted.
-        paths: some of its images; default: all.
-
-    Raises:
-        ValueError: for too few readable images, or no such folder.
+        help: str, what is written there, such as "folder of the files".
+        default: path or None. `options`: other keyword arguments of `add_argument`.
     """
-    from newnet_tf.data.images import read_images
-
-    reader = read_images(paths or image_files([folder]))
-    good, small = [], 0
-    with no_warnings():
-        for position, image in reader:
-            good.append(reader.paths[position])
-            small += min(image.shape[:2]) < side
-    for bad in reader.skipped:
-        note(f"skipped: {bad.reason}")
-    count = f"{len(good)} readable images of {len(reader)} in {folder}"
-    if len(good) < least:
-        raise ValueError(f"{option} must hold {least} readable images or more. Received: {count}")
-    if small:
-        note(f"{option}: {small} of {len(good)} images are smaller than {side} and are enlarged")
-    note(f"{option}: {count}")
-    return good
+    default = Path(default) if default else None
+    help = f"{help}; default: {default}" if default else help
+    parser.add_argument(
+        "-o", "--output", type=Path, default=default, metavar="PATH", help=help, **options
+    )
 
 
-def images_at_hand() -> list[Path]:
-    """Returns real photographs of an installed package.
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--json`."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
-    Raises:
-        ValueError: where scikit-image is not installed.
+
+def add_save_results_argument(
+    parser: argparse.ArgumentParser, table: str, *, negatable: bool = False
+) -> None:
+    """Adds `--save-results`, which writes newnet_tf/results/TABLE.csv.
+
+    Args:
+        table: str, the table's name. negatable: bool, whether there is `--no-save-results` too, for
+            a command that writes by default in some cases; the default is then None.
     """
-    import importlib.util
-
-    spec = importlib.util.find_spec("skimage")
-    if spec is None or spec.origin is None:
-        raise ValueError(
-            "images must be given, or scikit-image be installed, whose wheel carries some "
-            "(pip install 'newnet_tf[demo]'). Received: neither"
-        )
-    folder = Path(spec.origin).parent / "data"
-    return [folder / name for name in AT_HAND if (folder / name).exists()]
+    parser.add_argument(
+        "--save-results",
+        action=argparse.BooleanOptionalAction if negatable else "store_true",
+        help=f"write the result into the table newnet_tf/results/{table}.csv",
+    )
 
 
-def crops_at_hand(count: int = CROPS, seed: int = 0) -> list:
-    """Returns seeded random crops (8-100 % of the area) of the images at hand, uint8 arrays."""
-    import numpy as np
+def add_force_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--force`."""
+    parser.add_argument(
+        "--force", action="store_true", help="write files again, even if nothing has changed"
+    )
 
-    from newnet_tf.data.images import read_image
 
-    random, found = np.random.RandomState(seed), []
-    images = [read_image(path) for path in images_at_hand()]
-    for number in range(count):
-        image = images[number % len(images)]
-        side = np.sqrt(random.uniform(0.08, 1)) * min(image.shape[:2])
-        height = width = max(32, int(side))
-        top = random.randint(0, max(1, image.shape[0] - height))
-        left = random.randint(0, max(1, image.shape[1] - width))
-        crop = image[top : top + height, left : left + width]
-        found.append(np.ascontiguousarray(crop[:, ::-1] if random.rand() < 0.5 else crop))
-    return found
+def add_runs_argument(parser: argparse.ArgumentParser, default: int | None) -> None:
+    """Adds `--runs`."""
+    shown = f"; default: {default}" if default else ""
+    parser.add_argument(
+        "--runs", type=int, default=default, metavar="N", help=f"timed runs of each file{shown}"
+    )
+
+
+def add_threads_argument(
+    parser: argparse.ArgumentParser, default: int | None = 1, *, several: bool = False
+) -> None:
+    """Adds `--threads`, with `several=True` a list such as 1,2 (stored as a tuple)."""
+    shown = f"; default: {default}" if default else ""
+    parser.add_argument(
+        "--threads",
+        type=comma_numbers if several else int,
+        default=(default,) if several and default else default,
+        metavar="N[,...]" if several else "N",
+        help=f"threads that a file runs on{shown}",
+    )
 
 
 @contextlib.contextmanager
 def no_warnings() -> Iterator[None]:
-    """Keeps Python warnings off the terminal; commands say themselves what matters."""
+    """Suppresses Python warnings while a command runs; it prints what matters itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def note(text: str) -> None:
-    """Says something on stderr."""
-    print(f"newnet: {text}", file=sys.stderr, flush=True)

@@ -1,58 +1,56 @@
-"""`newnet convert`: a checkpoint of another kind, checked both ways, into a file of ours."""
+"""`newnet convert`: a checkpoint of another framework into a file that Keras loads."""
 
+import argparse
 import sys
 from pathlib import Path
 
 from newnet_tf import weights
-from newnet_tf.models import registry
+from newnet_tf.cli import common
 from newnet_tf.utils import tables
 
+SHOWN = 3  # names of skipped tensors
 
-def arguments_convert(parser):
-    parser.add_argument("file", type=Path, help=f"checkpoint: {', '.join(weights.SUFFIXES)}")
-    parser.add_argument("--model", required=True, help="network that it is of, e.g. rexnet_100")
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `newnet convert`."""
+    parser.add_argument("model", metavar="MODEL", help="a model of the zoo, e.g. rexnet_100")
     parser.add_argument(
-        "-o", "--output", required=True, type=Path, help=f"one of {', '.join(weights.WRITABLE)}"
+        "checkpoint",
+        type=Path,
+        metavar="CHECKPOINT",
+        help=f"a file of it: {', '.join(weights.SUFFIXES)}",
+    )
+    common.add_output_argument(
+        parser, f"the new file: {', '.join(weights.WRITABLE)}", required=True
     )
     parser.add_argument(
-        "--classes", type=int, help="its number of classes; default: read from the checkpoint"
+        "--classes", type=int, help="number of classes; default: read from the checkpoint"
     )
-    parser.add_argument("--no-head", action="store_true", help="leave pooling and classifier out")
-    parser.add_argument("--json", action="store_true", help="what was done, as JSON")
+    parser.add_argument("--no-top", action="store_true", help="leave pooling and classifier out")
+    common.add_json_argument(parser)
     parser.epilog = (
-        "Every tensor of the checkpoint is used and every variable filled, or it is an error.\n"
-        "example: newnet convert rexnetv1_1.0.pth --model rexnet_100 -o rexnet.weights.h5"
+        "Every tensor of the checkpoint must be used and every variable set, or it is an error.\n"
+        "example: newnet convert rexnet_100 rexnetv1_1.0.pth -o rexnet.weights.h5"
     )
 
 
-def run_convert(arguments):
-    from newnet_tf.weights import assign, reader
+def run(arguments: argparse.Namespace) -> None:
+    """Runs `newnet convert`."""
+    import newnet_tf
 
-    if not str(arguments.output).endswith(weights.WRITABLE):
-        raise ValueError(
-            f"`--output` must end in {', '.join(weights.WRITABLE)}. Received: {arguments.output}"
-        )
-    variant, _ = registry.resolve(arguments.model)
-    read = reader.read(arguments.file)
-    others = (v.target for v in registry.REGISTRY.values() if v is not variant)
-    target = variant.target()
-    classes = arguments.classes or assign.classes_in(read, target) or variant.card.classes
-    model = variant.build(include_top=not arguments.no_head, classes=classes)
-    report = assign.fill(model, read, target, others=others, fresh_classifier=False)
-    weights.save(model, arguments.output)
-    done = {
-        "model": variant.card.name,
-        "naming": report.naming,
-        "tensors": report.tensors,
-        "skipped": list(report.skipped),
-        "classes": None if arguments.no_head else classes,
-        "output": str(arguments.output),
-    }
+    result = newnet_tf.convert(
+        arguments.model,
+        arguments.checkpoint,
+        arguments.output,
+        classes=arguments.classes,
+        include_top=not arguments.no_top,
+    )
     if arguments.json:
-        print(tables.to_json(done))
+        print(tables.to_json(vars(result)))
         return
-    print(f"{arguments.output}: {report.tensors} tensors in {report.naming} naming")
-    if report.skipped:
-        shown = ", ".join(report.skipped[:3])
-        more = f" and {len(report.skipped) - 3} more" if len(report.skipped) > 3 else ""
-        print(f"skipped, as a network has no use for them: {shown}{more}", file=sys.stderr)
+    print(result)
+    if result.skipped:
+        names = ", ".join(result.skipped[:SHOWN])
+        more = len(result.skipped) - SHOWN
+        rest = f" and {more} more" if more > 0 else ""
+        print(f"skipped, as the model has no use for them: {names}{rest}", file=sys.stderr)

@@ -1,11 +1,14 @@
-"""`newnet data`: prepare sets, look at augmented images."""
+"""`newnet data`: prepare datasets, show augmented images."""
 
-from pathlib import Path
+import argparse
 
 from newnet_tf.cli import common
 from newnet_tf.utils import tables
+from newnet_tf.utils.io import atomic_write
+from newnet_tf.utils.progress import note
+from newnet_tf.utils.quiet import start_keras
 
-SHOWN = {
+AUGMENTATIONS = {
     "resnet": {},
     "color": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "pca_std": 0.1},
     "randaugment": {"randaugment_ops": 2},
@@ -16,89 +19,83 @@ SHOWN = {
 }
 
 
-def arguments_data(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the actions `prepare` and `show`."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
-    _prepare_arguments(actions.add_parser("prepare", help="prepare a set, or say what is missing"))
-    _show_arguments(actions.add_parser("show", help="a contact sheet of augmented images"))
+    _add_prepare_arguments(
+        actions.add_parser("prepare", help="prepare a dataset, or list what is missing")
+    )
+    _add_show_arguments(actions.add_parser("show", help="draw a page of augmented images"))
 
 
-def run_data(arguments):
-    return {"prepare": _prepare, "show": _show}[arguments.action](arguments)
+def run(arguments: argparse.Namespace) -> None:
+    """Prepares a dataset, or draws augmented images."""
+    {"prepare": _prepare, "show": _show}[arguments.action](arguments)
 
 
-def _prepare_arguments(parser):
+def _add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="imagenet, imagenet_v2, cifar10, cifar100 or tfds:NAME")
-    parser.add_argument("--manual-dir", help="where ImageNet's tarballs lie")
-    parser.add_argument("--data-dir", help="where to write; default: TFDS_DATA_DIR, else TFDS' own")
+    parser.add_argument("--manual-dir", metavar="DIR", help="folder of ImageNet's two tarballs")
+    common.add_data_dir_argument(parser)
     parser.add_argument(
-        "--partial", action="store_true", help="go on with one of ImageNet's two tarballs"
+        "--allow-missing",
+        action="store_true",
+        help="prepare ImageNet though one of its two tarballs is missing, without that split",
     )
 
 
-def _prepare(arguments):
-    from newnet_tf.data.datasets.prepare import prepare
+def _prepare(arguments: argparse.Namespace) -> None:
+    import newnet_tf
 
-    splits, where = prepare(
-        arguments.name, arguments.manual_dir, arguments.data_dir, arguments.partial
+    splits, folder = newnet_tf.data.prepare(
+        arguments.name, arguments.manual_dir, arguments.data_dir, arguments.allow_missing
     )
     rows = [{"split": split, "images": f"{count:,}"} for split, count in splits.items()]
-    print(f"{arguments.name} is prepared in {where}\n")
+    print(f"{arguments.name} is prepared in {folder}\n")
     print(tables.table(rows, right=("images",)))
 
 
-def _show_arguments(parser):
-    from newnet_tf.data.datasets.factory import DATA
-
-    parser.add_argument("--data", required=True, help=DATA)
-    parser.add_argument("--data-dir", help="where tensorflow-datasets' sets lie")
+def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
+    common.add_data_arguments(parser)
     parser.add_argument(
         "--augmentation",
         default="resnet",
-        help=f"among {', '.join(SHOWN)}, or several as resnet+cutmix; default: resnet",
+        metavar="NAME[+NAME...]",
+        help=f"of {', '.join(AUGMENTATIONS)}, separated by +; default: resnet",
     )
-    parser.add_argument("--size", type=int, default=160, help="side of an image; default: 160")
-    parser.add_argument("--count", type=int, default=32, help="images; default: 32")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, default=Path("augmented.png"))
+    common.add_image_size_argument(parser, 160)
+    parser.add_argument(
+        "--count", type=int, default=32, metavar="N", help="number of images; default: 32"
+    )
+    common.add_output_argument(parser, "PNG file of the page", "augmented.png")
 
 
-def _show(arguments):
-    import os
-
-    from newnet_tf.data.augment.config import Augmentation
-    from newnet_tf.data.datasets.factory import load_dataset
-    from newnet_tf.models.config import PreprocessConfig
+def _show(arguments: argparse.Namespace) -> None:
+    import newnet_tf
 
     fields = {}
     for name in arguments.augmentation.split("+"):
-        if name not in SHOWN:
+        if name not in AUGMENTATIONS:
             raise ValueError(
-                f"`--augmentation` must be among {', '.join(SHOWN)}. Received: {name!r}"
+                f"`--augmentation` must be among {', '.join(AUGMENTATIONS)}. Received: {name!r}"
             )
-        fields |= SHOWN[name]
-    common.start_keras()
-    from newnet_tf.data.contact_sheet import contact_sheet
-    from newnet_tf.data.decode import SkippedImages
-    from newnet_tf.data.pipeline import train_input_pipeline
-
-    source = load_dataset(arguments.data, data_dir=arguments.data_dir)
-    record, bad = PreprocessConfig(image_size=arguments.size), SkippedImages()
-    batches = train_input_pipeline(
-        source,
-        record,
-        Augmentation(**fields),
-        batch_size=min(arguments.count, source.split("train").size),
+        fields |= AUGMENTATIONS[name]
+    start_keras()
+    dataset = newnet_tf.load_dataset(
+        arguments.data,
+        validation_split=arguments.validation_split,
         seed=arguments.seed,
-        skipped=bad,
+        data_dir=arguments.data_dir,
     )
-    sheet = contact_sheet(batches.take(1), source, record, arguments.count)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    beside = arguments.output.with_name(f".{arguments.output.stem}.part.png")
-    try:
-        sheet.save(beside)
-        os.replace(beside, arguments.output)
-    finally:
-        beside.unlink(missing_ok=True)
+    page, skipped = newnet_tf.data.draw_augmentation(
+        dataset,
+        newnet_tf.data.Augmentation(**fields),
+        image_size=arguments.image_size,
+        count=arguments.count,
+        seed=arguments.seed,
+    )
+    with atomic_write(arguments.output) as temporary:
+        page.save(temporary, "PNG")
     print(arguments.output)
-    if bad:
-        common.note(str(bad))
+    if skipped:
+        note(str(skipped))

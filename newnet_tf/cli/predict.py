@@ -1,56 +1,58 @@
-"""`newnet predict`: images in, the best classes out, from a Keras model or an exported file."""
+"""`newnet predict`: the best classes of images, by a Keras model or an exported file."""
 
+import argparse
 from pathlib import Path
 
-from newnet_tf import inference
 from newnet_tf.cli import common
 from newnet_tf.utils import tables
+from newnet_tf.utils.progress import note
 
 
-def arguments_predict(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `newnet predict`."""
+    common.add_model_argument(parser)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="images or folders")
-    parser.add_argument("--model", required=True, help="a network, .keras, .tflite or SavedModel")
-    common.add_weights_arguments(parser)
-    parser.add_argument("--top", type=int, default=5, help="how many classes; default: 5")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    common.add_weights_arguments(parser, classes=False)
+    parser.add_argument("--top", type=int, default=5, help="number of classes; default: 5")
+    common.add_json_argument(parser)
     parser.epilog = (
-        "A .tflite file is run by LiteRT alone, with the preprocessing of the recipe beside it.\n"
+        "A .tflite file is run by LiteRT alone, with the preprocessing in the .json file next to it.\n"
         "Images that cannot be read are skipped and named; the exit status is then 1."
     )
 
 
-def run_predict(arguments):
-    from newnet_tf.data.images import read_images
-    from newnet_tf.data.labels import decode_predictions
+def run(arguments: argparse.Namespace) -> int:
+    """Runs `newnet predict`."""
+    import newnet_tf
 
-    paths = common.image_files(arguments.images)
-    predictor = inference.load(
-        arguments.model, arguments.weights, arguments.like, arguments.activation
-    )
-    numbered = [f"class {i}" for i in range(predictor.classes)]
-    names = None if predictor.is_imagenet else predictor.class_names or numbered
-    reader, answers = read_images(paths), []
     with common.no_warnings():
-        for position, image in reader:
-            scores = predictor.probabilities(image)
-            best = decode_predictions(scores, arguments.top, names)[0]
-            answers.append({"image": str(paths[position]), "classes": _classes(best)})
-    bad = [{"image": b.path, "reason": b.reason} for b in reader.skipped]
-    if arguments.json:
-        print(
-            tables.to_json({"model": common.titled(arguments), "answers": answers, "skipped": bad})
+        result = newnet_tf.predict(
+            arguments.model,
+            arguments.images,
+            top=arguments.top,
+            weights=arguments.weights,
+            preprocess_as=arguments.preprocess_as,
+            activation=arguments.activation,
         )
+    if arguments.json:
+        print(tables.to_json(_to_json(result)))
     else:
-        print("\n".join(line for answer in answers for line in _lines(answer)))
-    for skipped_image in bad:
-        common.note(f"skipped: {skipped_image['reason']}")
-    return 1 if bad else 0
+        print("\n".join(str(image) for image in result))
+    for image in result.skipped:
+        note(f"skipped: {image.reason}")
+    return 1 if result.skipped else 0
 
 
-def _classes(best) -> list[dict]:
-    return [{"class": c, "name": name, "probability": float(p)} for c, name, p in best]
-
-
-def _lines(answer: dict) -> list[str]:
-    rows = [f"  {100 * c['probability']:5.1f} %  {c['name']}" for c in answer["classes"]]
-    return [answer["image"], *rows]
+def _to_json(result) -> dict:
+    images = [
+        {
+            "image": image.image,
+            "predictions": [
+                {"label": p.label, "class_index": p.class_index, "score": p.score}
+                for p in image.predictions
+            ],
+        }
+        for image in result
+    ]
+    skipped = [{"image": image.path, "reason": image.reason} for image in result.skipped]
+    return {"model": result.model, "images": images, "skipped": skipped}

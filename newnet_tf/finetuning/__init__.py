@@ -1,1 +1,1 @@
-"""Finetuning on classes of one's own: frozen features, then the whole network. Loads nothing."""
+"""Finetuning: a linear probe on frozen features, then training of all layers."""

@@ -1,4 +1,4 @@
-"""A network's frozen features, computed once, and a linear classifier of them as its last layer."""
+"""Frozen features of a dataset, computed once and cached, and the classifier that is fitted to them."""
 
 import dataclasses
 import functools
@@ -12,67 +12,88 @@ from pathlib import Path
 
 import numpy as np
 
-from newnet_tf.classification.linear_probe import Linear
+from newnet_tf.classification.linear_probe import LinearClassifier
+from newnet_tf.classification.result import ClassificationResult
 from newnet_tf.data.datasets.base import Split
-from newnet_tf.data.host_loader import Sample, each_batch, iter_samples
+from newnet_tf.data.host_loader import Sample, iter_samples
 from newnet_tf.data.images import SkippedImage
 from newnet_tf.data.preprocess import preprocess_image
 from newnet_tf.deploy import fingerprint
-from newnet_tf.evaluation.loop import Result
+from newnet_tf.evaluation.loop import evaluate_samples
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.utils.io import atomic_write
 from newnet_tf.utils.lazy import keras
-from newnet_tf.weights.reader import beside
 
 CLASSIFIER = "classifier"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Outputs:
-    """What a network gave for the images of a split.
+class ModelOutputs:
+    """The outputs of a model for the images of a split.
 
     Args:
-        names: tuple of str, the images. labels: int array (n,).
-        values: float32 array (n, width), features or scores.
-        bad: tuple of `SkippedImage`, images that could not be read; they are nowhere else.
+        names: tuple of str, names of the n images.
+
+        labels: int array of shape (n,), their classes.
+
+        values: float array of shape (n, width), features or class scores.
+
+        skipped: tuple of `SkippedImage`, images that could not be read; they are not among the n.
     """
 
     names: tuple[str, ...]
     labels: np.ndarray
     values: np.ndarray
-    bad: tuple[SkippedImage, ...]
+    skipped: tuple[SkippedImage, ...] = ()
 
-    def result(self) -> Result:
-        """Returns the top-1 result, for values that are scores."""
-        return Result(self.names, self.labels, self.values.argmax(axis=1)[:, None], (1,), self.bad)
+    def result(self) -> ClassificationResult:
+        """Returns the top-1 result; `values` must be class scores."""
+        topk = self.values.argmax(axis=1)[:, None]
+        return ClassificationResult(self.names, self.labels, topk, (1,), self.skipped)
 
-    def named(self, names: Sequence[str]) -> "Outputs":
-        """Returns those for some of the images, in that order."""
-        place = {name: number for number, name in enumerate(self.names)}
-        rows = [place[name] for name in names]
-        return Outputs(tuple(names), self.labels[rows], self.values[rows], self.bad)
+    def select(self, names: Sequence[str]) -> "ModelOutputs":
+        """Returns the outputs for some of the images, in the order of `names`."""
+        rows = {name: number for number, name in enumerate(self.names)}
+        chosen = [rows[name] for name in names]
+        return ModelOutputs(tuple(names), self.labels[chosen], self.values[chosen], self.skipped)
 
 
 def feature_extractor(model):
-    """Returns the part of a network before its layer `classifier`, as features of shape (n, depth).
+    """Returns the part of a model before its layer `classifier`.
+
+    Args:
+        model: Keras model with a layer `classifier`.
+
+    Returns:
+        Keras model from images to features of shape (n, depth).
 
     Raises:
-        ValueError: for a network whose scores are not a linear function of pooled features.
+        ValueError: if the model's scores are not a linear function of pooled features.
     """
     layer = _classifier(model)
     shape = tuple(layer.input.shape)
-    fits = len(shape) == 2 or (len(shape) == 4 and shape[1:3] == (1, 1))
-    if not fits or model.output_shape[-1] != layer.output.shape[-1]:
+    is_pooled = len(shape) == 2 or (len(shape) == 4 and shape[1:3] == (1, 1))
+    if not is_pooled or model.output_shape[-1] != layer.output.shape[-1]:
         raise ValueError(
             "`model` must end in pooled features and a linear layer `classifier`. "
             f"Received: {model.name!r}, whose `classifier` takes shape {shape}"
         )
-    flat = keras.layers.Flatten(name="features")(layer.input)
-    return keras.Model(model.inputs[0], flat, name=f"{model.name}_features")
+    features = keras.layers.Flatten(name="features")(layer.input)
+    return keras.Model(model.inputs[0], features, name=f"{model.name}_features")
 
 
-def set_classifier(model, linear: Linear) -> None:
-    """Makes a linear classifier of `feature_extractor`'s features the last layer of the network, exactly."""
+def set_classifier(model, linear: LinearClassifier) -> None:
+    """Sets the weights of the layer `classifier` to those of a linear classifier.
+
+    Args:
+        model: Keras model with a layer `classifier`; it is changed.
+
+        linear: `LinearClassifier` of the features of `feature_extractor(model)`.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
     layer = _classifier(model)
     kernel, bias = layer.get_weights()
     if linear.kernel.size != kernel.size or linear.bias.shape != bias.shape:
@@ -82,63 +103,105 @@ def set_classifier(model, linear: Linear) -> None:
     layer.set_weights([linear.kernel.reshape(kernel.shape), linear.bias])
 
 
-def outputs(
+def compute_outputs(
     model,
     split: Split,
     preprocess: PreprocessConfig,
     batch_size: int = 32,
-    title: str = "Predicting",
-) -> Outputs:
+    description: str = "Evaluating",
+) -> ModelOutputs:
     """Runs a model over a split, in order; shows progress on stderr.
 
     Args:
-        model: Keras model of one output (n, width). split: `Split`. preprocess: `PreprocessConfig`.
-        batch_size: int. title: str, of the progress bar.
+        model: Keras model with one output of shape (n, width).
 
-    Raises:
-        ValueError: where no image can be read.
-    """
-    names, labels, values = [], [], []
+        split: `Split`.
 
-    def run(found, images):
-        values.append(np.asarray(model.predict_on_batch(np.stack(images)), np.float32))
-        names.extend(sample.name for sample in found)
-        labels.extend(sample.label for sample in found)
+        preprocess: `PreprocessConfig` of the model.
 
-    prepare = functools.partial(preprocess_image, preprocess=preprocess)
-    bad = each_batch(run, iter_samples(split), split.size, prepare, batch_size, title)
-    if not names:
-        raise ValueError(f"there must be a readable image. Received: {bad[0].reason}")
-    return Outputs(tuple(names), np.array(labels), np.concatenate(values), bad)
+        batch_size: int, images a call. Default: 32.
 
-
-def cached(
-    embed, split: Split, preprocess: PreprocessConfig, file: str | os.PathLike, batch_size: int = 32
-) -> tuple[Outputs, bool]:
-    """Returns `outputs` of an embedder, computed only where they do not lie in `file` already.
-
-    What lies there counts if it came from the same weights, graph, preprocessing and images (by
-    name; those that are files, by size and time of change too).
+        description: str, of the progress bar.
 
     Returns:
-        (`Outputs`, whether they were found).
+        `ModelOutputs`.
+
+    Raises:
+        ValueError: if no image can be read.
+    """
+    return evaluate_samples(
+        lambda images: np.asarray(model.predict_on_batch(np.stack(images)), np.float32),
+        iter_samples(split),
+        split.size,
+        functools.partial(preprocess_image, preprocess=preprocess),
+        _OutputCollector(),
+        batch_size,
+        description,
+    )
+
+
+def cached_outputs(
+    extractor,
+    split: Split,
+    preprocess: PreprocessConfig,
+    file: str | os.PathLike,
+    batch_size: int = 32,
+) -> tuple[ModelOutputs, bool]:
+    """Returns the features of a split, from a file if they were computed before.
+
+    The file is used if it was computed with the same weights, graph and preprocessing, from the same
+    images: by name, and for files by size and time of change too.
+
+    Args:
+        extractor: Keras model, from `feature_extractor`.
+
+        split: `Split`.
+
+        preprocess: `PreprocessConfig` of the model.
+
+        file: path of the `.npz` file.
+
+        batch_size: int, images a call. Default: 32.
+
+    Returns:
+        (`ModelOutputs`, bool: whether they come from the file).
     """
     file = Path(file)
-    key = _key(embed, preprocess, [_stamp(sample) for sample in iter_samples(split)])
-    found = _read(file, key)
-    if found is not None:
-        return found, True
-    made = outputs(embed, split, preprocess, batch_size, f"Features of {split.size} images")
-    with beside(file) as part, part.open("wb") as opened:
+    key = _key(extractor, preprocess, [_stamp(sample) for sample in iter_samples(split)])
+    outputs = _read(file, key)
+    if outputs is not None:
+        return outputs, True
+    description = f"Features of {split.size} images"
+    outputs = compute_outputs(extractor, split, preprocess, batch_size, description)
+    skipped = [[image.path, image.reason] for image in outputs.skipped]
+    with atomic_write(file) as temporary, temporary.open("wb") as stream:
         np.savez(
-            opened,
+            stream,
             key=key,
-            names=np.array(made.names),
-            labels=made.labels,
-            values=made.values,
-            bad=np.array([[b.path, b.reason] for b in made.bad], dtype=str).reshape(-1, 2),
+            names=np.array(outputs.names),
+            labels=outputs.labels,
+            values=outputs.values,
+            skipped=np.array(skipped, dtype=str).reshape(-1, 2),
         )
-    return made, False
+    return outputs, False
+
+
+class _OutputCollector:
+    """Collects outputs as they are, see `evaluation.loop.Evaluator`."""
+
+    def __init__(self):
+        self._names: list[str] = []
+        self._labels: list[int] = []
+        self._values: list[np.ndarray] = []
+
+    def update(self, samples: Sequence[Sample], outputs: object) -> None:
+        self._values.append(np.asarray(outputs))
+        self._names.extend(sample.name for sample in samples)
+        self._labels.extend(sample.label for sample in samples)
+
+    def result(self, skipped: tuple[SkippedImage, ...] = ()) -> ModelOutputs:
+        values = np.concatenate(self._values)
+        return ModelOutputs(tuple(self._names), np.array(self._labels), values, skipped)
 
 
 def _classifier(model):
@@ -146,7 +209,7 @@ def _classifier(model):
         return model.get_layer(CLASSIFIER)
     except ValueError as error:
         raise ValueError(
-            f"`model` must have a layer `{CLASSIFIER}`, as the zoo's networks have. "
+            f"`model` must have a layer `{CLASSIFIER}`, as the zoo's models have. "
             f"Received: {model.name!r}"
         ) from error
 
@@ -158,25 +221,25 @@ def _stamp(sample: Sample) -> list:
     return [sample.name, sample.label]
 
 
-def _key(embed, preprocess: PreprocessConfig, names: list) -> str:
-    parts = {
+def _key(extractor, preprocess: PreprocessConfig, images: list) -> str:
+    content = {
         "format": FORMAT,
-        "weights": fingerprint.weights_digest(embed),
-        "graph": fingerprint.graph_digest(embed),
+        "weights": fingerprint.weights_digest(extractor),
+        "graph": fingerprint.graph_digest(extractor),
         "preprocess": dataclasses.asdict(preprocess),
-        "images": names,
+        "images": images,
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _read(file: Path, key: str) -> Outputs | None:
-    """Returns what lies in a file under `key`; a damaged file is no reason to stop."""
+def _read(file: Path, key: str) -> ModelOutputs | None:
+    """Returns what a file holds under `key`; None for another key or a damaged file."""
     try:
-        with np.load(file) as held:
-            if str(held["key"]) != key:
+        with np.load(file) as arrays:
+            if str(arrays["key"]) != key:
                 return None
-            bad = tuple(SkippedImage(str(path), str(reason)) for path, reason in held["bad"])
-            names = tuple(str(name) for name in held["names"])
-            return Outputs(names, held["labels"], held["values"], bad)
+            skipped = tuple(SkippedImage(str(path), str(why)) for path, why in arrays["skipped"])
+            names = tuple(str(name) for name in arrays["names"])
+            return ModelOutputs(names, arrays["labels"], arrays["values"], skipped)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -1,120 +1,162 @@
-"""The whole network, by `training.train`: a lower rate for what is pretrained, batch norm kept."""
+"""Training of all layers: pretrained layers at a lower learning rate, batch norm as in inference."""
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from newnet_tf.data.datasets.base import Dataset
+from newnet_tf.data.image_loader import ImageLoader
 from newnet_tf.deploy import fingerprint
+from newnet_tf.deploy.model_outputs import logits_model
 from newnet_tf.finetuning.feature_cache import CLASSIFIER
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.training.image_loader import ImageLoader
 from newnet_tf.training.recipes import Recipe
-from newnet_tf.training.trainer import TrainResult, single_step, train
+from newnet_tf.training.run import FitResult
+from newnet_tf.training.trainer import fit, single_step
 from newnet_tf.utils.lazy import keras
 
-NORMS = ("frozen", "trained")
+BATCH_NORM = ("frozen", "trained")
 
 
 def train_all_layers(
     model,
-    source: Dataset,
+    dataset: Dataset,
     preprocess: PreprocessConfig,
     recipe: Recipe,
-    folder: str | os.PathLike,
+    output_dir: str | os.PathLike,
     backbone_lr_scale: float = 0.25,
     batch_norm: str = "frozen",
-) -> TrainResult:
-    """Trains all of a network whose classifier was fitted before, or goes on with it.
+) -> FitResult:
+    """Trains all layers of a model whose classifier was fitted before; resumes an interrupted run.
 
     Args:
-        model: Keras model with a layer `classifier`, ending in logits or softmax; it is changed, and
-            has the last epoch's weights at the end.
-        source: `Dataset` with a split `train`. preprocess: `PreprocessConfig`.
-        recipe: `training.Recipe`; its rate is the classifier's. `curvature.bounded` makes one whose
-            rate the network bears.
-        folder: where `training.train` keeps its files. A run that was ended there goes on if it is
-            the same: recipe, data, network, its first weights, and the arguments below.
-        backbone_lr_scale: float, the other layers' rate as a share of the recipe's.
-        batch_norm: `"frozen"` (batch norm keeps its statistics, scale and shift, and computes as in
-            inference) or `"trained"`.
+        model: Keras model with a layer `classifier` that ends in logits or softmax. Its weights
+            change to those of the last epoch.
+
+        dataset: `Dataset` with a split `train`.
+
+        preprocess: `PreprocessConfig` of the model.
+
+        recipe: `Recipe`. Its learning rate is the classifier's; see `lr_bound.cap_learning_rate`.
+
+        output_dir: folder of the run's files, see `training.trainer.fit`. An interrupted run in it
+            is resumed if recipe, data, model, its first weights and the arguments below are the same.
+
+        backbone_lr_scale: float >= 0, the other layers' learning rate as a fraction of the
+            classifier's. Default: 0.25.
+
+        batch_norm: `"frozen"` (moving statistics, scale and shift stay, and are used as in inference)
+            or `"trained"`. Default: `"frozen"`.
 
     Returns:
-        `training.Outcome`.
+        `FitResult`.
 
     Raises:
         ValueError: for an argument outside of the above, or a folder that holds another run.
-        TrainingStopped: as `training.train`.
+
+        TrainingStopped: as `training.trainer.fit`.
     """
-    logits = fingerprint.logits_model(model)
+    logits = logits_model(model)
     head = model.get_layer(CLASSIFIER).trainable_variables
-    with thawed(model, backbone_lr_scale, batch_norm):
-        return train(
+    with batch_norm_mode(model, backbone_lr_scale, batch_norm):
+        settings = run_settings(logits, backbone_lr_scale, batch_norm)
+        loader = _FinetuneLoader(dataset, preprocess, recipe, settings)
+        return fit(
             logits,
-            _Begun(source, preprocess, recipe, begun(logits, backbone_lr_scale, batch_norm)),
+            loader,
             recipe,
-            folder,
+            output_dir,
             resume=True,
-            make_step=lambda trained: slowed(trained, head, backbone_lr_scale),
+            make_step=lambda compiled: scaled_lr_step(compiled, head, backbone_lr_scale),
         )
 
 
 @contextlib.contextmanager
-def thawed(model, backbone_lr_scale: float, batch_norm: str) -> Iterator[None]:
-    """Sets for a while which layers are trained; checks `train_all_layers`'s arguments of these names."""
-    if batch_norm not in NORMS or backbone_lr_scale < 0:
+def batch_norm_mode(model, backbone_lr_scale: float, batch_norm: str) -> Iterator[None]:
+    """Freezes batch norm, or not, for the time of the context; checks both arguments.
+
+    Args:
+        model: Keras model.
+
+        backbone_lr_scale, batch_norm: as in `train_all_layers`.
+
+    Raises:
+        ValueError: for an argument outside of the above.
+    """
+    if batch_norm not in BATCH_NORM or backbone_lr_scale < 0:
         raise ValueError(
-            f"`batch_norm` must be among {NORMS}, `backbone_lr_scale` not negative. Received: {batch_norm=}, {backbone_lr_scale=}"
+            f"`batch_norm` must be among {BATCH_NORM}, `backbone_lr_scale` not negative. "
+            f"Received: {batch_norm=}, {backbone_lr_scale=}"
         )
     layers = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-    kept = [layer.trainable for layer in layers]
+    before = [layer.trainable for layer in layers]
     try:
         for layer in layers:
             layer.trainable = batch_norm == "trained"
         yield
     finally:
-        for layer, trainable in zip(layers, kept, strict=True):
+        for layer, trainable in zip(layers, before, strict=True):
             layer.trainable = trainable
 
 
-def begun(logits, backbone_lr_scale: float, batch_norm: str) -> dict[str, object]:
-    """Returns what tells a run from others, but for its recipe and data."""
+def run_settings(logits, backbone_lr_scale: float, batch_norm: str) -> dict[str, object]:
+    """Returns what identifies a run, except its recipe and data.
+
+    Args:
+        logits: Keras model before training.
+
+        backbone_lr_scale, batch_norm: as in `train_all_layers`.
+    """
     return {
-        "backbone": backbone_lr_scale,
-        "norms": batch_norm,
-        "first weights": fingerprint.weights_digest(logits),
+        "backbone_lr_scale": backbone_lr_scale,
+        "batch_norm": batch_norm,
+        "initial_weights": fingerprint.weights_digest(logits),
     }
 
 
-def slowed(trained, head, share: float) -> Callable:
-    """Returns a step of training that moves all variables but `head` at a share of the rate.
+def scaled_lr_step(compiled, head: Sequence, backbone_lr_scale: float) -> Callable[..., Any]:
+    """Returns a training step that updates all variables but `head` at a fraction of the learning rate.
 
     Args:
-        trained: compiled Keras model. head: Keras variables. share: float.
+        compiled: compiled Keras model.
+
+        head: Keras variables of the classifier.
+
+        backbone_lr_scale: float, the fraction.
     """
-    optimizer = getattr(trained.optimizer, "inner_optimizer", trained.optimizer)
-    fast, whole = {_known(variable) for variable in head}, optimizer.update_step
+    optimizer = getattr(compiled.optimizer, "inner_optimizer", compiled.optimizer)
+    full_rate, update = {_identity(variable) for variable in head}, optimizer.update_step
 
     def update_step(gradient, variable, learning_rate):
-        rate = learning_rate if _known(variable) in fast else learning_rate * share
-        whole(gradient, variable, rate)
+        is_head = _identity(variable) in full_rate
+        update(gradient, variable, learning_rate if is_head else learning_rate * backbone_lr_scale)
 
     optimizer.update_step = update_step
-    return single_step(trained)
+    return single_step(compiled)
 
 
-def _known(variable) -> int:
+def _identity(variable) -> int:
     """Identifies a variable, whether Keras' own or the backend's inside of it."""
     return id(variable.value if isinstance(variable, keras.Variable) else variable)
 
 
-class _Begun(ImageLoader):
-    """A run's images; what it began with must be the same when it goes on."""
+class _FinetuneLoader(ImageLoader):
+    """Loads the images of a run; its fingerprint holds the run's settings too."""
 
-    def __init__(self, source: Dataset, preprocess: PreprocessConfig, recipe: Recipe, begun: dict):
-        super().__init__(source, preprocess, recipe)
-        self.begun = begun
+    def __init__(
+        self, dataset: Dataset, preprocess: PreprocessConfig, recipe: Recipe, settings: dict
+    ):
+        super().__init__(
+            dataset,
+            preprocess,
+            augmentation=recipe.augmentation,
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+        )
+        self.settings = settings
 
     @property
     def fingerprint(self) -> dict[str, object]:
-        return super().fingerprint | self.begun
+        """What decides the batches, and the run's settings."""
+        return super().fingerprint | self.settings

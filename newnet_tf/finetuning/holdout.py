@@ -1,63 +1,82 @@
-"""Training images held aside: do all layers end worse than the frozen features did?"""
+"""A holdout of the training images: it tells whether training all layers made the model worse."""
 
 import dataclasses
 
 import numpy as np
 
-from newnet_tf.classification.linear_probe import Linear
-from newnet_tf.data.datasets.base import Split, gathered, held_split, stratified_split
-from newnet_tf.evaluation.loop import PairedComparison, compare
-from newnet_tf.finetuning.feature_cache import Outputs
+from newnet_tf.classification.linear_probe import LinearClassifier
+from newnet_tf.data.datasets.base import Split, list_samples, stratified_split, take
+from newnet_tf.evaluation.paired import PairedComparison, compare
+from newnet_tf.finetuning.feature_cache import ModelOutputs
 
-LEAST = 2  # images that each class must have to learn from
+LEAST = 2  # training images of each class that must remain
 
 
-def parted(split: Split, features: Outputs, share: float, seed: int) -> tuple[Split, Split | None]:
-    """Divides training images into those to learn from and those held aside, class by class.
+def split_holdout(
+    split: Split, features: ModelOutputs, holdout_fraction: float, seed: int
+) -> tuple[Split, Split | None]:
+    """Divides training images into those to train on and a holdout, class by class.
 
-    What is needed to read them is held in memory: paths, positions, or encoded images.
+    What is needed to read the images stays in memory: paths, positions, or encoded images.
 
     Args:
-        split: `Split`. features: `Outputs` of it; images that could not be read are in neither part.
-        share: float in 0 to below 1, the part held aside. seed: int, which these are.
+        split: `Split`, the training images.
+
+        features: `ModelOutputs` of it; images that could not be read are in neither part.
+
+        holdout_fraction: float in [0, 1), fraction of the images in the holdout.
+
+        seed: int, decides which images these are.
 
     Returns:
-        (to learn from, held aside); the whole split and None for a share of 0, or where a class would
-        be left with fewer than two images to learn from.
+        (`Split` to train on, `Split` of the holdout). The whole split and None for a fraction of 0, or
+        if a class would have fewer than two images to train on.
 
     Raises:
-        ValueError: for a share outside of the above.
+        ValueError: for another fraction.
     """
-    if not 0 <= share < 1:
-        raise ValueError(f"`share` must lie in 0 to below 1. Received: {share=}")
-    if not share:
+    if not 0 <= holdout_fraction < 1:
+        raise ValueError(
+            "`holdout_fraction` (--holdout-fraction) must lie in [0, 1). "
+            f"Received: {holdout_fraction=}"
+        )
+    if not holdout_fraction:
         return split, None
     readable = set(features.names)
-    handles, labels, names = gathered(split)
-    kept = np.array([name.decode(errors="replace") in readable for name in names])
-    listed = handles[kept], labels[kept], names[kept]
-    parts = stratified_split(listed[1], share, seed)
-    if np.unique(listed[1][parts[0]], return_counts=True)[1].min() < LEAST:
+    keys, labels, names = list_samples(split)
+    chosen = np.array([name.decode(errors="replace") in readable for name in names])
+    columns = keys[chosen], labels[chosen], names[chosen]
+    parts = stratified_split(columns[1], holdout_fraction, seed)
+    if np.unique(columns[1][parts[0]], return_counts=True)[1].min() < LEAST:
         return split, None
-    return tuple(held_split(split, *(column[part] for column in listed)) for part in parts)
+    train, holdout = (take(split, *(column[part] for column in columns)) for part in parts)
+    return train, holdout
 
 
-def paired(features: Outputs, linear: Linear, final: Outputs) -> PairedComparison:
-    """Compares a classifier of frozen features with what a network came to, image by image.
+def compare_stages(
+    features: ModelOutputs, linear: LinearClassifier, outputs: ModelOutputs
+) -> PairedComparison:
+    """Compares the linear probe with the model after training of all layers, on the holdout.
 
     Args:
-        features: `Outputs` of the frozen features, of these images and perhaps of others.
-        linear: `Linear`, a classifier that has not seen these images.
-        final: `Outputs` of the network on the images held aside.
+        features: `ModelOutputs` of the frozen features, of these images and possibly others.
+
+        linear: `LinearClassifier` that was not fitted to the holdout.
+
+        outputs: `ModelOutputs` of the trained model on the holdout.
+
+    Returns:
+        A `PairedComparison`; the second is the trained model.
     """
-    values = features.named(final.names).values.astype(np.float64)
-    first = dataclasses.replace(final, values=linear.scores(values))
-    return compare(first.result(), final.result())
+    values = features.select(outputs.names).values.astype(np.float64)
+    probe = dataclasses.replace(outputs, values=linear.scores(values))
+    return compare(probe.result(), outputs.result())
 
 
-def is_worse(found: PairedComparison) -> bool:
-    """Says whether the second is worse there.
+def is_worse(comparison: PairedComparison) -> bool:
+    """Returns whether the trained model is worse on the holdout.
 
-    The difference alone decides, however wide its interval; with none, the second is kept.
+    The difference alone decides, however wide its interval; without a difference the trained model is
+    kept.
     """
-    return found.difference < 0
+    return comparison.difference < 0

@@ -1,177 +1,240 @@
-"""The two stages of a finetuning run, and which of them the network is taken from."""
+"""The two stages of finetuning, and the choice between their models."""
 
 import dataclasses
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from newnet_tf.cli import common
-from newnet_tf.data.datasets.base import TRAIN, Dataset
+import numpy as np
+
+from newnet_tf.classification.linear_probe import fit_linear
+from newnet_tf.data.datasets.base import TRAIN, Dataset, Split
+from newnet_tf.data.host_loader import iter_samples
+from newnet_tf.finetuning import feature_cache, full_finetune, holdout, lr_bound
+from newnet_tf.finetuning.feature_cache import ModelOutputs
+from newnet_tf.finetuning.result import ALL_LAYERS, LINEAR_PROBE, FinetuneResult, StageResult
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.training.recipes import Recipe
+from newnet_tf.utils.math import softmax
+from newnet_tf.utils.progress import note
 
-FROZEN, ALL_LAYERS = "frozen features", "all layers"
+TRAINING = "training"  # folder of the second stage in the run's folder
 
 
-@dataclass(kw_only=True)
-class Run:
-    """What a run works on and what it has found so far.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FinetuneConfig:
+    """What a finetuning run does.
 
     Args:
-        network: str. tag: str, where its weights came from. model: Keras model.
-        source: `Dataset`, its splits train and test. preprocess: `PreprocessConfig`. folder: `Path`.
-        train, test: `Split`s of it. seed: int.
-        features: `finetuning.frozen.Outputs`, of the training images. penalty: float, L2 of the
-            classifier.
-        learned, aside: `Split`s, the parts of `train` that the second stage learns from, and that say
-            what it is worth; None without a second stage, `aside` also where no part was held aside.
-        frozen, second: `finetuning.frozen.Outputs` on the test part, probabilities, after each stage;
-            None without a second one.
-        outcome: `training.Outcome` of the second stage, recipe: its `Recipe`, how: str, the rest of
-            its settings in words; None and "" without a second stage.
-        paired: `evaluation.Paired`, the stages on the images held aside; None without such.
-        is_dropped: bool, whether the second stage came out worse there, and the first one's network
-            was kept.
-        seconds: {stage: float}, how long each took.
-        bad: `SkippedImage`s. files: exported files as lines of a table.
+        weights: str, tag or file name of the pretrained weights.
+
+        dataset: `Dataset` with a split `train` and one of `validation`, `test`.
+
+        preprocess: `PreprocessConfig` of the model.
+
+        output_dir: `Path` of the run's folder.
+
+        recipe: `Recipe` of the second stage; None for the linear probe alone.
+
+        seed: int, of holdout, order and augmentation. Default: 0.
+
+        backbone_lr_scale, batch_norm: as in `full_finetune.train_all_layers`.
+
+        holdout_fraction: float in [0, 1), fraction of the training images that decide which stage is
+            kept. Default: 0.1.
+
+        cap_lr: bool, whether to lower the recipe's learning rate to the largest stable one. Default:
+            True.
     """
 
-    network: str
-    tag: str
-    model: object
-    source: object
+    weights: str
+    dataset: Dataset
     preprocess: PreprocessConfig
-    folder: Path
-    train: object
-    test: object
-    seed: int
-    features: object = None
-    penalty: float = 0.0
-    learned: object = None
-    aside: object = None
-    frozen: object = None
-    second: object = None
-    outcome: object = None
-    recipe: object = None
-    how: str = ""
-    paired: object = None
-    is_dropped: bool = False
-    seconds: dict = field(default_factory=dict)
-    bad: tuple = ()
-    files: list = field(default_factory=list)
+    output_dir: Path
+    recipe: Recipe | None = None
+    seed: int = 0
+    backbone_lr_scale: float = 0.25
+    batch_norm: str = "frozen"
+    holdout_fraction: float = 0.1
+    cap_lr: bool = True
 
     @property
-    def final(self):
-        """The outputs of the network that is kept."""
-        return self.frozen if self.second is None or self.is_dropped else self.second
+    def train(self) -> Split:
+        """The training images."""
+        return self.dataset.split(TRAIN)
 
     @property
-    def stages(self) -> dict:
-        """{stage: `evaluation.Result` on the test split}."""
-        found = {FROZEN: self.frozen, ALL_LAYERS: self.second}
-        return {stage: made.result() for stage, made in found.items() if made is not None}
-
-    @property
-    def verdict(self) -> str:
-        """What the images held aside say of the second stage, in a sentence; "" without such."""
-        if self.paired is None:
-            return ""
-        difference, (low, high) = self.paired.difference, self.paired.interval
-        ends = "All layers came out worse" if self.is_dropped else "All layers came out no worse"
-        kept = "first stage is kept" if self.is_dropped else "second stage is kept"
-        return (
-            f"{ends} than the frozen features on {self.paired.n} training images that neither "
-            f"learned from ({difference:+.2f} points, 95 %: {low:+.2f} to {high:+.2f}): the network "
-            f"of the {kept}."
-        )
+    def test(self) -> Split:
+        """The images that accuracies are reported for."""
+        return self.dataset.split(evaluation_split(self.dataset))
 
 
-def frozen_stage(run: Run) -> None:
-    """Fits the classifier of frozen features, to all training images; nothing else changes."""
-    import numpy as np
+def evaluation_split(dataset: Dataset) -> str:
+    """Returns the name of the split that accuracies are reported for: validation, else test.
 
-    from newnet_tf.classification.linear_probe import fit_linear
-    from newnet_tf.finetuning import feature_cache
-
-    begin = time.monotonic()
-    found = _features(run)
-    run.features = found["train"]
-    run.bad = found["train"].bad + found["test"].bad
-    linear = fit_linear(found["train"].values, found["train"].labels, seed=run.seed)
-    if linear.bias.size != run.source.classes:
+    Raises:
+        ValueError: if the dataset has fewer than two classes, or lacks images to train or test on.
+    """
+    name = next((name for name in ("validation", "test") if name in dataset.splits), None)
+    if dataset.classes < 2 or TRAIN not in dataset.splits or name is None:
         raise ValueError(
-            "each class must have readable images in the training part. Received: none of "
-            f"{run.source.class_names[linear.bias.size :]}"
+            "`dataset` (--data) must have two classes or more, with images to train and to test on. "
+            f"Received: {dataset}"
         )
-    feature_cache.set_classifier(run.model, linear)
-    scores = linear.scores(found["test"].values.astype(np.float64))
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    probabilities = powers / powers.sum(axis=1, keepdims=True)
-    run.frozen = dataclasses.replace(found["test"], values=probabilities)
-    run.penalty = linear.penalty
-    run.seconds[FROZEN] = time.monotonic() - begin
-    common.note(f"{FROZEN}: {run.frozen.result()}, {run.seconds[FROZEN]:.0f} s")
+    return name
 
 
-def second_stage(
-    run: Run, recipe, backbone_lr_scale: float, batch_norm: str, held_aside: float, is_bounded: bool
-) -> None:
-    """Trains all layers, and keeps what comes of it unless it is worse than the first stage.
+def run_stages(model: Any, config: FinetuneConfig) -> FinetuneResult:
+    """Finetunes a model in two stages and keeps the better one; writes caches and checkpoints only.
+
+    An interrupted run in the same folder is resumed.
 
     Args:
-        run: `Run` after `frozen_stage`. recipe: `training.Recipe`.
-        backbone_lr_scale, batch_norm: as in `finetuning.unfrozen.unfreeze`.
-        held_aside: float, the part of the training images that neither stage learns from when the
-            two are compared.
-        is_bounded: bool, lower the recipe's rate to what the network bears.
+        model: Keras model with a layer `classifier`; it has the kept stage's weights at the end.
+
+        config: `FinetuneConfig`.
+
+    Returns:
+        `FinetuneResult` without model file, report and exports.
+
+    Raises:
+        ValueError: if a class has no readable training image, or the model does not fit.
     """
-    from newnet_tf.classification.linear_probe import fit_linear
-    from newnet_tf.data.host_loader import iter_samples
-    from newnet_tf.finetuning import feature_cache, full_finetune, holdout, lr_bound
+    result, features = linear_probe_stage(model, config)
+    if config.recipe is None:
+        return result
+    return all_layers_stage(model, config, config.recipe, result, features)
 
-    first, linear = run.model.get_weights(), None
-    run.learned, run.aside = holdout.parted(run.train, run.features, held_aside, run.seed)
-    if run.aside:
-        learned = run.features.named([image.name for image in iter_samples(run.learned)])
-        linear = fit_linear(learned.values, learned.labels, seed=run.seed)
-        feature_cache.set_classifier(run.model, linear)
-    splits = {**run.source.splits, TRAIN: run.learned}
-    source = Dataset(run.source.name, run.source.class_names, splits)
-    folder = run.folder / "training"
-    if is_bounded:
-        given = recipe.peak_lr
-        recipe = lr_bound.bounded(
-            run.model, source, run.preprocess, recipe, folder, backbone_lr_scale, batch_norm
+
+def linear_probe_stage(model: Any, config: FinetuneConfig) -> tuple[FinetuneResult, ModelOutputs]:
+    """Fits a linear classifier to the frozen features of all training images.
+
+    Args:
+        model, config: as in `run_stages`.
+
+    Returns:
+        (`FinetuneResult` of this stage, `ModelOutputs` with the features of the training images).
+    """
+    begin = time.monotonic()
+    train, test = _features(model, config)
+    linear = fit_linear(train.values, train.labels, seed=config.seed)
+    class_names = config.dataset.class_names
+    if linear.bias.size != len(class_names):
+        raise ValueError(
+            "each class must have readable training images. Received: none of "
+            f"{class_names[linear.bias.size :]}"
         )
-        if recipe.peak_lr < given:
-            common.note(
-                f"rate {recipe.peak_lr:.2g}, not {given:g}: the network bears no higher one"
-            )
-    run.recipe = recipe
-    run.how = f"pretrained layers at {backbone_lr_scale:g} of the rate, batch norm {batch_norm}"
-    run.outcome = full_finetune.train_all_layers(
-        run.model, source, run.preprocess, recipe, folder, backbone_lr_scale, batch_norm
+    feature_cache.set_classifier(model, linear)
+    probabilities = softmax(linear.scores(test.values.astype(np.float64)), axis=1)
+    stage = StageResult(
+        name=LINEAR_PROBE,
+        outputs=dataclasses.replace(test, values=probabilities),
+        seconds=time.monotonic() - begin,
+        note=f"linear classifier of frozen features, L2 {linear.penalty:g}, {config.train.size} "
+        "training images",
     )
-    run.second = feature_cache.outputs(run.model, run.test, run.preprocess, title="Judging")
-    if run.aside:
-        ended = feature_cache.outputs(
-            run.model, run.aside, run.preprocess, title="Judging, held aside"
+    note(f"{stage.name}: {stage.result}, {stage.seconds:.0f} s")
+    result = FinetuneResult(
+        model=model,
+        name=model.name,
+        weights=config.weights,
+        dataset=config.dataset,
+        preprocess=config.preprocess,
+        output_dir=config.output_dir,
+        train=config.train,
+        test=config.test,
+        stages=(stage,),
+        l2_penalty=linear.penalty,
+        seed=config.seed,
+        skipped=train.skipped + test.skipped,
+    )
+    return result, train
+
+
+def all_layers_stage(
+    model: Any,
+    config: FinetuneConfig,
+    recipe: Recipe,
+    probe: FinetuneResult,
+    features: ModelOutputs,
+) -> FinetuneResult:
+    """Trains all layers; keeps the result unless it is worse than the linear probe on the holdout.
+
+    Neither the model of this stage nor the linear probe that it is compared with sees the holdout.
+
+    Args:
+        model, config: as in `run_stages`.
+
+        recipe: `Recipe` of this stage, `config.recipe`.
+
+        probe, features: from `linear_probe_stage`.
+
+    Returns:
+        `FinetuneResult` of both stages.
+    """
+    initial, linear = model.get_weights(), None
+    train, held_out = holdout.split_holdout(
+        config.train, features, config.holdout_fraction, config.seed
+    )
+    if held_out:
+        chosen = features.select([sample.name for sample in iter_samples(train)])
+        linear = fit_linear(chosen.values, chosen.labels, seed=config.seed)
+        feature_cache.set_classifier(model, linear)
+    dataset = dataclasses.replace(config.dataset, splits={**config.dataset.splits, TRAIN: train})
+    arguments = (config.output_dir / TRAINING, config.backbone_lr_scale, config.batch_norm)
+    if config.cap_lr:
+        requested = recipe.peak_lr
+        recipe = lr_bound.cap_learning_rate(model, dataset, config.preprocess, recipe, *arguments)
+        if recipe.peak_lr < requested:
+            note(
+                f"learning rate {recipe.peak_lr:.2g} instead of {requested:g}, the largest "
+                "stable one"
+            )
+    training = full_finetune.train_all_layers(model, dataset, config.preprocess, recipe, *arguments)
+    outputs = feature_cache.compute_outputs(model, config.test, config.preprocess)
+    settings = (
+        f"pretrained layers at {config.backbone_lr_scale:g} of the learning rate, batch norm "
+        f"{config.batch_norm}"
+    )
+    comparison, is_dropped = None, False
+    if held_out and linear:
+        held_out_outputs = feature_cache.compute_outputs(
+            model, held_out, config.preprocess, description="Evaluating the holdout"
         )
-        run.paired = holdout.paired(run.features, linear, ended)
-        run.is_dropped = holdout.is_worse(run.paired)
-        common.note(run.verdict)
-    if run.is_dropped:
-        run.model.set_weights(first)
-    run.seconds[ALL_LAYERS] = sum(epoch["seconds"] for epoch in run.outcome.history)
+        comparison = holdout.compare_stages(features, linear, held_out_outputs)
+        is_dropped = holdout.is_worse(comparison)
+    if is_dropped:
+        model.set_weights(initial)
+    stage = StageResult(
+        name=ALL_LAYERS,
+        outputs=outputs,
+        seconds=sum(epoch["seconds"] for epoch in training.history),
+        note=f"{recipe.epochs} epochs of {train.size} images, batch {recipe.batch_size}, learning rate "
+        f"{recipe.peak_lr:.3g}, {settings}, seed {config.seed}{', not kept' * is_dropped}",
+    )
+    result = dataclasses.replace(
+        probe,
+        stages=(*probe.stages, stage),
+        kept_stage=LINEAR_PROBE if is_dropped else ALL_LAYERS,
+        holdout=held_out,
+        comparison=comparison,
+        history=tuple(training.history),
+        recipe=recipe,
+        settings=settings,
+    )
+    if result.verdict:
+        note(result.verdict)
+    return result
 
 
-def _features(run: Run) -> dict:
-    """Returns {part: `Outputs`}, the frozen features, kept in the run's folder."""
-    from newnet_tf.finetuning import feature_cache
-
-    embed, found = feature_cache.feature_extractor(run.model), {}
-    for part, split in (("train", run.train), ("test", run.test)):
-        file = run.folder / f"features.{part}.npz"
-        found[part], is_kept = feature_cache.cached(embed, split, run.preprocess, file)
-        if is_kept:
-            common.note(f"features of the {part} part: kept from {file}")
-    return found
+def _features(model: Any, config: FinetuneConfig) -> tuple[ModelOutputs, ModelOutputs]:
+    """Returns the frozen features of the training and of the test images, cached in the folder."""
+    extractor, features = feature_cache.feature_extractor(model), []
+    for name, split in (("train", config.train), ("test", config.test)):
+        file = config.output_dir / f"features.{name}.npz"
+        outputs, is_cached = feature_cache.cached_outputs(extractor, split, config.preprocess, file)
+        features.append(outputs)
+        if is_cached:
+            note(f"features of the {name} images: read from {file}")
+    return features[0], features[1]

@@ -1,0 +1,1 @@
+"""The public functions that join several rooms, one file each. Import them from `newnet_tf`."""

@@ -1,0 +1,105 @@
+"""`Predictor`: a model of any format as one callable from images to predictions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from newnet_tf.data.images import read_image
+from newnet_tf.data.labels import imagenet_names
+from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.task import Prediction, Task, get_task
+from newnet_tf.utils.math import softmax
+
+TOP = 5
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Predictor:
+    """Predicts images with a Keras model, a TFLite or ONNX file, or a SavedModel.
+
+    Call it with an image: path, bytes of an encoded image, PIL image, or uint8 array of shape
+    (height, width, 3 or 1). With a list (or an array of shape (n, height, width, channels)) it returns
+    a list of lists. An image that cannot be read raises `ImageError`; `newnet_tf.predict` skips and
+    counts such images instead.
+
+    Args:
+        network: str, the model's name, e.g. `"efficientnet_lite0"`.
+
+        weights: str, tag or file name of the weights.
+
+        precision: str, e.g. `"int8-full"`; "" if unknown.
+
+        classes: int, number of classes.
+
+        class_names: tuple with one str for each class; None if they are unknown.
+
+        prepare: callable, uint8 array of shape (height, width, 3) -> what `scores` takes.
+
+        scores: callable, list of n prepared images -> outputs of the model, for a classifier of shape
+            (n, classes), higher is better.
+
+        preprocess: `PreprocessConfig` of the weights.
+
+        task: str or `Task`, which decodes the outputs. Default: `"classification"`.
+
+    Example:
+        >>> predictor = newnet_tf.load_predictor("runs/flowers")
+        >>> for prediction in predictor("rose.jpg", top=2):
+        ...     print(prediction.label, prediction.score)
+    """
+
+    network: str
+    weights: str
+    precision: str
+    classes: int
+    class_names: tuple[str, ...] | None
+    prepare: Callable[[np.ndarray], Any]
+    scores: Callable[[Sequence[Any]], Any]
+    preprocess: PreprocessConfig | None = None
+    task: str | Task = "classification"
+
+    def __call__(self, images: Any, top: int = TOP) -> list:
+        """Returns predictions, the best first.
+
+        Args:
+            images: an image or a list of images, as above.
+
+            top: int >= 1, the most predictions for each image. Default: 5.
+
+        Returns:
+            A list of `Prediction` for an image; a list of such lists for a list of images.
+
+        Raises:
+            ImageError: if an image cannot be read.
+
+            ValueError: if `top` is not a positive int.
+        """
+        if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+            raise ValueError(f"`top` must be a positive int. Received: top={top!r}")
+        is_batch = isinstance(images, np.ndarray) and images.ndim == 4
+        if is_batch or isinstance(images, (list, tuple)):
+            return [self._predict(image, top) for image in images]
+        return self._predict(images, top)
+
+    @property
+    def is_imagenet(self) -> bool:
+        """Whether its classes are the 1,000 of ImageNet."""
+        return self.class_names == imagenet_names()
+
+    def probabilities(self, image: np.ndarray) -> np.ndarray:
+        """Returns the probabilities of a classifier for one uint8 image, shape (1, classes)."""
+        scores = self.scores([self.prepare(image)])
+        if scores.min() >= 0 and abs(scores.sum() - 1) < 1e-3:
+            return scores
+        return softmax(scores)
+
+    def _predict(self, image: Any, top: int) -> list[Prediction]:
+        pixels = read_image(image)
+        outputs = self.scores([self.prepare(pixels)])
+        if isinstance(outputs, dict):
+            outputs = {name: array[0] for name, array in outputs.items()}
+        else:
+            outputs = outputs[0]
+        return get_task(self.task).decode(outputs, pixels.shape[:2], self.class_names, top)
