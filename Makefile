@@ -1,7 +1,9 @@
-# make demo   install into .venv and run the main job; report under build/demo/
-# make test   install what the tests need and run them with the linters
-# make test-all  also what is marked slow: all networks; ended, it goes on where it was; outcome in results/proof.csv
-# make fresh  the demo, rebuilding every file
+# make demo      install into .venv and run the demo; the report is build/demo/report.html
+# make fresh     the demo, writing every file again
+# make test      install what the tests need, run the linter and the tests
+# make test-all  also the slow tests, of all models; resumes when interrupted; writes newnet_tf/results/compatibility.csv
+# make lint      the linter alone
+# make clean     remove what was built
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,13 +14,13 @@ demo: $(VENV)/.installed-demo
 	$(BIN)/newnet demo
 
 fresh: $(VENV)/.installed-demo
-	$(BIN)/newnet demo --fresh
+	$(BIN)/newnet demo --force
 
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(VENV)/.installed-dev $(VENV)/.installed-kotlin lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or not slow" --resume build/test-all.jsonl --proof
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or not slow" --resume build/test-all.jsonl --save-compatibility
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests: images from installed packages, the optional folder of real data."""
+"""Fixtures that the tests share: images of installed packages, real data if its folder exists."""
 
 import os
 from pathlib import Path
@@ -10,10 +10,11 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 pytest_plugins = ["resume"]
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+IMAGES = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png")
 
 
 def pytest_runtest_setup(item):
-    """Draws the same weights in every run, before any fixture makes a network."""
+    """Sets the seed before each test and its fixtures, so that initial weights are reproducible."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -21,22 +22,21 @@ def pytest_runtest_setup(item):
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """Returns a function from a relative path to real data, skipping where the folder is absent."""
+    """Returns a function from a relative path to real data; it skips the test if there is none."""
 
     def path(relative):
-        found = SHARED / relative
-        if not found.exists():
+        file = SHARED / relative
+        if not file.exists():
             pytest.skip(f"real data not here: {relative} (tests that need none cover the code)")
-        return found
+        return file
 
     return path
 
 
 @pytest.fixture(scope="session")
 def images():
-    """Real images that scikit-image's wheel carries, by file name."""
+    """Returns {file name: path} of photographs in scikit-image's wheel."""
     import skimage
 
     folder = Path(skimage.__file__).parent / "data"
-    names = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png")
-    return {name: folder / name for name in names}
+    return {name: folder / name for name in IMAGES}

@@ -1,4 +1,4 @@
-"""What the tests of filling models share: weights as other frameworks name and lay them out."""
+"""Shared by the tests of loading weights: weights as other frameworks name and lay them out."""
 
 from pathlib import Path
 
@@ -18,24 +18,24 @@ TORCH = {
 }
 
 
-def held(tensors):
-    """A checkpoint of these tensors, as `checkpoint.read` would give it."""
-    return Checkpoint(path=Path("given.pth"), kind=".pth", tensors=tensors)
+def checkpoint_of(tensors):
+    """A checkpoint of these tensors, as `reader.read` returns it."""
+    return Checkpoint(path=Path("state_dict.pth"), kind=".pth", tensors=tensors)
 
 
 def paint(model, seed):
-    """Gives every weight of a model a value of its own."""
+    """Sets every weight of a model to a random value."""
     random = np.random.default_rng(seed)
     for variable in model.weights:
         variable.assign(random.uniform(0.5, 1.5, variable.shape).astype("f4"))
 
 
-def assert_same(ours, theirs, but=()):
-    """Compares the weights that `ours` has with those of `theirs`, layers in `but` excepted."""
-    theirs = reader.tensors_of(theirs)
-    for key, value in reader.tensors_of(ours).items():
+def assert_same(model, reference, but=()):
+    """Compares the weights of `model` with those of `reference`, except for the layers in `but`."""
+    expected = reader.tensors_of(reference)
+    for key, value in reader.tensors_of(model).items():
         if key.split("/")[0] not in but:
-            np.testing.assert_array_equal(value, theirs[key], err_msg=key)
+            np.testing.assert_array_equal(value, expected[key], err_msg=key)
 
 
 def as_torch(model, names, linear=()):

@@ -1,4 +1,4 @@
-"""A process of its own that asks for weights: one step for each argument, one line of JSON for each.
+"""A process that downloads weights: one step for each argument, one line of JSON for each.
 
 The hub's library reads its environment when it is imported, so each test starts one with the address
 of its own hub.
@@ -9,7 +9,7 @@ import json
 import sys
 
 from newnet_tf.models import config
-from newnet_tf.weights import CheckpointError, Target, fetch
+from newnet_tf.weights import CheckpointError, LoadTarget, fetch
 
 REPO = "timm/tiny.test_in1k"
 
@@ -23,9 +23,11 @@ def build(classes):
 
 
 def target():
-    """What its checkpoint must fit."""
-    naming = config.CheckpointFormat(name="timm", layers={"classifier": "conv"})
-    return Target(config.Card(name="tiny", title="Tiny"), (naming,), ("classifier",), build)
+    """Its `LoadTarget`."""
+    checkpoint_format = config.CheckpointFormat(name="timm", layers={"classifier": "conv"})
+    return LoadTarget(
+        config.Card(name="tiny", title="Tiny"), (checkpoint_format,), ("classifier",), build
+    )
 
 
 def weights(*sources):
@@ -42,22 +44,22 @@ def weights(*sources):
 
 def digest(tensors):
     """A digest of arrays by name."""
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        found.update(f"{name}{tensor.shape}".encode() + tensor.tobytes())
-    return found.hexdigest()
+        hasher.update(f"{name}{tensor.shape}".encode() + tensor.tobytes())
+    return hasher.hexdigest()
 
 
-def obtain(**arguments):
+def download(**arguments):
     """Fetches the tiny weights."""
     from newnet_tf.weights import reader
 
     try:
-        path = fetch.obtain(target(), weights(config.HubFile(repo=REPO, **arguments)))
+        path = fetch.download(target(), weights(config.HubFile(repo=REPO, **arguments)))
     except CheckpointError as error:
         return {"error": f"{error}"}
-    kept = reader.read(path)
-    return {"file": path.name, "digest": digest(kept.tensors), **kept.metadata}
+    checkpoint = reader.read(path)
+    return {"file": path.name, "digest": digest(checkpoint.tensors), **checkpoint.metadata}
 
 
 def rexnet():
@@ -83,8 +85,8 @@ def wait():
 
 
 STEPS = {
-    "obtain": obtain,
-    "obtain-exact": lambda: obtain(sha256="0" * 64),
+    "download": download,
+    "download-exact": lambda: download(sha256="0" * 64),
     "rexnet": rexnet,
     "forget": forget,
     "wait": wait,

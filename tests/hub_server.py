@@ -39,7 +39,7 @@ class HubFile:
         self._thread.join()
 
     def count(self, method):
-        """How often `model.safetensors` was asked for by `method`."""
+        """How often `model.safetensors` was requested by `method`."""
         return sum(kind == method and path.endswith(".safetensors") for kind, path in self.requests)
 
     def _handler(self):

@@ -1,34 +1,41 @@
-"""`--resume FILE`: a long run that was ended goes on where it was; `--proof` records its outcome.
+"""`--resume FILE` resumes an interrupted test run; `--save-compatibility` writes its outcome by model.
 
-Every finished test is a line of the file at once. Tests that passed, of the very same code, are left
-out of the next run. `--proof` makes a row for each network of the lines, in `results/proof.csv`.
+Every finished test is a line of FILE at once. Tests that passed with the very same code are left out
+of the next run. `--save-compatibility` makes a row for each model from the lines, in
+`newnet_tf/results/compatibility.csv`.
 """
 
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PASSED, SKIPPED, FAILED = "passed", "skipped", "failed"
+TABLE = "compatibility"
 
 
 def pytest_addoption(parser):
     group = parser.getgroup("resume")
-    group.addoption("--resume", metavar="FILE", type=Path, help="journal of a run to go on with")
-    group.addoption("--proof", action="store_true", help="record outcomes by network")
+    group.addoption("--resume", metavar="FILE", type=Path, help="log of the test run to resume")
+    group.addoption(
+        "--save-compatibility",
+        action="store_true",
+        help=f"write outcomes by model into {TABLE}.csv",
+    )
 
 
 def pytest_configure(config):
     path = config.getoption("--resume")
     if path:
-        config.pluginmanager.register(Resume(path, config), "newnet-resume")
+        config.pluginmanager.register(TestLog(path, config), "newnet-resume")
 
 
 def code_digest() -> str:
-    """Digest of everything that a test's outcome depends on, within the project."""
+    """Returns a digest of everything in the project that a test's outcome depends on."""
     digest = hashlib.sha256()
     for folder in ("newnet_tf", "tests", "tools"):
         for path in sorted((ROOT / folder).rglob("*")):
@@ -37,19 +44,21 @@ def code_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-class Resume:
-    """The journal: read before tests are collected, written as they finish."""
+class TestLog:
+    """The log of finished tests: read before tests are collected, written as they finish."""
+
+    __test__ = False  # not a class of tests
 
     def __init__(self, path: Path, config):
         self.path, self.digest = path, code_digest()
         self.is_worker = hasattr(config, "workerinput")
-        self.wants_proof = config.getoption("--proof")
+        self.saves_compatibility = config.getoption("--save-compatibility")
         path.parent.mkdir(parents=True, exist_ok=True)
         self.before = self.lines()
 
     def lines(self) -> dict[str, dict]:
-        """The last line about each test, of this code; a line that was cut off is none."""
-        found = {}
+        """Returns the last line about each test of this code; an incomplete line counts as none."""
+        lines = {}
         for text in (
             self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else ()
         ):
@@ -58,8 +67,8 @@ class Resume:
             except ValueError:
                 continue
             if line["code"] == self.digest:
-                found[line["test"]] = line
-        return found
+                lines[line["test"]] = line
+        return lines
 
     def pytest_collection_modifyitems(self, config, items):
         done = {test for test, line in self.before.items() if line["outcome"] != FAILED}
@@ -70,19 +79,24 @@ class Resume:
     def pytest_runtest_logreport(self, report):
         if self.is_worker or (report.when != "call" and report.outcome == PASSED):
             return
-        why = f"{report.longrepr[2]}" if report.skipped and report.longrepr else ""
-        line = {"test": report.nodeid, "outcome": report.outcome, "why": why, "code": self.digest}
+        reason = f"{report.longrepr[2]}" if report.skipped and report.longrepr else ""
+        line = {
+            "test": report.nodeid,
+            "outcome": report.outcome,
+            "reason": reason,
+            "code": self.digest,
+        }
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session):
-        if not self.is_worker and self.wants_proof:
-            record(self.lines().values())
+        if not self.is_worker and self.saves_compatibility:
+            save_compatibility(self.lines().values())
 
 
-def record(lines) -> None:
-    """Writes the table `proof`: one row for each network, one column for each test of it."""
+def save_compatibility(lines: Iterable[Mapping[str, str]]) -> None:
+    """Writes the table: one row for each model, one column for each test of it."""
     import newnet_tf
     from newnet_tf import results
 
@@ -97,9 +111,9 @@ def record(lines) -> None:
         rest = "-".join(others)
         column = f"{test.removeprefix('test_')}{f' {rest}' if rest else ''}".replace("_", " ")
         row = rows.setdefault(name.partition(".")[0], {"model": name.partition(".")[0]})
-        said = line["why"].removeprefix("Skipped: ") or line["outcome"]
-        row[column] = FAILED if FAILED in (said, row.get(column)) else said
+        outcome = line["reason"].removeprefix("Skipped: ") or line["outcome"]
+        row[column] = FAILED if FAILED in (outcome, row.get(column)) else outcome
     columns = sorted({column for row in rows.values() for column in row} - {"model"})
     table = [{c: row.get(c, "") for c in ("model", *columns)} for _, row in sorted(rows.items())]
     if table:
-        results.record("proof", table)
+        results.record(TABLE, table)

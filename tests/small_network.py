@@ -1,6 +1,6 @@
-"""A network small enough to export in seconds, whose answers vary from image to image.
+"""A model small enough to export in seconds, whose outputs vary from image to image.
 
-Random weights alone give nearly the same answer for every image. Here batch norm's statistics are
+Random weights alone give nearly the same output for every image. Here batch norm's statistics are
 those of the images, and the classifier is scaled and shifted until its logits spread about zero.
 """
 
@@ -15,13 +15,14 @@ from newnet_tf.data.preprocess import normalize
 from newnet_tf.deploy import PRECISIONS, export_tflite, fingerprint
 from newnet_tf.models import blocks
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.inverted_residual import inverted_residual
 
 SIZE, CLASSES = 64, 10
 PREPROCESS = PreprocessConfig(image_size=SIZE, crop_pct=1.0)
 MADE = [
     name
     for name, kind in PRECISIONS.items()
-    if not kind.maker or fingerprint.versions_of(kind.maker)  # an extra
+    if not kind.package or fingerprint.versions_of(kind.package)  # an extra
 ]
 WHOLE = PreprocessConfig(image_size=SIZE, crop_pct=1.0, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
@@ -55,11 +56,11 @@ def network(preprocess: PreprocessConfig = PREPROCESS, classifier_activation: st
     for layer in norms:
         layer.momentum = 0.0
     logits(inputs, training=True)
-    found = keras.ops.convert_to_numpy(logits(inputs))
+    outputs = keras.ops.convert_to_numpy(logits(inputs))
     classifier = model.get_layer("classifier")
     kernel, bias = classifier.get_weights()
-    scale = 2 / found.std(0).mean()
-    classifier.set_weights([kernel * scale, bias - found.mean(0) * scale])
+    scale = 2 / outputs.std(0).mean()
+    classifier.set_weights([kernel * scale, bias - outputs.mean(0) * scale])
     return model
 
 
@@ -68,9 +69,9 @@ def untrained(classifier_activation: str = "softmax"):
     style = blocks.TENSORFLOW
     image = keras.Input((SIZE, SIZE, 3), name="image")
     x = blocks.conv_bn_act(image, 16, 3, 2, style=style, name="stem")
-    x = blocks.inverted_residual(x, 24, stride=2, style=style, name="block0")
-    x = blocks.inverted_residual(
-        x, 32, squeeze=blocks.SEConfig(width=8), partial=True, style=style, name="block1"
+    x = inverted_residual(x, 24, stride=2, style=style, name="block0")
+    x = inverted_residual(
+        x, 32, se=blocks.SEConfig(channels=8), partial=True, style=style, name="block1"
     )
     x = blocks.conv_bn_act(x, 96, style=style, name="final")
     x = blocks.classifier(x, CLASSES, dropout=0.2)
@@ -80,7 +81,7 @@ def untrained(classifier_activation: str = "softmax"):
 
 @functools.cache
 def exported(base: Path) -> dict:
-    """Exports the network once a session, in all precisions at hand; returns the results by precision.
+    """Exports the model once a session; returns {precision: result} of all installed precisions.
 
     `base` is pytest's `tmp_path_factory.getbasetemp()`.
     """
@@ -92,4 +93,4 @@ def exported(base: Path) -> dict:
         calibration_images=images(),
         validation_images=images(),
     )
-    return {result.recipe.precision: result for result in results}
+    return {result.config.precision: result for result in results}

@@ -1,6 +1,5 @@
-"""One activation in place of another: the same network, weights and names, and files that say so."""
+"""A model with another activation: the same graph, weights and names, and files that say so."""
 
-import argparse
 import json
 import subprocess
 import sys
@@ -13,17 +12,20 @@ from PIL import Image
 from small_network import CLASSES, PREPROCESS, SIZE
 
 import newnet_tf
-from newnet_tf.cli import benchmark, main, train
+from newnet_tf.api import training_setup
+from newnet_tf.cli import main
 from newnet_tf.data import sidecar
-from newnet_tf.deploy import export_config, fingerprint
+from newnet_tf.deploy import config_file, fingerprint, model_outputs
 from newnet_tf.models import activations, blocks
 from newnet_tf.models.activations import KINDS, activations_of, replace_activation
+from newnet_tf.models.inverted_residual import inverted_residual
+from newnet_tf.profiling.untrained_models import expand_names
 
 NEW = [kind for kind in KINDS if kind != "silu"]
 LOADER = """
 import sys, keras, numpy as np
 model = keras.models.load_model("model.keras")
-np.save("answer.npy", model(np.load("images.npy"), training=False))
+np.save("output.npy", model(np.load("images.npy"), training=False))
 assert "newnet_tf" not in sys.modules
 """
 
@@ -33,21 +35,21 @@ def noise(side=32):
 
 
 def build_model(act, name=None):
-    """A network with `act` in stem, block and squeeze-and-excitation; its gate is of several layers."""
+    """A model with `act` in stem, block and squeeze-and-excitation; its gate is of several layers."""
     keras.utils.set_random_seed(0)
     style = blocks.TORCH
     image = keras.Input((32, 32, 3), name="image")
     x = blocks.conv_bn_act(image, 8, 3, 2, act=act, style=style, name="stem")
-    squeeze = blocks.SEConfig(4, act=act, gate="hard_sigmoid")
-    options = {"act": act, "depthwise_act": "linear", "squeeze": squeeze, "style": style}
-    x = blocks.inverted_residual(x, 8, partial=True, **options, name="block0")
-    x = blocks.classifier(blocks.feature(x, 2), 5)
+    se = blocks.SEConfig(4, act=act, gate="hard_sigmoid")
+    options = {"act": act, "depthwise_act": "linear", "se": se, "style": style}
+    x = inverted_residual(x, 8, partial=True, **options, name="block0")
+    x = blocks.classifier(blocks.tag_feature(x, 2), 5)
     return keras.Model(image, keras.layers.Activation("softmax", name="predictions")(x), name=name)
 
 
 @pytest.fixture(scope="module")
 def swish():
-    """A network with SiLU whose answers vary."""
+    """A model with SiLU whose outputs vary."""
     return replace_activation(small_network.network(), "relu6", "silu")
 
 
@@ -66,46 +68,48 @@ def folder(swish, tmp_path_factory):
 
 
 @pytest.mark.parametrize("new", NEW)
-def test_it_is_the_network_that_is_built_with_the_other(new):
+def test_it_is_the_model_that_is_built_with_the_other(new):
     model = build_model("silu", "net")
-    made, expected = replace_activation(model, "silu", new), build_model(new)
+    replaced, expected = replace_activation(model, "silu", new), build_model(new)
     expected.set_weights(model.get_weights())
-    assert fingerprint.graph_digest(made) == fingerprint.graph_digest(expected)
-    assert fingerprint.weights_digest(made) == fingerprint.weights_digest(model)
-    assert made.name == f"net-{new}"
-    np.testing.assert_allclose(made(noise()), expected(noise()), atol=1e-6)
-    assert not np.allclose(made(noise()), model(noise()), atol=1e-6)
-    assert {layer.name for layer in model.layers} <= {layer.name for layer in made.layers}
-    assert newnet_tf.features(made, [2]).output_shape == (None, 16, 16, 8)
+    assert fingerprint.graph_digest(replaced) == fingerprint.graph_digest(expected)
+    assert fingerprint.weights_digest(replaced) == fingerprint.weights_digest(model)
+    assert replaced.name == f"net-{new}"
+    np.testing.assert_allclose(replaced(noise()), expected(noise()), atol=1e-6)
+    assert not np.allclose(replaced(noise()), model(noise()), atol=1e-6)
+    assert {layer.name for layer in model.layers} <= {layer.name for layer in replaced.layers}
+    assert newnet_tf.feature_extractor(replaced, [2]).output_shape == (None, 16, 16, 8)
 
 
 @pytest.mark.parametrize("new", NEW)
 def test_there_and_back(new):
     model = build_model("silu", "net")
-    made = replace_activation(model, "silu", new)
-    assert set(activations_of(made).values()) == {new}  # the parts of hard ones are none
-    back = replace_activation(made, new, "silu")
+    replaced = replace_activation(model, "silu", new)
+    assert set(activations_of(replaced).values()) == {new}  # the parts of hard ones are none
+    back = replace_activation(replaced, new, "silu")
     assert (back.name, activations_of(back)) == ("net-silu", activations_of(model))
     assert fingerprint.graph_digest(back) == fingerprint.graph_digest(model)
 
 
 def test_variables_are_its_own():
     model = build_model("silu")
-    made = replace_activation(model, "silu", "relu6")
+    replaced = replace_activation(model, "silu", "relu6")
     before = fingerprint.weights_digest(model)
-    made.set_weights([value + 1 for value in made.get_weights()])
-    assert fingerprint.weights_digest(model) == before != fingerprint.weights_digest(made)
+    replaced.set_weights([value + 1 for value in replaced.get_weights()])
+    assert fingerprint.weights_digest(model) == before != fingerprint.weights_digest(replaced)
 
 
 def test_checkpoints_fit_either(tmp_path):
     options = {"input_shape": (32, 32, 3), "classes": 4}
-    model = newnet_tf.create("rexnet_100", weights=None, **options)
-    made = newnet_tf.replace_activation(model, "silu", "hard_swish")
-    newnet_tf.weights.save(made, tmp_path / "made.safetensors")
-    again = newnet_tf.create("rexnet_100", weights=tmp_path / "made.safetensors", **options)
+    model = newnet_tf.create_model("rexnet_100", weights=None, **options)
+    replaced = newnet_tf.replace_activation(model, "silu", "hard_swish")
+    newnet_tf.weights.save(replaced, tmp_path / "replaced.safetensors")
+    again = newnet_tf.create_model(
+        "rexnet_100", weights=tmp_path / "replaced.safetensors", **options
+    )
     assert fingerprint.weights_digest(again) == fingerprint.weights_digest(model)
-    found = list(activations_of(made).values())
-    assert {kind: found.count(kind) for kind in KINDS} == {
+    kinds = list(activations_of(replaced).values())
+    assert {kind: kinds.count(kind) for kind in KINDS} == {
         "silu": 0,
         "hard_swish": 17,  # stem, 15 expansions, final
         "relu6": 16,
@@ -113,12 +117,12 @@ def test_checkpoints_fit_either(tmp_path):
     }
 
 
-def test_loads_where_newnet_tf_is_not(tmp_path):
-    made = replace_activation(build_model("silu"), "silu", "hard_swish")
-    made.save(tmp_path / "model.keras")
+def test_loads_without_newnet_tf(tmp_path):
+    replaced = replace_activation(build_model("silu"), "silu", "hard_swish")
+    replaced.save(tmp_path / "model.keras")
     np.save(tmp_path / "images.npy", noise())
     subprocess.run([sys.executable, "-c", LOADER], cwd=tmp_path, check=True, timeout=120)
-    np.testing.assert_allclose(np.load(tmp_path / "answer.npy"), made(noise()), atol=1e-6)
+    np.testing.assert_allclose(np.load(tmp_path / "output.npy"), replaced(noise()), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -130,51 +134,51 @@ def test_loads_where_newnet_tf_is_not(tmp_path):
         ("hard_swish", "relu", "must have .*hard_swish. Received: net, which has silu$"),
     ],
 )
-def test_what_cannot_be_replaced_is_said(old, new, words):
+def test_errors_name_the_requirement(old, new, words):
     with pytest.raises(ValueError, match=words):
         replace_activation(build_model("silu", "net"), old, new)
 
 
-def test_names_tell_the_activation():
-    assert activations.renamed("a", None) == "a"
-    assert activations.renamed("a-relu", "hard_swish") == "a-hard_swish"
-    assert activations.parted("a-hard_swish") == ("a", "hard_swish")
+def test_names_contain_the_activation():
+    assert activations.name_with("a", None) == "a"
+    assert activations.name_with("a-relu", "hard_swish") == "a-hard_swish"
+    assert activations.split_name("a-hard_swish") == ("a", "hard_swish")
     for own in [*newnet_tf.list_models(), "my-net", "-relu.keras"]:
-        assert activations.parted(own) == (own, None)
+        assert activations.split_name(own) == (own, None)
 
 
 # Commands.
 
 
-def test_export_is_judged_against_the_network_with_the_other(folder, swish):
-    recipe = export_config.read(folder / "swish-relu6.fp32.tflite")
-    logits = fingerprint.logits_model(small_network.network())
-    assert recipe["model"] == "swish-relu6"
-    assert recipe["graph"] == fingerprint.graph_digest(logits)
-    assert recipe["graph"] != fingerprint.graph_digest(fingerprint.logits_model(swish))
-    assert recipe["verification"]["agreed"] == len(small_network.images())
+def test_export_is_verified_against_the_model_with_the_other(folder, swish):
+    values = config_file.read_values(folder / "swish-relu6.fp32.tflite")
+    logits = model_outputs.logits_model(small_network.network())
+    assert values["model"] == "swish-relu6"
+    assert values["graph"] == fingerprint.graph_digest(logits)
+    assert values["graph"] != fingerprint.graph_digest(model_outputs.logits_model(swish))
+    assert values["verification"]["top1_matches"] == len(small_network.images())
     assert (folder / "swish-relu6.labels.txt").is_file()
 
 
 @pytest.mark.parametrize(("options", "status"), [([], 1), (["--activation", "relu6"], 0)])
-def test_verify_tells_them_apart(options, status, folder, capsys):
+def test_verify_distinguishes_them(options, status, folder, capsys):
     command = ["verify", str(folder / "swish-relu6.fp32.tflite"), *options]
     command += ["--model", str(folder / "swish.keras"), "--images", str(folder / "images")]
     assert main(command) == status
     assert ("FAILED" in capsys.readouterr().out) == bool(status)
 
 
-def test_predict_says_what_it_asked(folder, capsys):
+def test_predict_names_the_activation(folder, capsys):
     image, model = str(folder / "images" / "00.png"), str(folder / "swish.keras")
-    command = ["predict", image, "--model", model, "--json"]
-    answers = []
+    results = []
     for options in ([], ["--activation", "relu6"]):
-        assert main([*command, *options]) == 0
-        answers.append(json.loads(capsys.readouterr().out))
-    assert [a["model"] for a in answers] == [model, f"{model} with relu6"]
-    assert answers[0]["answers"] != answers[1]["answers"]
-    assert main([*command[:3], str(folder / "swish-relu6.fp32.tflite"), *options]) == 1
-    assert "`--activation` must come with" in capsys.readouterr().err
+        assert main(["predict", model, image, "--json", *options]) == 0
+        results.append(json.loads(capsys.readouterr().out))
+    assert results[0]["model"] != results[1]["model"]
+    assert "relu6" in results[1]["model"]
+    assert results[0]["images"][0]["predictions"] != results[1]["images"][0]["predictions"]
+    assert main(["predict", str(folder / "swish-relu6.fp32.tflite"), image, *options]) == 1
+    assert "activation" in capsys.readouterr().err
 
 
 def test_a_network_without_silu_is_refused(capsys):
@@ -182,21 +186,18 @@ def test_a_network_without_silu_is_refused(capsys):
     assert "silu. Received: mobilenet_v1_025, which has relu6" in capsys.readouterr().err
 
 
-def test_a_run_trains_the_network_with_the_other():
-    parser = argparse.ArgumentParser()
-    train.add_run_arguments(parser)
-    given = ["--model", "efficientnet_b0", "--data", "none", "--recipe", "cifar", "--small"]
-    arguments = parser.parse_args([*given, "--activation", "relu6"])
-    record = train.preprocessing(arguments)
-    made = train.network(arguments, record, 10)
-    assert (made.name, made.input_shape) == ("efficientnet_b0-relu6", (None, 32, 32, 3))
-    assert set(activations_of(made).values()) == {"relu6"}
+def test_a_run_trains_the_model_with_the_other():
+    preprocess = training_setup._zoo_preprocess("efficientnet_b0", None, None, cifar_stem=True)
+    options = {"classes": 10, "cifar_stem": True, "activation": "relu6"}
+    model = training_setup._build_zoo("efficientnet_b0", None, preprocess, **options)
+    assert (model.name, model.input_shape) == ("efficientnet_b0-relu6", (None, 32, 32, 3))
+    assert set(activations_of(model).values()) == {"relu6"}
 
 
 def test_benchmark_knows_the_names():
-    assert benchmark._names(["rexnet_100-relu6"]) == ["rexnet_100-relu6"]
+    assert expand_names(["rexnet_100-relu6"]) == ["rexnet_100-relu6"]
     with pytest.raises(ValueError, match="Received: name='rexnet_100-gelu'"):
-        benchmark._names(["rexnet_100-gelu"])
+        expand_names(["rexnet_100-gelu"])
 
 
 @pytest.mark.slow
@@ -207,11 +208,20 @@ def test_finetune_names_its_files(tmp_path, capsys):
         place.mkdir(parents=True, exist_ok=True)
         pixels = random.randint(0, 128, (SIZE, SIZE, 3)) + 127 * (number % 2)
         Image.fromarray(pixels.astype(np.uint8)).save(place / f"{number:02}.png")
-    model = newnet_tf.create("rexnet_100", weights=None, classes=2)
+    model = newnet_tf.create_model("rexnet_100", weights=None, classes=2)
     newnet_tf.weights.save(model, tmp_path / "own.safetensors")
-    command = ["finetune", "--model", "rexnet_100", "--data", str(tmp_path / "data")]
-    command += ["--weights", str(tmp_path / "own.safetensors"), "--size", str(SIZE)]
-    command += ["--epochs", "1", "--set", "batch=8", "--aside", "0", "-o", str(tmp_path / "run")]
+    command = ["finetune", "rexnet_100", "--data", str(tmp_path / "data")]
+    command += ["--weights", str(tmp_path / "own.safetensors"), "--image-size", str(SIZE)]
+    command += [
+        "--epochs",
+        "1",
+        "--set",
+        "batch_size=8",
+        "--holdout-fraction",
+        "0",
+        "-o",
+        str(tmp_path / "run"),
+    ]
     assert main([*command, "--activation", "hard_swish"]) == 0
     assert "rexnet_100-hard_swish on data" in capsys.readouterr().out
     made = keras.models.load_model(tmp_path / "run" / "rexnet_100-hard_swish.keras", compile=False)

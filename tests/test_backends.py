@@ -1,4 +1,7 @@
-"""Networks answer alike under Keras' other backends; `tools/measure.py parity` compares all of them."""
+"""Models give the same outputs under Keras' other backends.
+
+`tools/measure.py parity` compares all models.
+"""
 
 import importlib.util
 import os
@@ -11,12 +14,12 @@ import pytest
 SAMPLE = ("mobilenet_v1_025", "shufflenet_v2_050", "squeezenet1_1")
 CODE = """
 import sys
-from newnet_tf import zoo
+from newnet_tf.models import registry
 from newnet_tf.weights import parity
 from tools import measure
 for name in sys.argv[1:]:
     path = measure.GOLDEN / f"{name}.npz"
-    print(measure.distance(zoo.resolve(name)[0], path, parity.Golden.read(path)))
+    print(measure.distance(registry.resolve(name)[0], path, parity.Golden.read(path)))
 print("tensorflow" in sys.modules)
 """
 
@@ -26,7 +29,7 @@ def test_equals_reference(backend):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed: pip install {backend}")
     environment = {**os.environ, "KERAS_BACKEND": backend}
-    answer = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", CODE, *SAMPLE],
         env=environment,
         cwd=Path(__file__).resolve().parents[1],
@@ -34,7 +37,7 @@ def test_equals_reference(backend):
         text=True,
         check=True,
     )
-    *distances, has_tensorflow = answer.stdout.split()
+    *distances, has_tensorflow = process.stdout.split()
     assert len(distances) == len(SAMPLE)
     assert all(float(distance) < 1e-4 for distance in distances)
     assert has_tensorflow == "False"

@@ -1,4 +1,4 @@
-"""The bundle for an app: what is in it, what its code does, and that a changed one is refused."""
+"""The bundle for an app: its content, its check, and the refusal of a changed one."""
 
 import json
 import os
@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 import small_network
+import tiny_task
 
 from newnet_tf.cli import main
 from newnet_tf.data.preprocess import normalize
@@ -22,7 +23,14 @@ from newnet_tf.deploy.flatbuffer.graph import Graph
 
 NAMES = [f"thing {number}" for number in range(small_network.CLASSES)]
 LISTED = (
-    *("Classifier.kt", "Classifier.swift", "README.md", "answers.npz", "check.py", "classifier.h"),
+    *(
+        "Classifier.kt",
+        "Classifier.swift",
+        "README.md",
+        "expected_outputs.npz",
+        "check.py",
+        "classifier.h",
+    ),
     *("small.fp32.json", "small.fp32.tflite", "small.int8-full.json", "small.int8-full.tflite"),
     *("small.labels.txt", "model.json"),
 )
@@ -35,20 +43,20 @@ def plain():
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, plain):
+def bundle(tmp_path_factory, plain):
     """A bundle, as a zip."""
+    embed_metadata = build._embed_metadata
 
     def embed(result, *arguments):
-        plain[result.recipe.precision] = result.file.read_bytes()
-        return embedded(result, *arguments)
+        plain[result.config.precision] = result.file.read_bytes()
+        return embed_metadata(result, *arguments)
 
-    embedded = build._embed
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "_embed", embed)
-        return _made(tmp_path_factory.mktemp("made") / "small.zip")
+        patch.setattr(build, "_embed_metadata", embed)
+        return _make(tmp_path_factory.mktemp("bundle") / "small.zip")
 
 
-def _made(path):
+def _make(path):
     return make_bundle(
         small_network.network(),
         small_network.PREPROCESS,
@@ -64,33 +72,34 @@ def _made(path):
 
 
 @pytest.fixture
-def folder(made, tmp_path):
-    """The bundle unpacked, to do with as one likes."""
-    with zipfile.ZipFile(made.path) as zipped:
+def folder(bundle, tmp_path):
+    """The bundle unpacked, for a test to change."""
+    with zipfile.ZipFile(bundle.path) as zipped:
         zipped.extractall(tmp_path)
     return tmp_path / "small"
 
 
-def test_a_bundle_is_whole_and_named(made, folder):
+def test_a_bundle_is_complete(bundle, folder):
     assert sorted(path.name for path in folder.iterdir()) == sorted(LISTED)
-    assert [path.name for path in made.path.parent.iterdir()] == ["small.zip"]
-    record = json.loads((folder / "model.json").read_text())
-    assert record == json.loads(json.dumps(made.record))
-    assert record["input"]["shape"] == [1, 64, 64, 3]
-    assert record["image"]["mean"] == list(small_network.PREPROCESS.mean)
-    assert record["output"]["name"] == "logits"
-    assert record["output"]["shape"] == [1, 10]
-    assert (record["license"], record["provenance"]["origin"]) == ("Apache-2.0", "a test")
-    assert set(record["sha256"]) == set(LISTED) - {"model.json"}
+    assert [path.name for path in bundle.path.parent.iterdir()] == ["small.zip"]
+    info = json.loads((folder / "model.json").read_text())
+    assert info == json.loads(json.dumps(bundle.info))
+    assert info["input"]["shape"] == [1, 64, 64, 3]
+    assert info["image"]["mean"] == list(small_network.PREPROCESS.mean)
+    assert (info["task"], info["format"]) == ("classification", 2)
+    [output] = info["outputs"]
+    assert (output["name"], output["shape"], output["index"]) == ("logits", [1, 10], 0)
+    assert (info["license"], info["provenance"]["author"]) == ("Apache-2.0", "a test")
+    assert set(info["sha256"]) == set(LISTED) - {"model.json"}
     assert (folder / "small.labels.txt").read_text().splitlines() == NAMES
-    assert "ok small.int8-full.tflite" in check_bundle(made.path, made.digest)
+    assert "ok small.int8-full.tflite" in check_bundle(bundle.path, bundle.digest)
 
 
-def test_the_archive_is_the_same_every_time(made, folder):
-    assert build._zipped(folder, "small") == made.path.read_bytes()
+def test_the_archive_is_the_same_every_time(bundle, folder):
+    assert build._zip(folder, "small") == bundle.path.read_bytes()
 
 
-def test_metadata_is_inside_and_changes_no_answer(folder, plain, tmp_path):
+def test_metadata_is_inside_and_changes_no_output(folder, plain, tmp_path):
     inputs = normalize(small_network.images()[:4], small_network.PREPROCESS)
     for precision in ("fp32", "int8-full"):
         runner = Runner(folder / f"small.{precision}.tflite")
@@ -109,6 +118,49 @@ def test_metadata_is_inside_and_changes_no_answer(folder, plain, tmp_path):
         assert mean.tobytes() in data
 
 
+def test_a_bundle_of_another_task(tmp_path):
+    """Named outputs in a stable order, compared one by one; no labels, no classifier's code."""
+    task = tiny_task.task()
+    with tiny_task.registered():
+        bundle = make_bundle(
+            *(tiny_task.trained_model(), tiny_task.preprocess(), tmp_path / "tiny", "tiny"),
+            *(Provenance(license="MIT"), tiny_task.images(3)),
+            task=task,
+            precisions=["fp32", "int8-full"],
+            calibration_images=tiny_task.images(20),
+            validation_images=tiny_task.images(8),
+        )
+    info = bundle.info
+    assert info["task"] == tiny_task.NAME
+    assert [output["name"] for output in info["outputs"]] == ["point", "score_map"]
+    assert [output["shape"] for output in info["outputs"]] == [[1, 2], [1, 4, 4, 1]]
+    assert info["labels"] is None
+    files = {path.name for path in bundle.path.iterdir()}
+    assert {"Model.kt", "Model.swift", "model.h"} < files
+    assert not {"Classifier.kt", "tiny.labels.txt"} & files
+    with np.load(bundle.path / "expected_outputs.npz") as arrays:
+        assert arrays["tiny.int8-full.tflite/score_map"].shape == (3, 4, 4, 1)
+    text = check_bundle(bundle)
+    assert "ok tiny.fp32.tflite: 3 images, largest difference of point 0" in text
+    assert "of score_map 0" in text
+
+    def change(arrays):
+        arrays["tiny.int8-full.tflite/score_map"][1, 2, 3] += 10
+
+    rewrite(bundle.path, change)
+    run = run_check(bundle.path)
+    assert run.returncode == 1
+    assert "FAILED tiny.int8-full.tflite" in run.stdout
+    assert "ok tiny.fp32.tflite" in run.stdout
+
+
+def test_a_bundle_of_an_earlier_format_says_so(folder):
+    info = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(info | {"format": 1}))
+    with pytest.raises(BundleError, match=r"must have format 2: write the bundle again.* format 1"):
+        check_bundle(folder)
+
+
 def run_check(folder, *arguments):
     """Runs the bundle's own check where NumPy and LiteRT are all that can be imported."""
     code = (
@@ -122,31 +174,31 @@ def run_check(folder, *arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_the_bundle_s_own_check_needs_numpy_and_litert_alone(made, folder):
-    run = run_check(folder, "--digest", made.digest)
+def test_the_bundle_s_own_check_needs_numpy_and_litert_alone(bundle, folder):
+    run = run_check(folder, "--digest", bundle.digest)
     assert run.returncode == 0, run.stderr
     assert "ok small.fp32.tflite: 4 images, largest difference of logits 0" in run.stdout
 
 
-def restated(folder, change):
-    """Changes answers, and states all digests anew, as one might who means harm."""
-    with np.load(folder / "answers.npz") as stored:
-        stored = dict(stored)
-    change(stored)
-    np.savez_compressed(folder / "answers.npz", **stored)
-    record = json.loads((folder / "model.json").read_text())
-    record["sha256"]["answers.npz"] = build._sha256(folder / "answers.npz")
-    del record["digest"]
-    text = json.dumps(record, sort_keys=True).encode()
-    record["digest"] = build.hashlib.sha256(text).hexdigest()
-    (folder / "model.json").write_text(json.dumps(record))
+def rewrite(folder, change):
+    """Changes expected outputs, and updates all digests, as an attacker might."""
+    with np.load(folder / "expected_outputs.npz") as arrays:
+        arrays = dict(arrays)
+    change(arrays)
+    np.savez_compressed(folder / "expected_outputs.npz", **arrays)
+    info = json.loads((folder / "model.json").read_text())
+    info["sha256"]["expected_outputs.npz"] = build.io.sha256(folder / "expected_outputs.npz")
+    del info["digest"]
+    text = json.dumps(info, sort_keys=True).encode()
+    info["digest"] = build.io.sha256_bytes(text)
+    (folder / "model.json").write_text(json.dumps(info))
 
 
-def test_other_answers_are_found(folder):
-    def change(stored):
-        stored["small.fp32.tflite"][2, 3] += 0.1
+def test_other_outputs_are_found(folder):
+    def change(arrays):
+        arrays["small.fp32.tflite/logits"][2, 3] += 0.1
 
-    restated(folder, change)
+    rewrite(folder, change)
     run = run_check(folder)
     assert run.returncode == 1
     assert "FAILED small.fp32.tflite" in run.stdout
@@ -155,13 +207,16 @@ def test_other_answers_are_found(folder):
 
 def test_probabilities_are_compared_by_their_logarithms(folder):
     """A file's own softmax: small classes count as much as large ones."""
-    record = json.loads((folder / "model.json").read_text())
+    info = json.loads((folder / "model.json").read_text())
     module = runpy.run_path(folder / "check.py")
-    record["output"]["name"] = "probabilities"
-    (file, _), (_, make) = record["files"], module["interpreter"]()
-    with np.load(folder / "answers.npz") as stored:
-        stored = dict(stored)
-    shift = stored[file["file"]].min() - 1
+    info["outputs"][0]["name"] = "probabilities"
+    (file, _), (_, make) = info["files"], module["interpreter"]()
+    file["max_difference"] = {"probabilities": file["max_difference"]["logits"]}
+    with np.load(folder / "expected_outputs.npz") as arrays:
+        arrays = dict(arrays)
+    key = f"{file['file']}/probabilities"
+    arrays[key] = arrays.pop(f"{file['file']}/logits")
+    shift = arrays[key].min() - 1
 
     class Shifted(make):
         """Gives positive scores, as a softmax does."""
@@ -169,23 +224,23 @@ def test_probabilities_are_compared_by_their_logarithms(folder):
         def get_tensor(self, index):
             return super().get_tensor(index) - np.float32(shift)
 
-    stored[file["file"]] = stored[file["file"]] - np.float32(shift)
-    assert module["compare"](folder, record, file, stored, Shifted)
-    stored[file["file"]][0, 0] *= 1.5  # 0.4 in logarithms
-    assert not module["compare"](folder, record, file, stored, Shifted)
+    arrays[key] = arrays[key] - np.float32(shift)
+    assert module["compare"](folder, info, file, arrays, Shifted)
+    arrays[key][0, 0] *= 1.5  # 0.4 in logarithms
+    assert not module["compare"](folder, info, file, arrays, Shifted)
 
 
-def test_a_bundle_changed_as_a_whole_is_refused_by_the_printed_digest(made, folder):
-    restated(folder, lambda stored: stored.update(more=np.zeros(1)))
+def test_a_bundle_changed_as_a_whole_is_refused_by_the_printed_digest(bundle, folder):
+    rewrite(folder, lambda arrays: arrays.update(more=np.zeros(1)))
     check_bundle(folder)
-    with pytest.raises(BundleError, match=rf"must have --digest, {made.digest:.16}"):
-        check_bundle(folder, made.digest)
+    with pytest.raises(BundleError, match=rf"must have --digest, {bundle.digest:.16}"):
+        check_bundle(folder, bundle.digest)
 
 
 @pytest.mark.parametrize("name", LISTED)
 def test_a_changed_file_is_refused(folder, name):
     data = bytearray((folder / name).read_bytes())
-    place = len(data) // 2  # a letter, in the record: the last digits of a number may mean nothing
+    place = len(data) // 2  # a letter, in the info: the last digits of a number may mean nothing
     while name == "model.json" and not chr(data[place]).isalpha():
         place += 1
     data[place] ^= 1
@@ -213,10 +268,10 @@ def test_archives_of_another_shape_are_refused(tmp_path, names):
 
 
 def test_what_is_no_bundle_is_not_replaced(tmp_path):
-    (tmp_path / "kept").write_text("mine")
-    with pytest.raises(FileExistsError, match="must be new, or hold a bundle"):
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(FileExistsError, match="must be new, or be a bundle"):
         make_bundle(None, None, tmp_path, "small", Provenance(), [])
-    assert (tmp_path / "kept").read_text() == "mine"
+    assert (tmp_path / "notes").read_text() == "mine"
 
 
 def test_nothing_is_left_of_a_bundle_that_fails(tmp_path, monkeypatch):
@@ -230,9 +285,9 @@ def test_nothing_is_left_of_a_bundle_that_fails(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_checks(made, folder, capsys):
-    assert main(["bundle", "--check", str(made.path), "--digest", made.digest]) == 0
-    assert "small.zip: whole" in capsys.readouterr().out
+def test_the_command_checks(bundle, folder, capsys):
+    assert main(["bundle", "--check", str(bundle.path), "--digest", bundle.digest]) == 0
+    assert "small.zip: as it was written" in capsys.readouterr().out
     (folder / "check.py").write_text("")
     assert main(["bundle", "--check", str(folder)]) == 1
     assert "check.py must have sha256" in capsys.readouterr().err

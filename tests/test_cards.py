@@ -28,7 +28,7 @@ def test_preprocess_arithmetic():
 
 
 def test_efficientnet_lite_wants_127_and_128():
-    record = newnet_tf.card("efficientnet_lite0").preprocess
+    record = newnet_tf.model_card("efficientnet_lite0").preprocess
     for pixel in (0, 127, 255):
         assert pixel * record.scale[0] + record.offset[0] == pytest.approx((pixel - 127) / 128)
 
@@ -37,9 +37,9 @@ def test_efficientnet_lite_wants_127_and_128():
     "wrong",
     [
         {"interpolation": "nearest"},
-        {"crop": 0},
-        {"crop": 1.1},
-        {"size": 0},
+        {"crop_pct": 0},
+        {"crop_pct": 1.1},
+        {"image_size": 0},
         {"std": (1, 0, 1)},
         {"mean": (0.5,)},
         {"mean": (0.5, 0.5), "std": (1, 1)},
@@ -59,11 +59,11 @@ def test_channels_follow_from_the_mean():
 
 def test_records_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        newnet_tf.card("newnet_small").name = "other"
+        newnet_tf.model_card("newnet_small").name = "other"
 
 
 def test_select():
-    card = newnet_tf.card("rexnet_100")
+    card = newnet_tf.model_card("rexnet_100")
     assert card.select("imagenet") is card.select("nav_in1k") is card.weights[0]
     with pytest.raises(ValueError, match=r"'imagenet', 'nav_in1k'.*Received: weights='x'"):
         card.select("x")
@@ -101,14 +101,14 @@ def test_weights_of_other_data_are_chosen_by_tag():
     assert (card.default_weights, Card(name="b", title="B").classes) == ("cifar10", 1000)
 
 
-def test_unknown_style_of_naming():
-    with pytest.raises(ValueError, match=r"gluon.*Received: 'mxnet'"):
-        CheckpointFormat(name="x", layers={}, style="mxnet")
+def test_unknown_layout():
+    with pytest.raises(ValueError, match=r"gluon.*Received: layout='mxnet'"):
+        CheckpointFormat(name="x", layers={}, layout="mxnet")
 
 
 def test_every_card_is_complete():
     for name in newnet_tf.list_models():
-        card = newnet_tf.card(name)
+        card = newnet_tf.model_card(name)
         assert card.name == name
         assert card.title
         assert card.weights or card.notes, f"{name}: say why there are no weights"

@@ -1,5 +1,6 @@
 """The command line: what a person types, what comes out, what a mistake says."""
 
+import argparse
 import contextlib
 import io
 import json
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +16,23 @@ from PIL import Image
 
 import newnet_tf
 from newnet_tf import deploy, results
-from newnet_tf.cli import COMMANDS, benchmark, demo, main
+from newnet_tf.api import benchmark, demo
+from newnet_tf.cli import COMMANDS, main, parser
 from newnet_tf.profiling import paper_tables
 from newnet_tf.weights import reader
 
+OWN_TEXT = {
+    "model",
+    "models",
+    "images",
+    "--save-results",
+    "-o",
+    "--output",
+    "--images",
+    "--baseline",
+    "--layers",
+    "--table",
+}
 CAT = ("tabby", "tiger_cat", "Egyptian_cat")
 
 
@@ -29,23 +44,23 @@ def run(capsys, *arguments):
 
 
 @pytest.fixture(scope="module")
-def demonstrated(tmp_path_factory):
+def demo_run(tmp_path_factory):
     """Runs the demo, with one untrained network; returns its folder and what it said."""
     folder, said = tmp_path_factory.mktemp("demo"), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
         patch.setattr(demo, "UNTRAINED", ("mobilenet_v1_025",))
-        assert main(["demo", "-o", str(folder), "--rounds", "2"]) == 0
+        assert main(["demo", "-o", str(folder), "--runs", "2"]) == 0
     return folder, said.getvalue()
 
 
 @pytest.fixture(scope="module")
-def exported(demonstrated, tmp_path_factory):
+def exported(demo_run, tmp_path_factory):
     """A folder with EfficientNet-Lite0's fp32 and int8-full files, the demo's, which export keeps."""
     folder = tmp_path_factory.mktemp("exported")
     names = "fp32,int8-full"
     for name in names.split(","):
         for suffix in (".tflite", ".json"):
-            file = demonstrated[0] / "models" / f"efficientnet_lite0.{name}{suffix}"
+            file = demo_run[0] / "models" / f"efficientnet_lite0.{name}{suffix}"
             shutil.copy2(file, folder)
     assert main(["export", "efficientnet_lite0", "--precision", names, "-o", str(folder)]) == 0
     return folder
@@ -55,7 +70,7 @@ def exported(demonstrated, tmp_path_factory):
 def own_checkpoint(tmp_path_factory):
     """A checkpoint of MobileNetV1 x0.25 with 7 classes."""
     path = tmp_path_factory.mktemp("own") / "own.safetensors"
-    model = newnet_tf.create("mobilenet_v1_025", weights=None, classes=7)
+    model = newnet_tf.create_model("mobilenet_v1_025", weights=None, classes=7)
     newnet_tf.weights.save(model, path)
     return path
 
@@ -67,7 +82,34 @@ def test_help(command, capsys):
     text = capsys.readouterr().out
     assert stop.value.code == 0
     assert "usage: newnet" in text
-    assert (COMMANDS[command][1][1:] if command else "COMMAND") in text
+    assert (COMMANDS[command][1:] if command else "COMMAND") in " ".join(text.split())
+
+
+def options_of(command):
+    """Returns {option, or name of a positional argument: its argparse action} of a command."""
+    commands = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    own = commands.choices[command]
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        own.parse_known_args(["--help"])
+    return {name: a for a in own._actions for name in a.option_strings or [a.dest]}
+
+
+def test_an_option_has_one_meaning_in_all_commands():
+    by_name = {}
+    for command in COMMANDS:
+        for name, action in options_of(command).items():
+            by_name.setdefault(name, []).append(action)
+    dests = {name: {action.dest for action in actions} for name, actions in by_name.items()}
+    assert {name: d for name, d in dests.items() if len(d) > 1} == {}
+    texts = {
+        name: {(action.help or "").partition("; default:")[0] for action in actions}
+        for name, actions in by_name.items()
+        if name not in OWN_TEXT
+    }
+    assert {name: t for name, t in texts.items() if len(t) > 1} == {}
+    assert {action.dest for action in by_name["-o"]} == {"output"}
+    assert all(action.type is Path for action in by_name["--output"])
+    assert [action.required for action in by_name["--model"]] == [False]  # of verify
 
 
 def test_list(capsys):
@@ -76,7 +118,7 @@ def test_list(capsys):
     assert status == 0
     assert [r["name"] for r in rows] == newnet_tf.list_models("rexnet_*")
     assert next(r for r in rows if r["name"] == "rexnet_100")["params_M"] == 4.8
-    assert "12 networks" in run(capsys, "list", "rexnet_*")[1]
+    assert "12 models" in run(capsys, "list", "rexnet_*")[1]
 
 
 def test_info(capsys):
@@ -92,7 +134,7 @@ def test_info(capsys):
     ):
         assert words in out
     record = json.loads(run(capsys, "info", "newnet_small", "--json")[1])
-    assert record["claim"]["top1_error"] == 22.96
+    assert record["reported"]["top1_error"] == 22.96
     assert record["measured"]["cost"][0]["params"] == "3764664"
     assert "none published" in run(capsys, "info", "newnet_small")[1]
 
@@ -108,9 +150,9 @@ def test_info_layers(capsys):
     [
         (["info", "rexnet_101"], ["rexnet_100", "Received: name='rexnet_101'"]),
         (["list", "nothing*"], ["`pattern`", "Received: 'nothing*'"]),
-        (["predict", "x.jpg", "--model", "newnet_small"], ["--weights", "Received"]),
-        (["predict", "x.jpg", "--model", "none.tflite"], ["none.tflite", "Received"]),
-        (["predict", "x.jpg", "--model", "none.keras"], ["none.keras", "Received"]),
+        (["predict", "newnet_small", "x.jpg"], ["--weights", "Received"]),
+        (["predict", "none.tflite", "x.jpg"], ["none.tflite", "Received"]),
+        (["predict", "none.keras", "x.jpg"], ["none.keras", "Received"]),
         (["export", "newnet_small"], ["--no-verify", "Received"]),
         (
             ["export", "newnet_small", "--precision", "int4"],
@@ -122,9 +164,9 @@ def test_info_layers(capsys):
         (["benchmark"], ["--table", "Received: neither"]),
         (["benchmark", "--table", "nas,small"], ["'heavy'", "Received: 'small'"]),
         (["benchmark", "newnet_small", "--baseline", "newnet"], ["newnet_large", "Received"]),
-        (["convert", "none.pth", "--model", "rexnet_100", "-o", "x.npz"], ["none.pth", "Received"]),
+        (["convert", "rexnet_100", "none.pth", "-o", "x.npz"], ["none.pth", "Received"]),
         (
-            ["convert", "a.pth", "--model", "rexnet_100", "-o", "x.onnx"],
+            ["convert", "rexnet_100", "a.pth", "-o", "x.onnx"],
             [".npz", "Received: x.onnx"],
         ),
     ],
@@ -141,11 +183,11 @@ def test_mistakes_end_in_one_clear_line(arguments, words, capsys, tmp_path, monk
 @pytest.mark.parametrize("suffix", [".weights.h5", ".npz", ".safetensors", ".keras"])
 def test_convert(suffix, capsys, own_checkpoint, tmp_path):
     output = tmp_path / f"converted{suffix}"
-    arguments = ["convert", own_checkpoint, "--model", "mobilenet_v1_025", "-o", output, "--json"]
+    arguments = ["convert", "mobilenet_v1_025", own_checkpoint, "-o", output, "--json"]
     status, out, _ = run(capsys, *arguments)
     done = json.loads(out)
     assert (status, done["tensors"], done["classes"]) == (0, 137, 7)
-    loaded = newnet_tf.create("mobilenet_v1_025", weights=output, classes=7)
+    loaded = newnet_tf.create_model("mobilenet_v1_025", weights=output, classes=7)
     original = reader.read(own_checkpoint).tensors
     kernel = loaded.get_layer("block3_pointwise_conv").get_weights()[0]
     np.testing.assert_array_equal(kernel, original["block3_pointwise_conv/kernel"])
@@ -153,49 +195,39 @@ def test_convert(suffix, capsys, own_checkpoint, tmp_path):
 
 def test_convert_without_head(capsys, own_checkpoint, tmp_path):
     output = tmp_path / "backbone.npz"
-    arguments = [
-        "convert",
-        own_checkpoint,
-        "--model",
-        "mobilenet_v1_025",
-        "-o",
-        output,
-        "--no-head",
-    ]
+    arguments = ["convert", "mobilenet_v1_025", own_checkpoint, "-o", output, "--no-top"]
     assert run(capsys, *arguments)[0] == 0
     assert "classifier/kernel" not in reader.read(output).tensors
 
 
 def test_convert_insists(capsys, own_checkpoint, tmp_path):
-    common = ["convert", own_checkpoint, "-o", tmp_path / "x.npz", "--model"]
-    status, _, err = run(capsys, *common, "mobilenet_v1_025", "--classes", 10)
+    options = [own_checkpoint, "-o", tmp_path / "x.npz"]
+    status, _, err = run(capsys, "convert", "mobilenet_v1_025", *options, "--classes", 10)
     assert status == 1
     assert "7" in err
     assert "10" in err
-    status, _, err = run(capsys, *common, "mobilenet_v1_050")
+    status, _, err = run(capsys, "convert", "mobilenet_v1_050", *options)
     assert status == 1
     assert "mobilenet_v1_025" in err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_predict(capsys, images):
-    status, out, _ = run(
-        capsys, "predict", images["chelsea.png"], "--model", "efficientnet_lite0", "--top", 3
-    )
+    status, out, _ = run(capsys, "predict", "efficientnet_lite0", images["chelsea.png"], "--top", 3)
     assert status == 0
-    names = [line.split()[-1] for line in out.splitlines()[1:]]
+    names = [line.split()[0] for line in out.splitlines()[1:]]
     assert set(names) == set(CAT)
 
 
 def test_a_network_of_ten_classes_and_gray_images(capsys, images, tmp_path):
     own, converted = tmp_path / "own.npz", tmp_path / "digits.weights.h5"
-    newnet_tf.weights.save(newnet_tf.create("lenet5"), own)
-    status, out, _ = run(capsys, "convert", own, "--model", "lenet5", "-o", converted, "--json")
+    newnet_tf.weights.save(newnet_tf.create_model("lenet5"), own)
+    status, out, _ = run(capsys, "convert", "lenet5", own, "-o", converted, "--json")
     assert (status, json.loads(out)["classes"]) == (0, 10)
-    arguments = ["predict", images["chelsea.png"], "--model", "lenet5", "--weights", converted]
+    arguments = ["predict", "lenet5", images["chelsea.png"], "--weights", converted]
     status, out, _ = run(capsys, *arguments, "--top", 10)
     assert status == 0
-    assert {line.split(maxsplit=2)[-1] for line in out.splitlines()[1:]} == {
+    assert {line.rsplit(maxsplit=2)[0].strip() for line in out.splitlines()[1:]} == {
         f"class {number}" for number in range(10)
     }
 
@@ -208,17 +240,15 @@ def test_predict_skips_and_names_bad_images(capsys, images, exported, tmp_path):
     Image.new("CMYK", (50, 40), (0, 200, 200, 0)).save(tmp_path / "cmyk.jpg")
     Image.new("L", (1, 1), 90).save(tmp_path / "one.png")
     file = exported / "efficientnet_lite0.int8-full.tflite"
-    status, out, err = run(
-        capsys, "predict", tmp_path, images["chelsea.png"], "--model", file, "--json"
-    )
+    status, out, err = run(capsys, "predict", file, tmp_path, images["chelsea.png"], "--json")
     answer = json.loads(out)
     assert status == 1
-    assert [a["image"].split("/")[-1] for a in answer["answers"]] == [
+    assert [a["image"].split("/")[-1] for a in answer["images"]] == [
         "cmyk.jpg",
         "one.png",
         "chelsea.png",
     ]
-    assert answer["answers"][-1]["classes"][0]["name"] in CAT
+    assert answer["images"][-1]["predictions"][0]["label"] in CAT
     skipped = [s["image"].split("/")[-1] for s in answer["skipped"]]
     assert skipped == ["empty.jpg", "text.png", "truncated.jpg"]
     assert all(name in err for name in skipped)
@@ -260,7 +290,7 @@ def test_export_keeps_what_has_not_changed(capsys, exported):
         "--json",
     )
     assert status == 0
-    assert [row["state"] for row in json.loads(out)] == ["kept", "kept"]
+    assert [row["state"] for row in json.loads(out)] == ["cached", "cached"]
     assert before == {f.name: f.stat().st_mtime_ns for f in exported.glob("*.tflite")}
 
 
@@ -281,7 +311,7 @@ def test_benchmark(capsys, tmp_path):
             "benchmark",
             "mobilenet_v1_025",
             "tf_mobilenet_v1_025",
-            "--rounds",
+            "--runs",
             3,
             "--threads",
             "1,2",
@@ -303,7 +333,7 @@ def test_benchmark(capsys, tmp_path):
 def test_benchmark_of_a_table(capsys, tmp_path, monkeypatch):
     """With --table: both precisions, 1 and 2 threads, the baseline too, recorded; refusals listed."""
     tables = {"new": [], "light": ["mobilenet_v1_025"], "nas": ["tf_mobilenet_v1_025"]}
-    members = lambda cards, table: [newnet_tf.card(name) for name in tables[table]]  # noqa: E731
+    members = lambda cards, table: [newnet_tf.model_card(name) for name in tables[table]]  # noqa: E731
     export = deploy.export_tflite
 
     def refusing(model, preprocess, folder, name, precisions, **options):
@@ -312,14 +342,24 @@ def test_benchmark_of_a_table(capsys, tmp_path, monkeypatch):
         return export(model, preprocess, folder, name=name, precisions=precisions, **options)
 
     monkeypatch.setattr(paper_tables, "members", members)
-    monkeypatch.setattr(benchmark, "BASELINE", "mobilenet_v1_025")
+    base = ("--baseline", "mobilenet_v1_025")
     monkeypatch.setattr(deploy, "export_tflite", refusing)
     monkeypatch.setattr(results, "HERE", tmp_path)
-    command = ("benchmark", "--table", "light", "--rounds", 1, "-o", tmp_path / "files", "--json")
+    command = (
+        "benchmark",
+        "--table",
+        "light",
+        *base,
+        "--runs",
+        1,
+        "-o",
+        tmp_path / "files",
+        "--json",
+    )
     status, out, err = run(capsys, *command)
     assert status == 1
-    assert "not measured: tf_mobilenet_v1_025 int8-full: a reason. Received: this" in err
-    assert "2 of 2 networks, 0 s left" in err
+    assert "not timed: tf_mobilenet_v1_025 int8-full: a reason. Received: this" in err
+    assert "2 of 2 models, 0 s left" in err
     rows = json.loads(out)
     keys = [(row["model"].startswith("tf_"), row["precision"], row["threads"]) for row in rows]
     fp32 = [(is_tf, "fp32", threads) for threads in (1, 2) for is_tf in (False, True)]
@@ -330,7 +370,7 @@ def test_benchmark_of_a_table(capsys, tmp_path, monkeypatch):
     files = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "files").glob("*.tflite")}
     monkeypatch.setattr(deploy, "export_tflite", export)
     (tmp_path / "latency.csv").unlink()
-    status, out, _ = run(capsys, *command, "--no-record", "--threads", 1)
+    status, out, _ = run(capsys, *command, "--no-save-results", "--threads", 1)
     assert (status, len(json.loads(out))) == (0, 4)
     assert not (tmp_path / "latency.csv").exists()
     again = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "files").glob("*.tflite")}
@@ -339,15 +379,15 @@ def test_benchmark_of_a_table(capsys, tmp_path, monkeypatch):
 
 
 def test_tables_bring_their_networks():
-    light = benchmark._rows(benchmark._tables(["light"]))
+    light = benchmark._table_models(benchmark._expand_tables(["light"]))
     assert {"newnet_small", "mobilenet_v3_large", "nasnet_a_mobile"} <= set(light)
     assert "resnet50" not in light
-    assert benchmark._tables(["nas,new", "nas"]) == ["nas", "new"]
-    assert set(benchmark._rows(["heavy"])) >= {"vgg16_bn", "xception"}
+    assert benchmark._expand_tables(["nas", "new", "nas"]) == ["nas", "new"]
+    assert set(benchmark._table_models(["heavy"])) >= {"vgg16_bn", "xception"}
 
 
-def test_demo_twice(capsys, demonstrated, monkeypatch):
-    folder, out = demonstrated
+def test_demo_twice(capsys, demo_run, monkeypatch):
+    folder, out = demo_run
     assert any(name in out.splitlines()[1] for name in CAT)
     assert out.count("verified on") == 4
     assert out.count("timing only") == 2
@@ -359,7 +399,7 @@ def test_demo_twice(capsys, demonstrated, monkeypatch):
     assert len(files) == 6
     start = time.time_ns()
     monkeypatch.setattr(demo, "UNTRAINED", ("mobilenet_v1_025",))
-    assert run(capsys, "demo", "-o", folder, "--rounds", 2)[0] == 0
+    assert run(capsys, "demo", "-o", folder, "--runs", 2)[0] == 0
     again = {f.name: f.stat().st_mtime_ns for f in (folder / "models").glob("*.tflite")}
     assert again == files
     assert (folder / "report.html").stat().st_mtime_ns > start

@@ -14,7 +14,7 @@ import pytest
 import small_network
 from small_network import PREPROCESS, WHOLE
 
-from newnet_tf import card
+from newnet_tf import model_card
 from newnet_tf.applications import LeNet5, MobileNetV1_025
 from newnet_tf.data.preprocess import Transform, crop_image, normalize
 from newnet_tf.deploy import (
@@ -26,7 +26,8 @@ from newnet_tf.deploy import (
     export_saved_model,
     export_tflite,
     fingerprint,
-    verify_tflite,
+    model_outputs,
+    verify_file,
 )
 from newnet_tf.deploy.converter import silence
 from newnet_tf.deploy.flatbuffer.graph import Graph
@@ -45,7 +46,7 @@ def pixels():
 
 
 def logits(model, inputs):
-    return keras.ops.convert_to_numpy(fingerprint.logits_model(model)(inputs))
+    return keras.ops.convert_to_numpy(model_outputs.logits_model(model)(inputs))
 
 
 def files_in(folder):
@@ -55,7 +56,7 @@ def files_in(folder):
 # Files.
 
 
-def test_each_precision_with_its_recipe(exported, pixels):
+def test_each_precision_with_its_config(exported, pixels):
     for precision, result in exported.items():
         assert result.file.name == f"small.{precision}.tflite"
         kind = PRECISIONS[precision]
@@ -63,16 +64,16 @@ def test_each_precision_with_its_recipe(exported, pixels):
         assert result.verification.passed
         assert not result.cached
         record = json.loads(result.file.with_suffix(".json").read_text())
-        assert ExportConfig.from_record(record) == result.recipe
+        assert ExportConfig.from_dict(record) == result.config
         assert record["sha256"] == hashlib.sha256(result.file.read_bytes()).hexdigest()
         assert record["bytes"] == result.file.stat().st_size
         assert record["purpose"] == "deployment"
-        assert record["verification"]["agreed"] >= 23
+        assert record["verification"]["top1_matches"] >= 23
         assert record["delegated"].startswith("100% of" if kind.delegated else "0% of")
         assert record["preprocess"]["std"] == list(IMAGENET_STD)
-        makers = {kind.maker} if kind.maker else set()
-        assert set(record["versions"]) == {"tensorflow", "keras"} | makers
-        calibration = result.recipe.calibration
+        packages = {kind.package} if kind.package else set()
+        assert set(record["versions"]) == {"tensorflow", "keras"} | packages
+        calibration = result.config.calibration
         takes = precisions.uses_calibration_images(precision)
         assert calibration.count == len(pixels) + 1 if takes else calibration is None
     sizes = {precision: result.file.stat().st_size for precision, result in exported.items()}
@@ -92,7 +93,7 @@ def test_exports_are_silent_but_for_progress(tmp_path, capfd, pixels):
 
 
 def test_pixels_in_and_integers_out(tmp_path, pixels):
-    """All options at once, for a network whose normalization fits the input's own steps."""
+    """All options at once, for a model whose normalization fits the input's quantization."""
     model = small_network.network(WHOLE)
     (result,) = export_tflite(
         model,
@@ -148,7 +149,7 @@ def strict(monkeypatch):
 def test_beyond_the_tolerance_nothing_is_left_behind(tmp_path, pixels, strict):
     folder = tmp_path / "new" / "folder"
     with pytest.raises(
-        ExportError, match=r"small\.fp32\.tflite must answer as .* cosine .* < 1\.1"
+        ExportError, match=r"small\.fp32\.tflite must give the model.* cosine .* < 1\.1"
     ):
         export_tflite(
             small_network.network(),
@@ -172,9 +173,9 @@ def test_an_earlier_file_survives_a_failed_export(tmp_path, pixels, exported, st
     assert (tmp_path / old.name).read_bytes() == old.read_bytes()
 
 
-def test_a_graph_that_xnnpack_takes_in_pieces_fails(tmp_path, pixels, monkeypatch):
-    """The converter's own dynamic files are such: their depthwise filters are integers."""
-    monkeypatch.setitem(weight_only.DYNAMIC, "DEPTHWISE_CONV_2D", 6)
+def test_a_graph_that_xnnpack_splits_fails(tmp_path, pixels, monkeypatch):
+    """The converter's own dynamic files are split: their depthwise kernels are integers."""
+    monkeypatch.setitem(weight_only.MIN_VERSIONS, "DEPTHWISE_CONV_2D", 6)
     with pytest.raises(ExportError, match=r"taken by XNNPACK whole.*outside: \d DEPTHWISE_CONV_2D"):
         export_tflite(
             wide_network(), PREPROCESS, tmp_path, precisions=["int8-dynamic"], verify=False
@@ -224,27 +225,27 @@ def test_files_for_timing_only_are_marked_and_verified_later(tmp_path, pixels, e
     model = small_network.network()
     (first,) = export_tflite(model, PREPROCESS, tmp_path, verify=False)
     assert first.verification is None
-    assert Runner(first.file).recipe.purpose == "timing only"
+    assert Runner(first.file).config.purpose == "timing only"
     (second,) = export_tflite(model, PREPROCESS, tmp_path, validation_images=pixels)
     assert second.cached
     assert second.verification.passed
-    assert Runner(first.file).recipe.purpose == "deployment"
+    assert Runner(first.file).config.purpose == "deployment"
     (third,) = export_tflite(model, PREPROCESS, tmp_path, verify=False)
     assert third.cached
-    assert Runner(first.file).recipe.purpose == "deployment"
+    assert Runner(first.file).config.purpose == "deployment"
     assert first.file.read_bytes() == exported["fp32"].file.read_bytes()
 
 
-def test_a_file_is_made_anew_only_where_its_recipe_changed(tmp_path, pixels):
+def test_a_file_is_exported_again_only_where_its_config_changed(tmp_path, pixels):
     model = small_network.network()
 
     def export(model=model, **options):
-        options = {"precisions": ["fp32"], "images": pixels} | options
+        options = {"precisions": ["fp32"], "validation_images": pixels} | options
         return [r.cached for r in export_tflite(model, PREPROCESS, tmp_path, **options)]
 
     assert export() == [False]
     assert export() == [True]
-    assert export(fresh=True) == [False]
+    assert export(force=True) == [False]
     file = tmp_path / "small.fp32.tflite"
     file.write_bytes(file.read_bytes()[:-16])
     assert export() == [False]
@@ -254,17 +255,17 @@ def test_a_file_is_made_anew_only_where_its_recipe_changed(tmp_path, pixels):
     assert export(changed, validation_images=pixels) == [False]
 
 
-def test_verify_tflite_wants_the_same_weights(tmp_path, pixels, exported):
+def test_verification_needs_the_same_weights(tmp_path, pixels, exported):
     file = exported["fp16"].file
-    assert verify_tflite(small_network.network(), file, pixels).passed
+    assert verify_file(small_network.network(), file, pixels, PREPROCESS).passed
     with pytest.raises(
         ValueError, match=r"must have the weights that .*small.fp16.tflite was made"
     ):
-        verify_tflite(small_network.untrained(), file, pixels)
+        verify_file(small_network.untrained(), file, pixels, PREPROCESS)
     alone = tmp_path / "alone.tflite"
     alone.write_bytes(file.read_bytes())
-    with pytest.raises(ValueError, match=r"must have its recipe beside it. Received: no .json"):
-        verify_tflite(small_network.network(), alone, pixels)
+    with pytest.raises(ValueError, match=r"must come with its config.* Received: no config"):
+        verify_file(small_network.network(), alone, pixels, PREPROCESS)
 
 
 @pytest.mark.parametrize(
@@ -279,10 +280,13 @@ def test_verify_tflite_wants_the_same_weights(tmp_path, pixels, exported):
             "`precisions` must be a list .* Received: 'fp32'",
         ),
         (
-            {"images": "cat.jpg"},
+            {"validation_images": "cat.jpg"},
             "`validation_images` must be a list of images. Received: 'cat.jpg'",
         ),
-        ({"images": []}, "`validation_images` must hold at least one image. Received: none"),
+        (
+            {"validation_images": []},
+            "`validation_images` must hold at least one image. Received: none",
+        ),
         (
             {"preprocess": PreprocessConfig(image_size=32), "verify": False},
             r"Received: input shape \(None, 64",
@@ -296,7 +300,7 @@ def test_bad_arguments_are_errors(tmp_path, options, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_conversion_shows_its_chatter_only_if_it_fails(capfd):
+def test_conversion_shows_native_output_only_if_it_fails(capfd):
     with contextlib.suppress(KeyError), silence():
         os.write(2, b"what went wrong")
         raise KeyError
@@ -323,27 +327,27 @@ def test_a_saved_model_serves_images_in_another_process(tmp_path, images):
     names = [f"class {number}" for number in range(10)]
     assert export_saved_model(model, folder, PREPROCESS, names) == folder
     paths = [images["chelsea.png"], images["rocket.jpg"]]
-    answers = tmp_path / "answers.npz"
-    command = [sys.executable, "-c", SERVE, folder, answers, *paths]
+    outputs = tmp_path / "outputs.npz"
+    command = [sys.executable, "-c", SERVE, folder, outputs, *paths]
     run = subprocess.run(command, capture_output=True, check=False, text=True, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
-    found = np.load(answers)
+    found = np.load(outputs)
     expected = keras.ops.convert_to_numpy(model(Transform(PREPROCESS)(paths)))
     # tf.image and Pillow resize alike but for rounding: see newnet_tf.data.preprocess.
     np.testing.assert_allclose(found["encoded"], expected, atol=0.03)
     np.testing.assert_allclose(found["raw"], expected, atol=0.03)
-    assert files_in(tmp_path) == ["answers.npz", "served"]
+    assert files_in(tmp_path) == ["outputs.npz", "served"]
     assert (folder / "assets.extra/class_names.txt").read_text().splitlines() == names
     record = json.loads((folder / "assets.extra/model.json").read_text())
     assert record["weights"] == fingerprint.weights_digest(model)
-    assert record["preprocess"]["size"] == 64
+    assert record["preprocess"]["image_size"] == 64
 
 
 @pytest.fixture(scope="module")
 def gray_network():
     """A network of one channel, and the record of its images."""
     keras.utils.set_random_seed(0)
-    return LeNet5(weights=None), card("lenet5").preprocess
+    return LeNet5(weights=None), model_card("lenet5").preprocess
 
 
 @pytest.mark.parametrize("embed_normalization", [False, True])
@@ -357,7 +361,7 @@ def test_a_network_of_one_channel_runs_on_color_images(
     )
     gray = np.stack([crop_image(image, record) for image in pixels[:2]])
     runner = Runner(result.file)
-    assert (runner.size, runner.channels, runner.classes) == (32, 1, 10)
+    assert (runner.image_size, runner.channels, runner.classes) == (32, 1, 10)
     found = runner(gray if embed_normalization else normalize(gray, record))
     np.testing.assert_allclose(found, logits(model, normalize(gray, record)), atol=1e-5)
     with pytest.raises(ValueError, match=r"\(n, 32, 32, 1\). Received: shape=\(1, 32, 32, 3\)"):
@@ -381,14 +385,14 @@ def test_a_saved_model_of_one_channel_takes_gray_pixels_and_any_file(
     np.testing.assert_allclose(found, expected, atol=0.01)
 
 
-def test_a_model_of_other_channels_than_its_record_is_refused(tmp_path, gray_network):
+def test_a_model_of_other_channels_than_its_preprocessing_is_refused(tmp_path, gray_network):
     model, record = gray_network
     colors = PreprocessConfig(image_size=record.image_size)
     with pytest.raises(ValueError, match=r"3 channels. Received: .*\(None, 32, 32, 1\)"):
         export_tflite(model, colors, tmp_path, verify=False)
 
 
-def test_a_saved_model_replaces_only_its_like(tmp_path):
+def test_a_saved_model_replaces_only_a_saved_model(tmp_path):
     model = small_network.network()
     (tmp_path / "photos").mkdir()
     with pytest.raises(FileExistsError, match=r"new or hold a SavedModel. Received: .*photos"):

@@ -1,4 +1,4 @@
-"""`newnet evaluate`: one network in four forms answers alike, and bad images stop nothing."""
+"""`newnet evaluate`: one model in four formats has the same accuracy; bad images are skipped."""
 
 import json
 import tarfile
@@ -8,8 +8,10 @@ import pytest
 import small_network
 from PIL import Image
 
+import newnet_tf
 from newnet_tf import inference, results
-from newnet_tf.cli import evaluate, main
+from newnet_tf.classification.class_matching import match_classes
+from newnet_tf.cli import main
 from newnet_tf.data import sidecar
 from newnet_tf.data.images import list_images, read_image
 from newnet_tf.data.labels import imagenet_labels
@@ -43,7 +45,7 @@ def forms(tmp_path_factory):
 def data(tmp_path_factory, forms):
     """Images in folders of the classes that the network sees in them, two in a wrong one."""
     folder = tmp_path_factory.mktemp("data")
-    predictor = inference.load(str(forms / "small.keras"), None, None)
+    predictor = inference.load_predictor(forms / "small.keras")
     for number, pixels in enumerate(small_network.images()):
         image = Image.fromarray(pixels).resize((88, 72 + number % 5))
         label = int(predictor.probabilities(np.asarray(image)).argmax())
@@ -55,7 +57,7 @@ def data(tmp_path_factory, forms):
     return folder
 
 
-def judged(capsys, *arguments):
+def evaluate_json(capsys, *arguments):
     assert main(["evaluate", *map(str, arguments), "--split", "all", "--json"]) == 0
     captured = capsys.readouterr()
     return json.loads(captured.out), captured.err
@@ -63,12 +65,12 @@ def judged(capsys, *arguments):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_gives_the_same_numbers(form, forms, data, capsys):
-    found, err = judged(capsys, forms / form, "--data", data)
+    found, err = evaluate_json(capsys, forms / form, "--data", data)
     assert found["n"] == 24
     assert found["top1"]["accuracy"] == pytest.approx(100 * 22 / 24)
     assert found["top1"]["interval"][0] < 90 < found["top1"]["interval"][1]
     assert found["top5"]["accuracy"] >= found["top1"]["accuracy"]
-    assert (found["network"], found["precision"]) == ("small", "fp32")
+    assert (found["model"], found["precision"]) == ("small", "fp32")
     assert [b["image"].endswith("broken.jpg") for b in found["skipped"]] == [True]
     assert "skipped: " in err
     assert "broken.jpg" in err
@@ -79,7 +81,7 @@ def test_every_form_gives_the_same_numbers(form, forms, data, capsys):
 
 def test_every_form_gives_the_same_probabilities(forms, data):
     """Keras and the TFLite files see the same pixels; the SavedModel's resizing differs by levels."""
-    loaded = {form: inference.load(str(forms / form), None, None) for form in FORMS}
+    loaded = {form: inference.load_predictor(forms / form) for form in FORMS}
     images = [read_image(path) for path in list_images(data) if path.suffix == ".png"]
     answers = {
         form: np.concatenate([predictor.probabilities(image) for image in images])
@@ -98,30 +100,35 @@ def test_per_class_is_a_table_and_a_sample_is_always_the_same(forms, data, capsy
     assert main([*command, "--per-class"]) == 0
     out = capsys.readouterr().out
     assert "top-1 91.67 % (95 %: " in out
-    assert "most often taken for" in out
+    assert "most often confused with" in out
     assert main(command) == 0
     assert "worst classes" in capsys.readouterr().out
-    samples = [judged(capsys, model, "--data", data, "--limit", 9)[0] for _ in range(2)]
+    samples = [
+        evaluate_json(capsys, model, "--data", data, "--max-samples", 9)[0] for _ in range(2)
+    ]
     assert samples[0] == samples[1]
     assert 8 <= samples[0]["n"] <= 9  # the broken one may be among them
 
 
-def test_a_tarball_is_judged_as_its_folder(forms, data, tmp_path, capsys):
-    with tarfile.open(tmp_path / "made.tar", "w") as archive:
-        archive.add(data, "made/test")
+def test_a_tarball_is_evaluated_as_its_folder(forms, data, tmp_path, capsys):
+    with tarfile.open(tmp_path / "images.tar", "w") as archive:
+        archive.add(data, "images/test")
     model = str(forms / "small.keras")
-    assert main(["evaluate", model, "--data", str(tmp_path / "made.tar"), "--json"]) == 0
-    found, folder = json.loads(capsys.readouterr().out), judged(capsys, model, "--data", data)[0]
+    assert main(["evaluate", model, "--data", str(tmp_path / "images.tar"), "--json"]) == 0
+    found, folder = (
+        json.loads(capsys.readouterr().out),
+        evaluate_json(capsys, model, "--data", data)[0],
+    )
     assert found["split"] == "test"
-    assert "made.tar:made/test/" in found["skipped"][0]["reason"]
+    assert "images.tar:images/test/" in found["skipped"][0]["reason"]
     for key in ("n", "top1", "top5", "classes"):
         assert found[key] == folder[key]
 
 
-def test_record_writes_the_row(forms, data, capsys, tmp_path, monkeypatch):
+def test_save_results_writes_the_row(forms, data, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(results, "HERE", tmp_path)
     for form in FORMS[:2]:
-        judged(capsys, forms / form, "--data", data, "--record")
+        evaluate_json(capsys, forms / form, "--data", data, "--save-results")
     rows = results.read("accuracy")
     assert [row["weights"] for row in rows] == ["small.fp32.tflite", "small.keras"]
     assert {row["model"] for row in rows} == {"small"}
@@ -132,36 +139,85 @@ def test_predict_knows_a_savedmodel_and_the_labels(forms, data, capsys):
     image = next(path for path in list_images(data) if path.suffix == ".png")
     answers = []
     for form in FORMS:
-        assert main(["predict", str(image), "--model", str(forms / form), "--json"]) == 0
-        best = json.loads(capsys.readouterr().out)["answers"][0]["classes"][0]
-        answers.append(best["name"])
+        assert main(["predict", str(forms / form), str(image), "--json"]) == 0
+        best = json.loads(capsys.readouterr().out)["images"][0]["predictions"][0]
+        answers.append(best["label"])
     assert set(answers) == {answers[0]}
     assert answers[0] in NAMES
 
 
-def predictor(names, classes):
-    return inference.Predictor(
-        network="any", weights="", precision="fp32", classes=classes, class_names=names,
-        prepare=None, scores=None,
-    )  # fmt: skip
-
-
 def test_classes_are_matched_by_name():
     labels = imagenet_labels()
-    own = predictor(("b", "a", "c"), 3)
-    assert evaluate.class_index(("a", "b"), own) == [1, 0]
+    assert match_classes(("a", "b"), ("b", "a", "c"), 3) == [1, 0]
     with pytest.raises(ValueError, match=r"must be the model's.*Received: \['d'\]"):
-        evaluate.class_index(("a", "d"), own)
-    unnamed = predictor(None, 3)
-    assert evaluate.class_index(("x", "y", "z"), unnamed) == [0, 1, 2]
+        match_classes(("a", "d"), ("b", "a", "c"), 3)
+    assert match_classes(("x", "y", "z"), None, 3) == [0, 1, 2]
     with pytest.raises(ValueError, match=r"NAME\.labels\.txt.*Received: 2 classes"):
-        evaluate.class_index(("x", "y"), unnamed)
-    known = predictor(tuple(label.name for label in labels), 1000)
+        match_classes(("x", "y"), None, 3)
+    names = tuple(label.name for label in labels)
     wnids = (labels[7].wnid, labels[501].wnid)
-    assert evaluate.class_index(wnids, known) == [7, 501]
-    assert evaluate.class_index(known.class_names, known) == list(range(1000))
+    assert match_classes(wnids, names, 1000) == [7, 501]
+    assert match_classes(names, names, 1000) == list(range(1000))
     with pytest.raises(ValueError, match=r"wnids.*Received: \['daisy'\]"):
-        evaluate.class_index(("daisy",), known)
+        match_classes(("daisy",), names, 1000)
+
+
+def test_a_predictor_takes_what_read_image_takes(forms, data):
+    """One image gives a list of predictions, a list of images a list of lists."""
+    path = next(path for path in list_images(data) if path.suffix == ".png")
+    pixels = read_image(path)
+    for form in FORMS:
+        predictor = newnet_tf.load_predictor(forms / form)
+        best = predictor(path, top=2)
+        assert [p.class_index for p in best] == list(
+            np.argsort(-predictor.probabilities(pixels)[0])[:2]
+        )
+        assert best[0].label == NAMES[best[0].class_index]
+        assert best[0].score >= best[1].score
+        for image in (path.read_bytes(), Image.open(path), pixels):
+            assert predictor(image, top=2) == best
+        assert (
+            predictor([path, pixels], top=2) == [best, best] == predictor(pixels[None], top=2) * 2
+        )
+    with pytest.raises(ValueError, match=r"`top` must be a positive int. Received: top=0"):
+        predictor(path, top=0)
+    with pytest.raises(ValueError, match=r"broken\.jpg"):
+        predictor(next(data.rglob("broken.jpg")))
+
+
+def test_predict_skips_and_counts(forms, data):
+    with pytest.warns(UserWarning, match="1 of 25 images skipped"):
+        result = newnet_tf.predict(forms / "small.keras", data, top=1)
+    assert (len(result), len(result.skipped)) == (24, 1)
+    assert result[0].image == str(list_images(data)[0])
+    assert len(result[0].predictions) == 1
+    assert str(result[0].predictions[0]) in str(result)
+
+
+def test_evaluate_takes_models_datasets_and_splits(forms, data):
+    """A Keras model from `load_model` keeps its preprocessing and class names."""
+    loaded = newnet_tf.load_model(forms / "small.keras")
+    dataset = newnet_tf.load_dataset(data)
+    with pytest.warns(UserWarning, match="1 of 25 images skipped"):
+        result = newnet_tf.evaluate(loaded.model, dataset, split="all")
+    assert (result.model, result.dataset, result.split) == ("small", dataset.name, "all")
+    assert result.metrics["top1"] == pytest.approx(100 * 22 / 24)
+    assert result.class_names == NAMES
+    with pytest.warns(UserWarning, match="1 of 25 images skipped"):
+        same = newnet_tf.evaluate(newnet_tf.load_predictor(loaded.model), str(data), split="all")
+    np.testing.assert_array_equal(same.topk, result.topk)
+    unknown = small_network.network()
+    with pytest.raises(
+        ValueError, match=r"pass `preprocess` or `preprocess_as`.*Received: 'small'"
+    ):
+        newnet_tf.evaluate(unknown, dataset, split="all")
+    with pytest.warns(UserWarning, match="1 of 25 images skipped"):
+        by_hand = newnet_tf.evaluate(
+            unknown, dataset.split("all"), preprocess=small_network.PREPROCESS
+        )
+    np.testing.assert_array_equal(by_hand.topk, result.topk)
+    with pytest.raises(ValueError, match="`split` and `save_results` must come with a dataset"):
+        newnet_tf.evaluate(loaded, dataset.split("all"), split="all")
 
 
 @pytest.mark.parametrize(
@@ -172,7 +228,7 @@ def test_classes_are_matched_by_name():
         (["DATA", "--data", "DATA"], "must be a SavedModel"),
         (["FORMS/small.keras", "--data", "nowhere"], "imagenet_v2"),
         (["FORMS/small.keras", "--data", "DATA", "--split", "dev"], "'validation', 'all'"),
-        (["FORMS/small.keras", "--data", "DATA", "--limit", "0"], "--limit"),
+        (["FORMS/small.keras", "--data", "DATA", "--max-samples", "0"], "--max-samples"),
         (["newnet_small", "--data", "DATA"], "no public weights"),
     ],
 )
@@ -193,7 +249,7 @@ def test_labels_that_do_not_fit_are_refused(forms, tmp_path):
         (tmp_path / file).write_bytes((forms / file).read_bytes())
     (tmp_path / "small.labels.txt").write_text("one\ntwo\n")
     with pytest.raises(ValueError, match=r"must name 10 classes.*Received: 2"):
-        inference.load(str(tmp_path / "small.keras"), None, None)
+        inference.load_predictor(tmp_path / "small.keras")
     (tmp_path / "small.json").write_text("{}")
     with pytest.raises(ValueError, match=r"small\.json must hold the preprocessing"):
-        inference.load(str(tmp_path / "small.keras"), None, None)
+        inference.load_predictor(tmp_path / "small.keras")

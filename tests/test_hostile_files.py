@@ -1,4 +1,4 @@
-"""Files that mean harm or are merely broken: what reads them says so and lives on."""
+"""Malicious and damaged files: what reads them reports an error and continues."""
 
 import contextlib
 import hashlib
@@ -12,8 +12,10 @@ import small_network
 from PIL import Image
 from small_network import PREPROCESS
 
-from newnet_tf.cli import common, export, main
+from newnet_tf.api.image_sets import MIN_CALIBRATION
+from newnet_tf.cli import main
 from newnet_tf.data.preprocess import normalize
+from newnet_tf.data.sample_images import readable_images
 from newnet_tf.deploy import export_tflite, formats, sandbox
 from newnet_tf.deploy.runtime import ModelFileError, Runner
 from newnet_tf.deploy.sandbox import SandboxedRunner
@@ -35,7 +37,7 @@ def inputs():
 
 
 def mutated(data: bytes, seed: int) -> bytes:
-    """A file with a few bytes changed: half of them where its tables lie, which is what is believed."""
+    """Returns a file with a few bytes changed, two thirds of the files where its tables lie."""
     generator = np.random.default_rng(seed)
     found = np.frombuffer(data, np.uint8).copy()
     kind, count = seed % 3, int(generator.integers(1, 9))
@@ -56,17 +58,17 @@ def tried(whole, folder, seeds, use) -> dict[str, list[int]]:
         data = mutated(whole.read_bytes(), seed)
         file.write_bytes(data)
         record = json.loads(whole.with_suffix(".json").read_text())
-        record["sha256"] = hashlib.sha256(data).hexdigest()  # as one would who means harm
+        record["sha256"] = hashlib.sha256(data).hexdigest()  # as an attacker would
         file.with_suffix(".json").write_text(json.dumps(record))
         try:
             use(file)
         except (ModelFileError, ValueError, RuntimeError) as error:
-            said = f"{error}"
+            message = f"{error}"
         else:
-            said = ""
-        assert not said or (file.name in said and "Received: " in said), said
-        kind = "crashed" if "an invalid model" in said else "refused"
-        outcome[kind if said else "answered"].append(seed)
+            message = ""
+        assert not message or (file.name in message and "Received: " in message), message
+        kind = "crashed" if "an invalid model" in message else "refused"
+        outcome[kind if message else "answered"].append(seed)
     return outcome
 
 
@@ -83,20 +85,20 @@ def verify(file):
 
 
 def profile(file):
-    litert_profiler.measure(file, rounds=1, warmup=0)
+    litert_profiler.kernel_times(file, runs=1, warmup=0)
 
 
-def test_a_runner_apart_is_a_runner(whole, inputs):
+def test_a_sandboxed_runner_is_a_runner(whole, inputs):
     here = Runner(whole)
     with SandboxedRunner(whole, threads=2) as runner:
         np.testing.assert_array_equal(runner(inputs), here(inputs))
-        assert (runner.size, runner.channels, runner.classes) == (64, 3, 10)
+        assert (runner.image_size, runner.channels, runner.classes) == (64, 3, 10)
         assert (runner.expects_uint8_pixels, runner.output_type, runner.dtype) == (
             False,
             "logits",
             "float32",
         )
-        assert runner.recipe == here.recipe
+        assert runner.config == here.config
         with pytest.raises(ValueError, match=r"must be of shape \(n, 64, 64, 3\)"):
             runner(inputs[:, :32])
         np.testing.assert_array_equal(runner(inputs[:1]), here(inputs[:1]))
@@ -113,7 +115,7 @@ def test_a_dead_child_is_an_invalid_model(whole, inputs):
 
 def test_a_child_that_never_answers_is_ended(whole, inputs, monkeypatch):
     with SandboxedRunner(whole) as runner:
-        monkeypatch.setattr(sandbox, "SECONDS", 0.5)
+        monkeypatch.setattr(sandbox, "TIMEOUT", 0.5)
         os.kill(runner._child.pid, signal.SIGSTOP)
         with pytest.raises(ModelFileError, match=r"an invalid model.*signal 9"):
             runner(inputs)
@@ -140,8 +142,10 @@ def test_many_mutated_files(whole, inputs, tmp_path, use, seeds):
 def test_the_command_names_the_file(whole, tmp_path, capsys):
     file = tmp_path / "cut.tflite"
     file.write_bytes(whole.read_bytes()[:-100])
-    for command in (["profile", file], ["predict", "x.png", "--model", file]):
-        assert main([*map(str, command), *(["--like", "newnet_small"] * (command[0] != "profile"))])
+    for command in (["profile", file], ["predict", file, "x.png"]):
+        assert main(
+            [*map(str, command), *(["--preprocess-as", "newnet_small"] * (command[0] != "profile"))]
+        )
         assert "cut.tflite must be a whole TFLite file" in capsys.readouterr().err
 
 
@@ -164,14 +168,14 @@ def folder_of(tmp_path, good=12, small=0):
 
 def test_broken_and_small_images_are_counted(tmp_path, capsys):
     folder = folder_of(tmp_path, small=3)
-    found = common.readable(folder, export.LEAST_CALIBRATION, "--calibration", 64)
+    found = readable_images(folder, MIN_CALIBRATION, "--calibration-images", 64)
     assert [path.name for path in found] == [f"{number:02}.png" for number in range(12)]
-    said = capsys.readouterr().err
-    assert "cut.jpg" in said
-    assert "empty.png" in said
-    assert "notes.txt" not in said
-    assert "--calibration: 12 readable images of 14" in said
-    assert "3 of 12 images are smaller than 64 and are enlarged" in said
+    message = capsys.readouterr().err
+    assert "cut.jpg" in message
+    assert "empty.png" in message
+    assert "notes.txt" not in message
+    assert "--calibration-images: 12 readable images of 14" in message
+    assert "3 of 12 images are smaller than 64 and are enlarged" in message
 
 
 @pytest.mark.parametrize("command", ["export", "bundle"])
@@ -179,8 +183,10 @@ def test_too_few_images_are_an_error(command, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder, model = folder_of(tmp_path, good=9), tmp_path / "own.keras"
     small_network.network().save(model)
-    arguments = [command, str(model), "--like", "newnet_small", "--precision", "int8-full"]
-    assert main([*arguments, "--calibration", str(folder)]) == 1
-    said = capsys.readouterr().err
-    assert "--calibration must hold 10 readable images or more. Received: 9 readable" in said
+    arguments = [command, str(model), "--preprocess-as", "newnet_small", "--precision", "int8-full"]
+    assert main([*arguments, "--calibration-images", str(folder)]) == 1
+    message = capsys.readouterr().err
+    assert (
+        "--calibration-images must hold 10 readable images or more. Received: 9 readable" in message
+    )
     assert not (tmp_path / "build").exists()

@@ -1,4 +1,4 @@
-"""Notebooks: what lies here is whole and tells nothing of a machine; each runs from top to bottom."""
+"""Notebooks: they were run from top to bottom, name no path of a machine, and use the public API."""
 
 import ast
 
@@ -9,22 +9,29 @@ from tools import run_notebooks
 
 NAMES = ("finetune_flowers", "quantize_and_deploy", "quickstart", "training_settings")
 QUICK = ("quickstart",)  # the others run in `make test-all`
-MOST = 300_000  # bytes of a notebook
-every = pytest.mark.parametrize("name", NAMES)
+MAX_BYTES = 300_000  # of a notebook
+each_notebook = pytest.mark.parametrize("name", NAMES)
 
 
 def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def said(notebook, stream):
+def stream_text(notebook, stream):
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
     return "".join(output.text for output in outputs if output.get("name") == stream)
 
 
-def shown(notebook):
-    """How many images each cell shows."""
+def image_counts(notebook):
+    """Returns how many images each code cell shows."""
     return [len(run_notebooks.images(cell)) for cell in code_cells(notebook)]
+
+
+def syntax_trees(name):
+    """Yields the syntax tree of each code cell, magics replaced."""
+    plain = TransformerManager()
+    for cell in code_cells(run_notebooks.read(name)):
+        yield ast.parse(plain.transform_cell(cell.source))
 
 
 def test_all_are_tested_and_listed():
@@ -34,27 +41,27 @@ def test_all_are_tested_and_listed():
         assert f"[{name}.ipynb]({name}.ipynb) {run_notebooks.badge(name)}" in page
 
 
-@every
-def test_it_opens_and_was_run_from_top_to_bottom(name):
+@each_notebook
+def test_it_is_valid_and_was_run_from_top_to_bottom(name):
     notebook = run_notebooks.read(name)
-    assert (run_notebooks.FOLDER / f"{name}.ipynb").stat().st_size < MOST
+    assert (run_notebooks.FOLDER / f"{name}.ipynb").stat().st_size < MAX_BYTES
     assert notebook.cells[0].source.startswith(f"{run_notebooks.badge(name)}\n\n# ")
     counts = [cell.execution_count for cell in code_cells(notebook)]
     assert counts == list(range(1, len(counts) + 1))
-    assert sum(shown(notebook)) >= 3
+    assert sum(image_counts(notebook)) >= 3
 
 
-@every
-def test_it_tells_nothing_of_a_machine(name):
+@each_notebook
+def test_it_names_nothing_of_a_machine(name):
     notebook = run_notebooks.read(name)
     assert run_notebooks.absolute_paths(notebook) == []
-    assert notebook.metadata.keys() <= {*run_notebooks.METADATA, *run_notebooks.KEPT}
+    assert notebook.metadata.keys() <= {*run_notebooks.METADATA, *run_notebooks.OPTIONAL_METADATA}
     assert notebook.metadata["language_info"] == run_notebooks.METADATA["language_info"]
     assert all(cell.metadata == {} for cell in notebook.cells)
 
 
 @pytest.mark.parametrize("text", ["/home/me/x.py:3", "in '/tmp/a1/b'", "C:\\Users", "(/opt/x/y)"])
-def test_paths_of_a_machine_are_seen(text):
+def test_paths_of_a_machine_are_detected(text):
     notebook = run_notebooks.nbformat.v4.new_notebook()
     cell = run_notebooks.nbformat.v4.new_code_cell("1 / 2", id="a")
     cell.outputs = [run_notebooks.nbformat.v4.new_output("stream", text="runs/a/b and/or </a></b>")]
@@ -64,13 +71,27 @@ def test_paths_of_a_machine_are_seen(text):
     assert len(run_notebooks.absolute_paths(notebook)) == 1
 
 
-@every
+@each_notebook
 def test_it_defines_nothing(name):
-    plain = TransformerManager()
-    for cell in code_cells(run_notebooks.read(name)):
-        tree = ast.parse(plain.transform_cell(cell.source))
-        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    for tree in syntax_trees(name):
         assert not [node.name for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+@each_notebook
+def test_it_uses_the_python_api_and_not_the_command_line(name):
+    modules, attributes = set(), set()
+    for tree in syntax_trees(name):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.Attribute):
+                attributes.add(ast.unparse(node))
+    assert "newnet_tf" in modules
+    used = {f"{path}." for path in modules | attributes}
+    assert not [path for path in used if path.startswith("newnet_tf.cli.")]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +103,7 @@ def test_it_runs(name, tmp_path):
         cell.outputs = []
     run_notebooks.execute(notebook, tmp_path)
     run_notebooks.tidy(notebook, name)
-    assert "newnet: error" not in said(notebook, "stderr")
-    assert shown(notebook) == shown(committed)
+    assert "newnet: error" not in stream_text(notebook, "stderr")
+    assert image_counts(notebook) == image_counts(committed)
     assert run_notebooks.absolute_paths(notebook) == []
     assert [cell.source for cell in notebook.cells] == [cell.source for cell in committed.cells]

@@ -1,4 +1,4 @@
-"""ONNX files, and the verification of files of every kind."""
+"""ONNX files, and the verification of files of every format."""
 
 import dataclasses
 import json
@@ -13,10 +13,13 @@ from small_network import PREPROCESS
 import newnet_tf
 from newnet_tf.cli import main
 from newnet_tf.data.preprocess import normalize
-from newnet_tf.deploy import ExportError, export_saved_model, export_tflite, fingerprint, formats
-from newnet_tf.deploy.onnx import INPUT, OPSET, RECORD, OnnxRunner, export_onnx
+from newnet_tf.deploy import ExportError, export_saved_model, export_tflite, formats, model_outputs
+from newnet_tf.deploy.model_outputs import IMAGE
+from newnet_tf.deploy.onnx import OPSET, export_onnx
+from newnet_tf.deploy.onnx_runner import METADATA_KEY, OnnxRunner
 from newnet_tf.deploy.runtime import ModelFileError
 from newnet_tf.models import blocks
+from newnet_tf.models.inverted_residual import inverted_residual
 
 onnx = pytest.importorskip("onnx", reason="ONNX needs pip install 'newnet_tf[onnx]'")
 pytest.importorskip("onnxruntime", reason="ONNX needs pip install 'newnet_tf[onnx]'")
@@ -47,16 +50,16 @@ def changed(path, to):
     return to
 
 
-def test_the_file_answers_as_the_model_in_batches(exported):
+def test_the_file_gives_the_models_outputs_in_batches(exported):
     assert exported.file.name == "small.onnx"
     assert [path.name for path in exported.file.parent.iterdir()] == ["small.onnx"]
     assert exported.verification.passed
     assert exported.verification.top1_matches == len(small_network.images())
     inputs = normalize(small_network.images()[:5], PREPROCESS)
     runner = OnnxRunner(exported.file)
-    expected = fingerprint.logits_model(small_network.network())(inputs)
+    expected = model_outputs.logits_model(small_network.network())(inputs)
     np.testing.assert_allclose(runner(inputs), expected, atol=1e-4)
-    assert (runner.classes, runner.recipe.model) == (10, "small")
+    assert (runner.classes, runner.config.model) == (10, "small")
 
 
 def test_the_file_says_what_it_is(exported):
@@ -64,23 +67,23 @@ def test_the_file_says_what_it_is(exported):
     onnx.checker.check_model(model)
     assert {o.version for o in model.opset_import if not o.domain} == {OPSET} == {exported.opset}
     (image,), (scores,) = model.graph.input, model.graph.output
-    assert (image.name, scores.name) == (INPUT, "logits")
+    assert (image.name, scores.name) == (IMAGE, "logits")
     dims = image.type.tensor_type.shape.dim
     assert [d.dim_param or d.dim_value for d in dims] == ["n", 64, 64, 3]
-    (entry,) = [p for p in model.metadata_props if p.key == RECORD]
+    (entry,) = [p for p in model.metadata_props if p.key == METADATA_KEY]
     record = json.loads(entry.value)
     assert record["preprocess"]["mean"] == list(PREPROCESS.mean)
     assert record["opset"] == OPSET
 
 
-def test_a_file_that_answers_otherwise_is_not_written(tmp_path, monkeypatch):
+def test_a_file_with_other_outputs_is_not_written(tmp_path, monkeypatch):
     """Another network's graph under this one's name."""
-    from newnet_tf.deploy import onnx as made
+    from newnet_tf.deploy import onnx as export_module
 
-    other = keras.models.clone_model(fingerprint.logits_model(small_network.network()))
-    convert = made._convert
-    monkeypatch.setattr(made, "_convert", lambda logits, *rest: convert(other, *rest))
-    with pytest.raises(ExportError, match=r"small\.onnx must answer as the model does.*cosine"):
+    other = keras.models.clone_model(model_outputs.logits_model(small_network.network()))
+    convert = export_module._convert
+    monkeypatch.setattr(export_module, "_convert", lambda logits, *rest: convert(other, *rest))
+    with pytest.raises(ExportError, match=r"small\.onnx must give the model.s outputs.*cosine"):
         export_onnx(
             small_network.network(), PREPROCESS, tmp_path, validation_images=small_network.images()
         )
@@ -91,8 +94,8 @@ def test_hard_sigmoid_and_grouped_convolutions_keep_the_graph_clean(tmp_path):
     style = blocks.TENSORFLOW
     image = keras.Input((64, 64, 3))
     x = blocks.conv_bn_act(image, 16, 3, 2, act="hard_swish", style=style, name="stem")
-    squeeze = blocks.SEConfig(width=8, gate="hard_sigmoid")
-    x = blocks.inverted_residual(x, 16, squeeze=squeeze, style=style, name="block0")
+    squeeze = blocks.SEConfig(channels=8, gate="hard_sigmoid")
+    x = inverted_residual(x, 16, se=squeeze, style=style, name="block0")
     x = blocks.conv_bn_act(x, 32, 3, groups=4, style=style, name="grouped")
     model = keras.Model(image, blocks.classifier(x, 10, dropout=0.0), name="odd")
     made = export_onnx(model, PREPROCESS, tmp_path, verify=False)
@@ -115,7 +118,7 @@ def test_a_graph_that_onnxruntime_does_not_take_is_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_verify_takes_every_kind_of_file(exported, saved, tmp_path, capsys):
+def test_verify_takes_every_format(exported, saved, tmp_path, capsys):
     network = tmp_path / "network.keras"
     small_network.network().save(network)
     record = {"preprocess": dataclasses.asdict(PREPROCESS)}
@@ -125,11 +128,11 @@ def test_verify_takes_every_kind_of_file(exported, saved, tmp_path, capsys):
         small_network.network(), PREPROCESS, tmp_path, validation_images=images
     )
     files = [exported.file, saved, network, tflite.file]
-    assert [formats.network_of(f) for f in files] == ["small", "small", None, "small"]
+    assert [formats.model_name_of(f) for f in files] == ["small", "small", None, "small"]
     assert main(["verify", *map(str, files), "--model", str(network), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["passed"] for row in rows] == [True] * 4
-    assert max(row["difference"] for row in rows) < 1e-3
+    assert max(row["max_normalized_error"] for row in rows) < 1e-3
     wrong = changed(exported.file, tmp_path / "wrong.onnx")
     assert main(["verify", str(wrong), "--model", str(network)]) == 1
     assert "FAILED: cosine" in capsys.readouterr().out
@@ -142,14 +145,14 @@ def test_other_weights_are_refused(exported, saved):
             formats.verify_file(other, file, small_network.images(), PREPROCESS)
 
 
-def test_what_is_no_file_of_a_kind_is_named(saved, tmp_path):
+def test_a_file_of_no_known_format_is_named(saved, tmp_path):
     for name in ("none.onnx", "none.keras", "none.tflite"):
         with pytest.raises(ValueError, match=rf"{name}.*Received"):
             formats.verify_file(
                 small_network.network(), tmp_path / name, small_network.images(), PREPROCESS
             )
     with pytest.raises(ValueError, match=r"must be one of \.tflite, \.onnx"):
-        formats.kind_of(tmp_path)
+        formats.format_of(tmp_path)
     (tmp_path / "odd.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelFileError, match=r"odd\.onnx must be an ONNX file"):
         OnnxRunner(tmp_path / "odd.onnx")
@@ -157,14 +160,14 @@ def test_what_is_no_file_of_a_kind_is_named(saved, tmp_path):
     shutil.copytree(saved, copy)
     (copy / "assets.extra" / "model.json").write_text("{}")
     with pytest.raises(ModelFileError, match="must be a SavedModel that `export_saved_model`"):
-        formats.network_of(copy)
+        formats.model_name_of(copy)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "shufflenet_v1_100", "resnet18"])
 def test_networks_of_the_zoo(name, tmp_path):
-    model = newnet_tf.create(name, weights=None, classifier_activation=None)
-    made = export_onnx(model, newnet_tf.card(name).preprocess, tmp_path, name, verify=False)
+    model = newnet_tf.create_model(name, weights=None, classifier_activation=None)
+    made = export_onnx(model, newnet_tf.model_card(name).preprocess, tmp_path, name, verify=False)
     inputs = np.random.default_rng(0).normal(size=(2, 224, 224, 3)).astype(np.float32)
     expected = np.asarray(model(inputs, training=False))
     assert np.abs(OnnxRunner(made.file)(inputs) - expected).max() < 1e-4 * expected.std()

@@ -1,4 +1,4 @@
-"""Time by operator: kernels at the right operators, every multiply-add at its layer, clear errors."""
+"""Time by operator: kernels at the right operators, multiply-adds at the right layers, errors."""
 
 import json
 import re
@@ -11,9 +11,11 @@ import pytest
 import small_network
 
 from newnet_tf import results
-from newnet_tf.cli import info, main
+from newnet_tf.api import model_info
+from newnet_tf.cli import main
 from newnet_tf.deploy import ModelFileError
-from newnet_tf.profiling import kernels, litert_profiler, operators
+from newnet_tf.deploy.flatbuffer.layer_names import layer_names
+from newnet_tf.profiling import kernels, litert_profiler, operators, profile_tables
 from newnet_tf.profiling.cost import cost
 from newnet_tf.profiling.litert_profiler import Kernel, Node
 from newnet_tf.visualization import flame_chart, op_breakdown
@@ -24,14 +26,15 @@ PRODUCT, DEPTHWISE = "Fully Connected (NC, F32) GEMM", "Convolution (NHWC, F32) 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    found = small_network.exported(tmp_path_factory.getbasetemp())
-    return {precision: found[precision].file for precision in FOUR}
+    profile = small_network.exported(tmp_path_factory.getbasetemp())
+    return {precision: profile[precision].file for precision in FOUR}
 
 
 @pytest.fixture(scope="module")
 def profiles(files):
     return {
-        precision: operators.profile(file, rounds=3, warmup=1) for precision, file in files.items()
+        precision: operators.profile_file(file, runs=3, warmup=1)
+        for precision, file in files.items()
     }
 
 
@@ -40,24 +43,24 @@ def profiles(files):
 
 @pytest.mark.parametrize("precision", FOUR)
 def test_every_layer_with_its_multiply_adds(profiles, precision):
-    found = profiles[precision]
+    profile = profiles[precision]
     counted = cost(small_network.network())
     expected = {layer.name: layer.macs for layer in counted.layers if layer.macs}
-    assert {total.name: total.macs for total in found.by_layer() if total.macs} == expected
-    assert sum(total.macs for total in found.by_operator()) == counted.macs
-    for operator in found.operators:
+    assert {total.name: total.macs for total in profile.by_layer() if total.macs} == expected
+    assert sum(total.macs for total in profile.by_operator()) == counted.macs
+    for operator in profile.operators:
         products = [k for k in operator.kernels if k.startswith(kernels.PRODUCTS)]
         assert len(products) == (operator.macs > 0)
 
 
 def test_a_profile_in_full(profiles):
-    found = profiles["fp32"]
-    assert (found.model, found.precision, found.weights) == ("small", "fp32", "real")
-    assert (found.threads, found.rounds) == (1, 3)
-    assert found.whole_ms > 0
-    assert found.coverage == pytest.approx(found.ops_ms / found.whole_ms)
-    assert 0 <= found.without_macs < 1
-    totals = {total.name: total for total in found.by_operator()}
+    profile = profiles["fp32"]
+    assert (profile.model, profile.precision, profile.weights) == ("small", "fp32", "real")
+    assert (profile.threads, profile.runs) == (1, 3)
+    assert profile.total_ms > 0
+    assert profile.coverage == pytest.approx(profile.ops_ms / profile.total_ms)
+    assert 0 <= profile.without_macs < 1
+    totals = {total.name: total for total in profile.by_operator()}
     assert {name: total.count for name, total in totals.items()} == {
         "CONV_2D": 1,
         "CONV_2D 1x1": 8,
@@ -71,21 +74,21 @@ def test_a_profile_in_full(profiles):
     }
     assert all(total.kernels == total.count for total in totals.values())
     assert totals["PAD"].gmacs_per_second is None
-    assert found.operators[0].output_shape == (32, 32, 16)
-    assert found.operators[0].kernels == ("Convolution (NHWC, F32) IGEMM",)
-    assert [t.ms for t in found.by_operator()] == sorted(t.ms for t in totals.values())[::-1]
+    assert profile.operators[0].output_shape == (32, 32, 16)
+    assert profile.operators[0].kernels == ("Convolution (NHWC, F32) IGEMM",)
+    assert [t.ms for t in profile.by_operator()] == sorted(t.ms for t in totals.values())[::-1]
 
 
-def test_a_graph_that_xnnpack_takes_in_pieces(tmp_path):
-    """In int8 an average pool stays with the interpreter, and pieces run in another order."""
-    file = tmp_path / "pieces.tflite"
+def test_a_graph_in_several_partitions(tmp_path):
+    """In int8 the interpreter runs average pools itself, and partitions run in another order."""
+    file = tmp_path / "split.tflite"
     file.write_bytes(_with_average_pools(tmp_path / "saved"))
-    found = operators.profile(file, threads=2, rounds=2, warmup=0)
-    by_layer = {operator.layer: operator for operator in found.operators}
-    assert (found.model, found.precision, found.weights) == ("pieces", "", "unknown")
+    profile = operators.profile_file(file, threads=2, runs=2, warmup=0)
+    by_layer = {operator.layer: operator for operator in profile.operators}
+    assert (profile.model, profile.precision, profile.weights) == ("split", "", "unknown")
     assert by_layer["before"].kernels == ("AVERAGE_POOL_2D",)
     assert by_layer["after"].kernels == ("AVERAGE_POOL_2D",)
-    assert by_layer["joined"].kernels == ("Add (ND)",)
+    assert by_layer["sum"].kernels == ("Add (ND)",)
     for name in ("stem", "side", "below"):
         assert by_layer[name].kernels == ("Convolution (NHWC, QC8) IGEMM",)
         assert by_layer[name].macs > 0
@@ -99,9 +102,9 @@ def _with_average_pools(folder) -> bytes:
     stem = keras.layers.Conv2D(8, 3, padding="same", activation="relu", name="stem")(image)
     side = keras.layers.Conv2D(8, 3, 2, padding="same", name="side")(stem)
     pooled = keras.layers.AveragePooling2D(2, name="before")(stem)
-    joined = keras.layers.Add(name="joined")([pooled, side])
-    below = keras.layers.Conv2D(8, 2, 2, name="below")(joined)
-    pooled = keras.layers.AveragePooling2D(2, name="after")(joined)
+    total = keras.layers.Add(name="sum")([pooled, side])
+    below = keras.layers.Conv2D(8, 2, 2, name="below")(total)
+    pooled = keras.layers.AveragePooling2D(2, name="after")(total)
     x = keras.layers.Concatenate(name="both")([pooled, below])
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     model = keras.Model(image, keras.layers.Dense(5, name="top")(x))
@@ -129,8 +132,8 @@ def chain(*names):
 
 def assigned(names, ran):
     nodes, partitions = chain(*names)
-    found = [Kernel(name, None, index, (1,)) for index, name in enumerate(ran)]
-    return [[k.name for k in own] for own in kernels.assign(nodes, partitions, found)]
+    profile = [Kernel(name, None, index, (1,)) for index, name in enumerate(ran)]
+    return [[k.name for k in own] for own in kernels.assign(nodes, partitions, profile)]
 
 
 @pytest.mark.parametrize(
@@ -165,8 +168,8 @@ def test_kernels_go_to_their_operators(names, ran, places):
         (("ADD", "MUL"), (PRODUCT,)),
     ],
 )
-def test_what_does_not_fit_is_an_error(names, ran):
-    with pytest.raises(RuntimeError, match=r"must come from the file's operators. Received: "):
+def test_a_mismatch_is_an_error(names, ran):
+    with pytest.raises(RuntimeError, match=r"must implement the file's operators. Received: "):
         assigned(names, ran)
 
 
@@ -203,11 +206,11 @@ def test_layer_names():
         "convolution32",
         "StatefulPartitionedCall_1:0",
     ]
-    assert operators.layer_names(names) == [
+    assert layer_names(names) == [
         *("input", "stem_conv", "block1_depthwise", "scale", "Pad_1", "fc_1"),
         *("convolution32", "output"),
     ]
-    assert operators.layer_names(["net/conv_1/convolution", "net/act/Relu", "net/x/Add"]) == [
+    assert layer_names(["net/conv_1/convolution", "net/act/Relu", "net/x/Add"]) == [
         *("conv_1", "act", "x"),
     ]
 
@@ -215,10 +218,10 @@ def test_layer_names():
 # Bad input.
 
 
-@pytest.mark.parametrize("options", [{"threads": 0}, {"rounds": 0}, {"warmup": -1}])
+@pytest.mark.parametrize("options", [{"threads": 0}, {"runs": 0}, {"warmup": -1}])
 def test_bad_arguments_are_errors(files, options):
     with pytest.raises(ValueError, match=r"must be positive.* Received: threads="):
-        operators.profile(files["fp32"], **options)
+        operators.profile_file(files["fp32"], **options)
 
 
 def test_bad_files_are_named(files, tmp_path):
@@ -227,9 +230,9 @@ def test_bad_files_are_named(files, tmp_path):
         file = tmp_path / f"{name}.tflite"
         file.write_bytes(data)
         with pytest.raises(ModelFileError, match=rf"{name}\.tflite must be .* Received: "):
-            operators.profile(file)
+            operators.profile_file(file)
     with pytest.raises(ModelFileError, match=r"none\.tflite must be .* Received: no such file"):
-        operators.profile(tmp_path / "none.tflite")
+        operators.profile_file(tmp_path / "none.tflite")
 
 
 @pytest.mark.parametrize(
@@ -240,7 +243,7 @@ def test_bad_files_are_named(files, tmp_path):
             ModelFileError,
             r"small.* Received: an invalid model; LiteRT ended by signal 11",
         ),
-        ("echo lost >&2; exit 3", RuntimeError, r"must give an answer. Received: \['lost'\]"),
+        ("echo lost >&2; exit 3", RuntimeError, r"must give a result. Received: \['lost'\]"),
     ],
 )
 def test_a_crash_of_the_runtime_is_an_error(files, tmp_path, monkeypatch, script, error, message):
@@ -249,34 +252,38 @@ def test_a_crash_of_the_runtime_is_an_error(files, tmp_path, monkeypatch, script
     fake.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(fake))
     with pytest.raises(error, match=message):
-        operators.profile(files["fp32"])
+        operators.profile_file(files["fp32"])
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("events.EVENT_TYPES = (64,)", "must be laid out as in 2.3. Received: ai-edge-litert "),
-        ("events.LIBRARY = 'none.so'", "need LiteRT's profiler: pip install .* Received: "),
+        (
+            "litert_c_api.EVENT_TYPES = (64,)",
+            "must be laid out as in 2.3. Received: ai-edge-litert ",
+        ),
+        ("litert_c_api.LIBRARY = 'none.so'", "need LiteRT's profiler: pip install .* Received: "),
     ],
 )
 def test_an_unknown_library_is_an_error(files, change, message):
     arguments = [str(files["fp32"]), "1", "1", "0"]
-    code = f"from newnet_tf.profiling import events, litert; {change}; litert.main({arguments})"
+    modules = "from newnet_tf.profiling import litert_c_api, litert_profiler"
+    code = f"{modules}; {change}; litert_profiler.main({arguments})"
     command = [sys.executable, "-c", code]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    found = json.loads(answer.stdout)
-    assert found["is_file"] is False
-    assert re.search(message, found["error"])
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    reply = json.loads(run.stdout)
+    assert reply["is_file_error"] is False
+    assert re.search(message, reply["error"])
 
 
-# The table, the command, the drawing.
+# The table, the command, the charts.
 
 
-def test_the_table_keeps_no_rows_of_an_earlier_network(profiles, tmp_path):
-    operators.record(profiles.values(), tmp_path)
-    shrunk = operators.rows(profiles["fp32"])[:2]
-    results.record(operators.TABLE, shrunk, operators.KEYS, tmp_path)
-    table = results.read(operators.TABLE, tmp_path)
+def test_the_table_keeps_no_rows_of_an_earlier_profile(profiles, tmp_path):
+    profile_tables.save(profiles.values(), tmp_path)
+    shrunk = profile_tables.rows(profiles["fp32"])[:2]
+    results.record(profile_tables.TABLE, shrunk, profile_tables.KEYS, tmp_path)
+    table = results.read(profile_tables.TABLE, tmp_path)
     assert [row["operator"] for row in table if row["precision"] == "fp32"] == [
         row["operator"] for row in shrunk
     ]
@@ -285,44 +292,44 @@ def test_the_table_keeps_no_rows_of_an_earlier_network(profiles, tmp_path):
     assert sum(float(row["share"]) for row in rest) == pytest.approx(1, abs=0.01)
 
 
-def test_info_tells_it_in_a_line_a_file(profiles, tmp_path):
-    operators.record(profiles.values(), tmp_path)
-    lines = info._operators(results.read(operators.TABLE, tmp_path))
+def test_info_has_a_line_for_each_file(profiles, tmp_path):
+    profile_tables.save(profiles.values(), tmp_path)
+    lines = model_info._operators(results.read(profile_tables.TABLE, tmp_path))
     assert [line["precision"] for line in lines] == sorted(profiles)
-    assert lines[0]["share of the operators' time"].count("%") == info.SHOWN_OPERATORS
+    assert lines[0]["share of the operators' time"].count("%") == model_info.SHOWN_OPERATORS
 
 
 def test_the_command(files, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(results, "HERE", tmp_path / "results")
     image = tmp_path / "out" / "shares.png"
     arguments = [str(files[p]) for p in ("fp32", "int8-full")]
-    command = ["profile", *arguments, "--rounds", "2", "--layers", "3", "--plot", str(image)]
-    assert main([*command, "--record"]) == 0
+    command = ["profile", *arguments, "--runs", "2", "--layers", "3", "--plot", str(image)]
+    assert main([*command, "--save-results"]) == 0
     out = capsys.readouterr().out
-    assert "small fp32, 1 thread, 2 rounds, weights: real" in out
+    assert "small fp32, 1 thread, 2 runs, weights: real" in out
     assert "CONV_2D 1x1" in out
     assert "without multiply-adds" in out
     assert out.count("slowest layers") == 2
     assert image.read_bytes().startswith(b"\x89PNG")
     assert len(results.read("operators")) == sum(
-        len(operators.profile(file, rounds=1, warmup=0).by_operator()) for file in arguments
+        len(operators.profile_file(file, runs=1, warmup=0).by_operator()) for file in arguments
     )
-    drawn = tmp_path / "shares.svg"
-    assert main(["profile", arguments[0], "--rounds", "1", "--json", "--plot", str(drawn)]) == 0
-    [found] = json.loads(capsys.readouterr().out)
-    assert found["model"] == "small"
-    assert sum(o["macs"] for o in found["operators"]) == cost(small_network.network()).macs
-    assert sum(t["ms"] for t in found["by_layer"]) == pytest.approx(found["ops_ms"])
-    assert b"<svg" in drawn.read_bytes()
+    figure = tmp_path / "shares.svg"
+    assert main(["profile", arguments[0], "--runs", "1", "--json", "--plot", str(figure)]) == 0
+    [profile] = json.loads(capsys.readouterr().out)
+    assert profile["model"] == "small"
+    assert sum(o["macs"] for o in profile["operators"]) == cost(small_network.network()).macs
+    assert sum(t["ms"] for t in profile["by_layer"]) == pytest.approx(profile["ops_ms"])
+    assert b"<svg" in figure.read_bytes()
 
 
 def test_two_files_side_by_side(files, tmp_path, capsys):
     image = tmp_path / "flame.svg"
     arguments = [str(files[p]) for p in ("fp32", "int8-full")]
-    assert main(["profile", *arguments, "--rounds", "2", "--flame", str(image)]) == 0
+    assert main(["profile", *arguments, "--runs", "2", "--flame-chart", str(image)]) == 0
     out = capsys.readouterr().out
-    assert out.count("XNNPACK takes 100% of") == 2
-    assert out.count("maps alive at once: 0.") == 2
+    assert out.count("XNNPACK runs 100% of") == 2
+    assert out.count("peak activation memory: 0.") == 2
     tables = out.split("\noperator  ")[-1].split("\n\n")
     heads = [line.split() for line in (tables[0].splitlines()[0], tables[1].splitlines()[0])]
     assert heads[0] == ["small", "fp32", "small", "int8-full", "ratio"]
@@ -338,30 +345,30 @@ def test_two_files_side_by_side(files, tmp_path, capsys):
     assert b"<svg" in image.read_bytes()
 
 
-def test_the_flame_is_as_wide_as_the_time(profiles):
+def test_the_flame_chart_is_as_wide_as_the_time(profiles):
     both = [profiles["fp32"], profiles["int8-full"]]
-    drawn = flame_chart.flames(both, ["a", "b"])
-    drawn.canvas.draw()
-    for axes, found in zip(drawn.axes, both, strict=True):
+    figure = flame_chart.flame_chart(both, ["a", "b"])
+    figure.canvas.draw()
+    for axes, profile in zip(figure.axes, both, strict=True):
         for place in range(len(flame_chart.ROWS)):
             row = [patch for patch in axes.patches if patch.get_y() == place]
-            assert sum(patch.get_width() for patch in row) == pytest.approx(found.ops_ms)
+            assert sum(patch.get_width() for patch in row) == pytest.approx(profile.ops_ms)
         operators_row = [patch for patch in axes.patches if patch.get_y() == 2]
-        assert len(operators_row) == sum(operator.ms > 0 for operator in found.operators)
+        assert len(operators_row) == sum(operator.ms > 0 for operator in profile.operators)
 
 
-def test_maps_alive_at_once():
+def test_peak_memory_of_activations():
     """Tensor 0 comes in; 9 is a constant; 1 is read again by the third operator."""
     nodes = [([0, 9], [1]), ([1], [2]), ([1, 2], [3]), ([3], [4])]
     sizes = {0: 100, 1: 40, 2: 30, 3: 50, 4: 1, 9: 10_000}
-    assert litert_profiler.alive(nodes, sizes, image=0) == 140
-    assert litert_profiler.alive(nodes[1:], sizes | {2: 90}, image=1) == 40 + 90 + 50
+    assert litert_profiler.peak_bytes(nodes, sizes, inputs=[0]) == 140
+    assert litert_profiler.peak_bytes(nodes[1:], sizes | {2: 90}, inputs=[1]) == 40 + 90 + 50
 
 
 def test_memory_and_delegation(profiles):
-    for precision, found in profiles.items():
-        assert found.delegation.fully_delegated, precision
-        assert found.rss_bytes is None or found.rss_bytes > 0
+    for precision, profile in profiles.items():
+        assert profile.delegation.fully_delegated, precision
+        assert profile.rss_bytes is None or profile.rss_bytes > 0
     stem, block = 32 * 32 * 16, 16 * 16 * 24  # outputs of the first layers
     assert profiles["fp32"].peak_activation_bytes >= 4 * (stem + block)
     assert profiles["fp32"].peak_activation_bytes < 4 * 10 * stem
@@ -373,32 +380,32 @@ def test_memory_and_delegation(profiles):
     [
         (["newnet_smal"], "nearest: newnet_small"),
         (["none.tflite"], "none.tflite must be a whole TFLite file. Received: no such file"),
-        (["newnet_small", "--plot", "a.jpg"], "--plot must end in one of"),
-        (["newnet_small", "--flame", "a.jpg"], "--flame must end in one of"),
+        (["newnet_small", "--plot", "a.jpg"], "(--plot) must end in one of"),
+        (["newnet_small", "--flame-chart", "a.jpg"], "(--flame-chart) must end in one of"),
         (["newnet_small", "--precision", "fp64"], "precision='fp64'"),
-        (["newnet_small", "--rounds", "0"], "must be positive. Received: 1 and 0"),
+        (["newnet_small", "--runs", "0"], "must be positive. Received: 1 and 0"),
         (["newnet_small", "--layers", "-1"], "--layers must not be negative. Received: -1"),
     ],
 )
-def test_the_command_says_what_is_wrong(options, message, capsys):
+def test_the_command_names_mistakes(options, message, capsys):
     assert main(["profile", *options]) == 1
     err = capsys.readouterr().err
     assert message in err
     assert "Received: " in err
 
 
-def test_the_drawing(profiles):
-    rows = [row for profile in profiles.values() for row in operators.rows(profile)]
+def test_the_chart_by_operator(profiles):
+    rows = [row for profile in profiles.values() for row in profile_tables.rows(profile)]
     rows += [
         {**row, "model": "a_network_of_long_name"} for row in rows if row["precision"] == "fp32"
     ]
-    drawn = op_breakdown.shares(rows, ["small", "a_network_of_long_name"])
-    drawn.canvas.draw()
-    assert [axes.get_title(loc="left") for axes in drawn.axes] == list(profiles)
-    for axes in drawn.axes:
+    figure = op_breakdown.op_breakdown(rows, ["small", "a_network_of_long_name"])
+    figure.canvas.draw()
+    assert [axes.get_title(loc="left") for axes in figure.axes] == list(profiles)
+    for axes in figure.axes:
         bars = len({round(patch.get_y(), 3) for patch in axes.patches})
         assert sum(patch.get_width() for patch in axes.patches) == pytest.approx(bars)
         boxes = [text.get_window_extent() for text in axes.texts]
         assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
-        edge = drawn.bbox.x1
+        edge = figure.bbox.x1
         assert all(box.x1 <= edge for box in boxes)

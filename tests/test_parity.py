@@ -1,4 +1,4 @@
-"""Every network equals its reference: golden answers from timm, torchvision, pytorchcv, the authors."""
+"""Every model equals its reference: golden outputs of timm, torchvision, pytorchcv, the authors."""
 
 import dataclasses
 import gc
@@ -15,7 +15,7 @@ from newnet_tf.weights import assign, parity
 from newnet_tf.weights.reader import Checkpoint
 
 GOLDEN = Path(__file__).parent / "golden"
-HEAVY = 62e6  # parameters; such are compared by `make test-all`
+HEAVY_PARAMS, HEAVY_MACS = 62e6, 2e9  # more are compared by `make test-all`
 FILES = sorted(path for path in GOLDEN.glob("*.npz") if path.stem != "preprocess")
 
 
@@ -43,10 +43,14 @@ def double_precision():
 
 def target(variant, model):
     """What the golden file must fit; NewNet's is in PyTorch's layout under our own layer names."""
-    made = variant.target()
+    load_target = variant.target()
     layers = {layer.name: layer.name for layer in model.layers if layer.weights}
     own = CheckpointFormat(name="our names in PyTorch", layers=layers)
-    return made if made.checkpoint_formats else dataclasses.replace(made, checkpoint_formats=(own,))
+    return (
+        load_target
+        if load_target.checkpoint_formats
+        else dataclasses.replace(load_target, checkpoint_formats=(own,))
+    )
 
 
 def filled(path):
@@ -55,7 +59,7 @@ def filled(path):
     channels = variant.card.preprocess.channels
     model = variant.build(input_shape=(None, None, channels), classifier_activation=None)
     checkpoint = Checkpoint(path=path, kind="golden", tensors=golden.tensors())
-    report = assign.fill(model, checkpoint, target(variant, model))
+    report = assign.assign_weights(model, checkpoint, target(variant, model))
     return golden, model, report
 
 
@@ -68,7 +72,7 @@ def by_family():
             parity.Golden.read(path),
         )
         smallest[family] = min(smallest.get(family, (golden.macs, path)), (golden.macs, path))
-        heavy |= {path} if golden.params > HEAVY else set()
+        heavy |= {path} if golden.params > HEAVY_PARAMS or golden.macs > HEAVY_MACS else set()
     quick = {path for _, path in smallest.values()}
     for path in FILES:
         other_kind = "." in path.stem or path.stem[:6] in ("newnet", "gluon_")
@@ -83,22 +87,22 @@ def test_equals_reference(path, double_precision):
     channels = model.input_shape[-1]
     assert report.tensors == len(golden.shapes)
     for size, reference in golden.logits.items():
-        ours = np.asarray(model(parity.pixels(size, channels), training=False))
-        assert parity.difference(ours, reference) < parity.TOLERANCE, size
+        outputs = np.asarray(model(parity.pixels(size, channels), training=False))
+        assert parity.difference(outputs, reference) < parity.TOLERANCE, size
     if golden.features:
         size = next(iter(golden.logits))
-        backbone = newnet_tf.features(model, tuple(golden.features))
+        backbone = newnet_tf.feature_extractor(model, tuple(golden.features))
         maps = backbone(parity.pixels(size, channels)[:1], training=False)
         for map_, (stride, reference) in zip(maps, golden.features.items(), strict=True):
-            ours = np.asarray(map_).mean(axis=(0, 1, 2))
-            np.testing.assert_allclose(ours, reference, atol=1e-5, err_msg=f"stride {stride}")
+            outputs = np.asarray(map_).mean(axis=(0, 1, 2))
+            np.testing.assert_allclose(outputs, reference, atol=1e-5, err_msg=f"stride {stride}")
 
 
 def test_float32_equals_reference_too():
     golden, model, _ = filled(GOLDEN / "rexnet_100.npz")
     for size, reference in golden.logits.items():
-        ours = np.asarray(model(parity.pixels(size), training=False))
-        assert parity.difference(ours, reference) < 1e-4
+        outputs = np.asarray(model(parity.pixels(size), training=False))
+        assert parity.difference(outputs, reference) < 1e-4
 
 
 @pytest.mark.parametrize(("attribute", "value"), [("epsilon", 1e-3), ("momentum", 0.5)])
@@ -108,6 +112,6 @@ def test_a_wrong_epsilon_shows(attribute, value, double_precision):
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     for norm in norms[-1:]:
         setattr(norm, attribute, value)
-    ours = np.asarray(model(parity.pixels(224), training=False))
-    wrong = parity.difference(ours, golden.logits[224]) > parity.TOLERANCE
-    assert wrong == (attribute == "epsilon")
+    outputs = np.asarray(model(parity.pixels(224), training=False))
+    differs = parity.difference(outputs, golden.logits[224]) > parity.TOLERANCE
+    assert differs == (attribute == "epsilon")

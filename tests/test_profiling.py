@@ -15,10 +15,11 @@ from newnet_tf.applications import (
     ReXNet100,
     ReXNetLite100,
 )
-from newnet_tf.deploy import ModelFileError, export_tflite, fingerprint
+from newnet_tf.deploy import ModelFileError, export_tflite, fingerprint, model_outputs
+from newnet_tf.deploy.tensor_spec import TensorSpec
 from newnet_tf.profiling import latency
 from newnet_tf.profiling.cost import LayerCost, cost
-from newnet_tf.profiling.keras_baselines import PEERS, peer
+from newnet_tf.profiling.keras_baselines import KERAS_BASELINES, keras_baseline
 
 # Cost.
 
@@ -35,9 +36,9 @@ from newnet_tf.profiling.keras_baselines import PEERS, peer
 )
 def test_published_figures_are_met(make, params, macs):
     model = make(weights=None)
-    found = cost(model)
-    assert (found.params, found.macs, found.input_shape) == (params, macs, (224, 224, 3))
-    assert found.params + found.non_trainable_params == model.count_params()
+    result = cost(model)
+    assert (result.params, result.macs, result.input_shape) == (params, macs, (224, 224, 3))
+    assert result.params + result.non_trainable_params == model.count_params()
 
 
 def test_freezing_changes_no_figure():
@@ -58,8 +59,8 @@ def test_every_kind_of_layer_by_hand():
     x = keras.layers.ReLU(name="act")(x)
     x = keras.layers.Dense(7, name="by_pixel")(x)
     x = keras.layers.Dense(3, name="top")(keras.layers.Flatten()(x))
-    found = cost(keras.Model(image, x))
-    assert found.layers == (
+    result = cost(keras.Model(image, x))
+    assert result.layers == (
         LayerCost("grouped", "Conv2D", (5, 6, 8), 3 * 5 * 2 * 8 + 8, 5 * 6 * 8 * 15 * 2),
         LayerCost("depthwise", "DepthwiseConv2D", (3, 4, 16), 9 * 16, 3 * 4 * 16 * 9),
         LayerCost(
@@ -74,8 +75,8 @@ def test_every_kind_of_layer_by_hand():
         LayerCost("by_pixel", "Dense", (6, 8, 7), 42, 6 * 8 * 7 * 5),
         LayerCost("top", "Dense", (3,), 6 * 8 * 7 * 3 + 3, 6 * 8 * 7 * 3),
     )
-    assert found.macs == sum(layer.macs for layer in found.layers)
-    assert found.non_trainable_params == 10
+    assert result.macs == sum(layer.macs for layer in result.layers)
+    assert result.non_trainable_params == 10
 
 
 def test_a_free_input_needs_a_shape():
@@ -91,8 +92,8 @@ def test_a_shared_layer_counts_its_parameters_once():
     shared = keras.layers.Conv2D(3, 1, name="shared")
     small = shared(keras.layers.AveragePooling2D(2)(shared(image)))
     shared(small)  # a use in no model
-    found = cost(keras.Model(image, small))
-    assert found.layers == (LayerCost("shared", "Conv2D", (8, 8, 3), 12, (64 + 16) * 9),)
+    result = cost(keras.Model(image, small))
+    assert result.layers == (LayerCost("shared", "Conv2D", (8, 8, 3), 12, (64 + 16) * 9),)
 
 
 def test_channel_numbers_are_no_parameters():
@@ -100,15 +101,15 @@ def test_channel_numbers_are_no_parameters():
     row = keras.ops.zeros_like(image[0, 0, 0, 0], dtype="int32")
     numbers = keras.layers.Embedding(1, 3, name="some_index")(row)
     order = keras.ops.cast(numbers, "int32")
-    found = cost(keras.Model(image, keras.ops.take(image, order, axis=-1)))
-    assert (found.params, found.non_trainable_params) == (0, 3)
+    result = cost(keras.Model(image, keras.ops.take(image, order, axis=-1)))
+    assert (result.params, result.non_trainable_params) == (0, 3)
 
 
 def test_what_it_cannot_count_is_an_error():
     image = keras.Input((8, 8, 3))
     inner = keras.Model(image, keras.layers.Conv2D(3, 1)(image), name="inner")
     outer = keras.Input((8, 8, 3))
-    with pytest.raises(ValueError, match=r"hold no model as a layer.* layer 'inner'"):
+    with pytest.raises(ValueError, match=r"contain no model as a layer.* layer 'inner'"):
         cost(keras.Model(outer, inner(outer)))
 
 
@@ -117,12 +118,12 @@ def test_what_it_cannot_count_is_an_error():
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    found = small_network.exported(tmp_path_factory.getbasetemp())
-    return {precision: result.file for precision, result in found.items()}
+    results = small_network.exported(tmp_path_factory.getbasetemp())
+    return {precision: result.file for precision, result in results.items()}
 
 
 def test_a_row_for_every_file_and_number_of_threads(files):
-    rows = latency.measure(files, threads=(1, 2), rounds=3, warmup=1, baseline="fp32")
+    rows = latency.benchmark_files(files, threads=(1, 2), runs=3, warmup=1, baseline="fp32")
     assert [(r.model, r.precision, r.threads) for r in rows] == [
         ("small", precision, threads) for threads in (1, 2) for precision in files
     ]
@@ -130,7 +131,7 @@ def test_a_row_for_every_file_and_number_of_threads(files):
         assert 0 < row.min_ms <= row.median_ms
         assert row.iqr_ms >= 0
         assert row.ratio > 0
-        assert row.rounds == 3
+        assert row.runs == 3
         if row.precision != "int16x8":  # which XNNPACK has no kernels for
             assert (row.partitions, row.fallback_ops) == (1, 0)
         assert row.size_mb == pytest.approx(files[row.precision].stat().st_size / 1e6)
@@ -140,32 +141,32 @@ def test_a_row_for_every_file_and_number_of_threads(files):
 
 def test_ratios_are_paired_by_round(files, monkeypatch):
     times = {"fp32": [0.010, 0.040, 0.020], "fp16": [0.020, 0.020, 0.030]}
-    monkeypatch.setattr(latency, "_times", lambda runners, rounds, warmup: times)
+    monkeypatch.setattr(latency, "_times", lambda runners, runs, warmup: times)
     chosen = {name: files[name] for name in times}
-    base, other = latency.measure(chosen, baseline="fp32")
+    base, other = latency.benchmark_files(chosen, baseline="fp32")
     assert base.ratio == 1
     assert other.ratio == pytest.approx(1.5)  # of 2, 0.5, 1.5; the medians' own ratio is 1
     assert (base.median_ms, base.min_ms) == (pytest.approx(20), pytest.approx(10))
     assert base.iqr_ms == pytest.approx(30)  # quartiles at 10 and 40
-    assert [row.ratio for row in latency.measure(chosen)] == [None, None]
+    assert [row.ratio for row in latency.benchmark_files(chosen)] == [None, None]
 
 
 def test_each_round_runs_every_file_once(files, monkeypatch):
     calls = []
 
     class Fake:
-        size, channels, dtype = 8, 3, np.dtype("uint8")
+        inputs = (TensorSpec("image", (1, 8, 8, 3), "uint8"),)
 
         def __init__(self, name):
             self.name = name
 
-        def timed_call(self, image):
-            assert image.shape == (1, 8, 8, 3)
-            assert image.dtype == np.uint8
+        def timed_call(self, inputs):
+            assert inputs["image"].shape == (1, 8, 8, 3)
+            assert inputs["image"].dtype == np.uint8
             return lambda: calls.append(self.name)
 
-    times = latency._times({name: Fake(name) for name in "abc"}, rounds=20, warmup=5)
-    assert {name: len(found) for name, found in times.items()} == dict.fromkeys("abc", 20)
+    times = latency._times({name: Fake(name) for name in "abc"}, runs=20, warmup=5)
+    assert {name: len(seconds) for name, seconds in times.items()} == dict.fromkeys("abc", 20)
     rounds = ["".join(calls[i : i + 3]) for i in range(0, len(calls), 3)]
     assert len(rounds) == 25
     assert {"".join(sorted(order)) for order in rounds} == {"abc"}
@@ -180,31 +181,31 @@ def test_the_time_left_follows_from_the_time_taken(monkeypatch):
 
 
 def test_untrained_networks_say_so_in_the_table(files, tmp_path):
-    (made,) = export_tflite(
+    (result,) = export_tflite(
         small_network.network(), small_network.PREPROCESS, tmp_path, name="raw", verify=False
     )
     foreign = tmp_path / "foreign.tflite"
     foreign.write_bytes(files["fp32"].read_bytes())
-    rows = latency.measure({"a": made.file, "b": foreign}, rounds=1, warmup=0)
+    rows = latency.benchmark_files({"a": result.file, "b": foreign}, runs=1, warmup=0)
     assert [row.weights for row in rows] == ["untrained (timing only)", "unknown"]
     assert [(row.model, row.precision) for row in rows] == [("raw", "fp32"), ("b", "")]
-    path = latency.record(rows, tmp_path)
+    path = latency.save(rows, tmp_path)
     again = [dataclasses.replace(rows[0], median_ms=99.0)]
-    assert latency.record(again, tmp_path) == path
+    assert latency.save(again, tmp_path) == path
     with path.open(newline="") as table:
-        found = {row["model"]: row for row in csv.DictReader(table)}
+        rows_by_model = {row["model"]: row for row in csv.DictReader(table)}
     assert path.name == "latency.csv"
-    assert set(found) == {"raw", "b"}
-    assert found["raw"]["median_ms"] == "99"
-    assert found["raw"]["ratio"] == ""
-    assert "keras" in found["raw"]["versions"]
+    assert set(rows_by_model) == {"raw", "b"}
+    assert rows_by_model["raw"]["median_ms"] == "99"
+    assert rows_by_model["raw"]["ratio"] == ""
+    assert "keras" in rows_by_model["raw"]["versions"]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"files": {}}, "`files` and `threads` must not be empty.* Received: 0 files"),
-        ({"rounds": 0}, "rounds=0"),
+        ({"runs": 0}, "runs=0"),
         ({"warmup": -1}, "warmup=-1"),
         ({"threads": ()}, r"threads=\(\)"),
         ({"threads": (0,)}, "`threads` must be a positive int"),
@@ -213,24 +214,27 @@ def test_untrained_networks_say_so_in_the_table(files, tmp_path):
 )
 def test_bad_arguments_are_errors(files, options, message):
     with pytest.raises(ValueError, match=message):
-        latency.measure(**{"files": files} | options)
+        latency.benchmark_files(**{"files": files} | options)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ModelFileError, match=r"none\.tflite"):
-        latency.measure({"a": tmp_path / "none.tflite"})
+        latency.benchmark_files({"a": tmp_path / "none.tflite"})
 
 
-# Peers.
+# Baselines.
 
 
-def test_peers_are_the_same_in_every_process():
-    first, record = peer("keras:MobileNet")
-    second, _ = peer("keras:MobileNet")
+def test_keras_baselines_are_the_same_in_every_process():
+    first, preprocess = keras_baseline("keras:MobileNet")
+    second, _ = keras_baseline("keras:MobileNet")
     assert fingerprint.weights_digest(first) == fingerprint.weights_digest(second)
     assert fingerprint.graph_digest(first) == fingerprint.graph_digest(second)
-    assert fingerprint.logits_model(first) is first
-    assert record is PEERS["keras:MobileNet"]
+    assert model_outputs.logits_model(first) is first
+    assert preprocess is KERAS_BASELINES["keras:MobileNet"]
     assert cost(first).macs == 568_740_352
-    with pytest.raises(ValueError, match=r"`name` must be among .* Received: name='keras:VGG16'"):
-        peer("keras:VGG16")
+    with pytest.raises(
+        ValueError,
+        match=r"`name` of a Keras baseline must be among .* Received: name='keras:VGG16'",
+    ):
+        keras_baseline("keras:VGG16")

@@ -1,8 +1,8 @@
-"""Filling a real network: exact round trips, published names, the network that a file would fit."""
+"""Loading into a real model: exact round trips, published names, the model that a file would fit."""
 
 import numpy as np
 import pytest
-from filled import as_torch, assert_same, held, paint
+from filled import as_torch, assert_same, checkpoint_of, paint
 
 from newnet_tf import weights
 from newnet_tf.applications import rexnet
@@ -39,39 +39,42 @@ def target():
     return REGISTRY["rexnet_060"].target()
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "name",  # each format is read in test_checkpoint.py, too
+    [name if name in FILES[1::2] else pytest.param(name, marks=pytest.mark.slow) for name in FILES],
+)
 def test_files_come_back_exactly(network, blanks, saved, target, name):
     for blank in blanks:
         paint(blank, seed=1)
     full, headless, ten = blanks
     report = weights.load(full, saved[name], target)
     assert_same(full, network)
-    assert (report.tensors, report.skipped, report.fresh) == (len(full.weights), (), ())
+    assert (report.tensors, report.skipped, report.newly_initialized) == (len(full.weights), (), ())
 
     report = weights.load(headless, saved[name], target)
     assert_same(headless, network)
     assert {n.split("/")[0] for n in report.skipped} == {"classifier"}
 
     before = ten.get_layer("classifier").kernel.numpy()
-    warning = r"'classifier' keeps its initial values: 'a\..*' has 1000 classes, the model 10"
+    warning = r"'classifier' is newly initialized: 'a\..*' has 1000 classes, the model 10"
     with pytest.warns(UserWarning, match=warning) as seen:
         report = weights.load(ten, saved[name], target)
     assert len(seen) == 1
     assert_same(ten, network, but=["classifier"])
     np.testing.assert_array_equal(ten.get_layer("classifier").kernel.numpy(), before)
-    assert report.fresh == ("classifier",)
+    assert report.newly_initialized == ("classifier",)
 
 
-@pytest.mark.parametrize(("naming", "linear"), [("timm", ["classifier"]), ("clovaai", [])])
-def test_published_names_of_rexnet(network, blanks, target, naming, linear):
-    names = next(n.layers for n in target.checkpoint_formats if n.name == naming)
-    given = held(as_torch(network, names, linear))
-    assert assign.classes_in(given, target) == 1000
+@pytest.mark.parametrize(("format_name", "linear"), [("timm", ["classifier"]), ("clovaai", [])])
+def test_published_names_of_rexnet(network, blanks, target, format_name, linear):
+    names = next(n.layers for n in target.checkpoint_formats if n.name == format_name)
+    checkpoint = checkpoint_of(as_torch(network, names, linear))
+    assert assign.classes_in(checkpoint, target) == 1000
     blank = blanks[0]
     paint(blank, seed=1)
-    report = assign.fill(blank, given, target)
+    report = assign.assign_weights(blank, checkpoint, target)
     assert_same(blank, network)
-    assert (report.naming, report.tensors) == (naming, len(network.weights))
+    assert (report.format, report.tensors) == (format_name, len(network.weights))
     assert len(report.skipped) == sum(n.endswith("_bn") for n in names)
     assert all(n.endswith("num_batches_tracked") for n in report.skipped)
 
@@ -79,7 +82,7 @@ def test_published_names_of_rexnet(network, blanks, target, naming, linear):
 def test_constructors_take_a_file(network, saved):
     model = rexnet.ReXNet060(weights=str(saved["a.npz"]), pooling="avg", include_top=False)
     assert_same(model, network)
-    with pytest.warns(UserWarning, match="keeps its initial values") as seen:
+    with pytest.warns(UserWarning, match="is newly initialized") as seen:
         model = rexnet.ReXNet060(weights=saved["a.safetensors"], classes=3)
     assert len(seen) == 1
     assert_same(model, network, but=["classifier"])
@@ -87,10 +90,10 @@ def test_constructors_take_a_file(network, saved):
 
 def test_another_width_is_named(blanks):
     names = REGISTRY["rexnet_130"].target().checkpoint_formats[0].layers
-    given = held(as_torch(REGISTRY["rexnet_130"].build(), names, ["classifier"]))
+    checkpoint = checkpoint_of(as_torch(REGISTRY["rexnet_130"].build(), names, ["classifier"]))
     others = [v.target for name, v in REGISTRY.items() if name != "rexnet_060"]
     with pytest.raises(CheckpointError) as caught:
-        assign.fill(blanks[0], given, REGISTRY["rexnet_060"].target(), others=others)
+        assign.assign_weights(blanks[0], checkpoint, REGISTRY["rexnet_060"].target(), others=others)
     text = str(caught.value)
     assert "It fits 'rexnet_130'." in text
     assert "Read as 'timm'" in text

@@ -1,4 +1,4 @@
-"""Biases corrected, layers kept float, and the command that says which are worth it."""
+"""Bias correction, layers that stay float32, and `newnet quantize`."""
 
 import csv
 import dataclasses
@@ -18,7 +18,11 @@ from newnet_tf.deploy import ExportConfig, Runner, converter, image_batch
 from newnet_tf.deploy.flatbuffer.graph import Graph
 from newnet_tf.deploy.quantization import observers, quantizer
 from newnet_tf.deploy.quantization.quantizer import CORRECTIONS
-from newnet_tf.deploy.quantization.sensitivity import Layer, Sensitivity, worst
+from newnet_tf.deploy.quantization.sensitivity import (
+    LayerSensitivity,
+    SensitivityAnalysis,
+    most_sensitive,
+)
 from newnet_tf.models.config import PreprocessConfig
 
 NAMES = [f"class_{number}" for number in range(CLASSES)]
@@ -31,16 +35,16 @@ def seen(pixels) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def study():
+def analysis():
     pixels = small_network.images()
     labels = seen(pixels)
     labels[:2] = (labels[:2] + 1) % CLASSES  # even the float network gets these wrong
-    return Sensitivity(small_network.network(), PREPROCESS, pixels[::2], pixels, labels)
+    return SensitivityAnalysis(small_network.network(), PREPROCESS, pixels[::2], pixels, labels)
 
 
 @pytest.fixture(scope="module")
-def measured(study):
-    return study.measure(8)
+def measured(analysis):
+    return analysis.measure_layers(8)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +67,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", ["CONV_2D", "grouped", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"])
-def test_what_moves_a_mean_is_what_a_flat_map_shows(kind):
+def test_the_shift_of_a_mean_is_that_of_a_constant_input(kind):
     random = np.random.default_rng(0)
     mean = random.normal(size=8).astype(np.float32)
     flat = np.broadcast_to(mean, (1, 3, 3, 8))
@@ -75,12 +79,12 @@ def test_what_moves_a_mean_is_what_a_flat_map_shows(kind):
         expected = keras.ops.depthwise_conv(flat, error.reshape(3, 3, 8, 2))
     else:
         expected = keras.ops.conv(flat, error.transpose(1, 2, 3, 0))
-    found = quantizer._moved(kind.replace("grouped", "CONV_2D"), error, mean)
+    found = quantizer.mean_shift(kind.replace("grouped", "CONV_2D"), error, mean)
     np.testing.assert_allclose(found, np.ravel(expected), rtol=1e-4, atol=1e-5)
 
 
-def test_correction_gives_back_the_mean_answer(tmp_path):
-    """One large weight a channel makes all others coarse; images are far from 0 in the mean."""
+def test_correction_restores_the_mean_output(tmp_path):
+    """One large weight in each channel makes the scale coarse; the mean of the images is far from 0."""
     image = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(16, 5, strides=4, activation="relu", name="coarse")(image)
     model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
@@ -100,7 +104,7 @@ def test_correction_gives_back_the_mean_answer(tmp_path):
     def error(corrections):
         file = tmp_path / "coarse.tflite"
         with converter.silence():
-            file.write_bytes(graph.quantized(corrections=corrections).to_bytes())
+            file.write_bytes(graph.quantize(corrections=corrections).to_bytes())
         return np.abs(Runner(file)(read.inputs).mean(0) - expected).max()
 
     assert error(["biases"]) < 0.05 * error([])
@@ -109,91 +113,91 @@ def test_correction_gives_back_the_mean_answer(tmp_path):
 # Layers.
 
 
-def test_layers_have_their_keras_names(study):
+def test_layers_have_their_keras_names(analysis):
     known = {layer.name for layer in small_network.network().layers}
     weighty = {layer.name for layer in small_network.network().layers if "conv" in layer.name}
-    assert weighty <= set(study.layers)
-    assert len(set(study.layers) - known) <= 2  # the shortcut's padding, the reshape at the end
+    assert weighty <= set(analysis.layers)
+    assert len(set(analysis.layers) - known) <= 2  # the shortcut's padding, the reshape at the end
 
 
-def test_all_layers_float_are_the_float_network(study):
-    found, won = study.judge(study.layers)
+def test_all_layers_float_are_the_float_network(analysis):
+    found, won = analysis.evaluate(analysis.layers)
     assert found.sqnr > 80
     assert won == 0
-    assert study.loss(study.layers) == 0
+    assert analysis.accuracy_drop(analysis.layers) == 0
 
 
-def test_each_layer_has_its_share(study, measured):
-    assert tuple(layer.name for layer in measured) == study.layers
+def test_each_layer_has_its_share(analysis, measured):
+    assert tuple(layer.name for layer in measured) == analysis.layers
     assert sum(layer.share for layer in measured) == pytest.approx(1)
-    assert {layer.found.images for layer in measured} == {8}
-    ranked = worst(measured, 8)
+    assert {layer.verification.images for layer in measured} == {8}
+    ranked = most_sensitive(measured, 8)
     assert [x.share for x in ranked] == sorted((x.share for x in measured), reverse=True)[:8]
     found, others = ([x.name for x in part] for part in (ranked, set(measured) - set(ranked)))
-    assert study.judge(found)[0].sqnr > study.judge()[0].sqnr + 1
-    assert study.judge(found)[0].sqnr > study.judge(others)[0].sqnr + 3
+    assert analysis.evaluate(found)[0].sqnr > analysis.evaluate()[0].sqnr + 1
+    assert analysis.evaluate(found)[0].sqnr > analysis.evaluate(others)[0].sqnr + 3
 
 
 def test_the_proposal_stops_at_half_of_the_error(measured):
     shares = (0.05, 0.3, 0.25, 0.2, 0.2)
     layers = [dataclasses.replace(measured[0], name=f"{x}", share=x) for x in shares]
-    assert [layer.name for layer in worst(layers)] == ["0.3", "0.25"]
-    assert len(worst([dataclasses.replace(layer, share=0.01) for layer in layers * 3])) == 5
-    assert [Layer, len(worst(layers, 0))] == [Layer, 0]
+    assert [layer.name for layer in most_sensitive(layers)] == ["0.3", "0.25"]
+    assert (
+        len(most_sensitive([dataclasses.replace(layer, share=0.01) for layer in layers * 3])) == 5
+    )
+    assert [LayerSensitivity, len(most_sensitive(layers, 0))] == [LayerSensitivity, 0]
 
 
-def test_unknown_layers_are_errors(study):
+def test_unknown_layers_are_errors(analysis):
     with pytest.raises(
         ValueError, match=r"`exclude_layers` must be layers among stem_conv.*\['stem'\]"
     ):
-        study.judge(["stem"])
+        analysis.evaluate(["stem"])
 
 
-def test_corrections_bring_the_file_nearer_to_the_network(study):
-    nearest = study.judge(corrections=())[0].sqnr
-    each = [study.judge(corrections=[correction])[0].sqnr for correction in CORRECTIONS]
-    assert study.judge()[0].sqnr > nearest + 0.3
+def test_corrections_bring_the_outputs_closer_to_the_model(analysis):
+    nearest = analysis.evaluate(corrections=())[0].sqnr
+    each = [analysis.evaluate(corrections=[correction])[0].sqnr for correction in CORRECTIONS]
+    assert analysis.evaluate()[0].sqnr > nearest + 0.3
     assert max(each) > nearest
 
 
-def test_a_image_that_blows_the_network_up_is_not_measured_on(study, monkeypatch):
-    monkeypatch.setattr(observers, "runaways", lambda largest: (1,))
-    graph = study._graph
-    expected = graph.left_out
+def test_an_image_with_outlier_activations_is_not_measured(analysis, monkeypatch):
+    monkeypatch.setattr(observers, "find_outlier_images", lambda largest: (1,))
+    graph = analysis._graph
+    expected = graph.excluded_images
     assert expected == []
     with converter.silence():
-        found = observers.observe(graph._graph, graph._images)
+        found = observers.collect_statistics(graph._graph, graph._images)
         monkeypatch.undo()
-        again = observers.observe(graph._graph, np.delete(graph._images, 1, axis=0))
-    assert found.left_out == (1,)
-    assert found.ends == again.ends
+        again = observers.collect_statistics(graph._graph, np.delete(graph._images, 1, axis=0))
+    assert found.excluded == (1,)
+    assert found.ranges == again.ranges
     for tensor, counts in again.counts.items():
         np.testing.assert_array_equal(found.counts[tensor], counts)
 
 
-def test_a_recipe_says_what_stays_float():
+def test_a_config_names_the_layers_that_stay_float():
     fields = {"model": "m", "preprocess": PREPROCESS, "weights": "0", "graph": "1", "versions": {}}
     plain = ExportConfig(precision="int8-full", **fields)
     kept = dataclasses.replace(plain, exclude_layers=("stem_conv", "pool"))
     assert kept.stem == "m.int8-full.float2"
     assert kept.digest != plain.digest
-    assert ExportConfig.from_record(json.loads(json.dumps(kept.record()))) == kept
-    older = plain.record()
-    del older["exclude_layers"], older["ranges"]
-    assert ExportConfig.from_record(older) == dataclasses.replace(
-        plain, calibration_method="min-max"
-    )
+    assert ExportConfig.from_dict(json.loads(json.dumps(kept.to_dict()))) == kept
+    older = plain.to_dict() | {"format": 7}
+    with pytest.raises(ValueError, match=r"must have format 8: export the model anew.*format 7"):
+        ExportConfig.from_dict(older)
     with pytest.raises(ValueError, match=r"`exclude_layers` must be empty .* but 'int8-full'"):
         ExportConfig(precision="fp32", exclude_layers=("pool",), **fields)
-    with pytest.raises(ValueError, match=r"`ranges` must be None .* but 'int8-full'"):
+    with pytest.raises(ValueError, match=r"`calibration_method` must be None .* but 'int8-full'"):
         ExportConfig(precision="fp16", calibration_method="entropy", **fields)
-    with pytest.raises(ValueError, match=r"`ranges` must be among \('least-squares'.*'widest'"):
+    with pytest.raises(ValueError, match=r"`calibration_method` must be among \('mse'.*'widest'"):
         ExportConfig(precision="int8-full", calibration_method="widest", **fields)
 
 
-def test_constants_behind_the_tables_are_kept(study):
+def test_constants_after_the_tables_are_read(analysis):
     with converter.silence():
-        graph = study._graph.quantized()
+        graph = analysis._graph.quantize()
     weights = next(o for o in graph.body.operators if graph.name_of(o) == "CONV_2D").inputs[1]
     expected = graph.constant(weights)
     buffer = graph._model.buffers[graph.body.tensors[weights].buffer]
@@ -213,12 +217,12 @@ def test_the_page_is_fresh():
 
 
 def command(folder, *arguments):
-    given = ("--calibration", folder / "calibration", "-o", folder / "out", *arguments)
-    return main(["quantize", f"{folder / 'small.keras'}", *map(str, given)])
+    options = ("--calibration-images", folder / "calibration", "-o", folder / "out", *arguments)
+    return main(["quantize", f"{folder / 'small.keras'}", *map(str, options)])
 
 
-def test_the_command_writes_table_drawing_and_file(folder, capsys):
-    assert command(folder, "--sensitivity", "--keep-float", 1, "--images", folder / "data") == 0
+def test_the_command_writes_table_chart_and_file(folder, capsys):
+    assert command(folder, "--sensitivity", "--exclude-layers", 1, "--images", folder / "data") == 0
     out, err = capsys.readouterr()
     with (folder / "out" / "small.sensitivity.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -227,50 +231,60 @@ def test_the_command_writes_table_drawing_and_file(folder, capsys):
     with Image.open(folder / "out" / "small.sensitivity.png") as drawn:
         assert drawn.height > 200
     runner = Runner(folder / "out" / "small.int8-full.float1.tflite")
-    assert runner.recipe.exclude_layers == (lowest["layer"],)
+    assert runner.config.exclude_layers == (lowest["layer"],)
     assert runner.delegation().fully_delegated
     assert all(row["layer"] in out for row in rows)
     assert "small.int8-full.float1.tflite" in out
     assert "measuring ranges on 12 images" in err
 
 
-def test_named_layers_stay_float_without_a_study(folder, capsys, monkeypatch):
-    monkeypatch.setattr(Sensitivity, "measure", None)
-    assert command(folder, "--keep-float", "stem_conv,pool") == 0
+def test_named_layers_stay_float_without_an_analysis(folder, capsys, monkeypatch):
+    monkeypatch.setattr(SensitivityAnalysis, "measure_layers", None)
+    assert command(folder, "--exclude-layers", "stem_conv,pool") == 0
     file = folder / "out" / "small.int8-full.float2.tflite"
-    assert Runner(file).recipe.exclude_layers == ("stem_conv", "pool")
+    assert Runner(file).config.exclude_layers == ("stem_conv", "pool")
     graph = Graph(file.read_bytes())
     types = [graph.constant(o.inputs[1]).dtype for o in graph.body.operators if len(o.inputs) > 2]
     assert types[0] == np.float32
     assert set(types[1:]) == {np.dtype(np.int8)}
     before = file.read_bytes()
-    assert command(folder, "--keep-float", "stem_conv,stem") == 1
+    assert command(folder, "--exclude-layers", "stem_conv,stem") == 1
     assert "must be layers among stem_conv" in capsys.readouterr().err
     assert file.read_bytes() == before
 
 
-def test_a_budget_out_of_reach_leaves_no_file(folder, capsys, monkeypatch):
-    monkeypatch.setattr(Sensitivity, "loss", lambda self, keep: 2.0 - len(keep) / 100)
-    monkeypatch.setattr(Sensitivity, "measure", lambda self, *_: fake_layers(self.layers))
-    arguments = ("--images", folder / "data", "--budget", 0.5)
+def test_a_drop_out_of_reach_writes_no_file(folder, capsys, monkeypatch):
+    monkeypatch.setattr(
+        SensitivityAnalysis, "accuracy_drop", lambda self, keep: 2.0 - len(keep) / 100
+    )
+    monkeypatch.setattr(
+        SensitivityAnalysis, "measure_layers", lambda self, *_: fake_layers(self.layers)
+    )
+    arguments = ("--images", folder / "data", "--max-accuracy-drop", 0.5)
     before = sorted(folder.rglob("*.tflite"))
     assert command(folder, *arguments) == 1
-    assert "`--budget` must be within reach" in capsys.readouterr().err
+    assert "`max_accuracy_drop` must be within reach" in capsys.readouterr().err
     assert sorted(folder.rglob("*.tflite")) == before
 
 
 def fake_layers(names):
-    return [Layer(name=name, found=None, share=1 / len(names), won=0) for name in names]
+    return [
+        LayerSensitivity(name=name, verification=None, share=1 / len(names), top1_gain=0)
+        for name in names
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--keep-float", "-1"], "`--keep-float` must not be negative. Received: -1"),
-        (["--budget", "nan"], "`--budget` must not be negative. Received: nan"),
-        (["--budget", "1"], "`--budget` needs --images, labeled"),
+        (["--exclude-layers", "-1"], "`exclude_layers` must not be negative. Received: -1"),
+        (["--max-accuracy-drop", "nan"], "`max_accuracy_drop` must not be negative. Received: nan"),
+        (
+            ["--max-accuracy-drop", "1"],
+            "`max_accuracy_drop` needs `validation_images` (--images), labeled",
+        ),
     ],
 )
-def test_options_that_mean_nothing_are_errors(arguments, message, folder, capsys):
+def test_meaningless_options_are_errors(arguments, message, folder, capsys):
     assert command(folder, *arguments) == 1
     assert message in capsys.readouterr().err

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 
 import newnet_tf
+from newnet_tf.classification.evaluator import evaluate_files
+from newnet_tf.classification.result import ClassificationResult
 from newnet_tf.data.datasets.folder import labeled_files
 from newnet_tf.deploy import Runner, export_tflite
-from newnet_tf.evaluation import loop
+from newnet_tf.evaluation.paired import compare
 
 CALIBRATION = 100
 
 
-def judge(model, record, paths, labels):
+def evaluate_on(model, preprocess, paths, labels):
     call = lambda x: keras.ops.convert_to_numpy(model(x, training=False))  # noqa: E731
-    return loop.evaluate(call, paths, labels, record)
+    return evaluate_files(call, paths, labels, preprocess)
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +30,12 @@ def samples(shared_data):
 
 @pytest.fixture(scope="module")
 def lite0():
-    return newnet_tf.create("efficientnet_lite0", classifier_activation=None)
+    return newnet_tf.create_model("efficientnet_lite0", classifier_activation=None)
 
 
 @pytest.fixture(scope="module")
 def lite0_on_samples(lite0, samples):
-    return judge(lite0, newnet_tf.preprocess("efficientnet_lite0").record, *samples)
+    return evaluate_on(lite0, newnet_tf.create_transform("efficientnet_lite0").preprocess, *samples)
 
 
 def test_efficientnet_lite0_reaches_the_reference(lite0_on_samples):
@@ -45,61 +47,66 @@ def test_efficientnet_lite0_reaches_the_reference(lite0_on_samples):
 def test_google_mobilenet_v1_reaches_the_reference(shared_data, samples):
     """83.4 %; with symmetric padding instead of TensorFlow's it would be 73.4 %."""
     weights = shared_data("weights/mobilenet_v1_075_224.keras_names.safetensors")
-    model = newnet_tf.create("tf_mobilenet_v1_075", weights=weights, classifier_activation=None)
-    record = newnet_tf.preprocess("tf_mobilenet_v1_075").record
-    assert judge(model, record, *samples).accuracy() >= 82.8
+    model = newnet_tf.create_model(
+        "tf_mobilenet_v1_075", weights=weights, classifier_activation=None
+    )
+    preprocess = newnet_tf.create_transform("tf_mobilenet_v1_075").preprocess
+    assert evaluate_on(model, preprocess, *samples).accuracy() >= 82.8
 
 
 def test_gluon_mobilenet_v2_is_the_network_its_statistics_come_from(shared_data, samples):
     """Batch norm's stored variances are those of real images only if the graph is right."""
     weights = shared_data("weights/mobilenetv2_batchnorm_nchw.safetensors")
     name = "gluon_mobilenet_v2_100"
-    model = newnet_tf.create(name, weights=weights, include_top=False, pooling="avg")
+    model = newnet_tf.create_model(name, weights=weights, include_top=False, pooling="avg")
     assert model.output_shape == (None, 1280)
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)][:30]
     inner = keras.Model(model.input, [norm.input for norm in norms])
-    found = inner(newnet_tf.preprocess(name)(samples[0][::25]), training=False)
-    for norm, values in zip(norms, found, strict=True):
+    features = inner(newnet_tf.create_transform(name)(samples[0][::25]), training=False)
+    for norm, values in zip(norms, features, strict=True):
         stored = keras.ops.convert_to_numpy(norm.moving_variance)
         measured = np.asarray(values).var(axis=(0, 1, 2))
         assert 0.7 < np.median(measured / stored) < 1.4, norm.name
 
 
 def test_full_int8_keeps_its_accuracy(lite0, lite0_on_samples, samples, tmp_path):
-    """Calibrated on 100 seeded images, judged on the other 400: at most one point is lost."""
+    """Calibrated on 100 seeded images, evaluated on the other 400: at most one point is lost."""
     paths, labels = samples
     chosen = np.random.RandomState(0).permutation(len(paths))
-    record = newnet_tf.preprocess("efficientnet_lite0").record
+    preprocess = newnet_tf.create_transform("efficientnet_lite0").preprocess
     rest = sorted(chosen[CALIBRATION:])
     [file] = export_tflite(
         lite0,
-        record,
+        preprocess,
         tmp_path,
         precisions=["int8-full"],
         calibration_images=[paths[i] for i in chosen[:CALIBRATION]],
         validation_images=[paths[i] for i in rest[::8]],
     )
-    quantized = loop.evaluate(
-        Runner(file.file, threads=2), [paths[i] for i in rest], [labels[i] for i in rest], record
+    quantized = evaluate_files(
+        Runner(file.file, threads=2),
+        [paths[i] for i in rest],
+        [labels[i] for i in rest],
+        preprocess,
     )
-    exact = loop.Result(
+    exact = ClassificationResult(
         tuple(lite0_on_samples.paths[i] for i in rest),
         lite0_on_samples.labels[rest],
         lite0_on_samples.topk[rest],
         lite0_on_samples.top,
     )
-    assert loop.compare(exact, quantized).difference >= -1.0
+    assert compare(exact, quantized).difference >= -1.0
 
 
 def test_squeezenet_answers_as_published(shared_data):
-    """A complete checkpoint in GluonCV's names, and one answer that came with it."""
+    """A complete checkpoint in GluonCV's names, and its output for one image."""
     folder = shared_data("weights")
-    model = newnet_tf.create(
+    model = newnet_tf.create_model(
         "squeezenet1_1",
         weights=folder / "squeezenet1_1_nchw.safetensors",
         classifier_activation=None,
     )
     with np.load(folder / "squeezenet1_1_nchw.golden.npz") as golden:
-        image, answer = golden["input"], golden["output"]
-    ours = np.asarray(model(image.transpose(0, 2, 3, 1)))
-    np.testing.assert_allclose(ours, answer, atol=1e-4 * answer.std())
+        image, expected = golden["input"], golden["output"]
+    output = np.asarray(model(image.transpose(0, 2, 3, 1)))
+    np.testing.assert_allclose(output, expected, atol=1e-4 * expected.std())

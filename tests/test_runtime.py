@@ -1,4 +1,4 @@
-"""Running TFLite files: inputs and outputs of every kind, the choice of interpreter, bad files."""
+"""Running TFLite files: inputs and outputs of classifiers, choice of interpreter, damaged files."""
 
 import os
 import subprocess
@@ -10,11 +10,12 @@ import pytest
 import small_network
 
 from newnet_tf.data.preprocess import normalize
-from newnet_tf.deploy import runtime
+from newnet_tf.deploy import interpreter
 from newnet_tf.deploy.flatbuffer import io_adapters
 from newnet_tf.deploy.flatbuffer.graph import CHANNEL_AXIS, Graph
 from newnet_tf.deploy.quantization import weight_only
 from newnet_tf.deploy.runtime import ModelFileError, Runner
+from newnet_tf.utils.quiet import quiet
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTALLED = ("ai_edge_litert", "tf.lite")
@@ -47,13 +48,13 @@ def edited(exported, tmp_path):
 
 def test_a_runner_knows_its_file(exported):
     runner = Runner(exported["int8-full"].file, threads=2)
-    assert (runner.size, runner.classes, runner.threads) == (64, 10, 2)
+    assert (runner.image_size, runner.classes, runner.threads) == (64, 10, 2)
     assert (runner.output_type, runner.expects_uint8_pixels, runner.dtype) == (
         "logits",
         False,
         np.float32,
     )
-    assert runner.recipe == exported["int8-full"].recipe
+    assert runner.config == exported["int8-full"].config
     assert runner.delegation().fully_delegated
     assert runner.delegation().share == 1
 
@@ -74,9 +75,9 @@ def test_both_interpreters_agree_bit_for_bit(exported, inputs, precision):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
-def test_integers_in_and_out_are_the_network_s_own_steps(exported, edited, inputs, dtype):
+def test_integers_in_and_out_have_the_models_own_scale(exported, edited, inputs, dtype):
     runner = edited(
-        "int8-full", (io_adapters.integer_input, dtype), (io_adapters.integer_output, dtype)
+        "int8-full", (io_adapters.integer_input, dtype), (io_adapters.integer_outputs, dtype)
     )
     assert runner.dtype == np.dtype(dtype)
     assert runner.delegation().fully_delegated
@@ -97,21 +98,21 @@ def test_pixels_in_equal_floats_in(exported, edited, precision, record):
     assert runner.expects_uint8_pixels
     assert runner.delegation().fully_delegated
     plain = Runner(exported[precision].file)(normalize(pixels, record))
-    spread = plain.std(0).mean()
+    std = plain.std(0).mean()
     # Float sums differ in their last bits; where activations are rounded to 8 bits, a step may flip.
     bound = 1e-4 if precision in ("fp32", "fp16") else 0.05
-    assert np.abs(runner(pixels) - plain).max() < bound * spread
+    assert np.abs(runner(pixels) - plain).max() < bound * std
 
 
-@pytest.mark.parametrize("given_back", [False, True])
-def test_filters_are_integers_but_small_and_depthwise_ones(exported, inputs, tmp_path, given_back):
+@pytest.mark.parametrize("dequantizes", [False, True])
+def test_kernels_are_integers_but_small_and_depthwise_ones(exported, inputs, tmp_path, dequantizes):
     plain = Graph(exported["fp32"].file.read_bytes())
     graph = Graph(exported["fp32"].file.read_bytes())
-    weight_only.store(graph)
-    (weight_only.insert_dequantize if given_back else weight_only.use_dynamic_range)(graph)
+    weight_only.quantize_kernels(graph)
+    (weight_only.insert_dequantize if dequantizes else weight_only.use_dynamic_range)(graph)
     stored = {o.outputs[0]: o.inputs[0] for o in graph.body.operators if is_dequantize(graph, o)}
     versions, stayed = set(), 0
-    for operator, same in zip(*map(filtered, (graph, plain)), strict=True):
+    for operator, same in zip(*map(with_kernels, (graph, plain)), strict=True):
         exact = plain.constant(same.inputs[1])
         found = stored.get(operator.inputs[1], operator.inputs[1])
         if graph.name_of(same) == "DEPTHWISE_CONV_2D" or exact.size < 1024:
@@ -122,7 +123,7 @@ def test_filters_are_integers_but_small_and_depthwise_ones(exported, inputs, tmp
         steps = np.abs(exact).max((1, 2, 3), keepdims=True) / 127
         assert graph.constant(found).dtype == np.int8
         assert (np.abs(graph.dequantized(found) - exact) <= 0.501 * steps).all()
-    assert versions == {1 if given_back else 5}
+    assert versions == {1 if dequantizes else 5}
     assert stayed > 2
     file = tmp_path / "integers.tflite"
     file.write_bytes(graph.to_bytes())
@@ -131,7 +132,7 @@ def test_filters_are_integers_but_small_and_depthwise_ones(exported, inputs, tmp
     assert np.abs(Runner(file)(inputs) - exact).max() < 0.3 * exact.std(0).mean()
 
 
-def filtered(graph):
+def with_kernels(graph):
     return [o for o in graph.body.operators if graph.name_of(o) in CHANNEL_AXIS]
 
 
@@ -160,12 +161,12 @@ def test_probabilities_are_the_softmax_of_the_logits(exported, edited, inputs, p
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
-def test_float_files_refuse_integer_ends(exported, dtype):
+def test_float_files_refuse_integer_inputs_and_outputs(exported, dtype):
     graph = Graph(exported["fp32"].file.read_bytes())
     with pytest.raises(ValueError, match=r"must begin with QUANTIZE.*Received: CONV_2D"):
         io_adapters.integer_input(graph, dtype)
     with pytest.raises(ValueError, match=r"must end in DEQUANTIZE.*Received: RESHAPE"):
-        io_adapters.integer_output(graph, dtype)
+        io_adapters.integer_outputs(graph, dtype)
 
 
 def test_constants_stay_aligned(exported):
@@ -235,7 +236,7 @@ for file in sys.argv[2:]:
 
 @pytest.mark.parametrize("interpreter", INSTALLED)
 def test_damaged_files_end_in_an_error_that_names_them(exported, tmp_path, interpreter):
-    """In a process of its own: what is not caught ends the process (`tf.lite` reads on blindly)."""
+    """In a process of its own: an error that is not caught ends it (`tf.lite` does not check)."""
     paths = []
     for name, data in bad_files(exported["int8-full"].file.read_bytes()).items():
         paths.append(tmp_path / f"{name}.tflite")
@@ -260,7 +261,7 @@ def test_a_missing_file_is_named(tmp_path):
         Runner(tmp_path / "none.tflite")
 
 
-def test_a_file_unlike_its_recipe_is_refused(exported, tmp_path):
+def test_a_file_unlike_its_config_is_refused(exported, tmp_path):
     result = exported["fp32"]
     for suffix in (".tflite", ".json"):
         copy = tmp_path / f"copy{suffix}"
@@ -274,41 +275,41 @@ def test_a_file_unlike_its_recipe_is_refused(exported, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"model": "a"}', "not json"])
-def test_a_damaged_recipe_is_named(exported, tmp_path, text):
+def test_a_damaged_config_is_named(exported, tmp_path, text):
     copy = tmp_path / "copy.tflite"
     copy.write_bytes(exported["fp32"].file.read_bytes())
     copy.with_suffix(".json").write_text(text)
-    with pytest.raises(ValueError, match=r"copy\.json must be a recipe"):
+    with pytest.raises(ValueError, match=r"copy\.json must be an export config"):
         Runner(copy)
 
 
-def test_a_file_without_recipe_runs(exported, inputs, tmp_path):
+def test_a_file_without_config_runs(exported, inputs, tmp_path):
     copy = tmp_path / "alone.tflite"
     copy.write_bytes(exported["fp16"].file.read_bytes())
     runner = Runner(copy)
-    assert runner.recipe is None
+    assert runner.config is None
     assert runner.output_type == "logits"
     assert runner(inputs[:1]).shape == (1, 10)
 
 
 def test_the_interpreter_can_be_chosen(monkeypatch):
-    monkeypatch.delenv(runtime.VARIABLE, raising=False)
-    assert runtime.interpreter_class()[0] == "ai_edge_litert"
-    monkeypatch.setenv(runtime.VARIABLE, "tf.lite")
-    assert runtime.interpreter_class()[0] == "tf.lite"
-    assert runtime.interpreter_class("ai_edge_litert")[0] == "ai_edge_litert"
+    monkeypatch.delenv(interpreter.INTERPRETER_VARIABLE, raising=False)
+    assert interpreter.interpreter_class()[0] == "ai_edge_litert"
+    monkeypatch.setenv(interpreter.INTERPRETER_VARIABLE, "tf.lite")
+    assert interpreter.interpreter_class()[0] == "tf.lite"
+    assert interpreter.interpreter_class("ai_edge_litert")[0] == "ai_edge_litert"
     with pytest.raises(ValueError, match=r"must be among .*Received: 'onnx'"):
-        runtime.interpreter_class("onnx")
+        interpreter.interpreter_class("onnx")
 
 
 def test_the_next_interpreter_is_taken_where_one_is_missing(monkeypatch):
-    monkeypatch.delenv(runtime.VARIABLE, raising=False)
+    monkeypatch.delenv(interpreter.INTERPRETER_VARIABLE, raising=False)
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    assert runtime.interpreter_class()[0] == "tf.lite"
-    for module in runtime.INTERPRETERS.values():
+    assert interpreter.interpreter_class()[0] == "tf.lite"
+    for module in interpreter.INTERPRETERS.values():
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match="pip install ai-edge-litert"):
-        runtime.interpreter_class()
+        interpreter.interpreter_class()
 
 
 NUMPY_ONLY = """
@@ -320,7 +321,7 @@ from newnet_tf.deploy import Runner
 from newnet_tf.deploy.verification import verify
 data = np.load(sys.argv[2])
 runner = Runner(sys.argv[1])
-print(verify(data["reference"], runner, data["inputs"], runner.recipe).passed)
+print(verify(data["reference"], runner, data["inputs"], runner.config).passed)
 """
 
 
@@ -333,19 +334,19 @@ def test_running_and_verifying_need_numpy_and_litert_alone(exported, inputs, tmp
         check=False,
         text=True,
         cwd=ROOT,
-        env=os.environ | {runtime.VARIABLE: "ai_edge_litert"},
+        env=os.environ | {interpreter.INTERPRETER_VARIABLE: "ai_edge_litert"},
     )
     assert run.stdout.strip() == "True", run.stderr
 
 
-def test_native_chatter_is_held_back_unless_the_block_fails(capfd):
-    with runtime.quiet():
+def test_native_output_is_suppressed_unless_the_block_fails(capfd):
+    with quiet():
         os.write(1, b"words")
         os.write(2, b"chatter")
     assert capfd.readouterr() == ("", "")
 
     def fail():
-        with runtime.quiet():
+        with quiet():
             os.write(1, b"what went wrong")
             raise KeyError
 

@@ -1,4 +1,4 @@
-"""The page's folder is whole, and its preprocessing is the Python side's, bit for bit."""
+"""The site's folder is complete, and its preprocessing is the Python side's, bit for bit."""
 
 import base64
 import hashlib
@@ -16,14 +16,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_network
+import tiny_task
 from PIL import Image
 
+import newnet_tf
 from newnet_tf.cli import main
 from newnet_tf.data.images import read_image
 from newnet_tf.data.preprocess import crop_image, normalize
 from newnet_tf.deploy import Runner, export_tflite
+from newnet_tf.inference.loaded import LoadedModel
 from newnet_tf.models.config import INCEPTION, PreprocessConfig
-from newnet_tf.web import EngineError, build, litert_js, server, site
+from newnet_tf.web import EngineError, build_site, litert_js, server, site
 
 NAMES = [f"kind_{number}" for number in range(small_network.CLASSES)]
 OURS = (".html", ".css", ".js", ".json", ".webmanifest")
@@ -33,15 +36,15 @@ OWN_NAMES = ("http://www.w3.org/2000/svg",)  # a name, not an address that is lo
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """The small network's files: int8-full, fp32."""
-    found = small_network.exported(tmp_path_factory.getbasetemp())
-    return [found[precision].file for precision in ("int8-full", "fp32")]
+    results = small_network.exported(tmp_path_factory.getbasetemp())
+    return [results[precision].file for precision in ("int8-full", "fp32")]
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
     """An archive that looks like LiteRT.js's, and its digest."""
     path = tmp_path_factory.mktemp("npm") / litert_js.ARCHIVE
-    with tarfile.open(path, "w:gz") as opened:
+    with tarfile.open(path, "w:gz") as tar:
         for name, member in litert_js.MEMBERS.items():
             data = (
                 b'import { x } from "@litertjs/wasm-utils";'
@@ -50,7 +53,7 @@ def archive(tmp_path_factory):
             )
             about = tarfile.TarInfo(member)
             about.size = len(data)
-            opened.addfile(about, io.BytesIO(data))
+            tar.addfile(about, io.BytesIO(data))
     return path, hashlib.sha512(path.read_bytes()).hexdigest()
 
 
@@ -62,65 +65,70 @@ def assets(archive, monkeypatch):
 
 
 @pytest.fixture
-def made(files, assets, images, tmp_path):
-    return build(files, tmp_path / "site", NAMES, "A <title>", images["chelsea.png"], assets)
+def built(files, assets, images, tmp_path):
+    return build_site(files, tmp_path / "site", NAMES, "A <title>", images["chelsea.png"], assets)
 
 
-def record(made):
-    return json.loads((made.folder / "site.json").read_text(encoding="utf-8"))
+def info(built):
+    return json.loads((built.folder / "site.json").read_text(encoding="utf-8"))
 
 
-def test_every_file_that_is_named_is_there(made):
-    about = record(made)
-    page = (made.folder / "index.html").read_text(encoding="utf-8")
-    manifest = json.loads((made.folder / "site.webmanifest").read_text(encoding="utf-8"))
+def test_every_file_that_is_named_is_there(built):
+    about = info(built)
+    page = (built.folder / "index.html").read_text(encoding="utf-8")
+    manifest = json.loads((built.folder / "site.webmanifest").read_text(encoding="utf-8"))
     named = set(re.findall(r'(?:src|href)="([^"]+)"', page))
     named |= {icon["src"] for icon in manifest["icons"]}
     named |= {model["file"] for model in about["models"]} | {about["example"]} | set(about["files"])
-    for script in made.folder.glob("*.js"):
+    for script in built.folder.glob("*.js"):
         calls = r'(?:import|from|Worker|fetch|register)\s?\(?"([^"\n]+)"'
         named |= set(re.findall(calls, script.read_text(encoding="utf-8")))
     assert {"app.js", "engine.js", "sw.js", "./preprocess.js", "LICENSES.txt"} <= named
-    assert [name for name in named if not (made.folder / name).exists()] == []
-    on_disk = {p.relative_to(made.folder).as_posix() for p in made.folder.rglob("*") if p.is_file()}
-    assert set(made.files) == on_disk
-    assert made.size == sum((made.folder / name).stat().st_size for name in made.files)
+    assert [name for name in named if not (built.folder / name).exists()] == []
+    on_disk = {
+        p.relative_to(built.folder).as_posix() for p in built.folder.rglob("*") if p.is_file()
+    }
+    assert set(built.files) == on_disk
+    assert built.size == sum((built.folder / name).stat().st_size for name in built.files)
 
 
-def test_nothing_is_loaded_from_elsewhere(made):
-    for name in made.files:
+def test_nothing_is_loaded_from_elsewhere(built):
+    for name in built.files:
         if name.endswith(OURS) or name == "icon.svg":
-            text = (made.folder / name).read_text(encoding="utf-8")
-            found = [a for a in re.findall(r"\w+://[^\s\"'`<)]+", text) if a not in OWN_NAMES]
-            assert found == [], name
-    page = (made.folder / "index.html").read_text(encoding="utf-8")
+            text = (built.folder / name).read_text(encoding="utf-8")
+            addresses = [a for a in re.findall(r"\w+://[^\s\"'`<)]+", text) if a not in OWN_NAMES]
+            assert addresses == [], name
+    page = (built.folder / "index.html").read_text(encoding="utf-8")
     assert re.findall(r'(?:src|href)="(/[^"]*)"', page) == []  # a site may lie in a subfolder
     assert "default-src &#x27;none&#x27;" in page
 
 
-def test_the_record_describes_the_files(made, files):
-    about = record(made)
+def test_the_record_describes_the_files(built, files):
+    about = info(built)
     assert [m["kind"] for m in about["models"]] == ["int8-full", "fp32"]
     for model, file in zip(about["models"], files, strict=True):
-        data = (made.folder / model["file"]).read_bytes()
+        data = (built.folder / model["file"]).read_bytes()
         assert data == file.read_bytes()
         assert model["bytes"] == len(data)
         assert model["sha256"] == hashlib.sha256(data).hexdigest()
     assert about["labels"][1] == "kind 1"
-    assert "A &lt;title&gt;" in (made.folder / "index.html").read_text(encoding="utf-8")
-    module = made.folder / about["engine"]["folder"] / "core.js"
+    assert (about["format"], about["task"]) == (2, "classification")
+    assert about["outputs"][0]["name"] == "logits"
+    assert about["outputs"][0]["shape"] == [1, small_network.CLASSES]
+    assert "A &lt;title&gt;" in (built.folder / "index.html").read_text(encoding="utf-8")
+    module = built.folder / about["engine"]["folder"] / "core.js"
     assert module.read_text() == 'import { x } from "./loader.js";'
-    assert "Apache License" in (made.folder / "LICENSES.txt").read_text(encoding="utf-8")
+    assert "Apache License" in (built.folder / "LICENSES.txt").read_text(encoding="utf-8")
 
 
-def test_a_site_made_again_drops_only_its_own_old_files(made, files, assets):
-    other = made.folder / "CNAME"
+def test_a_site_made_again_drops_only_its_own_old_files(built, files, assets):
+    other = built.folder / "CNAME"
     other.write_text("example.org")
-    again = build(files[1:], made.folder, NAMES, assets=assets)
+    again = build_site(files[1:], built.folder, NAMES, assets=assets)
     assert other.exists()
-    assert not (made.folder / "example.png").exists()
-    assert [p.name.split(".")[1] for p in (made.folder / "models").iterdir()] == ["fp32"]
-    left = {p.relative_to(made.folder).as_posix() for p in made.folder.rglob("*") if p.is_file()}
+    assert not (built.folder / "example.png").exists()
+    assert [p.name.split(".")[1] for p in (built.folder / "models").iterdir()] == ["fp32"]
+    left = {p.relative_to(built.folder).as_posix() for p in built.folder.rglob("*") if p.is_file()}
     assert left == {*again.files, "CNAME"}
 
 
@@ -156,9 +164,9 @@ def test_preprocessing_equals_the_python_side_bit_for_bit(images):
         height, width = image.shape[:2]
         if number % 2:  # as a canvas gives them, with a fourth channel
             image = np.dstack([image, np.full((height, width), 255, np.uint8)])
-        about = {"width": width, "height": height, "record": site._for_page(preprocess)}
+        about = {"width": width, "height": height, "config": site._page_preprocess(preprocess)}
         lines.append(json.dumps({"data": base64.b64encode(image).decode(), **about}))
-    answer = subprocess.run(
+    run = subprocess.run(
         [node, Path(__file__).with_name("preprocess_cases.mjs"), site.STATIC / "preprocess.js"],
         input="\n".join(lines),
         capture_output=True,
@@ -166,18 +174,18 @@ def test_preprocessing_equals_the_python_side_bit_for_bit(images):
         check=True,
         timeout=60,
     )
-    answers = [json.loads(line) for line in answer.stdout.splitlines()]
-    assert len(answers) == len(tried)
-    for (image, preprocess), found in zip(tried, answers, strict=True):
-        pixels, floats = (base64.b64decode(data) for data in found)
+    replies = [json.loads(line) for line in run.stdout.splitlines()]
+    assert len(replies) == len(tried)
+    for (image, preprocess), reply in zip(tried, replies, strict=True):
+        pixels, floats = (base64.b64decode(data) for data in reply)
         expected = crop_image(image, preprocess)
         assert np.array_equal(np.frombuffer(pixels, np.uint8), expected.ravel()), image.shape
         floats = np.frombuffer(floats, np.float32)
         assert np.array_equal(floats, normalize(expected, preprocess).ravel())
 
 
-def test_the_server_sends_what_threads_need(made):
-    with server(made.folder, 0) as served:
+def test_the_server_sends_what_threads_need(built):
+    with server(built.folder, 0) as served:
         threading.Thread(target=served.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{served.server_port}"
         with urllib.request.urlopen(f"{address}/", timeout=10) as answer:
@@ -187,10 +195,10 @@ def test_the_server_sends_what_threads_need(made):
         with urllib.request.urlopen(wasm, timeout=10) as answer:
             assert answer.headers["Content-Type"] == "application/wasm"
         with pytest.raises(OSError, match=f"`port` must be free.*{served.server_port}"):
-            server(made.folder, served.server_port)
+            server(built.folder, served.server_port)
         served.shutdown()
     with pytest.raises(ValueError, match="must be a site"):
-        server(made.folder / "models", 0)
+        server(built.folder / "models", 0)
 
 
 @pytest.fixture
@@ -221,7 +229,7 @@ def test_the_engine_is_fetched_once_from_the_registry_that_npm_is_set_to(registr
     assert set(litert_js.files()) == set(litert_js.MEMBERS)
     registry.unlink()
     assert set(litert_js.files()) == set(litert_js.MEMBERS)  # from the copy that was kept
-    litert_js._place().write_bytes(b"damaged")
+    litert_js._cache_path().write_bytes(b"damaged")
     with pytest.raises(EngineError, match=r"npm pack @litertjs/core@2\.5\.3.*--assets"):
         litert_js.files()
 
@@ -230,7 +238,7 @@ def test_an_engine_of_another_digest_is_refused(registry, tmp_path):
     registry.write_bytes(b"something else")
     with pytest.raises(EngineError, match="must have the sha512"):
         litert_js.files()
-    assert not litert_js._place().exists()
+    assert not litert_js._cache_path().exists()
     (tmp_path / "assets").mkdir()
     with pytest.raises(EngineError, match="where it is not"):
         litert_js.files(tmp_path / "assets")
@@ -239,26 +247,52 @@ def test_an_engine_of_another_digest_is_refused(registry, tmp_path):
 def test_what_a_page_cannot_run_is_refused(files, assets, tmp_path):
     folder = tmp_path / "site"
     with pytest.raises(ValueError, match=r"must name 10 classes\. Received: 2"):
-        build(files, folder, ["a", "b"], assets=assets)
+        build_site(files, folder, ["a", "b"], assets=assets)
     with pytest.raises(ValueError, match="of different kinds"):
-        build([files[0], files[0]], folder, assets=assets)
+        build_site([files[0], files[0]], folder, assets=assets)
     with pytest.raises(ValueError, match="at least one"):
-        build([], folder, assets=assets)
+        build_site([], folder, assets=assets)
     with pytest.raises(ValueError, match="`example` must be a file"):
-        build(files, folder, example="movie.mp4", assets=assets)
+        build_site(files, folder, example="movie.mp4", assets=assets)
     bare = shutil.copy(files[1], tmp_path / "bare.tflite")
-    with pytest.raises(ValueError, match="recipe beside it"):
-        build([bare], folder, assets=assets)
+    with pytest.raises(ValueError, match="config next to it"):
+        build_site([bare], folder, assets=assets)
     assert not folder.exists()
     folder.mkdir()
     (folder / "index.html").write_text("mine")
     with pytest.raises(ValueError, match=r"must be new, or a site.*another index\.html"):
-        build(files, folder, assets=assets)
+        build_site(files, folder, assets=assets)
     assert (folder / "index.html").read_text() == "mine"
 
 
+def test_there_is_no_page_for_another_task(tmp_path, assets):
+    with tiny_task.registered():
+        [result] = export_tflite(
+            *(tiny_task.trained_model(), tiny_task.preprocess(), tmp_path / "out"),
+            verify=False,
+            task=tiny_task.task(),
+        )
+        message = r"there is one for classification\. Received: a model for 'tiny_point'"
+        with pytest.raises(ValueError, match=message):
+            build_site([result.file], tmp_path / "site", assets=assets)
+        with pytest.raises(ValueError, match=message):
+            newnet_tf.make_web_page(result.file, tmp_path / "site", assets=assets)
+        loaded = LoadedModel(
+            model=tiny_task.trained_model(),
+            name="tiny",
+            task=tiny_task.NAME,
+            preprocess=tiny_task.preprocess(),
+            class_names=None,
+            is_trained=True,
+            weights="",
+        )
+        with pytest.raises(ValueError, match=message):
+            newnet_tf.make_web_page(loaded, tmp_path / "site", assets=assets)
+    assert not (tmp_path / "site").exists()
+
+
 def test_integer_input_is_refused(tmp_path, assets):
-    made = export_tflite(
+    [result] = export_tflite(
         small_network.network(),
         small_network.PREPROCESS,
         tmp_path / "out",
@@ -267,8 +301,8 @@ def test_integer_input_is_refused(tmp_path, assets):
         io_dtype="int8",
         verify=False,
     )
-    with pytest.raises(ValueError, match=r"--io float32. Received: int8"):
-        build([made[0].file], tmp_path / "site", assets=assets)
+    with pytest.raises(ValueError, match=r"--io-dtype float32. Received: int8"):
+        build_site([result.file], tmp_path / "site", assets=assets)
 
 
 def test_the_command_makes_a_site_of_exported_files(files, assets, tmp_path, capsys):
@@ -279,11 +313,11 @@ def test_the_command_makes_a_site_of_exported_files(files, assets, tmp_path, cap
     about = json.loads((folder / "site.json").read_text(encoding="utf-8"))
     assert about["labels"][:2] == ["class 0", "class 1"]
     assert about["title"] == "small"
-    assert Runner(files[0]).recipe.model == about["network"]
+    assert Runner(files[0]).config.model == about["model"]
     assert main(["web", "lenet5", "-o", str(folder)]) == 1
-    assert "untrained network proves nothing" in capsys.readouterr().err
+    assert "has no public weights" in capsys.readouterr().err
 
 
-def test_examples_are_images_that_every_browser_opens(made):
-    with Image.open(made.folder / record(made)["example"]) as image:
+def test_examples_are_images_that_every_browser_opens(built):
+    with Image.open(built.folder / info(built)["example"]) as image:
         assert image.format == "PNG"

@@ -1,4 +1,4 @@
-"""The page in a real, headless Chromium: its answers are Python's, and it asks nobody but its host."""
+"""The page in headless Chromium: its predictions are Python's, and all requests go to its host."""
 
 import contextlib
 import http.server
@@ -14,14 +14,14 @@ from PIL import Image, PngImagePlugin
 
 from newnet_tf.cli import main
 from newnet_tf.data.images import read_image
-from newnet_tf.deploy import COMMON, Runner
-from newnet_tf.web import EngineError, build, litert_js
+from newnet_tf.deploy import DEFAULT_PRECISIONS, Runner
+from newnet_tf.web import EngineError, build_site, litert_js
 from tools import browser
 from tools.check_web import (
-    ANSWERED,
-    ANSWERS,
     CLEAR,
     FIVE,
+    PREDICTED,
+    PREDICTIONS,
     READY,
     choose,
     difference,
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 # How far a probability may lie from Python's. Another order of summing moves a float32 logit by 1e-5 at
 # most; integers are the same, but for int8-dynamic, where so small a move may take an activation to the
 # next of its 256 steps.
-FARTHEST = {"int8-full": 1e-6, "fp32": 1e-5, "fp16": 1e-5, "int8-dynamic": 1e-3}
+TOLERANCES = {"int8-full": 1e-6, "fp32": 1e-5, "fp16": 1e-5, "int8-dynamic": 1e-3}
 FAILED = "!document.querySelector('#error').hidden && document.querySelector('#error').textContent"
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
@@ -54,27 +54,27 @@ def needed():
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """The folder with the small network's files."""
-    found = small_network.exported(tmp_path_factory.getbasetemp())
-    return found["fp32"].file.parent
+    results = small_network.exported(tmp_path_factory.getbasetemp())
+    return results["fp32"].file.parent
 
 
 @pytest.fixture(scope="module")
 def folder(exported, tmp_path_factory, images):
     """A site of the small network."""
-    files = [exported / f"small.{precision}.tflite" for precision in reversed(COMMON)]
+    files = [exported / f"small.{precision}.tflite" for precision in reversed(DEFAULT_PRECISIONS)]
     names = [f"kind {number}" for number in range(small_network.CLASSES)]
-    made = tmp_path_factory.mktemp("web") / "site"
-    return build(files, made, names, example=images["chelsea.png"]).folder
+    folder = tmp_path_factory.mktemp("web") / "site"
+    return build_site(files, folder, names, example=images["chelsea.png"]).folder
 
 
 def compare(page, folder, exported, images):
     """Puts images through the page by all its models, and through Python's LiteRT."""
     about = json.loads((folder / "site.json").read_text(encoding="utf-8"))
     for model in about["models"]:
-        runner = Runner(exported / f"{about['network']}.{model['kind']}.tflite")
+        runner = Runner(exported / f"{about['model']}.{model['kind']}.tflite")
         use(page, model["kind"])
         for image in images:
-            assert difference(page, runner, about["labels"], image) <= FARTHEST[model["kind"]]
+            assert difference(page, runner, about["labels"], image) <= TOLERANCES[model["kind"]]
             if image.suffix == ".png":  # without loss: decoders cannot differ
                 assert np.array_equal(pixels_of(page), read_image(image))
 
@@ -85,7 +85,7 @@ def five(images):
     return [images["chelsea.png"].with_name(name) for name in FIVE]
 
 
-def test_answers_are_those_of_python_on_several_threads(folder, exported, five):
+def test_predictions_are_those_of_python_on_several_threads(folder, exported, five):
     with served(folder) as address, browser.chromium() as page:
         opened(page, address)
         assert "threads" in page.run("return document.querySelector('#engine').textContent")
@@ -93,7 +93,7 @@ def test_answers_are_those_of_python_on_several_threads(folder, exported, five):
         assert_all_from(page, address)
 
 
-def test_answers_are_those_of_python_on_a_plain_host_in_a_subfolder(folder, exported, five):
+def test_predictions_are_those_of_python_on_a_plain_host_in_a_subfolder(folder, exported, five):
     with plain_host(folder.parent) as host, browser.chromium() as page:
         address = f"{host}/{folder.name}/"
         opened(page, address)
@@ -153,15 +153,15 @@ def test_errors_in_plain_words(folder, images, tmp_path):
     (tmp_path / "cut.png").write_bytes(cut)
     with served(folder) as address, browser.chromium() as page:
         opened(page, address)
-        for name, said in (
+        for name, message in (
             ("notes.png", "cannot be read as an image"),
             ("empty.jpg", "This file is empty."),
             ("cut.png", "cannot be read as an image"),
         ):
             page.choose("#file", tmp_path / name)
-            assert said in page.wait(FAILED)
-            assert page.run(ANSWERS) == []
-            choose(page, images["coffee.png"])  # goes on afterwards
+            assert message in page.wait(FAILED)
+            assert page.run(PREDICTIONS) == []
+            choose(page, images["coffee.png"])  # still works afterwards
             assert page.run("return document.querySelector('#error').hidden")
         setting = {"permission": {"name": "camera"}, "setting": "denied", "origin": address[:-1]}
         page.send("Browser.setPermission", **setting)
@@ -173,12 +173,12 @@ def test_camera(folder):
     with served(folder) as address, browser.chromium(*CAMERA) as page:
         opened(page, address)
         page.run("document.querySelector('#camera').click()")
-        page.wait(ANSWERED)
+        page.wait(PREDICTED)
         assert page.run("return document.querySelector('#camera').ariaPressed") == "true"
         assert page.run("return !document.querySelector('#video').hidden")
         page.run("document.querySelector('#camera').click()")
         page.wait(
-            "document.querySelector('#video').hidden && !document.querySelector('#answers li')"
+            "document.querySelector('#video').hidden && !document.querySelector('#predictions li')"
         )
 
 
@@ -194,14 +194,14 @@ def test_works_without_a_network_after_one_visit(folder):
         assert _example(page) == with_network
         use(page, "fp32")  # not used before
         assert page.run("return document.querySelector('#error').hidden")
-        assert len(page.run(ANSWERS)) == 5
+        assert len(page.run(PREDICTIONS)) == 5
 
 
 def _example(page):
     page.run(CLEAR)
     page.run("document.querySelector('#example').click()")
-    page.wait(ANSWERED)
-    return page.run(ANSWERS)
+    page.wait(PREDICTED)
+    return page.run(PREDICTIONS)
 
 
 def test_a_page_opened_as_a_file_says_what_to_do(folder):

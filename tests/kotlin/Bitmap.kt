@@ -1,4 +1,4 @@
-// Stands in for Android's: as far as the generated code uses it. It crops, but scales nothing.
+// A stub of Android's class, as far as the generated code uses it. It crops, but scales nothing.
 package android.graphics
 
 class Bitmap(val width: Int, val height: Int, private val colors: IntArray) {

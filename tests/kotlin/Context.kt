@@ -1,4 +1,4 @@
-// Stands in for Android's: as far as the generated code uses it.
+// A stub of Android's class, as far as the generated code uses it.
 package android.content
 
 import java.io.File

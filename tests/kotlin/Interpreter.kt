@@ -1,4 +1,4 @@
-// Stands in for LiteRT's: writes what goes in to a file, and gives what another file holds.
+// A stub of LiteRT's class: writes its input to a file, and reads its outputs from other files.
 package org.tensorflow.lite
 
 import java.io.File
@@ -18,15 +18,31 @@ class Interpreter(model: ByteBuffer, private val options: Options) {
 
     fun run(input: Any, output: Any) {
         check(options.threads == 2)
-        for (buffer in listOf(input, output)) {
-            check(buffer is ByteBuffer && buffer.isDirect && buffer.order() == ByteOrder.nativeOrder())
-        }
-        val taken = ByteArray((input as ByteBuffer).remaining())
-        input.get(taken)
-        File("input.bin").writeBytes(taken)
-        val given = File("output.bin").readBytes()
-        check((output as ByteBuffer).remaining() == given.size)
-        output.put(given)
+        write(input)
+        read(output, "output.bin")
+    }
+
+    fun runSignature(inputs: Map<String, Any>, outputs: Map<String, Any>) {
+        check(options.threads == 2)
+        write(inputs.values.single())
+        for ((name, output) in outputs) read(output, "$name.bin")
+    }
+
+    private fun write(input: Any) {
+        val bytes = ByteArray(buffer(input).remaining())
+        buffer(input).get(bytes)
+        File("input.bin").writeBytes(bytes)
+    }
+
+    private fun read(output: Any, file: String) {
+        val bytes = File(file).readBytes()
+        check(buffer(output).remaining() == bytes.size)
+        buffer(output).put(bytes)
+    }
+
+    private fun buffer(value: Any): ByteBuffer {
+        check(value is ByteBuffer && value.isDirect && value.order() == ByteOrder.nativeOrder())
+        return value
     }
 
     fun close() = Unit

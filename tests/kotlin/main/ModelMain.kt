@@ -1,4 +1,4 @@
-// Shows the generated class a image from a file, wider than high, and prints what it says.
+// Gives the generated model an image from a file and prints its outputs.
 import android.content.Context
 import android.graphics.Bitmap
 import java.io.File
@@ -10,8 +10,7 @@ fun main(arguments: Array<String>) {
         255 shl 24 or (red shl 16) or (green shl 8) or blue
     }
     val image = Bitmap(width, height, colors.toIntArray())
-    Classifier(Context(), "model.tflite").use { classifier ->
-        println(classifier.probabilities(image).joinToString(" "))
-        for ((label, probability) in classifier.classify(image, 2)) println("$label\t$probability")
+    Model(Context(), "model.tflite").use { model ->
+        for ((name, values) in model.run(image)) println("$name\t${values.joinToString(" ")}")
     }
 }

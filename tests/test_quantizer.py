@@ -1,4 +1,4 @@
-"""What int8 files are made of: ranges, whole steps of filters, and which images tell of them."""
+"""Full int8 quantization: activation ranges, rounding of kernels, corrections of biases."""
 
 from types import SimpleNamespace
 
@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from newnet_tf.deploy import Runner, converter, image_batch
-from newnet_tf.deploy.export_config import BEST, RANGES, UNCLIPPED
+from newnet_tf.deploy.export_config import CALIBRATION_METHODS, DEFAULT_CALIBRATION_METHOD, MIN_MAX
 from newnet_tf.deploy.quantization import gptq, observers, range_estimators, weight_only
-from newnet_tf.deploy.quantization.observers import runaways
+from newnet_tf.deploy.quantization.observers import find_outlier_images
 from newnet_tf.models.config import PreprocessConfig
 from tools import equalization
 
@@ -37,24 +37,25 @@ def values(request):
     return signs[request.param]
 
 
-def test_least_squares_has_the_least_error(values):
+def test_mse_has_the_least_error(values):
     counts, low, high = histogram(values)
-    found = error(values, *range_estimators.least_squares(counts, low, high))
+    found = error(values, *range_estimators.mse(counts, low, high))
     others = [
-        error(values, *range_estimators.METHODS[name](counts, low, high)) for name in RANGES[1:]
+        error(values, *range_estimators.METHODS[name](counts, low, high))
+        for name in CALIBRATION_METHODS[1:]
     ]
-    tried = [error(values, low * share, high * share) for share in range_estimators.SHRINKS]
+    tried = [error(values, low * share, high * share) for share in range_estimators.FRACTIONS]
     assert found < 0.95 * error(values, low, high)
     assert found <= 1.001 * min(*others, *tried)
 
 
-@pytest.mark.parametrize("name", RANGES)
+@pytest.mark.parametrize("name", CALIBRATION_METHODS)
 def test_a_range_lies_within_the_whole_and_holds_zero(name, values):
     counts, low, high = histogram(values)
     ends = range_estimators.METHODS[name](counts, low, high)
     assert low <= ends[0] <= 0 <= ends[1] <= high
     assert ends[0] < ends[1]
-    assert (ends == (low, high)) == (name == UNCLIPPED)
+    assert (ends == (low, high)) == (name == MIN_MAX)
 
 
 def test_percentile_leaves_out_that_share(values):
@@ -66,7 +67,7 @@ def test_percentile_leaves_out_that_share(values):
 
 def test_evenly_spread_values_are_not_clipped():
     counts = np.full(range_estimators.BINS, 10)
-    for name in (BEST, UNCLIPPED, "entropy"):
+    for name in (DEFAULT_CALIBRATION_METHOD, MIN_MAX, "entropy"):
         assert range_estimators.METHODS[name](counts, -1.0, 1.0) == (-1.0, 1.0)
 
 
@@ -91,9 +92,9 @@ def covariance(inputs):
     return np.stack([np.cov(group, rowvar=False, bias=True) for group in inputs])
 
 
-def test_sums_move_less_than_by_rounding_to_nearest(filters):
+def test_gptq_changes_outputs_less_than_rounding_to_nearest(filters):
     exact, steps, inputs = filters
-    whole = gptq.rounded(exact, steps, covariance(inputs))
+    whole = gptq.round_kernels(exact, steps, covariance(inputs))
     nearest = np.round(exact / steps[..., None])
     assert whole.dtype == np.int8
     assert np.abs(whole - nearest).max() < 10
@@ -103,32 +104,32 @@ def test_sums_move_less_than_by_rounding_to_nearest(filters):
 
 def test_blocks_are_only_a_way_to_compute(filters, monkeypatch):
     exact, steps, inputs = filters
-    found = gptq.rounded(exact, steps, covariance(inputs))
+    found = gptq.round_kernels(exact, steps, covariance(inputs))
     monkeypatch.setattr(gptq, "BLOCK", 1000)
-    np.testing.assert_array_equal(gptq.rounded(exact, steps, covariance(inputs)), found)
+    np.testing.assert_array_equal(gptq.round_kernels(exact, steps, covariance(inputs)), found)
 
 
 def test_independent_inputs_are_rounded_to_nearest(filters):
     exact, steps, _ = filters
     variances = np.diag(np.linspace(1, 9, 150))[None].repeat(2, 0)
-    found = gptq.rounded(exact, steps, variances)
+    found = gptq.round_kernels(exact, steps, variances)
     np.testing.assert_array_equal(found, np.round(exact / steps[..., None]))
 
 
-def test_dead_inputs_are_no_trouble(filters):
+def test_constant_inputs_are_rounded_to_nearest(filters):
     exact, steps, inputs = filters
     inputs[:, :, :3] = 7
-    whole = gptq.rounded(exact, steps, covariance(inputs))
+    whole = gptq.round_kernels(exact, steps, covariance(inputs))
     nearest = np.round(exact[:, :, :3] / steps[..., None])
     np.testing.assert_array_equal(whole[:, :, :3], np.clip(nearest, -127, 127))
-    still = gptq.rounded(exact, steps, np.zeros((2, 150, 150)))
+    still = gptq.round_kernels(exact, steps, np.zeros((2, 150, 150)))
     np.testing.assert_array_equal(still, np.round(exact / steps[..., None]))
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (1, 2)])
-def test_windows_are_what_a_filter_covers(padding, stride, dilation, monkeypatch):
-    map_ = np.random.default_rng(0).normal(size=(11, 8, 3)).astype("float32")
+def test_windows_are_what_a_kernel_covers(padding, stride, dilation, monkeypatch):
+    activations = np.random.default_rng(0).normal(size=(11, 8, 3)).astype("float32")
     options = SimpleNamespace(
         padding=getattr(schema.Padding, padding),
         strideH=stride,
@@ -136,32 +137,32 @@ def test_windows_are_what_a_filter_covers(padding, stride, dilation, monkeypatch
         dilationHFactor=dilation,
         dilationWFactor=dilation,
     )
-    monkeypatch.setattr(observers, "MEASURED", 1000)
-    found = observers._windows(map_, options, (3, 2), SimpleNamespace(permutation=np.arange))
+    monkeypatch.setattr(observers, "MAX_SAMPLES", 1000)
+    found = observers._windows(activations, options, (3, 2), SimpleNamespace(permutation=np.arange))
     expected = tf.image.extract_patches(
-        map_[None], [1, 3, 2, 1], [1, stride, stride, 1], [1, dilation, dilation, 1], padding
+        activations[None], [1, 3, 2, 1], [1, stride, stride, 1], [1, dilation, dilation, 1], padding
     ).numpy()
     np.testing.assert_array_equal(found, expected.reshape(-1, 6, 3))
 
 
 def test_values_of_all_channels_are_counted(monkeypatch):
-    monkeypatch.setattr(observers, "COUNTED", 100)
-    map_ = np.broadcast_to(np.arange(12), (1, 20, 20, 12))
-    some = observers._some(map_)
+    monkeypatch.setattr(observers, "MAX_COUNTED", 100)
+    activations = np.broadcast_to(np.arange(12), (1, 20, 20, 12))
+    some = observers._subsample(activations)
     assert len(some) <= 100
     assert np.bincount(some, minlength=12).min() >= 5
 
 
-def test_a_image_that_blows_a_network_up_is_left_out():
+def test_images_with_outlier_activations_are_excluded():
     largest = np.random.default_rng(0).uniform(1, 3, (100, 50))
-    assert runaways(largest) == ()
-    one_map = largest.copy()
-    one_map[:, 0] = [*[1e-3] * 60, *[5] * 40]
-    assert runaways(one_map) == ()
+    assert find_outlier_images(largest) == ()
+    one_tensor = largest.copy()
+    one_tensor[:, 0] = [*[1e-3] * 60, *[5] * 40]
+    assert find_outlier_images(one_tensor) == ()
     largest[[7, 30], :10] *= 100
-    assert runaways(largest) == (7, 30)
+    assert find_outlier_images(largest) == (7, 30)
     largest[40:50, :10] *= 100
-    assert runaways(largest) == ()
+    assert find_outlier_images(largest) == ()
 
 
 PREPROCESS = PreprocessConfig(image_size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -173,17 +174,17 @@ def ranges():
     return image_batch.with_extremes(image_batch.read(pixels, PREPROCESS, "images"))
 
 
-def source(model, ranges, folder):
+def factory(model, ranges, folder):
     converter.save(model, PREPROCESS, folder / "saved")
     return converter.GraphFactory(folder / "saved", ranges, "small")
 
 
 def calibrated(inputs, outputs, ranges, folder):
-    return source(keras.Model(inputs, outputs), ranges, folder).calibrated
+    return factory(keras.Model(inputs, outputs), ranges, folder).calibrated
 
 
-def test_a_pool_behind_the_last_filters_stays_float(ranges, tmp_path):
-    """SqueezeNet's way to end: it costs no time in float32, and rounds no logit."""
+def test_a_pool_after_the_last_kernels_stays_float(ranges, tmp_path):
+    """As in SqueezeNet: it costs no time in float32, and rounds no logit."""
     image = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="first")(image)
     x = keras.layers.Conv2D(5, 1, name="last")(x)
@@ -191,31 +192,31 @@ def test_a_pool_behind_the_last_filters_stays_float(ranges, tmp_path):
     graph = calibrated(image, pooled, ranges, tmp_path)
     assert graph.layers == ("first", "last")
     with converter.silence():
-        made = {whole: graph.quantized(integer_output=whole) for whole in (True, False)}
-    assert made[True].operators[-1] == "DEQUANTIZE"
-    assert made[False].operators[-2:] == ["DEQUANTIZE", "MEAN"]
-    (tmp_path / "small.tflite").write_bytes(made[False].to_bytes())
+        quantized = {is_int: graph.quantize(integer_outputs=is_int) for is_int in (True, False)}
+    assert quantized[True].operators[-1] == "DEQUANTIZE"
+    assert quantized[False].operators[-2:] == ["DEQUANTIZE", "MEAN"]
+    (tmp_path / "small.tflite").write_bytes(quantized[False].to_bytes())
     assert Runner(tmp_path / "small.tflite").delegation().fully_delegated
 
 
-@pytest.mark.parametrize("method", RANGES)
-def test_logits_may_exceed_what_calibration_saw(method, ranges, tmp_path):
+@pytest.mark.parametrize("method", CALIBRATION_METHODS)
+def test_logits_have_headroom_beyond_calibration(method, ranges, tmp_path):
     image = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(4, 5, strides=4, activation="relu", name="first")(image)
     x = keras.layers.Dense(6, name="logits")(keras.layers.Flatten()(x))
     graph = calibrated(image, x, ranges, tmp_path)
     with converter.silence():
-        made = graph.quantized(calibration_method=method)
+        quantized = graph.quantize(calibration_method=method)
     seen = keras.Model(image, x).predict(ranges.inputs, verbose=0)
-    scale, zero = made.quantization(made.body.operators[-1].inputs[0])
+    scale, zero = quantized.quantization(quantized.body.operators[-1].inputs[0])
     ends = (-128 - zero) * scale, (127 - zero) * scale
     assert ends[0] == pytest.approx(1.25 * seen.min(), abs=2 * scale)
     assert ends[1] == pytest.approx(1.25 * seen.max(), abs=2 * scale)
 
 
 @pytest.mark.parametrize(("precision", "times"), [("int8-full", 1.2), ("int16x8", 1.9)])
-def test_logits_beyond_those_of_calibration_are_not_cut_off(precision, times, tmp_path):
-    """Calibrated on red, green and blue, asked for yellow: only the logits are out of range."""
+def test_logits_beyond_those_of_calibration_are_not_clipped(precision, times, tmp_path):
+    """Calibrated on red, green and blue, run on yellow: only the logits are out of range."""
     image = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(3, 1, activation="relu", name="colors")(image)
     x = keras.layers.GlobalAveragePooling2D()(x)
@@ -224,17 +225,19 @@ def test_logits_beyond_those_of_calibration_are_not_cut_off(precision, times, tm
     model.set_weights([np.eye(3)[None, None], np.zeros(3), np.tile(weights, (3, 1))])
     pixels = np.tile(255 * np.eye(3, dtype=np.uint8)[:, None, None], (1, 32, 32, 1))
     plain = PreprocessConfig(image_size=32, mean=(0.0,) * 3, std=(1.0,) * 3)
-    made = source(model, image_batch.read(pixels, plain, "images"), tmp_path)
-    recipe = SimpleNamespace(precision=precision, is_corrected=True, stem="small", io="float32")
-    recipe.exclude_layers, recipe.calibration_method = (), BEST
-    (tmp_path / "small.tflite").write_bytes(made.graph(recipe).to_bytes())
+    graphs = factory(model, image_batch.read(pixels, plain, "images"), tmp_path)
+    config = SimpleNamespace(
+        precision=precision, is_corrected=True, stem="small", io_dtype="float32"
+    )
+    config.exclude_layers, config.calibration_method = (), DEFAULT_CALIBRATION_METHOD
+    (tmp_path / "small.tflite").write_bytes(graphs.graph(config).to_bytes())
     asked = np.float32([1, times - 1, 0]) * np.ones((1, 32, 32, 3), np.float32)
     found = Runner(tmp_path / "small.tflite")(asked)[0]
     np.testing.assert_allclose(found, times * weights, atol=0.03)
 
 
-def test_equalizing_channels_changes_no_answer(ranges, tmp_path):
-    """All ways that channels go: depthwise, through a pool, side by side, and where they must not."""
+def test_equalization_changes_no_output(ranges, tmp_path):
+    """Channels through depthwise convolutions, pools and concatenations, and where they stay."""
     image = keras.Input((32, 32, 3))
     layers = keras.layers
     x = layers.Conv2D(8, 3, strides=2, activation="relu", name="uneven")(image)
@@ -264,11 +267,11 @@ def uneven_sizes(file, ranges):
     first = next(o for o in graph.body.operators if graph.name_of(o) == "CONV_2D")
     tensor = int(first.outputs[0])
     with converter.silence():
-        return equalization._largest(graph, [tensor], ranges.inputs)[tensor]
+        return equalization.channel_magnitudes(graph, [tensor], ranges.inputs)[tensor]
 
 
 def uneven_network():
-    """Filters of every kind, some with a bias that another operator has too."""
+    """Kernels of every kind, some with a bias that another operator has too."""
     keras.utils.set_random_seed(0)
     image = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(64, 5, strides=4, activation="relu", name="first")(image)
@@ -281,50 +284,52 @@ def uneven_network():
 @pytest.mark.parametrize("precision", ["int16x8", "int8-dynamic", "int8-weights"])
 def test_files_of_more_than_8_bits_are_corrected_too(precision, ranges, tmp_path):
     model = uneven_network()
-    made = source(model, ranges, tmp_path)
+    graphs = factory(model, ranges, tmp_path)
     expected, errors = model.predict(ranges.inputs, verbose=0), []
     for is_corrected in (False, True):
-        recipe = SimpleNamespace(precision=precision, is_corrected=is_corrected, stem="small")
+        config = SimpleNamespace(precision=precision, is_corrected=is_corrected, stem="small")
         file = tmp_path / "small.tflite"
-        file.write_bytes(made.graph(recipe).to_bytes())
+        file.write_bytes(graphs.graph(config).to_bytes())
         assert precision == "int16x8" or Runner(file).delegation().fully_delegated
         errors.append(np.square(Runner(file)(ranges.inputs) - expected).mean())
     assert errors[1] < 0.7 * errors[0]
 
 
-def test_equal_biases_are_corrected_apart(ranges, tmp_path):
+def test_equal_biases_are_corrected_separately(ranges, tmp_path):
     """The converter stores equal constants once."""
-    made = source(uneven_network(), ranges, tmp_path)
+    graphs = factory(uneven_network(), ranges, tmp_path)
     with converter.silence():
-        graph = converter.Graph(made.converted("fp32"))
+        graph = converter.Graph(graphs.converted("fp32"))
     twins = [o for o in graph.body.operators if b"third" in graph.body.tensors[o.outputs[0]].name]
     assert twins[0].inputs[2] == twins[1].inputs[2]
-    weight_only.store(graph)
-    made.calibrated.correct(graph)
+    weight_only.quantize_kernels(graph)
+    graphs.calibrated.correct(graph)
     first, second = (graph.constant(twin.inputs[2]) for twin in twins)
     assert np.abs(first).min() > 0
     assert np.abs(first - second).min() > 0
 
 
-def test_dynamic_filters_are_the_converter_s(ranges, tmp_path):
-    made = source(uneven_network(), ranges, tmp_path)
+def test_dynamic_range_kernels_are_the_converters(ranges, tmp_path):
+    graphs = factory(uneven_network(), ranges, tmp_path)
     tflite_converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "saved"))
     tflite_converter.optimizations = [tf.lite.Optimize.DEFAULT]
     with converter.silence():
-        ours, theirs = (
-            converter.Graph(made.converted("fp32")),
+        ours, converters = (
+            converter.Graph(graphs.converted("fp32")),
             converter.Graph(tflite_converter.convert()),
         )
-    weight_only.store(ours)
+    weight_only.quantize_kernels(ours)
     weight_only.use_dynamic_range(ours)
-    assert ours.operators == theirs.operators
+    assert ours.operators == converters.operators
     compared = 0
-    for operator, other in zip(ours.body.operators, theirs.body.operators, strict=True):
-        if ours.name_of(operator) in weight_only.DYNAMIC and ours.is_integer(operator.inputs[1]):
-            steps = [g.constant(o.inputs[1]) for g, o in ((ours, operator), (theirs, other))]
+    for operator, other in zip(ours.body.operators, converters.body.operators, strict=True):
+        if ours.name_of(operator) in weight_only.MIN_VERSIONS and ours.is_integer(
+            operator.inputs[1]
+        ):
+            steps = [g.constant(o.inputs[1]) for g, o in ((ours, operator), (converters, other))]
             assert np.abs(steps[0].astype(int) - steps[1]).max() <= 1  # ties
             assert (steps[0] == steps[1]).mean() > 0.999
-            assert ours.version_of(operator) == theirs.version_of(other)
+            assert ours.version_of(operator) == converters.version_of(other)
             assert vars(operator.builtinOptions) == vars(other.builtinOptions)
             compared += 1
     assert compared == 4

@@ -1,4 +1,6 @@
-"""Rewrites for XNNPACK: the file is whole, and answers as the interpreter's own kernels do."""
+"""Rewrites for XNNPACK: one partition, and the outputs of the interpreter's own kernels."""
+
+import itertools
 
 import keras
 import numpy as np
@@ -12,7 +14,7 @@ layers = keras.layers
 PREPROCESS = PreprocessConfig(image_size=24)
 
 
-def joined(count):
+def concatenated(count):
     def network(x):
         return layers.Concatenate()([layers.Conv2D(4, 1)(x) for _ in range(count)])
 
@@ -28,8 +30,8 @@ def standing_relu(x):
 
 
 CASES = {
-    "joined6": (joined(6), 13),
-    "joined11": (joined(11), 13),
+    "concatenated6": (concatenated(6), 13),
+    "concatenated11": (concatenated(11), 13),
     "pooled2": (pooled(2, 2, "valid"), 14),
     "pooled3": (pooled(3, 2, "valid"), 13),
     "pooled3same": (pooled(3, 1, "same"), 13),
@@ -39,9 +41,19 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8-full"])
-@pytest.mark.parametrize("name", CASES)
-def test_what_xnnpack_leaves_out_is_replaced(name, precision, tmp_path, monkeypatch):
+QUICK = {("concatenated11", "fp32"), ("concatenated6", "int8-full"), ("relu", "int8-full")}
+QUICK |= {("pooled3same", "int8-full"), ("pooled3odd", "int8-full")}
+
+
+def cases():
+    """All cases in both precisions; those that show no other rewrite than another one are slow."""
+    for name, precision in itertools.product(CASES, ("fp32", "int8-full")):
+        marks = () if (name, precision) in QUICK else pytest.mark.slow
+        yield pytest.param(name, precision, id=f"{name}-{precision}", marks=marks)
+
+
+@pytest.mark.parametrize(("name", "precision"), list(cases()))
+def test_operators_that_xnnpack_does_not_take_are_replaced(name, precision, tmp_path, monkeypatch):
     body, side = CASES[name]
     image = keras.Input((24, 24, 3), name="image")
     x = layers.Conv2D(8, 1)(image)
@@ -50,18 +62,23 @@ def test_what_xnnpack_leaves_out_is_replaced(name, precision, tmp_path, monkeypa
     x = layers.Flatten()(layers.Conv2D(20, x.shape[1:3])(x))
     network = keras.Model(image, x, name=name)
     images = list(np.random.RandomState(0).randint(0, 256, (8, 24, 24, 3), np.uint8))
-    options = {"precisions": [precision], "calibration": images, "verify": False, "fresh": True}
+    options = {
+        "precisions": [precision],
+        "calibration_images": images,
+        "verify": False,
+        "force": True,
+    }
     (result,) = export_tflite(network, PREPROCESS, tmp_path / "whole", **options)
     assert result.delegation.fully_delegated
 
     inputs = np.random.RandomState(1).uniform(-1, 1, (64, 24, 24, 3)).astype(np.float32)
-    answers = Runner(result.file)(inputs)
+    outputs = Runner(result.file)(inputs)
     monkeypatch.setattr(converter, "apply_xnnpack_rewrites", lambda graph: None)
-    monkeypatch.setattr("newnet_tf.deploy.runtime.Delegation.whole", True)
+    monkeypatch.setattr("newnet_tf.deploy.interpreter.Delegation.fully_delegated", True)
     (plain,) = export_tflite(network, PREPROCESS, tmp_path / "plain", **options)
     exact = keras.ops.convert_to_numpy(network(inputs))
     error, plain_error = (
         np.sqrt(np.mean((scores - exact) ** 2)) / exact.std()
-        for scores in (answers, Runner(plain.file)(inputs))
+        for scores in (outputs, Runner(plain.file)(inputs))
     )
     assert error < 1e-5 if precision == "fp32" else error < 1.5 * plain_error < 0.15

@@ -1,4 +1,4 @@
-"""What determines a file, what a model is, which comparisons prove something, and the images."""
+"""Export configs, fingerprints of models, verification of outputs, and batches of images."""
 
 import dataclasses
 import json
@@ -20,6 +20,7 @@ from newnet_tf.deploy import (
     export_config,
     fingerprint,
     image_batch,
+    model_outputs,
 )
 from newnet_tf.deploy.verification import check_outputs_vary, compare, verify
 from newnet_tf.models.config import IMAGENET_MEAN, IMAGENET_STD, PreprocessConfig
@@ -41,17 +42,17 @@ def reference(pixels):
 
 
 def logits(model, inputs):
-    return keras.ops.convert_to_numpy(fingerprint.logits_model(model)(inputs))
+    return keras.ops.convert_to_numpy(model_outputs.logits_model(model)(inputs))
 
 
-def recipe(**fields):
+def make_config(**fields):
     known = {"model": "m", "precision": "fp32", "preprocess": PREPROCESS}
     return ExportConfig(
         **known | {"weights": "0", "graph": "1", "versions": {"keras": "3"}} | fields
     )
 
 
-# Recipes.
+# Configs.
 
 
 @pytest.mark.parametrize(
@@ -59,29 +60,32 @@ def recipe(**fields):
     [
         ({}, "m.fp32"),
         ({"model": "keras:MobileNet"}, "keras_MobileNet.fp32"),
-        ({"precision": "int8-full", "io": "uint8"}, "m.int8-full.uint8"),
-        ({"precision": "int8-full", "ranges": "least-squares"}, "m.int8-full"),
-        ({"precision": "int8-full", "ranges": "entropy"}, "m.int8-full.entropy"),
-        ({"embed_normalization": True, "output": "probabilities"}, "m.fp32.pixels.probabilities"),
+        ({"precision": "int8-full", "io_dtype": "uint8"}, "m.int8-full.uint8"),
+        ({"precision": "int8-full", "calibration_method": "mse"}, "m.int8-full"),
+        ({"precision": "int8-full", "calibration_method": "entropy"}, "m.int8-full.entropy"),
+        (
+            {"embed_normalization": True, "output_type": "probabilities"},
+            "m.fp32.pixels.probabilities",
+        ),
     ],
 )
 def test_file_names_say_what_the_file_is(fields, stem):
-    assert recipe(**fields).stem == stem
+    assert make_config(**fields).stem == stem
 
 
-def test_a_recipe_survives_json():
-    calibration = export_config.Calibration(sources=("a.jpg",), count=1, sha256="2")
-    made = recipe(precision="int8-full", calibration=calibration, io="int8")
-    record = json.loads(json.dumps(made.record()))
-    assert ExportConfig.from_record(record) == made
-    assert record["digest"] == made.digest
+def test_a_config_survives_json():
+    calibration = export_config.Calibration(image_names=("a.jpg",), count=1, sha256="2")
+    config = make_config(precision="int8-full", calibration=calibration, io_dtype="int8")
+    record = json.loads(json.dumps(config.to_dict()))
+    assert ExportConfig.from_dict(record) == config
+    assert record["digest"] == config.digest
 
 
 def test_the_digest_covers_what_the_bytes_depend_on():
     def calibrated(sha256, *sources):
-        return export_config.Calibration(sources=sources, count=len(sources), sha256=sha256)
+        return export_config.Calibration(image_names=sources, count=len(sources), sha256=sha256)
 
-    plain = recipe()
+    plain = make_config()
     changes = [
         {"precision": "fp16"},
         {"weights": "2"},
@@ -89,15 +93,15 @@ def test_the_digest_covers_what_the_bytes_depend_on():
         {"versions": {"keras": "4"}},
         {"preprocess": WHOLE},
         {"embed_normalization": True},
-        {"output": "probabilities"},
+        {"output_type": "probabilities"},
         {"calibration": calibrated("3")},
-        {"precision": "int8-full", "ranges": "entropy"},
-        {"precision": "int8-full", "ranges": "min-max"},
+        {"precision": "int8-full", "calibration_method": "entropy"},
+        {"precision": "int8-full", "calibration_method": "min-max"},
     ]
     digests = {dataclasses.replace(plain, **change).digest for change in changes}
     assert len(digests | {plain.digest}) == len(changes) + 1
     assert dataclasses.replace(plain, purpose="timing only").digest == plain.digest
-    same_images = [recipe(calibration=calibrated("3", name)).digest for name in ("a", "b")]
+    same_images = [make_config(calibration=calibrated("3", name)).digest for name in ("a", "b")]
     assert len(set(same_images)) == 1
 
 
@@ -105,25 +109,28 @@ def test_the_digest_covers_what_the_bytes_depend_on():
     ("fields", "message"),
     [
         ({"precision": "int4"}, "`precision` must be among .* Received: precision='int4'"),
-        ({"io": "int16"}, "`io` must be among .* Received: io='int16'"),
-        ({"io": "int8"}, "`io` must be 'float32' for every precision but 'int8-full'"),
-        ({"output": "softmax"}, "`output` must be among .* Received: output='softmax'"),
+        ({"io_dtype": "int16"}, "`io_dtype` must be among .* Received: io_dtype='int16'"),
+        ({"io_dtype": "int8"}, "`io_dtype` must be 'float32' for every precision but 'int8-full'"),
         (
-            {"precision": "int8-full", "io": "uint8", "output": "probabilities"},
-            "too coarse to verify. Received: io='uint8', output='probabilities'",
+            {"output_type": "softmax"},
+            "`output_type` must be among .* Received: output_type='softmax'",
         ),
         (
-            {"precision": "int8-full", "io": "int8", "embed_normalization": True},
-            "pixels are uint8. Received: io='int8'",
+            {"precision": "int8-full", "io_dtype": "uint8", "output_type": "probabilities"},
+            "too coarse to verify. Received: io_dtype='uint8', output_type='probabilities'",
+        ),
+        (
+            {"precision": "int8-full", "io_dtype": "int8", "embed_normalization": True},
+            "pixels are uint8. Received: io_dtype='int8'",
         ),
     ],
 )
 def test_options_outside_of_the_known_are_errors(fields, message):
     with pytest.raises(ValueError, match=message):
-        recipe(**fields)
+        make_config(**fields)
 
 
-# What the model is.
+# Fingerprints.
 
 
 def test_graph_digest_ignores_names_and_sees_changes():
@@ -144,14 +151,14 @@ def test_weights_digest_sees_one_changed_value():
     assert fingerprint.weights_digest(model) != before
 
 
-def test_a_softmax_at_the_end_is_left_out():
+def test_a_softmax_at_the_end_is_removed():
     model = small_network.network()
     image = np.ones((1, 64, 64, 3), np.float32)
     expected = keras.ops.convert_to_numpy(model(image))
     found = logits(model, image)
     np.testing.assert_allclose(np.exp(found) / np.exp(found).sum(), expected, rtol=1e-5)
     linear = small_network.untrained("linear")
-    assert fingerprint.logits_model(linear) is linear
+    assert model_outputs.logits_model(linear) is linear
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -159,12 +166,12 @@ def test_a_model_that_ends_otherwise_is_an_error(activation):
     image = keras.Input((8, 8, 3))
     x = keras.layers.Dense(3, activation=activation, name="top")(keras.layers.Flatten()(image))
     with pytest.raises(ValueError, match=rf"layer 'top', a Dense with activation '{activation}'"):
-        fingerprint.logits_model(keras.Model(image, x))
+        model_outputs.logits_model(keras.Model(image, x))
     with pytest.raises(ValueError, match=r"one output of shape \(batch, classes\)"):
-        fingerprint.logits_model(keras.Model(image, keras.layers.ReLU()(image)))
+        model_outputs.logits_model(keras.Model(image, keras.layers.ReLU()(image)))
 
 
-# Judging.
+# Verification.
 
 
 def test_untrained_networks_are_refused(pixels):
@@ -175,7 +182,7 @@ def test_untrained_networks_are_refused(pixels):
             check_outputs_vary(logits(model, normalize(pixels, record)))
 
 
-def test_networks_that_vary_are_judged(reference):
+def test_models_whose_outputs_vary_pass(reference):
     check_outputs_vary(reference)
     check_outputs_vary(reference[[0, 20]])
     check_outputs_vary(np.array([[3.0], [-2.0], [0.5]]))  # one class: a yes or no
@@ -192,7 +199,7 @@ def test_networks_that_vary_are_judged(reference):
     ],
     ids=["constant", "scaled copies", "tiny", "nan", "one image"],
 )
-def test_what_proves_nothing_is_refused(scores):
+def test_degenerate_outputs_are_refused(scores):
     with pytest.raises(DegenerateOutputsError, match="Received: "):
         check_outputs_vary(scores)
 
@@ -203,13 +210,13 @@ def test_figures_of_a_comparison():
     found = compare(scores, moved, PRECISIONS["int8-full"].tolerance)
     assert (found.top1_matches, found.images, found.passed) == (3, 4, False)
     assert found.reference_std == pytest.approx(5**0.5)
-    assert found.largest == pytest.approx(2.5)
+    assert found.max_error == pytest.approx(2.5)
     assert found.max_normalized_error == pytest.approx(2.5 / 5**0.5)
     assert found.sqnr == pytest.approx(10 * np.log10(40 / (0.01 + 6.25)))
     assert found.reasons == ("cosine 0.923301 < 0.97",)
 
 
-def test_probabilities_are_judged_by_their_logarithms(reference):
+def test_probabilities_are_compared_by_their_logarithms(reference):
     tolerance = PRECISIONS["fp16"].tolerance
     powers = np.exp(reference)
     probabilities = powers / powers.sum(1, keepdims=True)
@@ -228,7 +235,7 @@ def test_nan_never_passes(reference):
 def test_the_tolerance_tells_faults_from_quantization(exported, pixels, reference, precision):
     result = exported[precision]
     runner = Runner(result.file)
-    assert verify(reference, runner, normalize(pixels, PREPROCESS), result.recipe).passed
+    assert verify(reference, runner, normalize(pixels, PREPROCESS), result.config).passed
     half = PreprocessConfig(image_size=64, mean=(0.5,) * 3, std=(0.5,) * 3)
     zero = PreprocessConfig(image_size=64, mean=(0.0,) * 3, std=(1.0,) * 3)
     faults = {
@@ -238,7 +245,7 @@ def test_the_tolerance_tells_faults_from_quantization(exported, pixels, referenc
         "transposed": normalize(pixels, PREPROCESS).transpose(0, 2, 1, 3),
     }
     for fault, inputs in faults.items():
-        assert not verify(reference, runner, inputs, result.recipe).passed, fault
+        assert not verify(reference, runner, inputs, result.config).passed, fault
 
 
 def test_shapes_must_agree(reference):
