@@ -3,7 +3,7 @@
 #
 #     export/android_benchmark.sh benchmark_model build/bundle/NAME/*.tflite
 #
-# NOT RUN where it was written: no phone was at hand. The flags are those that the tool documents
+# NOT RUN where it was written: no phone was available. The flags are those that the tool documents
 # (tensorflow/lite/tools/benchmark/README.md): --graph, --num_threads, --use_xnnpack, --warmup_runs,
 # --num_runs, --enable_op_profiling, --report_peak_memory_footprint.
 #

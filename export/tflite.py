@@ -2,53 +2,47 @@
 
     python export/tflite.py efficientnet_lite0 --images photos/ --precision fp16 int8-full
 
-The files appear in `build/export`, a recipe (JSON) beside each. They take uint8 pixels in 0-255 of
-the model's input size, normalize by themselves, and give one score per class. On the phone: resize
-the short side and crop the center as the recipe's `preprocess` says, and copy the bytes in.
+The files are written to `build/export`, each with its config (JSON). They take uint8 pixels in 0-255 of
+the model's input size, normalize by themselves, and return a score for each class. On the phone, resize
+the short side and crop the center as the config's `preprocess` says, and copy the bytes into the input.
 """
 
 import argparse
 
 import newnet_tf
 from newnet_tf.data.images import list_images
-from newnet_tf.deploy import PRECISIONS, export_tflite
+from newnet_tf.deploy import PRECISIONS
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="a name that `newnet list` shows, or name.tag")
     parser.add_argument("--weights", help="your own checkpoint (default: the published weights)")
-    parser.add_argument("--classes", type=int, default=1000, help="number of classes in it")
+    parser.add_argument("--classes", type=int, help="number of classes in it (default: 1000)")
     parser.add_argument("--images", required=True, help="folder of images, of different things")
     parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["fp16"])
-    parser.add_argument("--out", default="build/export")
+    parser.add_argument("--output", default="build/export")
     arguments = parser.parse_args()
 
-    # 1. The network with its weights, and how these want their images.
-    if not (arguments.weights or newnet_tf.card(arguments.model).default_weights):
-        parser.error(f"{arguments.model} has no published weights: pass a file as --weights")
-    own = {"weights": arguments.weights} if arguments.weights else {}
-    model = newnet_tf.create(arguments.model, classes=arguments.classes, **own)
-    preprocess = newnet_tf.preprocess(arguments.model).record
+    # 1. Images: 100 to calibrate int8 with, 50 others (if there are) to verify on.
+    paths = list_images(arguments.images)
+    calibration, validation = paths[::2][:100], paths[1::2][:50] or paths
 
-    # 2. Images: 100 to measure the ranges of int8 on, 50 others (if there are) to verify on.
-    found = list_images(arguments.images)
-    calibration, images = found[::2][:100], found[1::2][:50] or found
-
-    # 3. Convert, check, verify; nothing is written unless every file passes.
-    results = export_tflite(
-        model,
-        preprocess,
-        arguments.out,
+    # 2. Load, convert, check, verify. Nothing is written unless every file passes.
+    files = newnet_tf.export(
+        arguments.model,
+        arguments.output,
         precisions=arguments.precision,
         calibration_images=calibration,
-        validation_images=images,
+        validation_images=validation,
+        weights=arguments.weights,
+        classes=arguments.classes,
         embed_normalization=True,
     )
 
-    # 4. What came out.
-    for result in results:
-        print(f"{result.file}: {result.verification}")
+    # 3. The files and how they compare with the model.
+    for file in files:
+        print(file)
 
 
 if __name__ == "__main__":

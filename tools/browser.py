@@ -69,7 +69,7 @@ class Browser:
 
     def run(self, script: str) -> object:
         """Runs JavaScript in the page, awaits it, and returns its value."""
-        found = self.send(
+        result = self.send(
             "Runtime.evaluate",
             self._session,
             expression=f"(async () => {{ {script} }})()",
@@ -77,26 +77,26 @@ class Browser:
             returnByValue=True,
             userGesture=True,
         )
-        if "exceptionDetails" in found:
-            raise RuntimeError(found["exceptionDetails"]["exception"]["description"])
-        return found["result"].get("value")
+        if "exceptionDetails" in result:
+            raise RuntimeError(result["exceptionDetails"]["exception"]["description"])
+        return result["result"].get("value")
 
     def wait(self, condition: str) -> object:
         """Waits until a JavaScript expression holds; returns its value."""
         until = time.monotonic() + TIMEOUT
         while time.monotonic() < until:
             with contextlib.suppress(RuntimeError):  # a page that is still loading
-                found = self.run(f"return {condition}")
-                if found:
-                    return found
+                result = self.run(f"return {condition}")
+                if result:
+                    return result
             time.sleep(0.05)
-        said = self.run("return document.body.innerText")
-        raise TimeoutError(f"{condition} never held; the page says:\n{said}")
+        text = self.run("return document.body.innerText")
+        raise TimeoutError(f"{condition} must become true. Received:\n{text}")
 
     def screenshot(self) -> bytes:
         """Returns the whole page as PNG."""
-        found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
-        return base64.b64decode(found["data"])
+        result = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        return base64.b64decode(result["data"])
 
     def choose(self, selector: str, file: os.PathLike) -> None:
         """Puts a file into a file input, as the system's dialogue does."""
@@ -122,10 +122,10 @@ class Browser:
 
     def _next(self) -> dict:
         while b"\0" not in self._rest:
-            found = os.read(self._reader, 1 << 20)
-            if not found:
+            data = os.read(self._reader, 1 << 20)
+            if not data:
                 raise EOFError("Chromium ended")
-            self._rest += found
+            self._rest += data
         text, _, self._rest = self._rest.partition(b"\0")
         message = json.loads(text)
         if message.get("method") == "Network.requestWillBeSent":

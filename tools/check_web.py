@@ -1,4 +1,4 @@
-"""Compares a site's answers in Chromium with Python's LiteRT, times both, and takes docs/web.png.
+"""Compares a site's predictions in Chromium with Python's LiteRT, times both, and takes docs/web.png.
 
     newnet web efficientnet_lite0 -o build/web
     python tools/check_web.py build/web --screenshot docs/web.png
@@ -21,29 +21,30 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from newnet_tf.cli import common
 from newnet_tf.data.preprocess import preprocess_image
+from newnet_tf.data.sample_images import sample_images
 from newnet_tf.deploy import Runner
 from newnet_tf.utils import tables
+from newnet_tf.utils.progress import note
 from newnet_tf.web import server
 from tools import browser
 
 # scikit-image's: three PNG, two JPEG
 FIVE = ("chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg", "retina.jpg")
-ROUNDS = 15
+RUNS = 15
 HEADERS = {"several threads": {}, "1 thread": {"headers": {}}}
 READY = "document.querySelector('#status').textContent.startsWith('Ready')"
 IDLE = "document.querySelector('#models').getAttribute('aria-busy') !== 'true'"
-ANSWERED = "document.querySelectorAll('#answers li').length"
-ANSWERS = """return [...document.querySelectorAll('#answers li')].map(
+PREDICTED = "document.querySelectorAll('#predictions li').length"
+PREDICTIONS = """return [...document.querySelectorAll('#predictions li')].map(
   (item) => [item.children[0].textContent, Number(item.children[1].value)])"""
-CLEAR = "document.querySelector('#answers').replaceChildren()"
+CLEAR = "document.querySelector('#predictions').replaceChildren()"
 # keeps the chosen file, which the page forgets
 KEEP = """document.querySelector('#file').addEventListener(
   'change', (event) => (window.chosenFile = event.target.files[0]), true)"""
 PIXELS = """
-const { open, pixelsOf } = await import("./decode.js");
-const { data, width, height } = pixelsOf(await open(window.chosenFile));
+const { decode, pixelsOf } = await import("./decode.js");
+const { data, width, height } = pixelsOf(await decode(window.chosenFile));
 let text = "";
 for (let at = 0; at < data.length; at += 4) text += String.fromCharCode(...data.subarray(at, at + 3));
 return [btoa(text), width, height];
@@ -85,8 +86,8 @@ def choose(page: browser.Browser, file: Path) -> list:
     """Gives the page an image; returns its classes and their probabilities."""
     page.run(CLEAR)
     page.choose("#file", file)
-    page.wait(ANSWERED)
-    return page.run(ANSWERS)
+    page.wait(PREDICTED)
+    return page.run(PREDICTIONS)
 
 
 def pixels_of(page: browser.Browser) -> np.ndarray:
@@ -104,28 +105,28 @@ def difference(page: browser.Browser, runner: Runner, labels: list[str], file: P
     Raises:
         ValueError: where the five best classes or their order differ.
     """
-    found = choose(page, file)
-    logits = runner(preprocess_image(pixels_of(page), runner.recipe.preprocess)[None])[0].astype(
+    predictions = choose(page, file)
+    logits = runner(preprocess_image(pixels_of(page), runner.config.preprocess)[None])[0].astype(
         np.float64
     )
     scores = np.exp(logits - logits.max())
     scores /= scores.sum()
     best = np.argsort(-logits, kind="stable")[:5]
     expected = [labels[index] for index in best]
-    names = [name for name, _ in found]
+    names = [name for name, _ in predictions]
     if names != expected:
-        raise ValueError(f"{file.name}: the page must see {expected}. Received: {names}")
-    return float(np.abs([score for _, score in found] - scores[best]).max())
+        raise ValueError(f"{file.name}: the page must predict {expected}. Received: {names}")
+    return float(np.abs([score for _, score in predictions] - scores[best]).max())
 
 
 def _times(page: browser.Browser, runner: Runner, file: Path) -> tuple[float, float]:
     """Medians over rounds: the page's time in ms, and its ratio to Python's moments later."""
-    call = runner.timed_call(preprocess_image(file, runner.recipe.preprocess)[None])
+    call = runner.timed_call(preprocess_image(file, runner.config.preprocess)[None])
     taken = []
-    for _ in range(ROUNDS):
+    for _ in range(RUNS):
         choose(page, file)
-        said = page.run("return document.querySelector('#times').textContent")
-        in_page = float(said.split()[1])  # "Network 12 ms · …"
+        text = page.run("return document.querySelector('#times').textContent")
+        in_page = float(text.split()[1])  # "Model 12 ms · …"
         begun = time.perf_counter()
         call()
         taken.append((in_page, in_page / (1e3 * (time.perf_counter() - begun))))
@@ -137,16 +138,16 @@ def _rows(folder: Path, exported: Path, images: list[Path]) -> Iterator[dict]:
     for threads, options in HEADERS.items():
         with served(folder, **options) as address, browser.chromium() as page:
             opened(page, address)
-            said = page.run("return document.querySelector('#engine').textContent").strip(". ")
+            text = page.run("return document.querySelector('#engine').textContent").strip(". ")
             for model in about["models"]:
-                runner = Runner(exported / f"{about['network']}.{model['kind']}.tflite")
-                common.note(f"{model['kind']}, {said} ({threads} wanted)")
+                runner = Runner(exported / f"{about['model']}.{model['kind']}.tflite")
+                note(f"{model['kind']}, {text} ({threads} wanted)")
                 use(page, model["kind"])
                 worst = max(difference(page, runner, about["labels"], p) for p in images)
                 took, ratio = _times(page, runner, images[0])
                 yield {
                     "file": model["kind"],
-                    "page": said,
+                    "page": text,
                     "largest difference": f"{worst:.1e}",
                     "ms": f"{took:.0f}",
                     "to Python, 1 thread": f"{ratio:.2f}",
@@ -170,7 +171,7 @@ def _shot(address: str, view: dict, features: Sequence[dict] = ()) -> Image.Imag
         page.call("Emulation.setEmulatedMedia", features=list(features))
         page.wait("document.querySelector('#offline').textContent")
         page.run("document.querySelector('#example').click()")
-        page.wait(ANSWERED)
+        page.wait(PREDICTED)
         page.run("await new Promise((resolve) => setTimeout(resolve, 400))")  # bars grow
         return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
 
@@ -182,9 +183,9 @@ def main() -> None:
     parser.add_argument("--screenshot", type=Path, metavar="PNG")
     arguments = parser.parse_args()
     if browser.executable() is None:
-        sys.exit("Chromium must be installed (apt-get install chromium). Received: none found")
+        sys.exit("Chromium must be installed (apt-get install chromium). Received: none")
     exported = arguments.exported or arguments.site.with_name(f"{arguments.site.name}.export")
-    images = [common.images_at_hand()[0].with_name(name) for name in FIVE]
+    images = [sample_images()[0].with_name(name) for name in FIVE]
     if arguments.screenshot:
         _screenshot(arguments.site, arguments.screenshot)
     print(tables.table(list(_rows(arguments.site, exported, images))))

@@ -1,14 +1,15 @@
-"""Writes `docs/cifar.md` and `docs/cifar.png`: what came of the talk's process on small data.
+"""Writes `docs/cifar.md` and `docs/cifar.png`: results of the talk's process on small data.
 
     python -m tools.make_cifar_page
 
-Figures are those of `newnet_tf/results/cifar*.csv`; a test checks that the committed page is fresh.
+Figures are those of `newnet_tf/results/cifar*.csv`; a test checks that the page is up to date.
 """
 
 import textwrap
 from pathlib import Path
 
 from newnet_tf import results
+from newnet_tf.utils import palette
 from newnet_tf.visualization import charts, label_placement
 from tools.make_zoo_page import markdown
 from tools.train_cifar import COMPARED
@@ -21,21 +22,21 @@ NEW, OTHER = "#c8102e", "#1f2933"
 INTRODUCTION = """# The talk's process on small data
 
 Written by `tools/make_cifar_page.py`. The talk advises to try a design on small data (CIFAR) first,
-under settings that are studied and the same for all. Here: CIFAR-10, the stem's stride 1 and all
-other strides kept ([training.md](training.md#small-images)), recipe `cifar` (Nesterov SGD, cosine,
-padded crops and flips), learning rate {lr} for 128 images, weight decay {weight_decay}, batch
-{batch}, {dtype}; Keras on {backend}, {device}.
+with hyperparameters that were searched and are the same for all models. Here: CIFAR-10, stride 1 in
+the stem and all other strides unchanged ([training.md](training.md#small-images)), recipe `cifar`
+(Nesterov SGD, cosine schedule, padded random crops and flips), learning rate {lr} for 128 images,
+weight decay {weight_decay}, batch size {batch_size}, {dtype}; Keras on {backend}, {device}.
 
     KERAS_BACKEND={backend} python tools/train_cifar.py --data cifar-10-binary.tar.gz -o runs/cifar \\
         --long {long} --short {short} \\
-        --set lr={lr},weight_decay={weight_decay},batch={batch},dtype={dtype}
+        --set lr={lr},weight_decay={weight_decay},batch_size={batch_size},dtype={dtype}
 """
 CAUTION = """
-{epochs} epochs are a beginning: they say which networks learn fast from few steps under these settings,
-not which is best when trained to the end. Each setting was run once; two runs of MobileNetV2 that
-differ in nothing but the seed tell how far chance goes. Accuracy is that of the last epoch on the
-10,000 test images, with its 95 % interval; no epoch was chosen by it. `.cutmix` and `.again` (another
-seed) name what differs.
+{epochs} epochs show which models learn fast from few steps with these hyperparameters, not which is
+best after a full training. Each setting was run once; two runs of MobileNetV2 that differ in the seed
+only show the effect of randomness. Accuracy is that of the last epoch on the 10,000 test images, with
+its 95 % interval; no epoch was chosen by it. Runs named `.cutmix` and `.again` (another seed) differ in
+that only.
 """
 
 
@@ -45,50 +46,50 @@ def page() -> str:
     long = next(row for row in rows if row["run"] == LONG)
     short = sorted((r for r in rows if r["run"] != LONG), key=lambda r: -float(r["top1"]))
     epochs = {"long": long["epochs"], "short": short[0]["epochs"]}
-    parts = [INTRODUCTION.format(**long, **epochs), _study(), "## NewNetSmall's own weights\n"]
+    parts = [INTRODUCTION.format(**long, **epochs), _tuning(), "## NewNetSmall's own weights\n"]
     parts += [markdown([_row(long)]), SHIPPED]
-    parts += [f"## Compared, {epochs['short']} epochs each\n"]
+    parts += [f"## Comparison, {epochs['short']} epochs each\n"]
     parts += [markdown([_row(row) for row in short]), CAUTION.format(epochs=epochs["short"])]
-    parts += [_found(short)]
+    parts += [_summary(short)]
     parts += ["![Test error by epoch, and accuracy against multiply-adds](cifar.png)\n"]
     return "\n".join(parts)
 
 
-def _found(short: list[dict]) -> str:
-    """Says who leads, by how much, and what chance and CutMix do."""
+def _summary(short: list[dict]) -> str:
+    """Returns a text: the best models, the effects of the seed and of CutMix."""
     tops = {row["run"]: float(row["top1"]) for row in short}
-    plain = [row for row in short if _plain_name(row["run"]) or row["run"] == OWN]
+    plain = [row for row in short if _is_plain(row["run"]) or row["run"] == OWN]
     names = [row["run"] for row in plain]
     best = next(row for row in plain if row["run"] != OWN)
-    chance = abs(tops["mobilenet_v2_100"] - tops["mobilenet_v2_100.again"])
-    mixed = tops[f"{OWN}.cutmix"] - tops[OWN]
+    seed_effect = abs(tops["mobilenet_v2_100"] - tops["mobilenet_v2_100.again"])
+    cutmix_effect = tops[f"{OWN}.cutmix"] - tops[OWN]
     cost = {row["run"]: float(row["macs"]) for row in plain}
     other, small = best["run"], "mobilenet_v2_100"
-    said = (
-        f"NewNetSmall comes {_ORDINALS[names.index(OWN)]} of {len(plain)} with {tops[OWN]:.2f} %. The "
+    text = (
+        f"NewNetSmall is {_ORDINALS[names.index(OWN)]} of {len(plain)} with {tops[OWN]:.2f} %. The "
         f"best of the others, {other}, has {tops[other]:.2f} % at {cost[other] / cost[OWN]:.2f} times "
         f"its multiply-adds; {small} has {tops[small]:.2f} % at {cost[small] / cost[OWN]:.2f} times. "
-        f"Another seed moves MobileNetV2 by {chance:.2f} points. CutMix moves NewNetSmall by "
-        f"{mixed:+.2f} points: in {short[0]['epochs']} epochs there is little yet to regularize."
+        f"Another seed changes MobileNetV2 by {seed_effect:.2f} points. CutMix changes NewNetSmall by "
+        f"{cutmix_effect:+.2f} points: in {short[0]['epochs']} epochs there is little to regularize."
     )
     missing = [name for name in COMPARED if name not in tops]
     if missing:
-        said += f" Planned and not run to the end yet: {', '.join(missing)}."
-    return textwrap.fill(said, 104) + "\n"
+        text += f" Planned and not complete yet: {', '.join(missing)}."
+    return textwrap.fill(text, 104) + "\n"
 
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "last")
 SHIPPED = """
-    newnet predict image.png --model newnet_small_cifar
+    newnet predict newnet_small_cifar image.png
 
-These weights ship with the package (kernels in half precision): `weights="cifar10"` of
-`NewNetSmallCIFAR`. The goal of 94 % is not reached. Two things are known to be in its way: the run is
-a fifth of the recipe's 200 epochs, and with all strides but the stem's kept the last maps are 2 x 2.
+These weights are part of the package (kernels in half precision): `weights="cifar10"` of
+`NewNetSmallCIFAR`. The goal of 94 % is not reached. Two causes are known: the run has a fifth of the
+recipe's 200 epochs, and the last feature maps are 2 x 2, since only the stem's stride is changed.
 """
 
 
-def _study() -> str:
-    rows = results.read("cifar_study")
+def _tuning() -> str:
+    rows = results.read("cifar_tuning")
     if not rows:
         return ""
     table = [
@@ -99,14 +100,14 @@ def _study() -> str:
         }
         for row in sorted(rows, key=lambda row: float(row["test_error"]))
     ]
-    return "## The study before\n\n" + STUDIED + "\n" + markdown(table)
+    return "## Hyperparameter search\n\n" + TUNED + "\n" + markdown(table)
 
 
-STUDIED = """Learning rate and weight decay, 10,000 training images, 2 epochs each, on two CPU cores:
+TUNED = """Learning rate and weight decay, 10,000 training images, 2 epochs each, on two CPU cores:
 
-    newnet study --model newnet_small_cifar --data cifar10 --recipe cifar --over lr=0.05,0.1,0.2 \\
-        --over weight_decay=1e-4,5e-4 --limit 10000 --epochs 2 -o studies/cifar
-    python tools/train_cifar.py --studied studies/cifar
+    newnet tune newnet_small_cifar --data cifar10 --recipe cifar --search lr=0.05,0.1,0.2 \\
+        --search weight_decay=1e-4,5e-4 --max-samples 10000 --epochs 2 -o tuning/cifar
+    python tools/train_cifar.py --tuning tuning/cifar
 """
 
 
@@ -119,7 +120,7 @@ def _row(row: dict) -> dict[str, str]:
         "epochs": row["epochs"],
         "train error %": row["train_error"],
         "seed": row["seed"],
-        "curves": row["reading"].split(":")[0].lower(),
+        "curves": row["diagnosis"].split(":")[0].lower(),
         "trained on": f"{row['device']}, {row['dtype']}",
     }
 
@@ -128,9 +129,9 @@ def draw():
     """Returns the figure: curves of all runs, and accuracy after the short runs against cost."""
     rows, curves = results.read("cifar"), results.read("cifar_curves")
     names = [row["run"] for row in rows]
-    colors = dict(zip([n for n in names if _plain_name(n)], COLORS, strict=False))
-    drawn = charts.figure(11, 4.4)
-    left, right = drawn.subplots(1, 2)
+    colors = dict(zip([n for n in names if _is_plain(n)], COLORS, strict=False))
+    figure = charts.figure(11, 4.4)
+    left, right = figure.subplots(1, 2)
     for name in names:
         line = sorted((int(c["epoch"]), float(c["test_error"])) for c in curves if c["run"] == name)
         color = NEW if name.startswith(OWN) else colors.get(name, OTHER)
@@ -144,26 +145,28 @@ def draw():
     points = [row for row in rows if row["run"] != LONG]
     for row in points:
         x, y = int(row["macs"]) / 1e6, float(row["top1"])
-        reach = [[y - float(row["low"])], [float(row["high"]) - y]]
+        interval = [[y - float(row["low"])], [float(row["high"]) - y]]
         is_own = row["run"].startswith(OWN)
-        right.errorbar(x, y, reach, fmt="*" if is_own else "o", color=NEW if is_own else "#1f6fd0")
+        right.errorbar(
+            x, y, interval, fmt="*" if is_own else "o", color=NEW if is_own else "#1f6fd0"
+        )
     right.set_xlabel("multiply-adds (M)")
     right.set_ylabel(f"top-1 after {points[0]['epochs']} epochs (%)")
     for axes in (left, right):
-        axes.grid(color=charts.GRID)
+        axes.grid(color=palette.GRID)
         axes.spines[["top", "right"]].set_visible(False)
     right.margins(0.18)
-    written = [
+    labels = [
         label_placement.Label(
             int(r["macs"]) / 1e6, float(r["top1"]), r["run"], bold=r["run"] == OWN
         )
         for r in points
     ]
-    label_placement.write(right, written, size=8)
-    return drawn
+    label_placement.write(right, labels, font_size=8)
+    return figure
 
 
-def _plain_name(name: str) -> bool:
+def _is_plain(name: str) -> bool:
     return name != LONG and "." not in name and not name.startswith(OWN)
 
 

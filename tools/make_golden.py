@@ -28,12 +28,12 @@ from newnet_tf.weights import parity  # noqa: E402
 from tools import references  # noqa: E402
 
 
-def fill(state, names, scales, chosen):
-    """Fills the tensors of `state` for which `chosen` holds with made-up numbers."""
+def fill(state, names, scales, is_chosen):
+    """Fills the tensors of `state` for which `is_chosen` holds with generated values."""
     for name, published in names.items():
-        if chosen(name):
-            made = parity.fake(published, tuple(state[name].shape), scales)
-            state[name].copy_(torch.from_numpy(made))
+        if is_chosen(name):
+            values = parity.fake(published, tuple(state[name].shape), scales)
+            state[name].copy_(torch.from_numpy(values))
 
 
 def multiply_adds(model, x):
@@ -59,7 +59,7 @@ def images(size, channels):
 @torch.inference_mode()
 def make(reference):
     """Runs one reference; returns its golden record."""
-    model = reference.make().double().eval()
+    model = reference.build().double().eval()
     state, scales = model.state_dict(), {}
     renamed = reference.rename(model) if reference.rename else {n: n for n in state}
     names = {n: p for n, p in renamed.items() if not n.endswith("num_batches_tracked")}
@@ -76,22 +76,24 @@ def make(reference):
         for name, module in model.named_modules()
         if isinstance(module, nn.BatchNorm2d)
     ]
-    side, channels = reference.side, reference.channels
-    logits = {side: model(images(side, channels)).float().numpy()}
+    size, channels = reference.image_size, reference.channels
+    logits = {size: model(images(size, channels)).float().numpy()}
     for hook in hooks:
         hook.remove()
-    if reference.odd:
-        logits[reference.odd] = model(images(reference.odd, channels)).float().numpy()
+    if reference.second_size:
+        logits[reference.second_size] = (
+            model(images(reference.second_size, channels)).float().numpy()
+        )
     features = {}
     if hasattr(model, "forward_intermediates"):
-        first = images(side, channels)[:1]
+        first = images(size, channels)[:1]
         for map_ in model.forward_intermediates(first, intermediates_only=True):
-            stride = 2 ** round(math.log2(side / map_.shape[-1]))
+            stride = 2 ** round(math.log2(size / map_.shape[-1]))
             features[stride] = map_.mean(dim=(0, 2, 3)).float().numpy()
     return parity.Golden(
-        reference=reference.what,
+        reference=reference.name,
         params=sum(p.numel() for p in model.parameters()),
-        macs=multiply_adds(model, images(side, channels)),
+        macs=multiply_adds(model, images(size, channels)),
         shapes={published: tuple(state[name].shape) for name, published in names.items()},
         scales=scales,
         logits=logits,
@@ -115,10 +117,11 @@ def main():
         golden = make(reference)
         path = ROOT / "tests" / "golden" / f"{stem}.npz"
         golden.save(path)
-        first, second = golden.logits[reference.side]
-        spread, kib = np.sqrt(np.mean((first - second) ** 2)), path.stat().st_size / 1024
+        first, second = golden.logits[reference.image_size]
+        distance, kib = np.sqrt(np.mean((first - second) ** 2)), path.stat().st_size / 1024
         print(
-            f"{stem}: {len(golden.shapes)} tensors, spread {spread:.3g}, {kib:.0f} KiB", flush=True
+            f"{stem}: {len(golden.shapes)} tensors, spread {distance:.3g}, {kib:.0f} KiB",
+            flush=True,
         )
 
 

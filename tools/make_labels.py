@@ -7,12 +7,16 @@ keras.applications names them.
     python tools/make_labels.py
 """
 
-import csv
 import importlib.util
-import os
+import sys
 from pathlib import Path
 
-TARGET = Path(__file__).resolve().parents[1] / "newnet_tf" / "data" / "imagenet_labels.csv"
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from newnet_tf.utils.io import write_csv  # noqa: E402
+
+TARGET = ROOT / "newnet_tf" / "data" / "imagenet_labels.csv"
 
 
 def info_folder() -> Path:
@@ -21,7 +25,7 @@ def info_folder() -> Path:
 
 
 def rows(info: Path) -> list[tuple[int, str, str]]:
-    """Returns (index, wnid, name) in the order of networks' outputs."""
+    """Returns (index, wnid, name) in the order of models' outputs."""
     words = {}
     for line in (info / "imagenet_synset_to_lemma.txt").read_text(encoding="utf-8").splitlines():
         wnid, names = line.split("\t")
@@ -32,14 +36,9 @@ def rows(info: Path) -> list[tuple[int, str, str]]:
     return [(i, wnid, words[wnid]) for i, wnid in enumerate(wnids)]
 
 
-def main():
-    """Writes the table, beside and then in place."""
-    beside = TARGET.with_suffix(".part")
-    with beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("index", "wnid", "name"))
-        writer.writerows(rows(info_folder()))
-    os.replace(beside, TARGET)
+def main() -> None:
+    """Writes the table."""
+    write_csv(TARGET, ("index", "wnid", "name"), rows(info_folder()))
     print(TARGET)
 
 

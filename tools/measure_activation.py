@@ -1,18 +1,17 @@
 """Measures what another activation in place of SiLU costs; writes `newnet_tf/results/activation.csv`.
 
-    python -m tools.measure_activation --cifar TARBALL --runs runs/cifar
+    python -m tools.measure_activation --cifar TARBALL --trained runs/cifar
     python -m tools.measure_activation --time efficientnet_b0,rexnet_100
 
-`--cifar` takes the EfficientNet-B0 that `tools/train_cifar.py` trained (in `--runs`), judges it on all
-test images with SiLU and right after each swap, trains each the same way for one epoch of seeded
-training images at a tenth of the rate that it was trained at, judges again, and judges int8-full
-files of each against its own float self on 1,000 seeded test images, as
-`tools/measure_quantization.py` does: three files, each calibrated on 100 other training images, for
-a single image that drives a network's maps far out widens the ranges for all. A run is `newnet
-train`'s: an ended one goes on where it was.
+`--cifar` takes the EfficientNet-B0 that `tools/train_cifar.py` trained (in `--trained`) and evaluates
+it on all test images, with SiLU and right after each replacement. Each is trained the same way for one
+epoch of seeded training images, at a tenth of its learning rate, and evaluated again. Its int8-full
+files are compared with its own float model on 1,000 seeded test images, as
+`tools/measure_quantization.py` does: three files, each calibrated on 100 other training images, since a
+single image with outlier activations widens the ranges for all. An interrupted run resumes.
 
-`--time` times networks at their own size, with random weights, all activations side by side in one
-run on one thread; a ratio is to the file with SiLU of the same precision.
+`--time` times models at their own size, with random weights, all activations in turn on one thread; a
+ratio is to the file with SiLU of the same precision.
 """
 
 import argparse
@@ -22,17 +21,19 @@ import keras
 import numpy as np
 
 from newnet_tf import results
-from newnet_tf.cli import benchmark
+from newnet_tf.classification.evaluator import evaluate_files
+from newnet_tf.data.array_loader import ArrayLoader
 from newnet_tf.data.datasets.tar import archive_arrays
 from newnet_tf.deploy import Runner, export_tflite
-from newnet_tf.evaluation import loop
 from newnet_tf.models import activations
 from newnet_tf.profiling import latency
-from newnet_tf.training import ArrayLoader, get_recipe, override, train
-from newnet_tf.training.compilation import build_model, compiled
-from newnet_tf.training.metrics import judge
-from newnet_tf.training.trainer import LAST, SUMMARY
-from tools import measure_quantization
+from newnet_tf.profiling.untrained_models import export_untrained
+from newnet_tf.training import fit, get_recipe, override
+from newnet_tf.training.compilation import build_model
+from newnet_tf.training.evaluator import evaluate_batches
+from newnet_tf.training.run import LAST, SUMMARY
+from tools import measure_quantization as quantization
+from tools.measure_quantization import EvaluatedModel
 
 TABLE, KEYS = "activation", ("model", "activation", "calibration")
 TRAINED, OWN, OTHERS = "efficientnet_b0", "silu", ("hard_swish", "relu6", "relu")
@@ -41,80 +42,89 @@ DRAWS = 3  # of calibration images
 SETTINGS = {"lr": 0.01, "epochs": 1, "warmup": 0.0}
 
 
-def swapped(model, kind: str):
-    """Returns a network with an activation in place of SiLU, itself for SiLU."""
+def with_activation(model, kind: str):
+    """Returns a model with an activation in place of SiLU; itself for SiLU."""
     return model if kind == OWN else activations.replace_activation(model, OWN, kind)
 
 
 def record(row: dict) -> None:
-    """Writes a row; what is known of it from before stays."""
-    before = {tuple(r[k] for k in KEYS): r for r in results.read(TABLE)}
-    known = before.get(tuple(row[k] for k in KEYS), {})
+    """Writes a row; its other columns keep their earlier values."""
+    earlier = {tuple(r[k] for k in KEYS): r for r in results.read(TABLE)}
+    known = earlier.get(tuple(row[k] for k in KEYS), {})
     row = {k: v for k, v in known.items() if k not in results.STAMP} | row
     results.record(TABLE, [row], KEYS)
     print(row, flush=True)
 
 
-def measure_accuracy(kind: str, judged: measure_quantization.EvalResult, data, arguments) -> None:
-    """Writes the rows of one activation: after the swap, after training on, and in 8 bits."""
+def measure_accuracy(kind: str, evaluated: EvaluatedModel, data, arguments) -> None:
+    """Writes the rows of one activation: after the replacement, after training, and in 8 bits."""
     names, splits = data
     recipe = override(get_recipe("cifar"), SETTINGS)
-    model = build_model(lambda _: swapped(judged.build(), kind), recipe)
-    limit = arguments.images
-    given = ("cifar10", len(names), splits["train"], splits["test"], judged.record, recipe)
-    arrays = ArrayLoader(*given, limit=limit, test_batch=500)
-    row = {"model": judged.name, "activation": kind, "calibration": ""}
+    model = build_model(lambda _: with_activation(evaluated.build(), kind), recipe)
+    loader = ArrayLoader(
+        "cifar10",
+        len(names),
+        splits["train"],
+        splits["test"],
+        evaluated.preprocess,
+        augmentation=recipe.augmentation,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        max_samples=arguments.images,
+        eval_batch_size=500,
+    )
+    row = {"model": evaluated.name, "activation": kind, "calibration": ""}
     folder = Path(arguments.files, f"{TRAINED}-{kind}")
     if not (folder / SUMMARY).exists():
-        found = judge(compiled(model, recipe, arrays.steps), arrays.test())
-        record(row | {"swapped_top1": f"{100 - found.error:.2f}"})
-    outcome = train(model, arrays, recipe, folder, resume=True, checkpoint_every=10**6)
-    top1 = 100 - outcome.history[-1]["test_error"]
-    facts = {"data": f"cifar10, {arrays.tests} test images", "images": limit, "lr": recipe.lr}
-    record(row | {"top1": f"{top1:.2f}", **facts})
+        metrics = evaluate_batches(model.predict_on_batch, loader.test()).result()
+        record(row | {"swapped_top1": f"{100 - metrics['error']:.2f}"})
+    result = fit(model, loader, recipe, folder, resume=True, checkpoint_every=10**6)
+    top1 = 100 - result.history[-1]["test_error"]
+    data_name = f"cifar10, {loader.num_eval_samples} test images"
+    columns = {"data": data_name, "images": arguments.images, "lr": recipe.lr}
+    record(row | {"top1": f"{top1:.2f}", **columns})
     model = keras.models.load_model(folder / LAST, compile=False)
-    exact = measure_quantization.Kept(model.predict_on_batch)
-    reference = loop.evaluate(exact, judged.paths, judged.labels, judged.record)
+    exact = quantization.RecordedScores(model.predict_on_batch)
+    preprocess = evaluated.preprocess
+    reference = evaluate_files(exact, evaluated.paths, evaluated.labels, preprocess)
     images = splits["train"][0]
     for seed in range(DRAWS):
-        drawn = np.random.RandomState(seed).permutation(len(images))
-        [made] = export_tflite(
+        order = np.random.RandomState(seed).permutation(len(images))
+        [exported] = export_tflite(
             model,
-            judged.record,
+            preprocess,
             arguments.files,
             f"{TRAINED}-{kind}",
             precisions=PRECISIONS[1:],
-            calibration_images=images[drawn[: measure_quantization.CALIBRATION]],
-            verify=False,  # judged below, on more images, and whatever comes out
+            calibration_images=images[order[: quantization.CALIBRATION]],
+            verify=False,  # evaluated below, on more images, and whatever the result is
             require_full_delegation=False,
         )
-        found = measure_quantization.Kept(Runner(made.file))
-        result = loop.evaluate(found, judged.paths, judged.labels, judged.record)
-        row |= {"calibration": f"seed {seed}", "data": judged.data}
+        outputs = quantization.RecordedScores(Runner(exported.file))
+        accuracy = evaluate_files(outputs, evaluated.paths, evaluated.labels, preprocess)
+        row |= {"calibration": f"seed {seed}", "data": evaluated.data}
         row |= {"float_top1": f"{reference.accuracy():.2f}"}
-        row |= measure_quantization.figures(reference, result)
-        tolerance = made.recipe.tolerance
-        record(row | measure_quantization.distance(exact.scores, found.scores, tolerance))
+        row |= quantization.figures(reference, accuracy)
+        tolerance = exported.config.tolerance
+        record(row | quantization.distance(exact.scores, outputs.scores, tolerance))
 
 
 def measure_latency(name: str, arguments) -> None:
-    """Writes the rows of one network at its own size."""
-    blank = {"model": name, "calibration": ""}
-    rows = {kind: blank | {"activation": kind} for kind in (OWN, *OTHERS)}
-    called = {kind: name if kind == OWN else activations.renamed(name, kind) for kind in rows}
-    made = benchmark.untrained_files(
-        list(called.values()), PRECISIONS, Path(arguments.files, "time"), force=False
-    )
+    """Writes the rows of one model at its own size."""
+    columns = {"model": name, "calibration": ""}
+    rows = {kind: columns | {"activation": kind} for kind in (OWN, *OTHERS)}
+    names = {kind: name if kind == OWN else activations.name_with(name, kind) for kind in rows}
+    exported = export_untrained(list(names.values()), PRECISIONS, Path(arguments.files, "time"))
     for precision in PRECISIONS:
-        files = {kind: made[other, precision] for kind, other in called.items()}
-        found = latency.measure(files, rounds=arguments.rounds, warmup=5, baseline=OWN)
-        for kind, timed in zip(files, found, strict=True):
-            part = precision.partition("-")[0]
+        files = {kind: exported[other, precision] for kind, other in names.items()}
+        times = latency.benchmark_files(files, runs=arguments.runs, warmup=5, baseline=OWN)
+        prefix = precision.partition("-")[0]
+        for kind, timing in zip(files, times, strict=True):
             rows[kind] |= {
-                f"{part}_ratio": f"{timed.ratio:.2f}",
-                f"{part}_ms": f"{timed.median_ms:.1f}",
-                f"{part}_partitions": timed.partitions,
-                f"{part}_outside": timed.fallback_ops,
+                f"{prefix}_ratio": f"{timing.ratio:.2f}",
+                f"{prefix}_ms": f"{timing.median_ms:.1f}",
+                f"{prefix}_partitions": timing.partitions,
+                f"{prefix}_fallback_ops": timing.fallback_ops,
             }
     for row in rows.values():
         record(row)
@@ -125,19 +135,19 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cifar", help="CIFAR-10, a tarball")
-    parser.add_argument("--runs", default="runs/cifar", help="what tools/train_cifar.py wrote")
+    parser.add_argument("--trained", default="runs/cifar", help="what tools/train_cifar.py wrote")
     parser.add_argument("--images", type=int, default=20000, help="to train on; default: 20000")
-    parser.add_argument("--time", metavar="NETWORKS", help="names, by commas")
-    parser.add_argument("--rounds", type=int, default=60, help="timed runs of each file")
-    parser.add_argument("--files", default="build/activation", help="where runs and files are kept")
+    parser.add_argument("--time", metavar="MODEL[,...]", help="models to time")
+    parser.add_argument("--runs", type=int, default=60, help="timed runs of each file")
+    parser.add_argument("--files", default="build/activation", help="folder of runs and files")
     parser.set_defaults(only=TRAINED)
     arguments = parser.parse_args()
     if arguments.cifar:
-        found = measure_quantization.with_cifar(arguments)
-        judged = next(one for one in found if one.name.startswith(TRAINED))
+        models = quantization.with_cifar(arguments)
+        evaluated = next(model for model in models if model.name.startswith(TRAINED))
         data = archive_arrays(arguments.cifar)
         for kind in (OWN, *OTHERS):
-            measure_accuracy(kind, judged, data, arguments)
+            measure_accuracy(kind, evaluated, data, arguments)
     for name in arguments.time.split(",") if arguments.time else ():
         measure_latency(name, arguments)
 
