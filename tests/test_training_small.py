@@ -81,7 +81,7 @@ def test_it_saves_and_loads(tmp_path):
 
 
 def test_what_has_no_such_stem_is_refused():
-    with pytest.raises(ValueError, match=r"even sides.*63"):
+    with pytest.raises(ValueError, match=r"even height and width.*63"):
         with_stride1_stem(build_model("newnet_small", 63))
     with pytest.raises(ValueError, match=r"convolution of stride 2.*'stem_conv' of strides"):
         with_stride1_stem(with_stride1_stem(build_model("newnet_small")))
