@@ -9,8 +9,9 @@ from newnet_tf.training.history import TEST, figure_name
 from newnet_tf.training.overrides import as_text
 from newnet_tf.training.tuning.search_space import SearchDimension
 from newnet_tf.training.tuning.trials import COMPLETE, FAILED, Trial, TuneResult
+from newnet_tf.utils import palette
 from newnet_tf.utils.io import write_csv
-from newnet_tf.utils.palette import FAINT, INK, TEST, TRAIN
+from newnet_tf.utils.palette import FAINT, INK
 
 TABLE, FIGURE = "trials.csv", "trials.png"
 MIN_WIDTH = 6.5  # inches
@@ -128,7 +129,7 @@ def _cell(axes, row: int, column: int, trial: Trial, image, result: TuneResult) 
         color = "white" if is_dark else INK
     is_best = trial is result.best
     if trial.state == FAILED or is_best:
-        style = {"ec": TEST, "lw": 2} if is_best else {"ec": FAINT, "lw": 0, "hatch": "///"}
+        style = {"ec": palette.TEST, "lw": 2} if is_best else {"ec": FAINT, "lw": 0, "hatch": "///"}
         axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, fc="none", **style))
     axes.text(
         column,
@@ -148,10 +149,12 @@ def _scatter(figure, result: TuneResult) -> None:
     for axes, dimension in zip(panels, result.dimensions, strict=True):
         _set_axis(axes, dimension)
         heights = [trial.figures[result.metric] for trial in result.complete]
-        axes.scatter(_positions(dimension, result.complete), heights, color=TRAIN, s=36, zorder=3)
+        axes.scatter(
+            _positions(dimension, result.complete), heights, color=palette.TRAIN, s=36, zorder=3
+        )
         if result.best:
             best = _positions(dimension, [result.best]), heights[:1]
-            axes.scatter(*best, s=130, fc="none", ec=TEST, lw=1.8, zorder=4, label="best")
+            axes.scatter(*best, s=130, fc="none", ec=palette.TEST, lw=1.8, zorder=4, label="best")
         if failed:
             top = axes.get_xaxis_transform()  # heights as fractions of the axis
             points = _positions(dimension, failed), [0.97] * len(failed)
