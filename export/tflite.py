@@ -2,9 +2,10 @@
 
     python export/tflite.py efficientnet_lite0 --images photos/ --precision fp16 int8-full
 
-The files are written to `build/export`, each with its config (JSON). They take uint8 pixels in 0-255 of
-the model's input size, normalize by themselves, and return a score for each class. On the phone, resize
-the short side and crop the center as the config's `preprocess` says, and copy the bytes into the input.
+The files are written to `build/export`. Each holds its metadata; a description next to it (JSON) says
+the same for people. They take uint8 pixels in 0-255 of the model's input size, normalize by themselves,
+and return a score for each class. On the phone, resize the short side and crop the center as the
+metadata's `preprocess` says, and copy the bytes into the input.
 """
 
 import argparse
@@ -18,7 +19,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="a name that `newnet list` shows, or name.tag")
     parser.add_argument("--weights", help="your own checkpoint (default: the published weights)")
-    parser.add_argument("--classes", type=int, help="number of classes in it (default: 1000)")
+    parser.add_argument("--classes", type=int, help="number of classes (default: those in it)")
     parser.add_argument("--images", required=True, help="folder of images, of different things")
     parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["fp16"])
     parser.add_argument("--output", default="build/export")

@@ -19,8 +19,13 @@
     tune                Trains a model with each setting of a search space, or resumes an interrupted
                         search.
     evaluate            Measures the accuracy of a model on labeled images; shows progress on stderr.
-    load_model          Loads a model with its preprocessing and class names.
+    load_model          Loads a model with its metadata: preprocessing, class names, what its outputs
+                        are.
     load_predictor      Loads a model of any format for prediction.
+    get_metadata        Returns the metadata of a Keras model: of `create_model`, `load_model`, `train`,
+                        `finetune` or
+    set_metadata        Keeps the metadata of a Keras model for as long as the object lives.
+    save_model          Writes a `.keras` file with metadata inside, which `newnet_tf.load_model` reads.
     predict             Predicts images, one by one; images that cannot be read are skipped and counted.
     convert             Converts a checkpoint; every tensor must be used and every variable must be set.
     export              Exports a model to TFLite or ONNX files or to a SavedModel.
@@ -58,6 +63,7 @@ PUBLIC = {
     "feature_extractor": "newnet_tf.models.features",
     "reset_classifier": "newnet_tf.models.classifier",
     "replace_activation": "newnet_tf.models.activations",
+    "prefix_layer_names": "newnet_tf.models.layer_names",
     "load_dataset": "newnet_tf.data.datasets.factory",
     "train": "newnet_tf.api.train",
     "finetune": "newnet_tf.api.finetune",
@@ -65,6 +71,9 @@ PUBLIC = {
     "evaluate": "newnet_tf.api.evaluate",
     "load_model": "newnet_tf.inference.model",
     "load_predictor": "newnet_tf.inference.loading",
+    "get_metadata": "newnet_tf.models.config.metadata",
+    "set_metadata": "newnet_tf.models.config.metadata",
+    "save_model": "newnet_tf.models.model_file",
     "predict": "newnet_tf.api.predict",
     "convert": "newnet_tf.api.convert",
     "export": "newnet_tf.api.export",

@@ -45,7 +45,12 @@ from newnet_tf.inference.loading import load_predictor as load_predictor
 from newnet_tf.inference.model import load_model as load_model
 from newnet_tf.models.activations import replace_activation as replace_activation
 from newnet_tf.models.classifier import reset_classifier as reset_classifier
+from newnet_tf.models.config.metadata import (
+    get_metadata as get_metadata,
+    set_metadata as set_metadata,
+)
 from newnet_tf.models.features import feature_extractor as feature_extractor
+from newnet_tf.models.model_file import save_model as save_model
 from newnet_tf.models.registry import (
     create_model as create_model,
     create_transform as create_transform,

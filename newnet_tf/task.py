@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 Arrays = Any  # an array, or a mapping of arrays by name
 
-TASKS = {"classification": "newnet_tf.classification.task"}  # name: module that defines `TASK`
+TASKS = {  # name: module that defines `TASK`
+    "classification": "newnet_tf.classification.task",
+    "multilabel_classification": "newnet_tf.classification.multilabel",
+}
 MODES = ("min", "max")
 
 
@@ -69,20 +72,13 @@ class Metrics(Protocol):
     """Metrics of a split, in sums that can be merged: from batches, and from several workers."""
 
     def update(self, label: Arrays, outputs: Arrays) -> None:
-        """Adds a batch.
-
-        Args:
-            label: array or mapping of arrays, labels of the batch, as the loader's `test()` gives them.
-
-            outputs: array or mapping of arrays, the model's outputs for the batch.
-        """
+        """Adds a batch: labels as the loader's `test()` gives them, and the model's outputs."""
 
     def __add__(self, other: "Metrics") -> "Metrics":
         """Returns the metrics of both parts of a split together."""
 
     def result(self) -> dict[str, float]:
-        """Returns the figures by name, `task.metric` among them, and if known `"loss"`, the mean loss,
-        which the diagnosis of training curves uses.
+        """Returns the figures by name, `task.metric` among them, and if known `"loss"`, the mean.
 
         Raises:
             ValueError: if no image was added.
@@ -135,9 +131,7 @@ class Task(Protocol):
         """Returns an image as the model takes it, and its label, moved with the pixels.
 
         Args:
-            image: uint8 array (height, width, 3), decoded.
-
-            label: the image's label, in pixels of the original image.
+            image, label: uint8 array (height, width, 3), decoded, and its label in its pixels.
 
             preprocess: `PreprocessConfig` of the model.
 
@@ -217,6 +211,7 @@ class Task(Protocol):
         image_size: tuple[int, int],
         class_names: Sequence[str] | None = None,
         max_predictions: int | None = None,
+        output_type: str = "logits",
     ) -> list[Prediction]:
         """Returns the predictions for one image, the highest score first. NumPy only.
 
@@ -228,10 +223,16 @@ class Task(Protocol):
             class_names: sequence of str or None, a name for each class.
 
             max_predictions: int or None, the most predictions; default: the task's own.
+
+            output_type: str, what class scores are, see `ModelMetadata.output_type`.
         """
 
     def fidelity(
-        self, reference: Arrays, outputs: Arrays, output_type: str = "logits"
+        self,
+        reference: Arrays,
+        outputs: Arrays,
+        output_type: str = "logits",
+        reference_type: str = "logits",
     ) -> dict[str, float]:
         """Returns how close an exported model's outputs are to the Keras model's. NumPy only.
 
@@ -240,7 +241,8 @@ class Task(Protocol):
 
             outputs: the same from the exported model.
 
-            output_type: `"logits"` or `"probabilities"`, what the exported model returns.
+            output_type, reference_type: str, what class scores of the exported model and of the Keras
+                model are, see `ModelMetadata.output_type`.
 
         Returns:
             Mapping from name to figure, `"images"` (their number), `"cosine"` (1 for equal outputs)

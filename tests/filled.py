@@ -5,7 +5,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from newnet_tf.weights import reader
+from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
+from newnet_tf.weights import LoadTarget, reader
 from newnet_tf.weights.reader import Checkpoint
 
 TORCH = {
@@ -57,3 +58,43 @@ def as_torch(model, names, linear=()):
         if isinstance(layer, keras.layers.BatchNormalization):
             tensors[f"{names[layer.name]}.num_batches_tracked"] = np.array(7)
     return tensors
+
+
+NAMES = {
+    "stem": "features.0",
+    "norm": "features.1",
+    "mix": "features.2",
+    "hidden": "head.0",
+    "classifier": "head.1",
+}
+
+
+def tiny(classes, width=4, top=True, channels=3):
+    """Returns a conv, batch norm, depthwise conv, and a head of two 1x1 convs."""
+    image = keras.Input((8, 8, channels))
+    x = keras.layers.Conv2D(width, 3, use_bias=False, name="stem")(image)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False, name="mix")(x)
+    if top:
+        x = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
+        x = keras.layers.Conv2D(5, 1, name="hidden")(x)
+        x = keras.layers.Conv2D(classes, 1, name="classifier")(x)
+    model = keras.Model(image, x)
+    paint(model, seed=width)
+    return model
+
+
+FORMATS = (CheckpointFormat(name="torch", layers=NAMES),)
+
+
+def tiny_target(width=4, checkpoint_formats=FORMATS, params=None, built=None):
+    """Returns the target of `tiny`; `built` collects the widths of the models that it builds."""
+
+    def build(classes):
+        if built is not None:
+            built.append(width)
+        return tiny(classes, width)
+
+    reported = ReportedResults(source="none", params=params) if params else None
+    card = Card(name=f"tiny_{width}", title="Tiny", reported=reported)
+    return LoadTarget(card, checkpoint_formats, ("hidden", "classifier"), build)

@@ -13,8 +13,9 @@ from PIL import Image
 
 from newnet_tf.data.preprocess import normalize
 from newnet_tf.deploy import PRECISIONS, export_tflite, fingerprint
-from newnet_tf.models import blocks
+from newnet_tf.models import blocks, outputs
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.flatten import flatten
 from newnet_tf.models.inverted_residual import inverted_residual
 
 SIZE, CLASSES = 64, 10
@@ -47,21 +48,34 @@ def images() -> np.ndarray:
 
 @functools.cache
 def network(preprocess: PreprocessConfig = PREPROCESS, classifier_activation: str = "softmax"):
-    """Returns the network, the same in every process."""
+    """Returns the network, the same in every process. Its metadata are not set."""
     keras.utils.set_random_seed(0)
     model = untrained(classifier_activation)
     inputs = normalize(images(), preprocess)
-    logits = keras.Model(model.inputs[0], model.get_layer("logits").output)
+    scores = keras.Model(model.inputs[0], model.get_layer("logits").output)
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for layer in norms:
         layer.momentum = 0.0
-    logits(inputs, training=True)
-    outputs = keras.ops.convert_to_numpy(logits(inputs))
+    scores(inputs, training=True)
+    found = keras.ops.convert_to_numpy(scores(inputs))
     classifier = model.get_layer("classifier")
     kernel, bias = classifier.get_weights()
-    scale = 2 / outputs.std(0).mean()
-    classifier.set_weights([kernel * scale, bias - outputs.mean(0) * scale])
+    scale = 2 / found.std(0).mean()
+    classifier.set_weights([kernel * scale, bias - found.mean(0) * scale])
     return model
+
+
+def logits_network(preprocess: PreprocessConfig = PREPROCESS):
+    """Returns the network without its softmax: of the same weights, and the same name."""
+    return network(preprocess, "linear")
+
+
+def logits(model, inputs) -> np.ndarray:
+    """Returns the logits of a classifier, with or without a softmax at its end."""
+    flat = flatten(model)
+    if outputs.final_activation(flat) != outputs.LINEAR:
+        flat = outputs.without_activation(flat)
+    return keras.ops.convert_to_numpy(flat(inputs))
 
 
 def untrained(classifier_activation: str = "softmax"):
@@ -83,10 +97,10 @@ def untrained(classifier_activation: str = "softmax"):
 def exported(base: Path) -> dict:
     """Exports the model once a session; returns {precision: result} of all installed precisions.
 
-    `base` is pytest's `tmp_path_factory.getbasetemp()`.
+    The files return logits. `base` is pytest's `tmp_path_factory.getbasetemp()`.
     """
     results = export_tflite(
-        network(),
+        logits_network(),
         PREPROCESS,
         base / "small",
         precisions=MADE,

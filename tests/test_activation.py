@@ -14,11 +14,13 @@ from small_network import CLASSES, PREPROCESS, SIZE
 import newnet_tf
 from newnet_tf.api import training_setup
 from newnet_tf.cli import main
-from newnet_tf.data import sidecar
-from newnet_tf.deploy import config_file, fingerprint, model_outputs
+from newnet_tf.deploy import config_file, fingerprint
+from newnet_tf.deploy.source_model import source_model
 from newnet_tf.models import activations, blocks
 from newnet_tf.models.activations import KINDS, activations_of, replace_activation
+from newnet_tf.models.config.metadata import ModelMetadata
 from newnet_tf.models.inverted_residual import inverted_residual
+from newnet_tf.models.model_file import weights_digest
 from newnet_tf.profiling.untrained_models import expand_names
 
 NEW = [kind for kind in KINDS if kind != "silu"]
@@ -57,7 +59,13 @@ def swish():
 def folder(swish, tmp_path_factory):
     """It as `swish.keras`, images, and its fp32 file with ReLU6 by the command."""
     folder = tmp_path_factory.mktemp("activation")
-    sidecar.save(swish, folder, "swish", PREPROCESS, [f"class_{i}" for i in range(CLASSES)])
+    metadata = ModelMetadata(
+        name="swish",
+        preprocess=PREPROCESS,
+        class_names=tuple(f"class_{i}" for i in range(CLASSES)),
+        output_type="probabilities",
+    )
+    newnet_tf.save_model(swish, folder / "swish.keras", metadata)
     (folder / "images").mkdir()
     for number, image in enumerate(small_network.images()):
         Image.fromarray(image).save(folder / "images" / f"{number:02}.png")
@@ -73,7 +81,7 @@ def test_it_is_the_model_that_is_built_with_the_other(new):
     replaced, expected = replace_activation(model, "silu", new), build_model(new)
     expected.set_weights(model.get_weights())
     assert fingerprint.graph_digest(replaced) == fingerprint.graph_digest(expected)
-    assert fingerprint.weights_digest(replaced) == fingerprint.weights_digest(model)
+    assert weights_digest(replaced) == weights_digest(model)
     assert replaced.name == f"net-{new}"
     np.testing.assert_allclose(replaced(noise()), expected(noise()), atol=1e-6)
     assert not np.allclose(replaced(noise()), model(noise()), atol=1e-6)
@@ -94,9 +102,9 @@ def test_there_and_back(new):
 def test_variables_are_its_own():
     model = build_model("silu")
     replaced = replace_activation(model, "silu", "relu6")
-    before = fingerprint.weights_digest(model)
+    before = weights_digest(model)
     replaced.set_weights([value + 1 for value in replaced.get_weights()])
-    assert fingerprint.weights_digest(model) == before != fingerprint.weights_digest(replaced)
+    assert weights_digest(model) == before != weights_digest(replaced)
 
 
 def test_checkpoints_fit_either(tmp_path):
@@ -107,7 +115,7 @@ def test_checkpoints_fit_either(tmp_path):
     again = newnet_tf.create_model(
         "rexnet_100", weights=tmp_path / "replaced.safetensors", **options
     )
-    assert fingerprint.weights_digest(again) == fingerprint.weights_digest(model)
+    assert weights_digest(again) == weights_digest(model)
     kinds = list(activations_of(replaced).values())
     assert {kind: kinds.count(kind) for kind in KINDS} == {
         "silu": 0,
@@ -151,11 +159,14 @@ def test_names_contain_the_activation():
 
 
 def test_export_is_verified_against_the_model_with_the_other(folder, swish):
-    values = config_file.read_values(folder / "swish-relu6.fp32.tflite")
-    logits = model_outputs.logits_model(small_network.network())
-    assert values["model"] == "swish-relu6"
-    assert values["graph"] == fingerprint.graph_digest(logits)
-    assert values["graph"] != fingerprint.graph_digest(model_outputs.logits_model(swish))
+    file = folder / "swish-relu6.fp32.tflite"
+    config = config_file.read_config(file)
+    graph = source_model(small_network.network(), PREPROCESS).graph
+    assert (config.model, config.output_type) == ("swish-relu6", "probabilities")
+    assert config.metadata.class_names == tuple(f"class_{i}" for i in range(CLASSES))
+    assert config.graph == fingerprint.graph_digest(graph)
+    assert config.graph != fingerprint.graph_digest(source_model(swish, PREPROCESS).graph)
+    values = json.loads(file.with_suffix(".json").read_text())
     assert values["verification"]["top1_matches"] == len(small_network.images())
     assert (folder / "swish-relu6.labels.txt").is_file()
 

@@ -27,7 +27,7 @@ LAZY_TORCH = {"training/torch_backend.py", "training/fused_batch_norm.py"}
 # Modules of other rooms that a command imports for the choices of an option and their defaults.
 CHOICES = {
     "newnet_tf.data.datasets.factory",
-    "newnet_tf.deploy.export_config",
+    "newnet_tf.deploy.export_options",
     "newnet_tf.deploy.quantization.precisions",
     "newnet_tf.models.activations",
     "newnet_tf.profiling.comparison",
@@ -86,13 +86,18 @@ def is_module(name: str) -> bool:
     return path.is_dir() or path.with_suffix(".py").is_file()
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def nodes(path):
     return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
 
 
+@functools.cache
 def imported(path):
     """Names of the modules that a file imports, lazily or not; also `module.name` of each name."""
+    return frozenset(_imported(path))
+
+
+def _imported(path):
     package = (
         module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
     )
@@ -125,6 +130,7 @@ def named_modules(path):
             yield value
 
 
+@functools.cache
 def modules_imported(path):
     """Full names of this package's modules that a file imports."""
     names = {name for name in imported(path) if name.startswith("newnet_tf.") and is_module(name)}

@@ -7,19 +7,23 @@ import subprocess
 import sys
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 import small_network
 import tiny_task
 
 from newnet_tf.cli import main
-from newnet_tf.data.preprocess import normalize
-from newnet_tf.deploy import Provenance, Runner
+from newnet_tf.data.preprocess import Transform
+from newnet_tf.deploy import Runner
 from newnet_tf.deploy.bundle import build
-from newnet_tf.deploy.bundle.build import make_bundle
+from newnet_tf.deploy.bundle.build import bundle_files, make_bundle
 from newnet_tf.deploy.bundle.check import BundleError, check_bundle
+from newnet_tf.deploy.config_file import LABELS, archive
 from newnet_tf.deploy.flatbuffer import metadata
 from newnet_tf.deploy.flatbuffer.graph import Graph
+from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config.metadata import ModelMetadata
 
 NAMES = [f"thing {number}" for number in range(small_network.CLASSES)]
 LISTED = (
@@ -37,34 +41,20 @@ LISTED = (
 
 
 @pytest.fixture(scope="module")
-def plain():
-    """The .tflite files as they were before metadata was put into them, by precision."""
-    return {}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory, plain):
+def bundle(tmp_path_factory):
     """A bundle, as a zip."""
-    embed_metadata = build._embed_metadata
-
-    def embed(result, *arguments):
-        plain[result.config.precision] = result.file.read_bytes()
-        return embed_metadata(result, *arguments)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "_embed_metadata", embed)
-        return _make(tmp_path_factory.mktemp("bundle") / "small.zip")
-
-
-def _make(path):
+    known = ModelMetadata(
+        name="small",
+        preprocess=small_network.PREPROCESS,
+        class_names=tuple(NAMES),
+        license="Apache-2.0",
+        author="a test",
+    )
     return make_bundle(
-        small_network.network(),
-        small_network.PREPROCESS,
-        path,
-        "small",
-        Provenance(license="Apache-2.0", author="a test"),
+        small_network.network(classifier_activation="linear"),
+        known,
+        tmp_path_factory.mktemp("bundle") / "small.zip",
         small_network.images(),
-        NAMES,
         precisions=["fp32", "int8-full"],
         calibration_images=small_network.images(),
         validation_images=small_network.images(),
@@ -86,7 +76,8 @@ def test_a_bundle_is_complete(bundle, folder):
     assert info == json.loads(json.dumps(bundle.info))
     assert info["input"]["shape"] == [1, 64, 64, 3]
     assert info["image"]["mean"] == list(small_network.PREPROCESS.mean)
-    assert (info["task"], info["format"]) == ("classification", 2)
+    assert (info["task"], info["format"]) == ("classification", 3)
+    assert (info["output_type"], info["image"]["colors"]) == ("logits", "RGB")
     [output] = info["outputs"]
     assert (output["name"], output["shape"], output["index"]) == ("logits", [1, 10], 0)
     assert (info["license"], info["provenance"]["author"]) == ("Apache-2.0", "a test")
@@ -99,16 +90,12 @@ def test_the_archive_is_the_same_every_time(bundle, folder):
     assert build._zip(folder, "small") == bundle.path.read_bytes()
 
 
-def test_metadata_is_inside_and_changes_no_output(folder, plain, tmp_path):
-    inputs = normalize(small_network.images()[:4], small_network.PREPROCESS)
+def test_metadata_is_inside(folder):
     for precision in ("fp32", "int8-full"):
         runner = Runner(folder / f"small.{precision}.tflite")
-        before = tmp_path / "before.tflite"
-        before.write_bytes(plain[precision])
-        np.testing.assert_array_equal(runner(inputs), Runner(before)(inputs))
         assert runner.delegation().fully_delegated
         with zipfile.ZipFile(runner.file) as labels:
-            assert labels.read(metadata.LABELS).decode().splitlines() == NAMES
+            assert labels.read(LABELS).decode().splitlines() == NAMES
         model = Graph(runner.file.read_bytes())._model
         (entry,) = [m for m in model.metadata if m.name == metadata.NAME.encode()]
         data = model.buffers[entry.buffer].data.tobytes()
@@ -121,10 +108,11 @@ def test_metadata_is_inside_and_changes_no_output(folder, plain, tmp_path):
 def test_a_bundle_of_another_task(tmp_path):
     """Named outputs in a stable order, compared one by one; no labels, no classifier's code."""
     task = tiny_task.task()
+    known = ModelMetadata(name="tiny", preprocess=tiny_task.preprocess(), task=tiny_task.NAME)
     with tiny_task.registered():
         bundle = make_bundle(
-            *(tiny_task.trained_model(), tiny_task.preprocess(), tmp_path / "tiny", "tiny"),
-            *(Provenance(license="MIT"), tiny_task.images(3)),
+            *(tiny_task.trained_model(), known, tmp_path / "tiny"),
+            tiny_task.images(3),
             task=task,
             precisions=["fp32", "int8-full"],
             calibration_images=tiny_task.images(20),
@@ -134,7 +122,7 @@ def test_a_bundle_of_another_task(tmp_path):
     assert info["task"] == tiny_task.NAME
     assert [output["name"] for output in info["outputs"]] == ["point", "score_map"]
     assert [output["shape"] for output in info["outputs"]] == [[1, 2], [1, 4, 4, 1]]
-    assert info["labels"] is None
+    assert (info["labels"], info["output_type"]) == (None, None)
     files = {path.name for path in bundle.path.iterdir()}
     assert {"Model.kt", "Model.swift", "model.h"} < files
     assert not {"Classifier.kt", "tiny.labels.txt"} & files
@@ -157,7 +145,7 @@ def test_a_bundle_of_another_task(tmp_path):
 def test_a_bundle_of_an_earlier_format_says_so(folder):
     info = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps(info | {"format": 1}))
-    with pytest.raises(BundleError, match=r"must have format 2: write the bundle again.* format 1"):
+    with pytest.raises(BundleError, match=r"must have format 3: write the bundle again.* format 1"):
         check_bundle(folder)
 
 
@@ -209,13 +197,11 @@ def test_probabilities_are_compared_by_their_logarithms(folder):
     """A file's own softmax: small classes count as much as large ones."""
     info = json.loads((folder / "model.json").read_text())
     module = runpy.run_path(folder / "check.py")
-    info["outputs"][0]["name"] = "probabilities"
+    info["output_type"] = "probabilities"
     (file, _), (_, make) = info["files"], module["interpreter"]()
-    file["max_difference"] = {"probabilities": file["max_difference"]["logits"]}
     with np.load(folder / "expected_outputs.npz") as arrays:
         arrays = dict(arrays)
-    key = f"{file['file']}/probabilities"
-    arrays[key] = arrays.pop(f"{file['file']}/logits")
+    key = f"{file['file']}/logits"
     shift = arrays[key].min() - 1
 
     class Shifted(make):
@@ -259,7 +245,7 @@ def test_missing_and_added_files_are_refused(folder):
 @pytest.mark.parametrize("names", [["../evil"], ["a/b", "c/d"], ["a/b/c"], ["top"]])
 def test_archives_of_another_shape_are_refused(tmp_path, names):
     path = tmp_path / "odd.zip"
-    path.write_bytes(metadata.archive(dict.fromkeys(names, b"")))
+    path.write_bytes(archive(dict.fromkeys(names, b"")))
     with pytest.raises(BundleError, match="must hold one folder of files"):
         check_bundle(path)
     path.write_bytes(b"no archive")
@@ -270,19 +256,91 @@ def test_archives_of_another_shape_are_refused(tmp_path, names):
 def test_what_is_no_bundle_is_not_replaced(tmp_path):
     (tmp_path / "notes").write_text("mine")
     with pytest.raises(FileExistsError, match="must be new, or be a bundle"):
-        make_bundle(None, None, tmp_path, "small", Provenance(), [])
+        make_bundle(None, None, tmp_path, [])
     assert (tmp_path / "notes").read_text() == "mine"
 
 
 def test_nothing_is_left_of_a_bundle_that_fails(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="`precision` must be among"):
         make_bundle(
-            *(small_network.network(), small_network.PREPROCESS, tmp_path / "x", "small"),
-            *(Provenance(), small_network.images()),
+            *(small_network.network(), small_network.PREPROCESS, tmp_path / "x"),
+            small_network.images(),
             precisions=["int3"],
             validation_images=small_network.images(),
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def binary_model(preprocess, images):
+    """A tiny classifier with one sigmoid: the second class is half of the images, the bluest."""
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.AveragePooling2D(4)(image)
+    x = keras.layers.Conv2D(4, 3, name="conv")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    outputs = keras.layers.Dense(1, activation="sigmoid", name="score")(x)
+    model = keras.Model(image, outputs, name="binary")
+    kernel = np.zeros((3, 3, 3, 4), "float32")
+    kernel[1, 1, 0, :] = (1, 0.5, 2, 1)  # the first channel, blue
+    model.get_layer("conv").set_weights([kernel, np.zeros(4, "float32")])
+    score = model.get_layer("score")
+    ones = np.ones((4, 1), "float32")
+    sums = keras.Model(image, score.input)(Transform(preprocess)(images)).numpy() @ ones
+    score.set_weights([ones, -np.median(sums, axis=0)])
+    return model
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory):
+    """A bundle of a binary classifier that takes blue, green, red, as a folder; and its model."""
+    preprocess = PreprocessConfig(
+        image_size=32, crop_pct=1.0, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), channel_order="BGR"
+    )
+    images = list(small_network.images())
+    model = binary_model(preprocess, images[::6])
+    path = tmp_path_factory.mktemp("binary") / "own"
+    made = make_bundle(
+        *(model, preprocess, path, images[::6]), precisions=["fp32"], validation_images=images
+    )
+    return made, model
+
+
+def test_a_bundle_of_a_binary_classifier_with_bgr_input(binary):
+    made, model = binary
+    info = made.info
+    assert (info["task"], info["output_type"], info["labels"]) == (
+        "classification",
+        "sigmoid",
+        None,
+    )
+    assert info["image"]["colors"] == "BGR"
+    assert info["image"]["mean"] == (0.5, 0.4, 0.3)
+    module = runpy.run_path(made.path / "check.py")
+    with np.load(made.path / "expected_outputs.npz") as arrays:
+        pixels, [outputs] = arrays["pixels"], [arrays[n] for n in arrays.files if "/" in n]
+    inputs = module["prepare"](pixels, info["input"], info["image"]["colors"])
+    blue = (pixels[..., 2].astype("float32") / 255 - 0.5) / 0.2
+    np.testing.assert_allclose(inputs[..., 0], blue, atol=1e-5)
+    np.testing.assert_allclose(outputs, model(inputs), atol=1e-5)
+    predictions = [int(p > 0.5) for p in outputs[:, 0]]
+    assert sum(predictions) == 2
+    assert f"top-1 predictions {predictions}" in check_bundle(made)
+    kotlin = (made.path / "Classifier.kt").read_text()
+    assert "intArrayOf(blue, green, red)" in kotlin
+    assert "floatArrayOf(1f - second, second)" in kotlin
+    assert "softmax" not in kotlin
+    assert 'List(2) { "class $it" }' in kotlin
+    assert not list(made.path.glob("*.labels.txt"))
+
+
+def test_exported_files_are_bundled_as_they_are(binary, tmp_path):
+    """The same files, without another export; for a package of the app's own."""
+    made, _ = binary
+    [file] = made.path.glob("*.tflite")
+    images = small_network.images()[::6]
+    again = bundle_files([file], tmp_path / "again", images, package="org.example.own")
+    assert (again.path / file.name).read_bytes() == file.read_bytes()
+    assert again.info["outputs"] == made.info["outputs"]
+    assert "package org.example.own" in (again.path / "Classifier.kt").read_text()
 
 
 def test_the_command_checks(bundle, folder, capsys):

@@ -18,7 +18,7 @@ import safetensors.numpy
 import torch_files
 
 from newnet_tf import weights
-from newnet_tf.weights import CheckpointError, hdf5, reader
+from newnet_tf.weights import CheckpointError, hdf5, kinds, reader
 
 ARRAYS = {
     "conv.weight": np.arange(24, dtype="f4").reshape(2, 3, 2, 2) / 7,
@@ -55,7 +55,7 @@ FORMATS = ("a.pth", "a.pt", "a.npz", "a.safetensors", "a.weights.h5", "a.keras")
 def test_every_format_gives_the_same_numbers(tmp_path, name):
     checkpoint = reader.read(write(tmp_path / name))
     keras = name.endswith((".h5", ".keras"))
-    assert checkpoint.kind == weights.suffix(name)
+    assert checkpoint.kind == kinds.kind_of(tmp_path / name)
     assert len(checkpoint.tensors) == len(ARRAYS)
     for key, array in ARRAYS.items():
         tensor = checkpoint.tensors[f"{key}/0" if keras else key]
@@ -67,8 +67,9 @@ def test_every_format_gives_the_same_numbers(tmp_path, name):
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_values_that_are_not_finite_are_named_and_counted(tmp_path, name, bad):
     arrays = {"good": np.ones(3, "f4"), "bad": np.array([bad, 1, bad, 2], "f4")}
+    checkpoint = reader.read(write(tmp_path / name, arrays))
     with pytest.raises(CheckpointError, match="2 of the 4 values of its tensor 'bad"):
-        reader.read(write(tmp_path / name, arrays))
+        dict(checkpoint.tensors)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -277,12 +278,28 @@ def test_save_makes_the_folder_and_knows_its_suffixes(tmp_path, trained):
 
 
 def test_a_file_that_is_not_there_or_not_a_checkpoint(tmp_path):
-    (tmp_path / "a.bin").write_bytes(b"x")
     (tmp_path / "folder.npz").mkdir()
-    with pytest.raises(CheckpointError, match=r"one of .safetensors, .pth.*Received: .*a.bin"):
-        reader.read(tmp_path / "a.bin")
     for name in ("none.pth", "folder.npz"):
         with pytest.raises(CheckpointError, match=f"'{name}' must be an existing file"):
+            reader.read(tmp_path / name)
+    (tmp_path / "folder.npz" / "model.safetensors").touch()
+    with pytest.raises(CheckpointError, match=r"it is a folder: pass one of model\.safetensors"):
+        reader.read(tmp_path / "folder.npz")
+    with zipfile.ZipFile(tmp_path / "words.pth", "w") as file:
+        file.writestr("word/document.xml", "")
+    for name, data, found in (
+        ("a.txt", b"words", r"it begins with b'words'"),
+        ("lfs.pth", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        ("page.pth", b"\n<!DOCTYPE html><html>", "it is a web page"),
+        ("a.pth", b"\x1f\x8b\x08\0", "unpack it first"),
+        ("a.tflite", b"\x1c\0\0\0TFL3", "it is a TFLite file"),
+        ("words.pth", None, r"a zip archive of other files \(word/document.xml\)"),
+    ):
+        if data:
+            (tmp_path / name).write_bytes(data)
+        with pytest.raises(
+            CheckpointError, match=rf"of PyTorch \(.pth.*{found}.*Received: .*{name}"
+        ):
             reader.read(tmp_path / name)
 
 

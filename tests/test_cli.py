@@ -150,10 +150,10 @@ def test_info_layers(capsys):
     [
         (["info", "rexnet_101"], ["rexnet_100", "Received: name='rexnet_101'"]),
         (["list", "nothing*"], ["`pattern`", "Received: 'nothing*'"]),
-        (["predict", "newnet_small", "x.jpg"], ["--weights", "Received"]),
+        (["predict", "newnet_small", "x.jpg"], ["--weights", "--allow-untrained", "Received"]),
         (["predict", "none.tflite", "x.jpg"], ["none.tflite", "Received"]),
         (["predict", "none.keras", "x.jpg"], ["none.keras", "Received"]),
-        (["export", "newnet_small"], ["--no-verify", "Received"]),
+        (["export", "newnet_small"], ["--allow-untrained", "Received"]),
         (
             ["export", "newnet_small", "--precision", "int4"],
             ["'fp32'", "Received: precision='int4'"],

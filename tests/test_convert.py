@@ -3,51 +3,13 @@
 import keras
 import numpy as np
 import pytest
-from filled import TORCH, as_torch, assert_same, checkpoint_of, paint
+from filled import NAMES, TORCH, as_torch, assert_same, checkpoint_of, paint, tiny, tiny_target
 
 from newnet_tf import weights
-from newnet_tf.models.config import Card, CheckpointFormat, ReportedResults
+from newnet_tf.models.config import Card, CheckpointFormat
 from newnet_tf.weights import CheckpointError, LoadTarget, assign, reader
 
 FILES = ("a.weights.h5", "a.keras", "a.npz", "a.safetensors")
-NAMES = {
-    "stem": "features.0",
-    "norm": "features.1",
-    "mix": "features.2",
-    "hidden": "head.0",
-    "classifier": "head.1",
-}
-
-
-def tiny(classes, width=4, top=True):
-    """Conv, batch norm, depthwise conv; a head of two 1x1 convs."""
-    image = keras.Input((8, 8, 3))
-    x = keras.layers.Conv2D(width, 3, use_bias=False, name="stem")(image)
-    x = keras.layers.BatchNormalization(name="norm")(x)
-    x = keras.layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False, name="mix")(x)
-    if top:
-        x = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
-        x = keras.layers.Conv2D(5, 1, name="hidden")(x)
-        x = keras.layers.Conv2D(classes, 1, name="classifier")(x)
-    model = keras.Model(image, x)
-    paint(model, seed=width)
-    return model
-
-
-FORMATS = (CheckpointFormat(name="torch", layers=NAMES),)
-
-
-def tiny_target(width=4, checkpoint_formats=FORMATS, params=None, built=None):
-    """The target of `tiny`; `built` collects the widths of the models that it builds."""
-
-    def build(classes):
-        if built is not None:
-            built.append(width)
-        return tiny(classes, width)
-
-    reported = ReportedResults(source="none", params=params) if params else None
-    card = Card(name=f"tiny_{width}", title="Tiny", reported=reported)
-    return LoadTarget(card, checkpoint_formats, ("hidden", "classifier"), build)
 
 
 @pytest.fixture

@@ -38,6 +38,29 @@ def test_show_draws_a_page_and_names_unreadable_images(folder, tmp_path, capsys)
     assert ("skipped" in captured.err) == ("broken.jpg" in captured.err)
 
 
+def test_info_lists_classes_splits_and_files_that_are_left_out(folder, tmp_path, capsys):
+    root = tmp_path / "photos"
+    for split, count in (("Training", 2), ("Testing", 1)):
+        for name in ("astronaut", "coffee"):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                target = root / split / name / f"{number}.jpg"
+                target.symlink_to(folder / name / f"{number}.jpg")
+    (root / "Training" / "coffee" / "notes.txt").write_text("x")
+    assert main(["data", "info", "--data", str(root)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("train: 4 images, test: 2 images, 1 file left out)")
+    assert [line.split() for line in lines[-4:-2]] == [
+        ["astronaut", "2", "1"],
+        ["coffee", "2", "1"],
+    ]
+    assert lines[-1].startswith("1 file left out: no image (")
+    assert main(["data", "info", "--data", str(root), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["classes"][0] == {"class": "astronaut", "train": 2, "test": 1}
+    assert found["skipped"][0]["reason"] == "no image"
+
+
 def test_show_names_the_known_augmentations_and_datasets(folder, capsys):
     assert main(["data", "show", "--data", str(folder), "--augmentation", "resnet+magic"]) == 1
     assert "cutmix" in capsys.readouterr().err

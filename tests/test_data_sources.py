@@ -1,6 +1,7 @@
 """Folders, tarballs and lists as datasets: images and labels, their order, shards."""
 
 import io
+import os
 import pickle
 import tarfile
 
@@ -9,8 +10,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from newnet_tf.data.datasets.base import DatasetError, Split, memory_split, stratified_split
+from newnet_tf.data.datasets.base import DatasetError, Split, memory_split
 from newnet_tf.data.datasets.factory import load_dataset
+from newnet_tf.data.datasets.splitting import stratified_split
+from newnet_tf.data.host_loader import iter_samples
+from newnet_tf.data.images import read_image
 from newnet_tf.data.pipeline import eval_input_pipeline
 from newnet_tf.models.config import PreprocessConfig
 
@@ -88,7 +92,7 @@ def test_folder_with_splits_of_its_own_keeps_them(tmp_path):
     assert dataset.split() is dataset.split("validation")
     assert colors_match(dataset, "validation")
     (tmp_path / "val" / "red").rename(tmp_path / "val" / "green")
-    with pytest.raises(DatasetError, match=r"Received: \['green', 'red'\]"):
+    with pytest.raises(ValueError, match=r"val must hold the classes .*Received: \['green'\]"):
         load_dataset(tmp_path)
 
 
@@ -104,6 +108,31 @@ def test_tarball_of_class_folders_is_read(tmp_path):
     assert colors_match(dataset, "train")
     assert colors_match(dataset, None)
     assert taken(dataset.split("test"))[1][0] == b"toys.tar.gz:toys/test/blue/0.jpg"
+
+
+def test_tarball_of_usual_names_and_of_images_by_content_is_read(tmp_path):
+    members = {"__MACOSX/Training/red/._0": b"1", "toys/Training/red/notes.md": b"hello"}
+    for split in ("Training", "Testing"):
+        members |= {f"toys/{split}/{name}/0": encoded(color) for name, color in COLORS.items()}
+    dataset = load_dataset(write_tar(tmp_path / "toys.tgz", members))
+    assert {n: s.size for n, s in dataset.splits.items()} == {"train": 3, "test": 3}
+    assert colors_match(dataset, "train")
+
+
+def test_file_names_of_any_bytes_are_read(tmp_path):
+    root = write_folder(tmp_path / "toys", {"red": 3, "blue": 2})
+    os.rename(root / "red" / "00.jpg", os.path.join(os.fsencode(root / "red"), b"caf\xe9.jpg"))
+    os.rename(root / "blue", os.path.join(os.fsencode(root), b"bl\xfc"))
+    dataset = load_dataset(root)
+    assert dataset.class_names == ("bl\\xfc", "red")
+    labels = taken(dataset.split("all"))[0].tolist()
+    record = PreprocessConfig(image_size=8, crop_pct=1.0, mean=(0, 0, 0), std=(1, 1, 1))
+    batches = list(eval_input_pipeline(dataset, record, split="all", batch_size=5))
+    assert [label for _, batch in batches for label in batch.numpy().tolist()] == labels
+    names = [sample.name for sample in iter_samples(dataset.split("all"))]
+    assert sum(name.endswith("caf\\xe9.jpg") for name in names) == 1
+    shapes = [read_image(sample.source).shape for sample in iter_samples(dataset.split("all"))]
+    assert set(shapes) == {(30, 40, 3)}
 
 
 def records(labels, head):

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 import small_network
-from small_network import PREPROCESS, WHOLE
+from small_network import PREPROCESS, WHOLE, logits, logits_network
 
 from newnet_tf import model_card
 from newnet_tf.applications import LeNet5, MobileNetV1_025
@@ -23,16 +23,19 @@ from newnet_tf.deploy import (
     ExportConfig,
     ExportError,
     Runner,
+    config_file,
     export_saved_model,
     export_tflite,
-    fingerprint,
-    model_outputs,
     verify_file,
 )
+from newnet_tf.deploy.config_file import read_config
 from newnet_tf.deploy.converter import silence
 from newnet_tf.deploy.flatbuffer.graph import Graph
 from newnet_tf.deploy.quantization import precisions, weight_only
+from newnet_tf.deploy.saved_model import read_metadata
 from newnet_tf.models.config import IMAGENET_STD, PreprocessConfig
+from newnet_tf.models.config.metadata import ModelMetadata
+from newnet_tf.models.model_file import weights_digest
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +46,6 @@ def exported(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pixels():
     return small_network.images()
-
-
-def logits(model, inputs):
-    return keras.ops.convert_to_numpy(model_outputs.logits_model(model)(inputs))
 
 
 def files_in(folder):
@@ -63,14 +62,17 @@ def test_each_precision_with_its_config(exported, pixels):
         assert result.delegation.fully_delegated == kind.delegated
         assert result.verification.passed
         assert not result.cached
+        # The description next to the file says the same, and how the file was verified.
+        assert config_file.description_path(result.file) == result.file.with_suffix(".json")
         record = json.loads(result.file.with_suffix(".json").read_text())
         assert ExportConfig.from_dict(record) == result.config
+        assert read_config(result.file).digest == result.config.digest
         assert record["sha256"] == hashlib.sha256(result.file.read_bytes()).hexdigest()
         assert record["bytes"] == result.file.stat().st_size
         assert record["purpose"] == "deployment"
         assert record["verification"]["top1_matches"] >= 23
         assert record["delegated"].startswith("100% of" if kind.delegated else "0% of")
-        assert record["preprocess"]["std"] == list(IMAGENET_STD)
+        assert record["metadata"]["preprocess"]["std"] == list(IMAGENET_STD)
         packages = {kind.package} if kind.package else set()
         assert set(record["versions"]) == {"tensorflow", "keras"} | packages
         calibration = result.config.calibration
@@ -81,7 +83,7 @@ def test_each_precision_with_its_config(exported, pixels):
 
 
 def test_exports_are_silent_but_for_progress(tmp_path, capfd, pixels):
-    export_tflite(small_network.network(), PREPROCESS, tmp_path, validation_images=pixels)
+    export_tflite(logits_network(), PREPROCESS, tmp_path, validation_images=pixels)
     out, err = capfd.readouterr()
     assert out == ""
     assert [line.split(":")[0] for line in err.splitlines()] == [
@@ -94,7 +96,7 @@ def test_exports_are_silent_but_for_progress(tmp_path, capfd, pixels):
 
 def test_pixels_in_and_integers_out(tmp_path, pixels):
     """All options at once, for a model whose normalization fits the input's quantization."""
-    model = small_network.network(WHOLE)
+    model = logits_network(WHOLE)
     (result,) = export_tflite(
         model,
         WHOLE,
@@ -123,7 +125,7 @@ def test_pixels_in_and_integers_out(tmp_path, pixels):
 
 
 def test_pixels_in_and_probabilities_out(tmp_path, pixels):
-    model = small_network.network()
+    model = logits_network()
     (result,) = export_tflite(
         model,
         PREPROCESS,
@@ -134,8 +136,22 @@ def test_pixels_in_and_probabilities_out(tmp_path, pixels):
     )
     assert result.file.name == "small.fp32.pixels.probabilities.tflite"
     assert result.verification.passed
-    expected = keras.ops.convert_to_numpy(model(normalize(pixels, PREPROCESS)))
+    expected = keras.ops.convert_to_numpy(small_network.network()(normalize(pixels, PREPROCESS)))
     np.testing.assert_allclose(Runner(result.file)(pixels), expected, atol=1e-5)
+
+
+def test_a_file_returns_what_the_model_returns(tmp_path, pixels, exported):
+    """A softmax stays a softmax; logits of the same model are another file."""
+    model, inputs = small_network.network(), normalize(pixels, PREPROCESS)
+    (own,) = export_tflite(model, PREPROCESS, tmp_path, validation_images=pixels)
+    assert (own.file.name, own.config.output_type) == ("small.fp32.tflite", "probabilities")
+    assert own.config.outputs[0].name == "probabilities"
+    np.testing.assert_allclose(Runner(own.file)(inputs), model(inputs), atol=1e-5)
+    options = {"validation_images": pixels, "output_type": "logits"}
+    (bare,) = export_tflite(model, PREPROCESS, tmp_path, **options)
+    assert (bare.file.name, bare.config.output_type) == ("small.fp32.logits.tflite", "logits")
+    same = Runner(exported["fp32"].file)(inputs)
+    np.testing.assert_allclose(Runner(bare.file)(inputs), same, atol=1e-4)
 
 
 @pytest.fixture
@@ -152,7 +168,7 @@ def test_beyond_the_tolerance_nothing_is_left_behind(tmp_path, pixels, strict):
         ExportError, match=r"small\.fp32\.tflite must give the model.* cosine .* < 1\.1"
     ):
         export_tflite(
-            small_network.network(),
+            logits_network(),
             PREPROCESS,
             folder,
             precisions=["fp16", "fp32"],
@@ -166,9 +182,7 @@ def test_an_earlier_file_survives_a_failed_export(tmp_path, pixels, exported, st
     for suffix in (".tflite", ".json"):
         (tmp_path / old.name).with_suffix(suffix).write_bytes(old.with_suffix(suffix).read_bytes())
     with pytest.raises(ExportError):
-        export_tflite(
-            small_network.network(), PREPROCESS, tmp_path, validation_images=pixels, force=True
-        )
+        export_tflite(logits_network(), PREPROCESS, tmp_path, validation_images=pixels, force=True)
     assert files_in(tmp_path) == ["small.fp32.json", "small.fp32.tflite"]
     assert (tmp_path / old.name).read_bytes() == old.read_bytes()
 
@@ -222,22 +236,26 @@ def test_an_untrained_network_is_refused_before_anything_is_written(tmp_path, pi
 
 
 def test_files_for_timing_only_are_marked_and_verified_later(tmp_path, pixels, exported):
-    model = small_network.network()
+    model = logits_network()
     (first,) = export_tflite(model, PREPROCESS, tmp_path, verify=False)
+
+    def purpose():
+        return json.loads(first.file.with_suffix(".json").read_text())["purpose"]
+
     assert first.verification is None
-    assert Runner(first.file).config.purpose == "timing only"
+    assert purpose() == Runner(first.file).config.purpose == "timing only"
     (second,) = export_tflite(model, PREPROCESS, tmp_path, validation_images=pixels)
     assert second.cached
     assert second.verification.passed
-    assert Runner(first.file).config.purpose == "deployment"
+    assert purpose() == Runner(first.file).config.purpose == "deployment"
     (third,) = export_tflite(model, PREPROCESS, tmp_path, verify=False)
     assert third.cached
-    assert Runner(first.file).config.purpose == "deployment"
+    assert purpose() == Runner(first.file).config.purpose == "deployment"
     assert first.file.read_bytes() == exported["fp32"].file.read_bytes()
 
 
 def test_a_file_is_exported_again_only_where_its_config_changed(tmp_path, pixels):
-    model = small_network.network()
+    model = logits_network()
 
     def export(model=model, **options):
         options = {"precisions": ["fp32"], "validation_images": pixels} | options
@@ -249,21 +267,29 @@ def test_a_file_is_exported_again_only_where_its_config_changed(tmp_path, pixels
     file = tmp_path / "small.fp32.tflite"
     file.write_bytes(file.read_bytes()[:-16])
     assert export() == [False]
-    file.with_suffix(".json").write_text("{")
+    damaged = bytearray(file.read_bytes())
+    damaged[1000] ^= 1
+    file.write_bytes(damaged)
     assert export() == [False]
-    changed = small_network.network(WHOLE)
+    file.with_suffix(".json").write_text("{")  # it is for people: written again, never read
+    assert export() == [True]
+    assert json.loads(file.with_suffix(".json").read_text())["purpose"] == "deployment"
+    changed = logits_network(WHOLE)
     assert export(changed, validation_images=pixels) == [False]
 
 
 def test_verification_needs_the_same_weights(tmp_path, pixels, exported):
     file = exported["fp16"].file
-    assert verify_file(small_network.network(), file, pixels, PREPROCESS).passed
+    for model in (small_network.network(), logits_network()):
+        assert verify_file(model, file, pixels, PREPROCESS).passed
     with pytest.raises(
         ValueError, match=r"must have the weights that .*small.fp16.tflite was made"
     ):
         verify_file(small_network.untrained(), file, pixels, PREPROCESS)
     alone = tmp_path / "alone.tflite"
-    alone.write_bytes(file.read_bytes())
+    alone.write_bytes(file.read_bytes())  # no description next to it, which nothing reads
+    assert verify_file(small_network.network(), alone, pixels, PREPROCESS).passed
+    alone.write_bytes(Graph(file.read_bytes()).to_bytes())  # without the record behind it
     with pytest.raises(ValueError, match=r"must come with its config.* Received: no config"):
         verify_file(small_network.network(), alone, pixels, PREPROCESS)
 
@@ -288,13 +314,13 @@ def test_verification_needs_the_same_weights(tmp_path, pixels, exported):
             "`validation_images` must hold at least one image. Received: none",
         ),
         (
-            {"preprocess": PreprocessConfig(image_size=32), "verify": False},
+            {"metadata": PreprocessConfig(image_size=32), "verify": False},
             r"Received: input shape \(None, 64",
         ),
     ],
 )
 def test_bad_arguments_are_errors(tmp_path, options, message):
-    options = {"preprocess": PREPROCESS} | options
+    options = {"metadata": PREPROCESS} | options
     with pytest.raises(ValueError, match=message):
         export_tflite(small_network.network(), out_dir=tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
@@ -325,7 +351,13 @@ np.savez(sys.argv[2], encoded=encoded.numpy(), raw=np.concatenate(served))
 def test_a_saved_model_serves_images_in_another_process(tmp_path, images):
     model, folder = small_network.network(), tmp_path / "served"
     names = [f"class {number}" for number in range(10)]
-    assert export_saved_model(model, folder, PREPROCESS, names) == folder
+    known = ModelMetadata(
+        name="small",
+        preprocess=PREPROCESS,
+        class_names=tuple(names),
+        output_type="probabilities",
+    )
+    assert export_saved_model(model, folder, known) == folder
     paths = [images["chelsea.png"], images["rocket.jpg"]]
     outputs = tmp_path / "outputs.npz"
     command = [sys.executable, "-c", SERVE, folder, outputs, *paths]
@@ -338,9 +370,11 @@ def test_a_saved_model_serves_images_in_another_process(tmp_path, images):
     np.testing.assert_allclose(found["raw"], expected, atol=0.03)
     assert files_in(tmp_path) == ["outputs.npz", "served"]
     assert (folder / "assets.extra/class_names.txt").read_text().splitlines() == names
-    record = json.loads((folder / "assets.extra/model.json").read_text())
-    assert record["weights"] == fingerprint.weights_digest(model)
-    assert record["preprocess"]["image_size"] == 64
+    record = json.loads((folder / "assets.extra/newnet_tf.json").read_text())
+    assert record["outputs"] == ["probabilities"]
+    assert record["metadata"]["sha256"] == weights_digest(model)
+    assert record["metadata"]["preprocess"]["image_size"] == 64
+    assert read_metadata(folder) == dataclasses.replace(known, sha256=weights_digest(model))
 
 
 @pytest.fixture(scope="module")
@@ -356,9 +390,8 @@ def test_a_network_of_one_channel_runs_on_color_images(
 ):
     model, record = gray_network
     record = dataclasses.replace(record, mean=(0.3,))  # no whole-numbered zero: MUL and ADD
-    (result,) = export_tflite(
-        model, record, tmp_path, verify=False, embed_normalization=embed_normalization
-    )
+    options = {"embed_normalization": embed_normalization, "output_type": "logits"}
+    (result,) = export_tflite(model, record, tmp_path, verify=False, **options)
     gray = np.stack([crop_image(image, record) for image in pixels[:2]])
     runner = Runner(result.file)
     assert (runner.image_size, runner.channels, runner.classes) == (32, 1, 10)
@@ -397,8 +430,14 @@ def test_a_saved_model_replaces_only_a_saved_model(tmp_path):
     (tmp_path / "photos").mkdir()
     with pytest.raises(FileExistsError, match=r"new or hold a SavedModel. Received: .*photos"):
         export_saved_model(model, tmp_path / "photos", PREPROCESS)
-    with pytest.raises(ValueError, match=r"`class_names` must hold 10 names.* Received: 2"):
-        export_saved_model(model, tmp_path / "new", PREPROCESS, ["cat", "dog"])
+    named = ModelMetadata(
+        name="small",
+        preprocess=PREPROCESS,
+        class_names=("cat", "dog"),
+        output_type="probabilities",
+    )
+    with pytest.raises(ValueError, match=r"must name 10 classes.* Received: 2 names"):
+        export_saved_model(model, tmp_path / "new", named)
     old = tmp_path / "old"
     old.mkdir()
     (old / "saved_model.pb").write_bytes(b"")

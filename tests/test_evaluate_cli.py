@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ import newnet_tf
 from newnet_tf import inference, results
 from newnet_tf.classification.class_matching import match_classes
 from newnet_tf.cli import main
-from newnet_tf.data import sidecar
 from newnet_tf.data.images import list_images, read_image
 from newnet_tf.data.labels import imagenet_labels
 from newnet_tf.deploy import export_saved_model, export_tflite
+from newnet_tf.models.config.metadata import ModelMetadata
 
 NAMES = tuple(f"kind_{i}" for i in range(small_network.CLASSES))
 FORMS = ("small.keras", "small.fp32.tflite", "small.fp32.pixels.tflite", "served")
@@ -25,19 +26,23 @@ FORMS = ("small.keras", "small.fp32.tflite", "small.fp32.pixels.tflite", "served
 def forms(tmp_path_factory):
     """The folder of one network as a Keras file, two TFLite files and a SavedModel."""
     folder = tmp_path_factory.mktemp("forms")
-    model, record = small_network.network(), small_network.PREPROCESS
-    images = small_network.images()
-    sidecar.save(model, folder, "small", record, NAMES)
+    model, images = small_network.network(), small_network.images()
+    known = ModelMetadata(
+        name="small",
+        preprocess=small_network.PREPROCESS,
+        class_names=NAMES,
+        output_type="probabilities",
+    )
+    newnet_tf.save_model(model, folder / "small.keras", known)
     for with_pixels in (False, True):
         export_tflite(
             model,
-            record,
+            known,
             folder,
-            name="small",
             validation_images=images,
             embed_normalization=with_pixels,
         )
-    export_saved_model(model, folder / "served", record, NAMES)
+    export_saved_model(model, folder / "served", known)
     return folder
 
 
@@ -152,7 +157,9 @@ def test_classes_are_matched_by_name():
     with pytest.raises(ValueError, match=r"must be the model's.*Received: \['d'\]"):
         match_classes(("a", "d"), ("b", "a", "c"), 3)
     assert match_classes(("x", "y", "z"), None, 3) == [0, 1, 2]
-    with pytest.raises(ValueError, match=r"NAME\.labels\.txt.*Received: 2 classes"):
+    with pytest.raises(
+        ValueError, match=r"3 classes, whose names are unknown.*Received: 2 classes"
+    ):
         match_classes(("x", "y"), None, 3)
     names = tuple(label.name for label in labels)
     wnids = (labels[7].wnid, labels[501].wnid)
@@ -208,7 +215,7 @@ def test_evaluate_takes_models_datasets_and_splits(forms, data):
     np.testing.assert_array_equal(same.topk, result.topk)
     unknown = small_network.network()
     with pytest.raises(
-        ValueError, match=r"pass `preprocess` or `preprocess_as`.*Received: 'small'"
+        ValueError, match=r"preprocessing of small must be known: pass `preprocess_as`.*Received: "
     ):
         newnet_tf.evaluate(unknown, dataset, split="all")
     with pytest.warns(UserWarning, match="1 of 25 images skipped"):
@@ -225,11 +232,11 @@ def test_evaluate_takes_models_datasets_and_splits(forms, data):
     [
         (["none.keras", "--data", "DATA"], "none.keras"),
         (["none.tflite", "--data", "DATA"], "none.tflite"),
-        (["DATA", "--data", "DATA"], "must be a SavedModel"),
+        (["DATA", "--data", "DATA"], "must be the folder of a run with one .keras file"),
         (["FORMS/small.keras", "--data", "nowhere"], "imagenet_v2"),
         (["FORMS/small.keras", "--data", "DATA", "--split", "dev"], "'validation', 'all'"),
         (["FORMS/small.keras", "--data", "DATA", "--max-samples", "0"], "--max-samples"),
-        (["newnet_small", "--data", "DATA"], "no public weights"),
+        (["newnet_small", "--data", "DATA"], "newnet_small must be trained"),
     ],
 )
 def test_mistakes_end_in_one_clear_line(arguments, words, forms, data, capsys):
@@ -245,11 +252,33 @@ def test_mistakes_end_in_one_clear_line(arguments, words, forms, data, capsys):
 
 
 def test_labels_that_do_not_fit_are_refused(forms, tmp_path):
-    for file in ("small.keras", "small.json"):
-        (tmp_path / file).write_bytes((forms / file).read_bytes())
-    (tmp_path / "small.labels.txt").write_text("one\ntwo\n")
-    with pytest.raises(ValueError, match=r"must name 10 classes.*Received: 2"):
-        inference.load_predictor(tmp_path / "small.keras")
-    (tmp_path / "small.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"small\.json must hold the preprocessing"):
-        inference.load_predictor(tmp_path / "small.keras")
+    labels = tmp_path / "two.txt"
+    labels.write_text("one\ntwo\n")
+    for form in FORMS:
+        with pytest.raises(ValueError, match=r"must name 10 classes.*Received: 2"):
+            inference.load_predictor(forms / form, class_names=labels)
+
+
+def test_files_next_to_a_model_are_not_read(forms, tmp_path):
+    for form in ("small.keras", "small.fp32.tflite"):
+        (tmp_path / form).write_bytes((forms / form).read_bytes())
+    for name in ("small.json", "small.fp32.json", "small.labels.txt"):
+        (tmp_path / name).write_text("one\ntwo\n")
+    for form in ("small.keras", "small.fp32.tflite"):
+        predictor = inference.load_predictor(tmp_path / form)
+        assert predictor.class_names == NAMES
+        assert predictor.preprocess == small_network.PREPROCESS
+
+
+def test_a_file_without_whole_metadata_is_refused(forms, tmp_path):
+    file = tmp_path / "mobilenet_v1_025.keras"  # the name says nothing
+    small_network.network().save(file)
+    message = r"preprocessing of mobilenet_v1_025 must be known: pass `preprocess_as`"
+    with pytest.raises(ValueError, match=message):
+        inference.load_predictor(file)
+    known = {"preprocess": small_network.PREPROCESS}
+    assert inference.load_predictor(file, **known).class_names is None
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("newnet_tf.json", "{}")
+    with pytest.raises(ValueError, match=r"mobilenet_v1_025\.keras must be .* whole metadata"):
+        inference.load_predictor(file, **known)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import small_network
-from small_network import PREPROCESS, WHOLE
+from small_network import PREPROCESS, WHOLE, logits
 
 from newnet_tf.applications import MobileNetV1_025, NewNetSmall, ReXNet060
 from newnet_tf.data.images import ImageError
@@ -20,15 +20,26 @@ from newnet_tf.deploy import (
     export_config,
     fingerprint,
     image_batch,
-    model_outputs,
 )
+from newnet_tf.deploy.source_model import source_model
 from newnet_tf.deploy.verification import check_outputs_vary, compare, verify
 from newnet_tf.models.config import IMAGENET_MEAN, IMAGENET_STD, PreprocessConfig
+from newnet_tf.models.config.metadata import ModelMetadata
+from newnet_tf.models.model_file import weights_digest
+
+METADATA = [field.name for field in dataclasses.fields(ModelMetadata)]
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     return small_network.exported(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def rexnets():
+    """The same network twice."""
+    keras.utils.set_random_seed(0)
+    return [ReXNet060(weights=None, input_shape=(64, 64, 3)) for _ in range(2)]
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +52,12 @@ def reference(pixels):
     return logits(small_network.network(), normalize(pixels, PREPROCESS))
 
 
-def logits(model, inputs):
-    return keras.ops.convert_to_numpy(model_outputs.logits_model(model)(inputs))
-
-
 def make_config(**fields):
-    known = {"model": "m", "precision": "fp32", "preprocess": PREPROCESS}
-    return ExportConfig(
-        **known | {"weights": "0", "graph": "1", "versions": {"keras": "3"}} | fields
-    )
+    """A config; fields of its metadata may be given, too."""
+    known = {"name": "m", "preprocess": PREPROCESS, "sha256": "0"}
+    known |= {key: fields.pop(key) for key in METADATA if key in fields}
+    made = {"precision": "fp32", "graph": "1", "versions": {"keras": "3"}}
+    return ExportConfig(metadata=ModelMetadata(**known), **made | fields)
 
 
 # Configs.
@@ -59,7 +67,7 @@ def make_config(**fields):
     ("fields", "stem"),
     [
         ({}, "m.fp32"),
-        ({"model": "keras:MobileNet"}, "keras_MobileNet.fp32"),
+        ({"name": "keras:MobileNet"}, "keras_MobileNet.fp32"),
         ({"precision": "int8-full", "io_dtype": "uint8"}, "m.int8-full.uint8"),
         ({"precision": "int8-full", "calibration_method": "mse"}, "m.int8-full"),
         ({"precision": "int8-full", "calibration_method": "entropy"}, "m.int8-full.entropy"),
@@ -88,7 +96,8 @@ def test_the_digest_covers_what_the_bytes_depend_on():
     plain = make_config()
     changes = [
         {"precision": "fp16"},
-        {"weights": "2"},
+        {"sha256": "2"},
+        {"class_names": ("a", "b")},
         {"graph": "2"},
         {"versions": {"keras": "4"}},
         {"preprocess": WHOLE},
@@ -98,7 +107,7 @@ def test_the_digest_covers_what_the_bytes_depend_on():
         {"precision": "int8-full", "calibration_method": "entropy"},
         {"precision": "int8-full", "calibration_method": "min-max"},
     ]
-    digests = {dataclasses.replace(plain, **change).digest for change in changes}
+    digests = {make_config(**change).digest for change in changes}
     assert len(digests | {plain.digest}) == len(changes) + 1
     assert dataclasses.replace(plain, purpose="timing only").digest == plain.digest
     same_images = [make_config(calibration=calibrated("3", name)).digest for name in ("a", "b")]
@@ -113,7 +122,7 @@ def test_the_digest_covers_what_the_bytes_depend_on():
         ({"io_dtype": "int8"}, "`io_dtype` must be 'float32' for every precision but 'int8-full'"),
         (
             {"output_type": "softmax"},
-            "`output_type` must be among .* Received: output_type='softmax'",
+            "`output_type` of a model for 'classification' must be among .* output_type='softmax'",
         ),
         (
             {"precision": "int8-full", "io_dtype": "uint8", "output_type": "probabilities"},
@@ -133,9 +142,8 @@ def test_options_outside_of_the_known_are_errors(fields, message):
 # Fingerprints.
 
 
-def test_graph_digest_ignores_names_and_sees_changes():
-    models = [ReXNet060(weights=None, input_shape=(32, 32, 3)) for _ in range(2)]
-    first, second = (fingerprint.graph_digest(model) for model in models)
+def test_graph_digest_ignores_names_and_sees_changes(rexnets):
+    first, second = (fingerprint.graph_digest(model) for model in rexnets)
     assert first == second  # though Keras named their pad operations differently
     other = small_network.untrained("softmax"), small_network.untrained("linear")
     assert len({fingerprint.graph_digest(model) for model in other} | {first}) == 3
@@ -143,41 +151,56 @@ def test_graph_digest_ignores_names_and_sees_changes():
 
 def test_weights_digest_sees_one_changed_value():
     model = small_network.untrained()
-    before = fingerprint.weights_digest(model)
+    before = weights_digest(model)
     layer = model.get_layer("stem_conv")
     (kernel,) = layer.get_weights()
     kernel[0, 0, 0, 0] += 1e-3
     layer.set_weights([kernel])
-    assert fingerprint.weights_digest(model) != before
+    assert weights_digest(model) != before
 
 
 def test_a_softmax_at_the_end_is_removed():
     model = small_network.network()
     image = np.ones((1, 64, 64, 3), np.float32)
     expected = keras.ops.convert_to_numpy(model(image))
-    found = logits(model, image)
+    source = source_model(model, PREPROCESS)
+    assert (source.given, source.head) == (model, "softmax")
+    assert (source.metadata.output_type, source.graph_output_type) == ("probabilities", "logits")
+    found = keras.ops.convert_to_numpy(source.graph(image))
     np.testing.assert_allclose(np.exp(found) / np.exp(found).sum(), expected, rtol=1e-5)
     linear = small_network.untrained("linear")
-    assert model_outputs.logits_model(linear) is linear
+    source = source_model(linear, PREPROCESS)
+    assert (source.graph, source.head, source.metadata.output_type) == (linear, None, "logits")
 
 
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-def test_a_model_that_ends_otherwise_is_an_error(activation):
+@pytest.mark.parametrize(
+    ("activation", "task", "output_type"),
+    [
+        ("softmax", "classification", "probabilities"),
+        ("sigmoid", "multilabel_classification", "sigmoid"),
+    ],
+)
+def test_an_activation_of_the_last_layer_is_removed(activation, task, output_type):
     image = keras.Input((8, 8, 3))
     x = keras.layers.Dense(3, activation=activation, name="top")(keras.layers.Flatten()(image))
-    with pytest.raises(ValueError, match=rf"layer 'top', a Dense with activation '{activation}'"):
-        model_outputs.logits_model(keras.Model(image, x))
+    model, preprocess = keras.Model(image, x), PreprocessConfig(image_size=8)
+    source = source_model(model, preprocess)
+    assert (source.metadata.task, source.metadata.output_type) == (task, output_type)
+    assert source.head == activation
+    inputs = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    again = getattr(keras.activations, activation)(source.graph(inputs))
+    np.testing.assert_allclose(again, model(inputs), atol=1e-6)
     with pytest.raises(ValueError, match=r"one output of shape \(batch, classes\)"):
-        model_outputs.logits_model(keras.Model(image, keras.layers.ReLU()(image)))
+        source_model(keras.Model(image, keras.layers.ReLU()(image)), preprocess)
 
 
 # Verification.
 
 
-def test_untrained_networks_are_refused(pixels):
+def test_untrained_networks_are_refused(pixels, rexnets):
     record = PreprocessConfig(image_size=64, mean=(0.5,) * 3, std=(0.5,) * 3)
-    for make in (MobileNetV1_025, ReXNet060, NewNetSmall):
-        model = make(weights=None, input_shape=(64, 64, 3))
+    built = [make(weights=None, input_shape=(64, 64, 3)) for make in (MobileNetV1_025, NewNetSmall)]
+    for model in (*built, rexnets[0]):
         with pytest.raises(DegenerateOutputsError, match="must vary from image to image"):
             check_outputs_vary(logits(model, normalize(pixels, record)))
 

@@ -15,12 +15,12 @@ import newnet_tf
 from newnet_tf import deploy, inference, results
 from newnet_tf.classification.linear_probe import fit_linear
 from newnet_tf.cli import main
-from newnet_tf.data import sidecar
 from newnet_tf.data.augment.config import NONE
 from newnet_tf.data.datasets.factory import load_dataset
 from newnet_tf.data.host_loader import iter_samples
 from newnet_tf.finetuning import feature_cache, full_finetune, holdout, lr_bound
 from newnet_tf.finetuning.full_finetune import scaled_lr_step, train_all_layers
+from newnet_tf.models.model_file import read_metadata
 from newnet_tf.training import Recipe
 
 NETWORK, SIDE, EACH = "efficientnet_lite0", 64, 20
@@ -235,8 +235,8 @@ def test_the_holdout_has_images_of_every_class_that_are_not_trained_on(source, n
         (p.name, p.label) for p in iter_samples(holdout.split_holdout(train, features, 0.2, 0)[1])
     ] == (parts[1])
     assert holdout.split_holdout(train, features, 0, 0) == (train, None)
-    few = holdout.split_holdout(train, features, 0.9, 0)  # one image of a class would be left
-    assert few == (train, None)
+    few, _ = holdout.split_holdout(train, features, 0.9, 0)  # two images of each class remain
+    assert np.bincount([p.label for p in iter_samples(few)]).tolist() == [2, 2, 2]
     with pytest.raises(ValueError, match="must lie in \\[0, 1\\)"):
         holdout.split_holdout(train, features, 1.5, 0)
 
@@ -340,7 +340,7 @@ def test_files_are_calibrated_on_training_images_and_verified_on_others(run, cap
 def test_a_model_file_needs_no_arguments(run, photos):
     """Preprocessing, image size and labels are saved with it."""
     file = run[0] / f"{NETWORK}.keras"
-    assert sidecar.read_preprocess(file).image_size == SIDE
+    assert read_metadata(file).preprocess.image_size == SIDE
     predictor = inference.load_predictor(file)
     assert predictor.class_names == CLASSES
     model = keras.models.load_model(file, compile=False)
@@ -399,7 +399,7 @@ def test_a_second_stage_that_comes_out_worse_is_not_kept(run, tmp_path, capsys, 
     assert rows(tmp_path / "predictions.csv") == first
     model = keras.models.load_model(tmp_path / f"{NETWORK}.keras", compile=False)
     record, split = (
-        sidecar.read_preprocess(tmp_path / f"{NETWORK}.keras"),
+        read_metadata(tmp_path / f"{NETWORK}.keras").preprocess,
         load_dataset(run[1][run[1].index("--data") + 1], validation_split=0.25).split(),
     )
     evaluated = quietly(feature_cache.compute_outputs, model, split, record).result()

@@ -25,6 +25,7 @@ from newnet_tf.deploy.flatbuffer.graph import Graph, schema
 from newnet_tf.deploy.quantization.precisions import PRECISIONS
 from newnet_tf.deploy.quantization.quantizer import output_tails
 from newnet_tf.deploy.saved_model import read_metadata
+from newnet_tf.deploy.source_model import source_model
 from newnet_tf.deploy.tensor_spec import TensorSpec
 from newnet_tf.deploy.verification import compare_outputs
 
@@ -172,7 +173,8 @@ def test_outputs_that_do_not_vary_are_refused(tmp_path, pixels):
 
 
 def test_probabilities_are_for_classifiers(tmp_path, pixels):
-    with pytest.raises(ValueError, match="`output_type` must be 'logits' for every task but"):
+    message = r"`output_type` must be among \['logits'\] .* output_type='probabilities'"
+    with pytest.raises(ValueError, match=message):
         export(tmp_path, pixels, output_type="probabilities")
 
 
@@ -203,12 +205,25 @@ def test_onnx_keeps_the_names(tmp_path, pixels, expected):
 def test_a_saved_model_keeps_the_names(tmp_path, pixels, expected):
     model, preprocess, task = tiny_task.trained_model(), tiny_task.preprocess(), tiny_task.task()
     folder = export_saved_model(model, tmp_path / "served", preprocess, task=task)
-    metadata = read_metadata(folder)
-    assert (metadata.task, metadata.outputs) == (tiny_task.NAME, tuple(NAMES))
+    record = json.loads((folder / "assets.extra" / "newnet_tf.json").read_text())
+    assert (read_metadata(folder).task, record["outputs"]) == (tiny_task.NAME, NAMES)
     outputs = SavedModelRunner(folder)(list(pixels))
     for name, values in outputs.items():
         np.testing.assert_allclose(values, expected[name], atol=1e-3)
     assert verify_file(model, folder, list(pixels), preprocess, task).passed
+
+
+def test_a_list_of_outputs_is_named_after_its_layers(pixels, tmp_path):
+    """Also where they come from a model inside the model."""
+    inner = tiny_task.trained_model()
+    image = keras.Input(inner.input_shape[1:], name="image")
+    outer = keras.Model(image, list(inner(image).values()), name="outer")
+    for model in (keras.Model(inner.input, list(inner.output.values()), name="flat"), outer):
+        source = source_model(model, tiny_task.preprocess(), task=tiny_task.task())
+        outputs, graph = source.predict(tiny_task.normalized(pixels)), source.graph
+        assert list(outputs) == NAMES == list(graph.output)
+        for name, values in graph(tiny_task.normalized(pixels)).items():
+            np.testing.assert_allclose(outputs[name], values, atol=1e-5)
 
 
 def test_every_format_verifies(exported, pixels, tmp_path):

@@ -1,6 +1,5 @@
 """ONNX files, and the verification of files of every format."""
 
-import dataclasses
 import json
 import shutil
 
@@ -13,12 +12,13 @@ from small_network import PREPROCESS
 import newnet_tf
 from newnet_tf.cli import main
 from newnet_tf.data.preprocess import normalize
-from newnet_tf.deploy import ExportError, export_saved_model, export_tflite, formats, model_outputs
+from newnet_tf.deploy import ExportError, export_saved_model, export_tflite, formats
 from newnet_tf.deploy.model_outputs import IMAGE
 from newnet_tf.deploy.onnx import OPSET, export_onnx
 from newnet_tf.deploy.onnx_runner import METADATA_KEY, OnnxRunner
 from newnet_tf.deploy.runtime import ModelFileError
 from newnet_tf.models import blocks
+from newnet_tf.models.config.metadata import ModelMetadata
 from newnet_tf.models.inverted_residual import inverted_residual
 
 onnx = pytest.importorskip("onnx", reason="ONNX needs pip install 'newnet_tf[onnx]'")
@@ -30,7 +30,7 @@ pytest.importorskip("tf2onnx", reason="ONNX needs pip install 'newnet_tf[onnx]'"
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("onnx")
     return export_onnx(
-        small_network.network(), PREPROCESS, folder, validation_images=small_network.images()
+        small_network.logits_network(), PREPROCESS, folder, validation_images=small_network.images()
     )
 
 
@@ -57,7 +57,7 @@ def test_the_file_gives_the_models_outputs_in_batches(exported):
     assert exported.verification.top1_matches == len(small_network.images())
     inputs = normalize(small_network.images()[:5], PREPROCESS)
     runner = OnnxRunner(exported.file)
-    expected = model_outputs.logits_model(small_network.network())(inputs)
+    expected = small_network.logits_network()(inputs)
     np.testing.assert_allclose(runner(inputs), expected, atol=1e-4)
     assert (runner.classes, runner.config.model) == (10, "small")
 
@@ -72,7 +72,8 @@ def test_the_file_says_what_it_is(exported):
     assert [d.dim_param or d.dim_value for d in dims] == ["n", 64, 64, 3]
     (entry,) = [p for p in model.metadata_props if p.key == METADATA_KEY]
     record = json.loads(entry.value)
-    assert record["preprocess"]["mean"] == list(PREPROCESS.mean)
+    assert record["metadata"]["preprocess"]["mean"] == list(PREPROCESS.mean)
+    assert record["metadata"]["output_type"] == "logits"
     assert record["opset"] == OPSET
 
 
@@ -80,12 +81,15 @@ def test_a_file_with_other_outputs_is_not_written(tmp_path, monkeypatch):
     """Another network's graph under this one's name."""
     from newnet_tf.deploy import onnx as export_module
 
-    other = keras.models.clone_model(model_outputs.logits_model(small_network.network()))
+    other = keras.models.clone_model(small_network.logits_network())
     convert = export_module._convert
     monkeypatch.setattr(export_module, "_convert", lambda logits, *rest: convert(other, *rest))
     with pytest.raises(ExportError, match=r"small\.onnx must give the model.s outputs.*cosine"):
         export_onnx(
-            small_network.network(), PREPROCESS, tmp_path, validation_images=small_network.images()
+            small_network.logits_network(),
+            PREPROCESS,
+            tmp_path,
+            validation_images=small_network.images(),
         )
     assert list(tmp_path.iterdir()) == []
 
@@ -120,15 +124,14 @@ def test_a_graph_that_onnxruntime_does_not_take_is_not_written(tmp_path):
 
 def test_verify_takes_every_format(exported, saved, tmp_path, capsys):
     network = tmp_path / "network.keras"
-    small_network.network().save(network)
-    record = {"preprocess": dataclasses.asdict(PREPROCESS)}
-    network.with_suffix(".json").write_text(json.dumps(record))
+    known = ModelMetadata(name="own", preprocess=PREPROCESS, output_type="probabilities")
+    newnet_tf.save_model(small_network.network(), network, known)
     images = small_network.images()
     (tflite,) = export_tflite(
         small_network.network(), PREPROCESS, tmp_path, validation_images=images
     )
     files = [exported.file, saved, network, tflite.file]
-    assert [formats.model_name_of(f) for f in files] == ["small", "small", None, "small"]
+    assert [formats.model_name_of(f) for f in files] == ["small", "small", "own", "small"]
     assert main(["verify", *map(str, files), "--model", str(network), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["passed"] for row in rows] == [True] * 4
@@ -158,7 +161,7 @@ def test_a_file_of_no_known_format_is_named(saved, tmp_path):
         OnnxRunner(tmp_path / "odd.onnx")
     copy = tmp_path / "copy"
     shutil.copytree(saved, copy)
-    (copy / "assets.extra" / "model.json").write_text("{}")
+    (copy / "assets.extra" / "newnet_tf.json").write_text("{}")
     with pytest.raises(ModelFileError, match="must be a SavedModel that `export_saved_model`"):
         formats.model_name_of(copy)
 

@@ -11,8 +11,8 @@ import small_network
 from PIL import Image
 from small_network import CLASSES, PREPROCESS
 
+import newnet_tf
 from newnet_tf.cli import main
-from newnet_tf.data import sidecar
 from newnet_tf.data.preprocess import normalize
 from newnet_tf.deploy import ExportConfig, Runner, converter, image_batch
 from newnet_tf.deploy.flatbuffer.graph import Graph
@@ -24,6 +24,7 @@ from newnet_tf.deploy.quantization.sensitivity import (
     most_sensitive,
 )
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config.metadata import ModelMetadata
 
 NAMES = [f"class_{number}" for number in range(CLASSES)]
 
@@ -51,7 +52,8 @@ def measured(analysis):
 def folder(tmp_path_factory):
     """The network as a Keras file, and images in folders of the classes that it sees in them."""
     folder = tmp_path_factory.mktemp("quantize")
-    sidecar.save(small_network.network(), folder, "small", PREPROCESS, NAMES)
+    known = ModelMetadata(name="small", preprocess=PREPROCESS, class_names=tuple(NAMES))
+    newnet_tf.save_model(small_network.logits_network(), folder / "small.keras", known)
     pixels = small_network.images()
     for number, (image, label) in enumerate(zip(pixels, seen(pixels), strict=True)):
         place = folder / "data" / NAMES[label]
@@ -178,14 +180,15 @@ def test_an_image_with_outlier_activations_is_not_measured(analysis, monkeypatch
 
 
 def test_a_config_names_the_layers_that_stay_float():
-    fields = {"model": "m", "preprocess": PREPROCESS, "weights": "0", "graph": "1", "versions": {}}
+    metadata = ModelMetadata(name="m", preprocess=PREPROCESS, sha256="0")
+    fields = {"metadata": metadata, "graph": "1", "versions": {}}
     plain = ExportConfig(precision="int8-full", **fields)
     kept = dataclasses.replace(plain, exclude_layers=("stem_conv", "pool"))
     assert kept.stem == "m.int8-full.float2"
     assert kept.digest != plain.digest
     assert ExportConfig.from_dict(json.loads(json.dumps(kept.to_dict()))) == kept
-    older = plain.to_dict() | {"format": 7}
-    with pytest.raises(ValueError, match=r"must have format 8: export the model anew.*format 7"):
+    older = plain.to_dict() | {"format": 8}
+    with pytest.raises(ValueError, match=r"must have format 9: export the model anew.*format 8"):
         ExportConfig.from_dict(older)
     with pytest.raises(ValueError, match=r"`exclude_layers` must be empty .* but 'int8-full'"):
         ExportConfig(precision="fp32", exclude_layers=("pool",), **fields)

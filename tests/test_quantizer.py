@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from newnet_tf.deploy import Runner, converter, image_batch
-from newnet_tf.deploy.export_config import CALIBRATION_METHODS, DEFAULT_CALIBRATION_METHOD, MIN_MAX
+from newnet_tf.deploy.export_options import CALIBRATION_METHODS, DEFAULT_CALIBRATION_METHOD, MIN_MAX
 from newnet_tf.deploy.quantization import gptq, observers, range_estimators, weight_only
 from newnet_tf.deploy.quantization.observers import find_outlier_images
 from newnet_tf.models.config import PreprocessConfig

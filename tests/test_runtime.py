@@ -1,8 +1,11 @@
 """Running TFLite files: inputs and outputs of classifiers, choice of interpreter, damaged files."""
 
+import dataclasses
+import hashlib
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 import small_network
 
 from newnet_tf.data.preprocess import normalize
-from newnet_tf.deploy import interpreter
+from newnet_tf.deploy import config_file, interpreter
 from newnet_tf.deploy.flatbuffer import io_adapters
 from newnet_tf.deploy.flatbuffer.graph import CHANNEL_AXIS, Graph
 from newnet_tf.deploy.quantization import weight_only
@@ -46,6 +49,12 @@ def edited(exported, tmp_path):
     return edit
 
 
+def bare(file) -> bytes:
+    """Returns a TFLite file without the record behind it."""
+    with zipfile.ZipFile(file) as record:
+        return file.read_bytes()[: min(entry.header_offset for entry in record.infolist())]
+
+
 def test_a_runner_knows_its_file(exported):
     runner = Runner(exported["int8-full"].file, threads=2)
     assert (runner.image_size, runner.classes, runner.threads) == (64, 10, 2)
@@ -54,7 +63,10 @@ def test_a_runner_knows_its_file(exported):
         False,
         np.float32,
     )
-    assert runner.config == exported["int8-full"].config
+    made = exported["int8-full"].config
+    images = dataclasses.replace(made.calibration, image_names=())  # which stay with the user
+    assert runner.config == dataclasses.replace(made, calibration=images)
+    assert runner.config.digest == made.digest
     assert runner.delegation().fully_delegated
     assert runner.delegation().share == 1
 
@@ -224,12 +236,12 @@ def bad_files(whole: bytes) -> dict[str, bytes]:
 
 OPEN_EACH = """
 import sys
-from newnet_tf.deploy.runtime import ModelFileError, Runner
+from newnet_tf.deploy.runtime import Runner
 for file in sys.argv[2:]:
     try:
         Runner(file, interpreter=sys.argv[1])
         print("accepted", file)
-    except ModelFileError as error:
+    except ValueError as error:
         print("refused", error)
 """
 
@@ -252,7 +264,8 @@ def test_damaged_files_end_in_an_error_that_names_them(exported, tmp_path, inter
     lines = [line for line in run.stdout.splitlines() if line.startswith(("refused", "accepted"))]
     assert len(lines) == len(paths)
     for line, path in zip(lines, paths, strict=True):
-        assert line.startswith(f"refused {path} must be a whole TFLite file"), line
+        reasons = ("must be a whole TFLite file", "must be the model that the record inside it")
+        assert line.startswith(tuple(f"refused {path} {reason}" for reason in reasons)), line
         assert "Received: " in line
 
 
@@ -262,30 +275,61 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_file_unlike_its_config_is_refused(exported, tmp_path):
-    result = exported["fp32"]
-    for suffix in (".tflite", ".json"):
-        copy = tmp_path / f"copy{suffix}"
-        copy.write_bytes(result.file.with_suffix(suffix).read_bytes())
-    Runner(tmp_path / "copy.tflite")
-    data = bytearray(result.file.read_bytes())
-    data[-200_00] ^= 1
-    (tmp_path / "copy.tflite").write_bytes(data)
-    with pytest.raises(ModelFileError, match=r"copy\.tflite must be the file that copy\.json"):
-        Runner(tmp_path / "copy.tflite")
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"model": "a"}', "not json"])
-def test_a_damaged_config_is_named(exported, tmp_path, text):
     copy = tmp_path / "copy.tflite"
     copy.write_bytes(exported["fp32"].file.read_bytes())
-    copy.with_suffix(".json").write_text(text)
-    with pytest.raises(ValueError, match=r"copy\.json must be an export config"):
+    Runner(copy)
+    data = bytearray(copy.read_bytes())
+    data[-200_00] ^= 1
+    copy.write_bytes(data)
+    with pytest.raises(ValueError, match=r"copy\.tflite must be the model that the record inside"):
         Runner(copy)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"sha256": "0"}', '{"sha256": DIGEST, "config": {"model": "a"}}', "not json"],
+)
+def test_a_damaged_config_is_named(exported, tmp_path, text):
+    model, copy = bare(exported["fp32"].file), tmp_path / "copy.tflite"
+    text = text.replace("DIGEST", f'"{hashlib.sha256(model).hexdigest()}"')
+    copy.write_bytes(model + config_file.archive({config_file.ENTRY: text.encode()}))
+    for make in (Runner, config_file.read_config):
+        with pytest.raises(ValueError, match=r"copy\.tflite must .*Received: "):
+            make(copy)
+
+
+def test_a_description_next_to_a_file_is_not_read(exported, tmp_path):
+    copy = tmp_path / "copy.tflite"
+    copy.write_bytes(exported["fp32"].file.read_bytes())
+    for text in ("", "[]", '{"model": "a"}', "not json"):
+        copy.with_suffix(".json").write_text(text)
+        (tmp_path / "small.labels.txt").write_text(text)
+        assert Runner(copy).config == exported["fp32"].config
+
+
+def test_a_mutated_record_is_known_or_named(exported, tmp_path):
+    whole, size = exported["fp32"].file.read_bytes(), len(bare(exported["fp32"].file))
+    copy, known = tmp_path / "copy.tflite", exported["fp32"].config
+    found = []
+    for seed in range(60):
+        random, data = np.random.default_rng(seed), np.frombuffer(whole, np.uint8).copy()
+        data[random.integers(size + 44, len(data), 3)] ^= 255  # behind the name of the entry
+        cut = len(data) if seed % 3 else int(random.integers(size + 44, len(data)))
+        copy.write_bytes(data[:cut].tobytes())
+        try:
+            found.append(config_file.read_config(copy))
+        except ValueError as error:
+            found.append(f"{error}")
+    messages = [message for message in found if isinstance(message, str)]
+    assert len(messages) > 50
+    assert all("copy.tflite must be a whole TFLite file" in message for message in messages)
+    assert all("Received: " in message for message in messages)
+    assert all(config == known for config in found if not isinstance(config, str))
 
 
 def test_a_file_without_config_runs(exported, inputs, tmp_path):
     copy = tmp_path / "alone.tflite"
-    copy.write_bytes(exported["fp16"].file.read_bytes())
+    copy.write_bytes(bare(exported["fp16"].file))
     runner = Runner(copy)
     assert runner.config is None
     assert runner.output_type == "logits"

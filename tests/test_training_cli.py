@@ -7,6 +7,7 @@ import pytest
 import tiny_run
 
 from newnet_tf.cli import main
+from newnet_tf.models.model_file import read_metadata
 
 MODEL = "mobilenet_v1_025"
 
@@ -33,6 +34,10 @@ def test_train_then_go_on(folder, tmp_path, capsys):
     network = keras.models.load_model(output / "best.keras")
     assert network.input_shape == (None, 32, 32, 3)
     assert network.output_shape == (None, 4)
+    metadata = read_metadata(output / "best.keras")  # so that any command can use it
+    assert (metadata.name, metadata.preprocess.image_size) == (MODEL, 32)
+    assert metadata.class_names == ("class0", "class1", "class2", "class3")
+    assert read_metadata(output / "last.keras").class_names == metadata.class_names
     summary = json.loads((output / "run.json").read_text())
     assert summary["recipe_name"] == "cifar"
     assert summary["recipe"]["seed"] == 5

@@ -13,6 +13,7 @@ import threading
 import urllib.request
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import small_network
@@ -26,6 +27,7 @@ from newnet_tf.data.preprocess import crop_image, normalize
 from newnet_tf.deploy import Runner, export_tflite
 from newnet_tf.inference.loaded import LoadedModel
 from newnet_tf.models.config import INCEPTION, PreprocessConfig
+from newnet_tf.models.config.metadata import ModelMetadata
 from newnet_tf.web import EngineError, build_site, litert_js, server, site
 
 NAMES = [f"kind_{number}" for number in range(small_network.CLASSES)]
@@ -112,8 +114,8 @@ def test_the_record_describes_the_files(built, files):
         assert model["bytes"] == len(data)
         assert model["sha256"] == hashlib.sha256(data).hexdigest()
     assert about["labels"][1] == "kind 1"
-    assert (about["format"], about["task"]) == (2, "classification")
-    assert about["outputs"][0]["name"] == "logits"
+    assert (about["format"], about["task"]) == (3, "classification")
+    assert {m["output_type"] for m in about["models"]} == {Runner(files[0]).output_type}
     assert about["outputs"][0]["shape"] == [1, small_network.CLASSES]
     assert "A &lt;title&gt;" in (built.folder / "index.html").read_text(encoding="utf-8")
     module = built.folder / about["engine"]["folder"] / "core.js"
@@ -149,14 +151,23 @@ def cases():
     shapes += [(3, 700, strip), (1500, 2, strip), (130, 2, strip), (123, 77, gray), (28, 28, gray)]
     for width, height, preprocess in shapes:
         yield random.integers(0, 256, (height, width, 3), np.uint8), preprocess
+    caffe = PreprocessConfig(
+        image_size=32, mean=(0.4, 0.5, 0.6), std=(1 / 255,) * 3, channel_order="BGR"
+    )
+    yield random.integers(0, 256, (50, 70, 3), np.uint8), caffe
     for preprocess in (PreprocessConfig(), bilinear, gray):  # overshoot at edges must be cut off
         yield np.uint8(random.random((90, 120, 1)) > 0.5).repeat(3, 2) * np.uint8(255), preprocess
 
 
-def test_preprocessing_equals_the_python_side_bit_for_bit(images):
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not here, which runs the page's preprocessing outside a browser")
+@pytest.fixture(scope="module")
+def node():
+    path = shutil.which("node")
+    if path is None:
+        pytest.skip("node is not here, which runs the page's modules outside a browser")
+    return path
+
+
+def test_preprocessing_equals_the_python_side_bit_for_bit(images, node):
     photographs = [(read_image(path), PreprocessConfig()) for path in images.values()]
     tried = [*photographs, *cases()]
     lines = []
@@ -182,6 +193,66 @@ def test_preprocessing_equals_the_python_side_bit_for_bit(images):
         assert np.array_equal(np.frombuffer(pixels, np.uint8), expected.ravel()), image.shape
         floats = np.frombuffer(floats, np.float32)
         assert np.array_equal(floats, normalize(expected, preprocess).ravel())
+
+
+PROBABILITIES = """
+import { readFileSync } from "node:fs";
+const source = readFileSync(process.argv[1]).toString("base64");
+const { probabilities } = await import(`data:text/javascript;base64,${source}`);
+const cases = JSON.parse(readFileSync(0, "utf8"));
+const results = cases.map(([outputs, ...how]) => probabilities(Float32Array.from(outputs), ...how));
+console.log(JSON.stringify(results.map((values) => [...values])));
+"""
+
+
+def test_probabilities_are_as_the_outputs_are_declared(node):
+    """Not as their sum may suggest: outputs that add up to 1 may be a multi-label model's."""
+    one, several = "classification", "multilabel_classification"
+    softmax = np.exp([2.0, 0.0, -1.0]) / np.exp([2.0, 0.0, -1.0]).sum()
+    sigmoid = 1 / (1 + np.exp([-2.0, 0.0, 1.0]))
+    cases = [
+        ([2, 0, -1], one, "logits", softmax),
+        ([1000, 0, -1000], one, "logits", [1, 0, 0]),
+        ([0.5, 0.3, 0.2], one, "probabilities", [0.5, 0.3, 0.2]),
+        ([2, 0, -1], several, "logits", sigmoid),
+        ([0.5, 0.3, 0.2], several, "sigmoid", [0.5, 0.3, 0.2]),
+        ([0.5, 0.5], several, "logits", [0.62246, 0.62246]),
+        ([-9.9], one, "logits", [1 - 5.0172e-5, 5.0172e-5]),
+        ([0.99994], one, "sigmoid", [0.00006, 0.99994]),
+    ]
+    run = subprocess.run(
+        [node, "--input-type=module", "-e", PROBABILITIES, site.STATIC / "outputs.js"],
+        input=json.dumps([case[:3] for case in cases]),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    for (*case, expected), result in zip(cases, json.loads(run.stdout), strict=True):
+        np.testing.assert_allclose(result, expected, atol=1e-6, err_msg=str(case))
+
+
+def test_a_page_for_a_binary_classifier_without_names(tmp_path, assets):
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.AveragePooling2D(8)(image)
+    outputs = keras.layers.Dense(1, activation="sigmoid")(keras.layers.Flatten()(x))
+    preprocess = PreprocessConfig(image_size=32, channel_order="BGR")
+    [result] = export_tflite(
+        *(keras.Model(image, outputs), preprocess, tmp_path / "out"), verify=False
+    )
+    about = info(build_site([result.file], tmp_path / "site", assets=assets))
+    assert about["labels"] == ["class 0", "class 1"]
+    assert about["models"][0]["output_type"] == "sigmoid"
+    assert about["preprocess"]["channel_order"] == "BGR"
+    page = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert "Classifies images into 2 classes." in page
+    with pytest.raises(ValueError, match=r"must name 2 classes\. Received: 1"):
+        build_site([result.file], tmp_path / "site", ["cat"], assets=assets)
+
+
+def test_the_page_of_a_multi_label_model_says_so():
+    page = site._static("Signs", 1500, "multilabel_classification")["index.html"].decode()
+    assert "Says which of 1,500 classes an image shows, each on its own." in page
 
 
 def test_the_server_sends_what_threads_need(built):
@@ -254,8 +325,10 @@ def test_what_a_page_cannot_run_is_refused(files, assets, tmp_path):
         build_site([], folder, assets=assets)
     with pytest.raises(ValueError, match="`example` must be a file"):
         build_site(files, folder, example="movie.mp4", assets=assets)
-    bare = shutil.copy(files[1], tmp_path / "bare.tflite")
-    with pytest.raises(ValueError, match="config next to it"):
+    bare = tmp_path / "bare.tflite"
+    data = files[1].read_bytes()
+    bare.write_bytes(data[: data.index(b"PK\x03\x04")])  # without the record behind it
+    with pytest.raises(ValueError, match="Received: no record"):
         build_site([bare], folder, assets=assets)
     assert not folder.exists()
     folder.mkdir()
@@ -272,20 +345,13 @@ def test_there_is_no_page_for_another_task(tmp_path, assets):
             verify=False,
             task=tiny_task.task(),
         )
-        message = r"there is one for classification\. Received: a model for 'tiny_point'"
+        message = r"there is one for classification, .*\. Received: a model for 'tiny_point'"
         with pytest.raises(ValueError, match=message):
             build_site([result.file], tmp_path / "site", assets=assets)
         with pytest.raises(ValueError, match=message):
             newnet_tf.make_web_page(result.file, tmp_path / "site", assets=assets)
-        loaded = LoadedModel(
-            model=tiny_task.trained_model(),
-            name="tiny",
-            task=tiny_task.NAME,
-            preprocess=tiny_task.preprocess(),
-            class_names=None,
-            is_trained=True,
-            weights="",
-        )
+        known = ModelMetadata(name="tiny", task=tiny_task.NAME, preprocess=tiny_task.preprocess())
+        loaded = LoadedModel(model=tiny_task.trained_model(), metadata=known)
         with pytest.raises(ValueError, match=message):
             newnet_tf.make_web_page(loaded, tmp_path / "site", assets=assets)
     assert not (tmp_path / "site").exists()
@@ -315,7 +381,7 @@ def test_the_command_makes_a_site_of_exported_files(files, assets, tmp_path, cap
     assert about["title"] == "small"
     assert Runner(files[0]).config.model == about["model"]
     assert main(["web", "lenet5", "-o", str(folder)]) == 1
-    assert "has no public weights" in capsys.readouterr().err
+    assert "must be trained" in capsys.readouterr().err
 
 
 def test_examples_are_images_that_every_browser_opens(built):

@@ -184,7 +184,7 @@ def test_a_graph_never_depends_on_weights(tmp_path):
         ({"name": "newnet_small", "classes": 0}, ["`classes`", "Received: classes=0"]),
         ({"name": "newnet_small", "classes": "10"}, ["`classes`", "Received: classes='10'"]),
         ({"name": "newnet_small", "input_shape": (31, 64, 3)}, ["at least 32", "(31, 64, 3)"]),
-        ({"name": "newnet_small", "input_shape": (64, 64, 1)}, ["`input_shape`", "(64, 64, 1)"]),
+        ({"name": "newnet_small", "input_shape": (64, 64, 2)}, ["`input_shape`", "(64, 64, 2)"]),
         ({"name": "newnet_small", "input_shape": (64, 64)}, ["`input_shape`", "(64, 64)"]),
         ({"name": "newnet_small", "input_tensor": 3}, ["`input_tensor`", "Received"]),
     ],

@@ -161,7 +161,9 @@ class PointTask(Task):
     def metrics(self) -> PointMetrics:
         return PointMetrics()
 
-    def decode(self, outputs, image_size, class_names=None, max_predictions=None):
+    def decode(
+        self, outputs, image_size, class_names=None, max_predictions=None, output_type="logits"
+    ):
         height, width = image_size
         x, y = (float(v) for v in np.asarray(outputs["point"]) * (width, height))
         score = float(1 / (1 + np.exp(-np.asarray(outputs["score_map"]).max())))
@@ -169,7 +171,7 @@ class PointTask(Task):
         box = (x - half[0], y - half[1], x + half[0], y + half[1])
         return [Prediction((class_names or CLASS_NAMES)[0], 0, score, box=box)]
 
-    def fidelity(self, reference, outputs, output_type="logits"):
+    def fidelity(self, reference, outputs, output_type="logits", reference_type="logits"):
         if set(reference) != set(outputs):
             raise ValueError(
                 f"`outputs` must be named {sorted(reference)}. Received: {sorted(outputs)}"

@@ -35,6 +35,13 @@ class Call(NamedTuple):
     arguments: tuple
 
 
+class Instance(NamedTuple):
+    """An object of a class of the file, with its state."""
+
+    kind: Name
+    state: object
+
+
 class Raw(NamedTuple):
     """Instructions as they are, which leave one value."""
 
@@ -73,6 +80,8 @@ class _Writer:
                 return f"c{value.module}\n{value.name}\n".encode()
             case Call():
                 return self.code(value.function) + self.code(value.arguments) + b"R"
+            case Instance():
+                return self.code(value.kind) + b")\x81" + self.code(value.state) + b"b"
             case Tensor():
                 return self.tensor(value)
             case np.ndarray():
@@ -84,6 +93,10 @@ class _Writer:
             case int():
                 data = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
                 return b"\x8a" + bytes([len(data)]) + data
+            case float():
+                return b"G" + struct.pack(">d", value)
+            case np.generic():
+                return self.tensor(tensor(np.asarray(value)))
             case str():
                 return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
             case tuple():

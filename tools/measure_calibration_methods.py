@@ -17,11 +17,7 @@ import keras
 
 from newnet_tf import results
 from newnet_tf.deploy import converter
-from newnet_tf.deploy.export_config import (
-    CALIBRATION_METHODS,
-    DEFAULT_CALIBRATION_METHOD,
-    MIN_MAX,
-)
+from newnet_tf.deploy.export_options import CALIBRATION_METHODS, DEFAULT_CALIBRATION_METHOD, MIN_MAX
 from newnet_tf.deploy.quantization.quantizer import CORRECTIONS
 from newnet_tf.deploy.quantization.sensitivity import SensitivityAnalysis
 from tools import measure_quantization as quantization

@@ -37,7 +37,7 @@ from newnet_tf.classification.evaluator import evaluate_files
 from newnet_tf.classification.result import ClassificationResult
 from newnet_tf.data.datasets.folder import labeled_files
 from newnet_tf.data.datasets.tar import archive_arrays
-from newnet_tf.deploy import ExportError, ExportResult, Runner, export_config, export_tflite
+from newnet_tf.deploy import ExportError, ExportResult, Runner, export_options, export_tflite
 from newnet_tf.deploy.quantization.precisions import PRECISIONS
 from newnet_tf.deploy.verification import compare
 from newnet_tf.evaluation import paired as paired_comparison
@@ -320,7 +320,7 @@ def main():
     parser.add_argument("--retime", action="store_true", help="measure all times again")
     arguments = parser.parse_args()
     precisions = arguments.precision.split(",")
-    export_config.check_options(precisions, "float32", False, "logits")
+    export_options.check_options(precisions, "float32", False, "logits")
     precisions += [f"{kind}, {VARIANTS[kind]}" for kind in precisions if kind in VARIANTS]
     if arguments.foreign:
         measure_foreign(arguments)

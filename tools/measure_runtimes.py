@@ -64,7 +64,7 @@ def measure(name: str, folder: Path, python: Path) -> list[dict]:
         for runtime, run in runtimes(exported.file, batch.inputs, python).items():
             kind = f"TFLite {exported.config.kind}"
             rows.append(run_row(name, kind, runtime, run, reference, LITERT))
-    scores = model_outputs.predict(model_outputs.logits_model(loaded.model), batch.inputs)
+    scores = model_outputs.predict(loaded.model, batch.inputs)
     runtime = f"onnxruntime {version('onnxruntime')}"
     run = functools.partial(onnx_outputs, loaded, folder, batch.inputs)
     rows.append(run_row(name, "ONNX, opset 17", runtime, run, scores, KERAS))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from newnet_tf.deploy.export_config import check_options
+from newnet_tf.deploy.export_options import check_options
 from newnet_tf.models import registry
 from newnet_tf.profiling import latency, paper_tables, untrained_models
 from newnet_tf.profiling.latency import Latency

@@ -1,20 +1,21 @@
 """`newnet_tf.bundle`: all that an app needs of a model in one folder or zip."""
 
+import dataclasses
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from newnet_tf.api.image_sets import Images, calibration_set, validation_set
 from newnet_tf.data.sample_images import sample_images
-from newnet_tf.deploy import export_config
-from newnet_tf.deploy.bundle.build import Bundle, check_path, make_bundle
-from newnet_tf.deploy.bundle.info import Provenance
-from newnet_tf.inference.loaded import LoadedModel
+from newnet_tf.deploy import export_options
+from newnet_tf.deploy.bundle.build import Bundle, bundle_files, check_path, make_bundle
+from newnet_tf.deploy.bundle.codegen import PACKAGE, check_package
+from newnet_tf.deploy.config_file import read_config
 from newnet_tf.inference.model import load_model
-from newnet_tf.models import activations, registry
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.utils.io import file_stem
 
 FOLDER = Path("build/bundle")  # default folder
 
@@ -29,15 +30,18 @@ def bundle(
     license: str | None = None,
     weights: str | os.PathLike | None = None,
     preprocess_as: str | None = None,
-    preprocess: PreprocessConfig | None = None,
-    class_names: Sequence[str] | None = None,
+    preprocess: PreprocessConfig | str | os.PathLike | None = None,
+    class_names: Sequence[str] | str | os.PathLike | None = None,
     classes: int | None = None,
+    task: str | None = None,
+    outputs: str | None = None,
     activation: str | None = None,
     exclude_layers: Sequence[str] = (),
-    calibration_method: str = export_config.DEFAULT_CALIBRATION_METHOD,
+    calibration_method: str = export_options.DEFAULT_CALIBRATION_METHOD,
     io_dtype: str = "float32",
     embed_normalization: bool = False,
-    output_type: str = "logits",
+    output_type: str | None = None,
+    package: str = PACKAGE,
 ) -> Bundle:
     """Writes a bundle: `.tflite` files, labels, `model.json`, code for phones, and a check.
 
@@ -46,7 +50,9 @@ def bundle(
 
     Args:
         model: what `load_model` takes: name of a model of the zoo, path of a `.keras` file or of a
-            run's folder, result of `train` or `finetune`, `LoadedModel` or `keras.Model`.
+            run's folder, result of `train` or `finetune`, `LoadedModel` or `keras.Model`; or the path
+            of a `.tflite` file that `export` wrote, or a list of those of one model, which are bundled
+            as they are.
 
         output: path of a new folder, of an earlier bundle to replace, or of a file ending in `.zip`.
             Default: `build/bundle/NAME`.
@@ -65,11 +71,15 @@ def bundle(
 
         preprocess_as: str, as in `load_model`.
 
-        preprocess: `PreprocessConfig`, as in `load_model`.
+        preprocess: `PreprocessConfig` or path, as in `load_model`.
 
-        class_names: str for each class, as in `load_model`.
+        class_names: names or path, as in `load_model`.
 
         classes: int, as in `load_model`.
+
+        task: str, as in `load_model`.
+
+        outputs: str, what the model's outputs are, as in `load_model`.
 
         activation: str, as in `load_model`.
 
@@ -81,7 +91,10 @@ def bundle(
 
         embed_normalization: bool, whether the files take uint8 pixels in 0-255. Default: False.
 
-        output_type: `"logits"` (default) or `"probabilities"`, for classification.
+        output_type: `"logits"`, `"probabilities"` or `"sigmoid"`, what a classifier's files return.
+            Default: what the model returns.
+
+        package: str, package of the Kotlin code. Default: `"com.example.app"`.
 
     Returns:
         A `Bundle`. It prints as its path and its digest, for `check_bundle`.
@@ -95,36 +108,44 @@ def bundle(
 
     Example:
         >>> print(newnet_tf.bundle("efficientnet_lite0", "lite0.zip"))
-        lite0.zip: 12 files, digest 3a0109b5...
+        >>> files = newnet_tf.export("rexnet_100", "out", precisions=["fp32", "int8-full"])
+        >>> newnet_tf.bundle(files, "rexnet.zip")
     """
-    export_config.check_options(precisions, io_dtype, embed_normalization, output_type)
-    export_config.check_exclude_layers(precisions, exclude_layers)
+    export_options.check_options(precisions, io_dtype, embed_normalization, output_type)
+    export_options.check_exclude_layers(precisions, exclude_layers)
+    check_package(package)
     if output is not None:
         check_path(Path(output))
-    loaded = load_model(
-        model,
-        weights=weights,
-        preprocess_as=preprocess_as,
-        preprocess=preprocess,
-        class_names=class_names,
-        classes=classes,
-        activation=activation,
-    )
+    given = {
+        "weights": weights,
+        "preprocess_as": preprocess_as,
+        "preprocess": preprocess,
+        "class_names": class_names,
+        "classes": classes,
+        "task": task,
+        "outputs": outputs,
+        "activation": activation,
+    }
+    files = _tflite_files(model, given)
+    if files:
+        examples = _examples(validation_images)
+        name = file_stem(read_config(files[0]).model) if read_config(files[0]) else files[0].stem
+        return bundle_files(files, output or FOLDER / name, examples, package=package)
+    loaded = load_model(model, **given)
     loaded.check_trained()
     image_size = loaded.preprocess.image_size
     validation = validation_set(validation_images, image_size)
     calibration = calibration_set(calibration_images, precisions, image_size)
+    metadata = loaded.metadata
+    if license is not None:
+        metadata = dataclasses.replace(metadata, license=license)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return make_bundle(
             loaded.model,
-            loaded.preprocess,
-            FOLDER / loaded.name if output is None else output,
-            loaded.name,
-            provenance(loaded, license),
+            metadata,
+            FOLDER / file_stem(loaded.name) if output is None else output,
             _examples(validation),
-            loaded.class_names,
-            task=loaded.task,
             precisions=precisions,
             calibration_images=calibration,
             validation_images=validation,
@@ -133,34 +154,27 @@ def bundle(
             io_dtype=io_dtype,
             embed_normalization=embed_normalization,
             output_type=output_type,
+            package=package,
         )
 
 
-def provenance(loaded: LoadedModel, license: str | None = None) -> Provenance:
-    """Returns the origin of a model's weights: from its card, or as far as it is known.
-
-    Args:
-        loaded: `LoadedModel`.
-
-        license: str, SPDX identifier, in place of the card's.
-    """
-    name = activations.split_name(loaded.name)[0]
-    if name in registry.list_models() and loaded.weights:
-        card = registry.model_card(name)
-        if loaded.weights in {card.default_weights, *(w.tag for w in card.weights)}:
-            published = card.select(loaded.weights)
-            return Provenance(
-                license=license or published.license,
-                author=published.author,
-                dataset=published.dataset,
-                weights=published.tag,
-            )
-    return Provenance(license=license, weights=loaded.weights or None)
+def _tflite_files(model: Any, given: Mapping[str, Any]) -> list[Path]:
+    """Returns the paths where `model` is a TFLite file or a list of them, else none."""
+    models = list(model) if isinstance(model, (list, tuple)) else [model]
+    paths = [Path(m) for m in models if isinstance(m, (str, os.PathLike))]
+    if len(paths) < len(models) or not all(path.suffix == ".tflite" for path in paths):
+        return []
+    if extra := [name for name, value in given.items() if value is not None]:
+        raise ValueError(
+            f"{', '.join(f'`{name}`' for name in extra)} must be None for .tflite files, which say it. "
+            f"Received: {', '.join(map(str, paths))}"
+        )
+    return paths
 
 
-def _examples(validation_images: Sequence) -> Sequence:
+def _examples(validation_images: Any) -> Sequence:
     """Returns images to store: scikit-image's, whose license allows it, else some of the user's."""
     try:
         return sample_images()
     except ValueError:
-        return validation_images
+        return validation_set(validation_images, 0)

@@ -21,9 +21,14 @@ class ConvertResult:
 
         tensors: int, number of tensors that were converted.
 
-        skipped: tuple of str, tensors that a model has no use for.
+        skipped: tuple of str, tensors and entries of the checkpoint that the model has no use for.
 
         classes: int, number of classes; None without the classifier.
+
+        channels: int, number of channels of the input: 3, or 1 for gray images.
+
+        state_dict: str, keys of dictionaries and prefixes before the tensors' names in the
+            checkpoint, such as `"model_ema/module"`; `""` where there are none.
     """
 
     model: str
@@ -32,9 +37,14 @@ class ConvertResult:
     tensors: int
     skipped: tuple[str, ...]
     classes: int | None
+    channels: int
+    state_dict: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.tensors} tensors of format {self.checkpoint_format}"
+        place = f", from {self.state_dict}" if self.state_dict else ""
+        gray = ", of gray images" if self.channels == 1 else ""
+        kind = f"{self.tensors} tensors of format {self.checkpoint_format}"
+        return f"{self.file}: {kind}{place}{gray}"
 
 
 def convert(
@@ -44,13 +54,18 @@ def convert(
     *,
     classes: int | None = None,
     include_top: bool = True,
+    state_dict: str | None = None,
 ) -> ConvertResult:
     """Converts a checkpoint; every tensor must be used and every variable must be set.
+
+    A checkpoint of gray images (one input channel) becomes a model of gray images.
 
     Args:
         model: str, name of the model of the zoo that the checkpoint is of, e.g. `"rexnet_100"`.
 
-        checkpoint: path of the checkpoint, with one of the suffixes of `newnet_tf.weights.SUFFIXES`.
+        checkpoint: path of the checkpoint: of PyTorch (`.pth`, `.pt`, `.bin`, `.ckpt`, `.pth.tar`),
+            safetensors (also the `.index.json` of its shards), NumPy (`.npz`) or Keras (`.keras`,
+            `.weights.h5`, `.h5`). The content decides, not the suffix.
 
         output: path of the new file, with one of the suffixes of `newnet_tf.weights.WRITABLE`.
 
@@ -58,12 +73,17 @@ def convert(
 
         include_top: bool, whether to keep pooling and classifier. Default: True.
 
+        state_dict: str, which weights to take from a file that holds several: the keys of the
+            dictionaries and the prefixes before the tensors' names, such as `"model"` or
+            `"model_ema"`. Default: where the model's names are found, averaged weights (EMA) before
+            others.
+
     Returns:
         A `ConvertResult`.
 
     Raises:
-        ValueError: if the model is unknown, the checkpoint is not one of it, or the suffix of
-            `output` is not known.
+        ValueError: if the model is unknown, the checkpoint is not one of it, several weights in it
+            fit and `state_dict` does not say which, or the suffix of `output` is not known.
 
     Example:
         >>> print(newnet_tf.convert("rexnet_100", "rexnetv1_1.0.pth", "rexnet.weights.h5"))
@@ -74,14 +94,19 @@ def convert(
             f"`output` (--output) must end in {', '.join(checkpoints.WRITABLE)}. Received: {output}"
         )
     variant, _ = registry.resolve(model)
-    from newnet_tf.weights import assign, reader
-
-    read = reader.read(Path(checkpoint))
-    others = (v.target for v in registry.REGISTRY.values() if v is not variant)
     target = variant.target()
-    count = classes or assign.classes_in(read, target) or variant.card.classes
-    built = variant.build(include_top=include_top, classes=count)
-    report = assign.assign_weights(built, read, target, others, new_classifier=False)
+    read = checkpoints.read(Path(checkpoint), target)
+    count = classes or checkpoints.class_count(read, target, state_dict) or variant.card.classes
+    height, width, channels = variant.card.preprocess.shape
+    if checkpoints.input_channels(read, target, state_dict) == 1:
+        channels = 1
+    built = variant.build(
+        include_top=include_top, classes=count, input_shape=(height, width, channels)
+    )
+    others = (v.target for v in registry.REGISTRY.values() if v is not variant)
+    report = checkpoints.load(
+        built, read, target, others, state_dict=state_dict, new_classifier=False
+    )
     checkpoints.save(built, output)
     return ConvertResult(
         model=variant.card.name,
@@ -90,4 +115,6 @@ def convert(
         tensors=report.tensors,
         skipped=tuple(report.skipped),
         classes=count if include_top else None,
+        channels=channels,
+        state_dict=report.state_dict,
     )

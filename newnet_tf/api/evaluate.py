@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from newnet_tf.classification.result import ClassificationResult
@@ -24,8 +25,12 @@ def evaluate(
     split: str | None = None,
     weights: str | os.PathLike | None = None,
     preprocess_as: str | None = None,
-    preprocess: PreprocessConfig | None = None,
+    preprocess: PreprocessConfig | str | os.PathLike | None = None,
+    class_names: Sequence[str] | str | os.PathLike | None = None,
+    task: str | None = None,
+    outputs: str | None = None,
     activation: str | None = None,
+    allow_untrained: bool = False,
     validation_split: float = 0.2,
     seed: int = 0,
     data_dir: str | os.PathLike | None = None,
@@ -52,12 +57,19 @@ def evaluate(
         weights: str or path, tag or checkpoint file, for a model of the zoo. Default: its public
             weights.
 
-        preprocess_as: str, name of a model of the zoo whose preprocessing is used. Default: the
-            model's own.
+        preprocess_as: str, as in `load_model`. Default: the model's own.
 
-        preprocess: `PreprocessConfig` to use. Default: the model's own.
+        preprocess: `PreprocessConfig` or path, as in `load_model`. Default: the model's own.
+
+        class_names: names or path, as in `load_model`. Default: the model's own.
+
+        task: str, as in `load_model`.
+
+        outputs: str, what the model's outputs are, as in `load_model`.
 
         activation: one of `"relu"`, `"relu6"`, `"hard_swish"`, which replaces SiLU. Default: None.
+
+        allow_untrained: bool, whether to take a model with newly initialized weights. Default: False.
 
         validation_split: float in (0, 1), fraction of a folder without splits that is its validation
             split. Default: 0.2.
@@ -106,7 +118,11 @@ def evaluate(
         weights=weights,
         preprocess_as=preprocess_as,
         preprocess=preprocess,
+        class_names=class_names,
+        task=task,
+        outputs=outputs,
         activation=activation,
+        allow_untrained=allow_untrained,
     )
     names = None if isinstance(dataset, Split) else dataset.class_names
     result = evaluate_split(predictor, images, names, max_samples, batch_size)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from newnet_tf.api.image_sets import Images, calibration_set, validation_set
-from newnet_tf.data import sidecar
-from newnet_tf.deploy import export_config
+from newnet_tf.deploy import export_options
 from newnet_tf.inference.loaded import LoadedModel
 from newnet_tf.inference.model import load_model
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.utils.io import file_stem
 
 FORMATS = ("tflite", "saved_model", "onnx")
 FOLDER = Path("build/export")  # default folder
@@ -27,23 +27,26 @@ def export(
     validation_images: Images = None,
     weights: str | os.PathLike | None = None,
     preprocess_as: str | None = None,
-    preprocess: PreprocessConfig | None = None,
-    class_names: Sequence[str] | None = None,
+    preprocess: PreprocessConfig | str | os.PathLike | None = None,
+    class_names: Sequence[str] | str | os.PathLike | None = None,
     classes: int | None = None,
+    task: str | None = None,
+    outputs: str | None = None,
     activation: str | None = None,
+    allow_untrained: bool = False,
     io_dtype: str = "float32",
     embed_normalization: bool = False,
-    output_type: str = "logits",
+    output_type: str | None = None,
     exclude_layers: Sequence[str] = (),
-    calibration_method: str = export_config.DEFAULT_CALIBRATION_METHOD,
+    calibration_method: str = export_options.DEFAULT_CALIBRATION_METHOD,
     verify: bool = True,
     force: bool = False,
 ) -> list[os.PathLike]:
     """Exports a model to TFLite or ONNX files or to a SavedModel.
 
     TFLite and ONNX files are verified: one whose outputs are not the model's within the tolerance of
-    its precision is not written. TFLite files have their `ExportConfig` next to them as JSON, and
-    known class names as `NAME.labels.txt`.
+    its precision is not written. Every file holds its `ModelMetadata`; for people, TFLite files also
+    have a description next to them as JSON, and known class names are in `NAME.labels.txt`.
 
     Args:
         model: what `load_model` takes: name of a model of the zoo, path of a `.keras` file or of a
@@ -68,21 +71,29 @@ def export(
 
         preprocess_as: str, as in `load_model`.
 
-        preprocess: `PreprocessConfig`, as in `load_model`.
+        preprocess: `PreprocessConfig` or path, as in `load_model`.
 
-        class_names: one str for each class, as in `load_model`.
+        class_names: names or path, as in `load_model`.
 
         classes: int, as in `load_model`.
 
+        task: str, as in `load_model`.
+
+        outputs: str, what the model's outputs are, as in `load_model`.
+
         activation: str, as in `load_model`.
+
+        allow_untrained: bool, whether to take a model with newly initialized weights. Its files are
+            marked, and not verified. Default: False.
 
         io_dtype: `"float32"` (default), or with `"int8-full"` only `"int8"` or `"uint8"`.
 
         embed_normalization: bool, whether TFLite files take uint8 pixels in 0-255 and normalize them.
             Default: False.
 
-        output_type: `"logits"` (default) or `"probabilities"`, for TFLite and ONNX files of a
-            classifier. A classifier's SavedModel always returns probabilities.
+        output_type: `"logits"`, `"probabilities"` or `"sigmoid"`, for TFLite and ONNX files of a
+            classifier. Default: what the model returns. A classifier's SavedModel always returns
+            probabilities.
 
         exclude_layers: names of layers that stay float32, with `"int8-full"` only. `quantize` finds
             those that lose most.
@@ -90,8 +101,8 @@ def export(
         calibration_method: str, how activation ranges are chosen for `"int8-full"`: `"mse"` (default),
             `"min-max"`, `"percentile"` or `"entropy"`.
 
-        verify: bool, whether to compare the files with the model. False is for untrained models: the
-            files are marked "timing only". Default: True.
+        verify: bool, whether to compare the files with the model. With False they are marked "timing
+            only". Default: True.
 
         force: bool, whether to write files again that have not changed. Default: False.
 
@@ -110,9 +121,9 @@ def export(
     """
     if format not in FORMATS:
         raise ValueError(f"`format` must be among {FORMATS}. Received: format={format!r}")
-    export_config.check_options(precisions, io_dtype, embed_normalization, output_type)
-    export_config.check_exclude_layers(precisions, exclude_layers)
-    export_config.check_calibration_method(["int8-full"], calibration_method)
+    export_options.check_options(precisions, io_dtype, embed_normalization, output_type)
+    export_options.check_exclude_layers(precisions, exclude_layers)
+    export_options.check_calibration_method(["int8-full"], calibration_method)
     loaded = load_model(
         model,
         weights=weights,
@@ -120,12 +131,14 @@ def export(
         preprocess=preprocess,
         class_names=class_names,
         classes=classes,
+        task=task,
+        outputs=outputs,
         activation=activation,
     )
+    loaded.check_trained(allow_untrained)
     if format == "saved_model":
         return [_to_saved_model(loaded, Path(output))]
-    if verify:
-        check_trained(loaded)
+    verify = verify and loaded.is_trained
     size = loaded.preprocess.image_size
     validation = validation_set(validation_images, size) if verify else None
     with warnings.catch_warnings():
@@ -135,23 +148,19 @@ def export(
 
             result = export_onnx(
                 loaded.model,
-                loaded.preprocess,
+                loaded.metadata,
                 output,
-                name=loaded.name,
                 validation_images=validation,
                 output_type=output_type,
                 verify=verify,
-                task=loaded.task,
             )
-            save_labels(loaded, result)
             return [result]
         from newnet_tf.deploy import export_tflite
 
         results = export_tflite(
             loaded.model,
-            loaded.preprocess,
+            loaded.metadata,
             output,
-            name=loaded.name,
             precisions=precisions,
             calibration_images=calibration_set(calibration_images, precisions, size),
             exclude_layers=exclude_layers,
@@ -162,26 +171,8 @@ def export(
             verify=verify,
             validation_images=validation,
             force=force,
-            task=loaded.task,
         )
-        save_labels(loaded, results[0])
         return list(results)
-
-
-def check_trained(loaded: LoadedModel) -> None:
-    """Raises ValueError for a model without weights, whose outputs prove nothing."""
-    if not loaded.is_trained:
-        raise ValueError(
-            f"{loaded.name} has no weights here, and an untrained model proves nothing: pass "
-            "`weights` (--weights FILE), or export it with `verify=False` (--no-verify), for timing "
-            "only. Received: neither"
-        )
-
-
-def save_labels(loaded: LoadedModel, file: os.PathLike) -> None:
-    """Writes the class names of a model next to a file of it, where they are known."""
-    if loaded.class_names:
-        sidecar.save_labels(file, loaded.class_names)
 
 
 def _to_saved_model(loaded: LoadedModel, output: Path) -> Path:
@@ -189,10 +180,4 @@ def _to_saved_model(loaded: LoadedModel, output: Path) -> Path:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return export_saved_model(
-            loaded.model,
-            output / loaded.name,
-            loaded.preprocess,
-            loaded.class_names,
-            task=loaded.task,
-        )
+        return export_saved_model(loaded.model, output / file_stem(loaded.name), loaded.metadata)

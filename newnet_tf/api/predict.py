@@ -1,7 +1,7 @@
 """`newnet_tf.predict`: what a model sees in images."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,12 @@ def predict(
     top: int = TOP,
     weights: str | os.PathLike | None = None,
     preprocess_as: str | None = None,
-    preprocess: PreprocessConfig | None = None,
+    preprocess: PreprocessConfig | str | os.PathLike | None = None,
+    class_names: Sequence[str] | str | os.PathLike | None = None,
+    task: str | None = None,
+    outputs: str | None = None,
     activation: str | None = None,
+    allow_untrained: bool = False,
 ) -> PredictResult:
     """Predicts images, one by one; images that cannot be read are skipped and counted.
 
@@ -92,12 +96,19 @@ def predict(
         weights: str or path, tag or checkpoint file, for a model of the zoo. Default: its public
             weights.
 
-        preprocess_as: str, name of a model of the zoo whose preprocessing is used. Default: the
-            model's own.
+        preprocess_as: str, as in `load_model`. Default: the model's own.
 
-        preprocess: `PreprocessConfig` to use. Default: the model's own.
+        preprocess: `PreprocessConfig` or path, as in `load_model`. Default: the model's own.
+
+        class_names: names or path, as in `load_model`. Default: the model's own.
+
+        task: str, as in `load_model`.
+
+        outputs: str, what the model's outputs are, as in `load_model`.
 
         activation: one of `"relu"`, `"relu6"`, `"hard_swish"`, which replaces SiLU. Default: None.
+
+        allow_untrained: bool, whether to take a model with newly initialized weights. Default: False.
 
     Returns:
         A `PredictResult`.
@@ -121,7 +132,11 @@ def predict(
         weights=weights,
         preprocess_as=preprocess_as,
         preprocess=preprocess,
+        class_names=class_names,
+        task=task,
+        outputs=outputs,
         activation=activation,
+        allow_untrained=allow_untrained,
     )
     reader, results = read_images(sources), []
     for position, pixels in reader:

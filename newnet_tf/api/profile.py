@@ -8,7 +8,7 @@ from pathlib import Path
 
 from newnet_tf import results
 from newnet_tf.api.benchmark import FILES
-from newnet_tf.deploy.export_config import check_options
+from newnet_tf.deploy.export_options import check_options
 from newnet_tf.profiling import operators, profile_tables, untrained_models
 from newnet_tf.profiling.operators import Profile
 from newnet_tf.utils import io

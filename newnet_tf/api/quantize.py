@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from newnet_tf.api.export import check_trained, save_labels
 from newnet_tf.api.image_sets import DRAWN, Images, drawn
 from newnet_tf.api.labeled_images import (
     PRECISION,
@@ -15,7 +14,7 @@ from newnet_tf.api.labeled_images import (
     calibration_sample,
     labeled_validation_set,
 )
-from newnet_tf.deploy import export_config
+from newnet_tf.deploy import export_options
 from newnet_tf.inference.loaded import LoadedModel
 from newnet_tf.inference.model import load_model
 from newnet_tf.models.config import PreprocessConfig
@@ -40,13 +39,11 @@ class QuantizeResult:
 
         layers: tuple of `LayerSensitivity`, in the model's order; empty without an analysis.
 
-        exclude_layers: tuple of str, the layers that stay float32, or that are proposed for it.
+        exclude_layers: tuple of str, layers that stay float32, or are proposed for it.
 
         summary: str, what they gain; "" where nothing was measured.
 
-        table: path of the CSV file of all layers, None without `sensitivity`.
-
-        chart: path of the PNG file, None without `sensitivity`.
+        table, chart: paths of the CSV and PNG files of all layers, None without `sensitivity`.
     """
 
     model: str
@@ -77,12 +74,14 @@ def quantize(
     sensitivity: bool = False,
     exclude_layers: int | Sequence[str] | None = None,
     max_accuracy_drop: float | None = None,
-    calibration_method: str = export_config.DEFAULT_CALIBRATION_METHOD,
+    calibration_method: str = export_options.DEFAULT_CALIBRATION_METHOD,
     weights: str | os.PathLike | None = None,
     preprocess_as: str | None = None,
-    preprocess: PreprocessConfig | None = None,
-    class_names: Sequence[str] | None = None,
+    preprocess: PreprocessConfig | str | os.PathLike | None = None,
+    class_names: Sequence[str] | str | os.PathLike | None = None,
     classes: int | None = None,
+    task: str | None = None,
+    outputs: str | None = None,
     activation: str | None = None,
 ) -> QuantizeResult:
     """Writes an int8-full TFLite file of a classifier, and says which layers lose most by int8.
@@ -119,11 +118,15 @@ def quantize(
 
         preprocess_as: str, as in `load_model`.
 
-        preprocess: `PreprocessConfig`, as in `load_model`.
+        preprocess: `PreprocessConfig` or path, as in `load_model`.
 
-        class_names: one str for each class, as in `load_model`.
+        class_names: names or path, as in `load_model`.
 
         classes: int, as in `load_model`.
+
+        task: str, as in `load_model`.
+
+        outputs: str, what the model's outputs are, as in `load_model`.
 
         activation: str, as in `load_model`.
 
@@ -149,9 +152,11 @@ def quantize(
         preprocess=preprocess,
         class_names=class_names,
         classes=classes,
+        task=task,
+        outputs=outputs,
         activation=activation,
     )
-    check_trained(loaded)
+    loaded.check_trained()
     calibration = calibration_sample(calibration_images, loaded)
     validation = labeled_validation_set(validation_images, loaded, calibration)
     is_named = exclude_layers is not None and not isinstance(exclude_layers, int)
@@ -188,13 +193,11 @@ def _check(
     validation_images: Images,
     calibration_method: str,
 ) -> None:
-    export_config.check_calibration_method([PRECISION], calibration_method)
+    export_options.check_calibration_method([PRECISION], calibration_method)
     if isinstance(exclude_layers, int) and exclude_layers < 0:
         raise ValueError(f"`exclude_layers` must not be negative. Received: {exclude_layers}")
     if isinstance(exclude_layers, str):
-        raise ValueError(
-            f"`exclude_layers` must be a number or a list of names. Received: {exclude_layers!r}"
-        )
+        raise ValueError(f"`exclude_layers` must be a number or names. Received: {exclude_layers!r}")
     if max_accuracy_drop is not None and not max_accuracy_drop >= 0:
         raise ValueError(f"`max_accuracy_drop` must not be negative. Received: {max_accuracy_drop}")
     if max_accuracy_drop is not None and exclude_layers is not None:
@@ -217,7 +220,7 @@ def _analysis(
     note(f"{loaded.name}: measuring ranges on {len(calibration)} images")
     return SensitivityAnalysis(
         loaded.model,
-        loaded.preprocess,
+        loaded.metadata,
         calibration,
         validation.images,
         validation.labels,
@@ -285,14 +288,12 @@ def _export(
 
     [result] = export_tflite(
         loaded.model,
-        loaded.preprocess,
+        loaded.metadata,
         output,
-        name=loaded.name,
         precisions=[PRECISION],
         calibration_images=calibration,
         exclude_layers=exclude_layers,
         calibration_method=calibration_method,
         validation_images=drawn(validation.images),
     )
-    save_labels(loaded, result)
     return result

@@ -1,5 +1,6 @@
 """`newnet_tf.train`: a model trained by a recipe."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,10 +14,9 @@ from newnet_tf.api.training_setup import (
     set_up,
     start_training,
 )
-from newnet_tf.data import sidecar
 from newnet_tf.data.datasets.base import Dataset
-from newnet_tf.inference.loaded import LoadedModel, set_model_info
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config.metadata import set_metadata
 from newnet_tf.task import Task
 from newnet_tf.training.compilation import build_model
 from newnet_tf.training.distributed import cluster, strategy as strategies
@@ -163,6 +163,7 @@ def train(
         checkpoint_every=checkpoint_every,
         metadata=about,
         strategy=devices,
+        model_metadata=setup.metadata and dataclasses.replace(setup.metadata, weights=BEST),
     )
     if devices and not devices.is_chief:
         note(f"worker {devices.index} is done; worker 0 has the files")
@@ -191,21 +192,9 @@ def _result(
 
         paths = {name: fitted.output_dir / file for name, file in FILES.items()}
         files = {name: path for name, path in paths.items() if path.exists()}
-        if setup.preprocess:
-            for file in (files["best"], files["last"]):
-                sidecar.save_info(file, built.name, setup.preprocess, setup.class_names)
         built = keras.models.load_model(files["best"], compile=False)
-    if setup.preprocess:
-        info = LoadedModel(
-            model=built,
-            name=setup.name,
-            task=setup.task.name,
-            preprocess=setup.preprocess,
-            class_names=setup.class_names,
-            is_trained=True,
-            weights=BEST,
-        )
-        set_model_info(info)
+    if setup.metadata:
+        set_metadata(built, dataclasses.replace(setup.metadata, weights=BEST))
     return TrainResult(
         model=built,
         name=setup.name,

@@ -10,11 +10,11 @@ from newnet_tf import weights as checkpoints
 from newnet_tf.data.datasets.base import Dataset
 from newnet_tf.data.datasets.factory import load_dataset
 from newnet_tf.data.image_loader import ImageLoader
-from newnet_tf.inference.loaded import known_model
 from newnet_tf.inference.model import REPLACED_ACTIVATION, load_model
 from newnet_tf.models import activations, registry
 from newnet_tf.models.cifar_stem import small_preprocess, with_stride1_stem
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config.metadata import OUTPUT_TYPES, ModelMetadata, get_metadata
 from newnet_tf.task import Task, get_task
 from newnet_tf.training.overrides import override
 from newnet_tf.training.recipe_registry import get_recipe
@@ -83,6 +83,20 @@ class TrainingSetup:
     dataset: Dataset | None
     preprocess: PreprocessConfig | None
     class_names: tuple[str, ...] | None
+
+    @property
+    def metadata(self) -> ModelMetadata | None:
+        """What files of the model hold; None for a loader of the user's, whose images are unknown."""
+        if self.preprocess is None:
+            return None
+        names = self.class_names if self.task.name in OUTPUT_TYPES or self.class_names else None
+        return ModelMetadata(
+            name=self.name,
+            preprocess=self.preprocess,
+            task=self.task.name,
+            class_names=names and tuple(names),
+            dataset=self.dataset.name if self.dataset else None,
+        )
 
 
 def check_model_argument(model: Any) -> None:
@@ -170,7 +184,7 @@ def set_up(
         options = recipe.loader_options()
         return ImageLoader(chosen, preprocess, max_samples=max_samples, **options, **shard)
 
-    known = None if isinstance(model, str) else known_model(model)
+    known = None if isinstance(model, str) else get_metadata(model)
     return TrainingSetup(
         name=_name(model, activation),
         build=build,

@@ -139,6 +139,7 @@ def tune(
         checkpoint_every=checkpoint_every,
         fingerprint={"weights": weights and os.fspath(weights), "cifar_stem": cifar_stem},
         metadata={**(metadata or {}), "recipe_name": recipe_name},
+        model_metadata=setup.metadata,
     )
     _note_unfinished(result)
     return result

@@ -50,8 +50,10 @@ def verify(
     images: Images = None,
     weights: str | os.PathLike | None = None,
     preprocess_as: str | None = None,
-    preprocess: PreprocessConfig | None = None,
+    preprocess: PreprocessConfig | str | os.PathLike | None = None,
     classes: int | None = None,
+    task: str | None = None,
+    outputs: str | None = None,
     activation: str | None = None,
 ) -> list[FileVerification]:
     """Compares exported files with the Keras model that they were made from.
@@ -72,9 +74,13 @@ def verify(
 
         preprocess_as: str, as in `load_model`.
 
-        preprocess: `PreprocessConfig`, as in `load_model`.
+        preprocess: `PreprocessConfig` or path, as in `load_model`.
 
         classes: int, as in `load_model`.
+
+        task: str, as in `load_model`.
+
+        outputs: str, what the model's outputs are, as in `load_model`.
 
         activation: str, as in `load_model`.
 
@@ -113,14 +119,15 @@ def verify(
                 preprocess_as=preprocess_as,
                 preprocess=preprocess,
                 classes=classes,
+                task=task,
+                outputs=outputs,
                 activation=replaced,
             )
+            loaded[key].check_trained()
         known = loaded[key]
         validation = validation_set(images, known.preprocess.image_size)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            verification = formats.verify_file(
-                known.model, file, validation, known.preprocess, known.task
-            )
+            verification = formats.verify_file(known.model, file, validation, known.metadata)
         results.append(FileVerification(Path(file), verification))
     return results

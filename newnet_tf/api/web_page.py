@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from newnet_tf.api.image_sets import Images, calibration_set, validation_set
-from newnet_tf.classification.class_matching import resolve_class_names
 from newnet_tf.data.labels import imagenet_names
 from newnet_tf.data.sample_images import sample_images
-from newnet_tf.data.sidecar import read_labels, save_labels
-from newnet_tf.deploy.export_config import check_options
+from newnet_tf.deploy.export_options import check_options
 from newnet_tf.deploy.runtime import Runner
 from newnet_tf.deploy.tflite import export_tflite
+from newnet_tf.inference.loaded import resolve_names
 from newnet_tf.inference.model import load_model
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.progress import note
-from newnet_tf.web.site import Site, build_site, check_example, check_folder, check_task
+from newnet_tf.web.site import (
+    Site,
+    build_site,
+    check_example,
+    check_folder,
+    check_record,
+    check_task,
+)
 
 FOLDER = Path("build/web")  # default folder
 
@@ -35,9 +41,11 @@ def make_web_page(
     assets: str | os.PathLike | None = None,
     weights: str | os.PathLike | None = None,
     preprocess_as: str | None = None,
-    preprocess: PreprocessConfig | None = None,
-    class_names: Sequence[str] | None = None,
+    preprocess: PreprocessConfig | str | os.PathLike | None = None,
+    class_names: Sequence[str] | str | os.PathLike | None = None,
     classes: int | None = None,
+    task: str | None = None,
+    outputs: str | None = None,
     activation: str | None = None,
 ) -> Site:
     """Writes a website that classifies images in the visitor's browser, for any static host.
@@ -73,11 +81,15 @@ def make_web_page(
 
         preprocess_as: str, as in `load_model`.
 
-        preprocess: `PreprocessConfig`, as in `load_model`.
+        preprocess: `PreprocessConfig` or path, as in `load_model`.
 
-        class_names: str for each class, as in `load_model`.
+        class_names: names or path, as in `load_model`.
 
         classes: int, as in `load_model`.
+
+        task: str, as in `load_model`.
+
+        outputs: str, what the model's outputs are, as in `load_model`.
 
         activation: str, as in `load_model`.
 
@@ -100,16 +112,15 @@ def make_web_page(
     output = Path(output)
     check_folder(output)
     check_example(example and Path(example))
-    check_options(precisions, "float32", False, "logits")
+    check_options(precisions, "float32", False, None)
     models = [os.fspath(m) for m in model] if isinstance(model, (list, tuple)) else [model]
     if all(isinstance(m, (str, os.PathLike)) and os.fspath(m).endswith(".tflite") for m in models):
         _check_alone(weights, activation, classes)
         files = [Path(m) for m in models]
-        runner = Runner(files[0])
-        if runner.config:
-            check_task(runner.config.task)
-        runner.check_classifier()
-        names = resolve_class_names(runner.classes, class_names or read_labels(files[0]))
+        metadata = check_record(Runner(files[0])).metadata
+        names = metadata.class_names
+        if class_names is not None:
+            names = resolve_names(class_names, Runner(files[0]).outputs[0].shape, metadata)
     elif len(models) > 1:
         raise ValueError(
             "`model` must be one model, or .tflite files of one model. "
@@ -123,6 +134,8 @@ def make_web_page(
             preprocess=preprocess,
             class_names=class_names,
             classes=classes,
+            task=task,
+            outputs=outputs,
             activation=activation,
         )
         check_task(loaded.task)
@@ -132,17 +145,13 @@ def make_web_page(
             warnings.simplefilter("ignore")
             results = export_tflite(
                 loaded.model,
-                loaded.preprocess,
+                loaded.metadata,
                 output.with_name(f"{output.name}.export"),
-                name=loaded.name,
                 precisions=precisions,
                 calibration_images=calibration_set(calibration_images, precisions, image_size),
                 validation_images=validation_set(validation_images, image_size),
-                task=loaded.task,
             )
         files, names = [result.file for result in results], loaded.class_names
-        if names:
-            save_labels(files[0], names)
     if example is None and names == imagenet_names():
         with contextlib.suppress(ValueError):  # scikit-image is not installed
             example = sample_images()[0]

@@ -1,32 +1,63 @@
 """Names of a model's classes, and which of them a dataset's classes are."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from newnet_tf.data.labels import imagenet_labels, imagenet_names
+from newnet_tf.utils.progress import note
+
+IMAGENET = "imagenet"
 
 
-def resolve_class_names(classes: int, class_names: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Returns the names of a model's classes: the given ones, else ImageNet's for 1,000 classes.
+def read_class_names(class_names: object) -> tuple[str, ...] | None:
+    """Returns class names as the user gives them.
 
     Args:
-        classes: int, number of the model's classes.
+        class_names: sequence of str; path of a text file with a class a line, empty lines ignored;
+            `"imagenet"`, ImageNet's 1,000; or None.
 
-        class_names: one str for each class, or None.
+    Raises:
+        ValueError: for a file that is missing, empty or not UTF-8; it names the file.
+    """
+    if class_names is None:
+        return None
+    if class_names == IMAGENET:
+        return imagenet_names()
+    if not isinstance(class_names, (str, os.PathLike)):
+        return tuple(class_names)
+    try:
+        text = Path(class_names).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"`class_names` (--labels) must be names, {IMAGENET!r}, or a text file in UTF-8 with a "
+            f"class a line. Received: {os.fspath(class_names)!r}: {error}"
+        ) from error
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not names:
+        raise ValueError(f"{os.fspath(class_names)} must name a class a line. Received: no line")
+    return names
 
-    Returns:
-        A tuple of str; None if the names are unknown.
+
+def check_class_names(class_names: Sequence[str], classes: int) -> tuple[str, ...]:
+    """Returns class names as a tuple.
 
     Raises:
         ValueError: if there are more or fewer names than classes.
     """
-    if class_names is None:
-        return imagenet_names() if classes == len(imagenet_names()) else None
     if len(class_names) != classes:
         raise ValueError(
-            f"a file of labels must name {classes} classes, as there are scores. "
-            f"Received: {len(class_names)}"
+            f"`class_names` (--labels) must name {classes} classes, as the model has scores. "
+            f"Received: {len(class_names)} names"
         )
     return tuple(class_names)
+
+
+def binary_names(class_names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names of both classes of a binary classifier; of one name X, `not X` and `X`."""
+    return (
+        (f"not {class_names[0]}", class_names[0]) if len(class_names) == 1 else tuple(class_names)
+    )
 
 
 def match_classes(
@@ -40,7 +71,7 @@ def match_classes(
         dataset_class_names: one str for each class of the dataset.
 
         class_names: one str for each class of the model, or None if they are unknown: then the
-            dataset must have as many classes, in the same order.
+            dataset must have as many classes, which are taken in their order; a note says so.
 
         classes: int, number of the model's classes.
 
@@ -54,14 +85,21 @@ def match_classes(
         >>> match_classes(["a", "b"], ["b", "a", "c"], 3)
         [1, 0]
     """
-    if class_names is None or tuple(dataset_class_names) == tuple(class_names):
-        if len(dataset_class_names) == classes:
-            return list(range(classes))
-        raise ValueError(
-            f"the data must have the model's {classes} classes, whose names are unknown (a file "
-            f"NAME.labels.txt next to the model would name them). "
-            f"Received: {len(dataset_class_names)} classes"
+    if class_names is None:
+        if len(dataset_class_names) != classes:
+            raise ValueError(
+                f"the data must have the model's {classes} classes, whose names are unknown: name them "
+                "with `class_names` (--labels: a text file, or 'imagenet'). "
+                f"Received: {len(dataset_class_names)} classes"
+            )
+        shown = ", ".join(map(str, dataset_class_names[:3])) + (" ..." if classes > 3 else "")
+        note(
+            f"the model's classes have no names: they are taken to be {shown} in this order "
+            "(`class_names`, --labels, would name them)"
         )
+        return list(range(classes))
+    if tuple(dataset_class_names) == tuple(class_names):
+        return list(range(classes))
     is_imagenet = tuple(class_names) == imagenet_names()
     keys = [label.wnid for label in imagenet_labels()] if is_imagenet else list(class_names)
     index = {key: number for number, key in enumerate(keys)}

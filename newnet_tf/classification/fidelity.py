@@ -1,24 +1,28 @@
-"""How close an exported classifier's outputs are to the Keras model's logits. NumPy only."""
+"""How close an exported classifier's outputs are to the Keras model's. NumPy only."""
 
 import numpy as np
 
-from newnet_tf.utils.math import log_softmax
-
-MIN_PROBABILITY = 1e-30  # smaller ones are raised to this: float32 has no logarithm of them
+from newnet_tf.utils.math import MAX_LOGIT, MIN_PROBABILITY, as_logits, log_softmax
 
 
 def fidelity(
-    reference: np.ndarray, outputs: np.ndarray, output_type: str = "logits"
+    reference: np.ndarray,
+    outputs: np.ndarray,
+    output_type: str = "logits",
+    reference_type: str = "logits",
 ) -> dict[str, float]:
-    """Compares an exported model's outputs with the Keras model's logits.
+    """Compares an exported model's outputs with the Keras model's.
 
     Args:
-        reference: array (images, classes), the Keras model's logits.
+        reference: array (images, classes), the Keras model's outputs.
 
         outputs: array of the same shape from the exported model.
 
-        output_type: `"logits"` or `"probabilities"`, what `outputs` are. Probabilities are compared by
-            their logarithms, which are logits but for a constant.
+        output_type: `"logits"` (default), `"probabilities"` or `"sigmoid"`, what `outputs` are.
+            Probabilities are compared by their logarithms, which are logits but for a constant;
+            sigmoids by their logits between -8 and 8.
+
+        reference_type: str, the same of `reference`. Default: `"logits"`.
 
     Returns:
         Mapping with these figures:
@@ -43,9 +47,14 @@ def fidelity(
             "`reference` and the file's outputs must have the same shape. Received: "
             f"{reference.shape} and {outputs.shape}"
         )
-    if output_type == "probabilities":
-        reference, outputs = log_softmax(reference), np.log(np.maximum(outputs, MIN_PROBABILITY))
-        reference = np.maximum(reference, np.log(MIN_PROBABILITY))
+    types = {output_type, reference_type}
+    reference, outputs = (
+        _comparable(scores, kind, types)
+        for scores, kind in ((reference, reference_type), (outputs, output_type))
+    )
+    best = reference.argmax(1), outputs.argmax(1)
+    if reference.shape[1] == 1:  # a binary classifier
+        best = reference[:, 0] > 0, outputs[:, 0] > 0
     signal, error = reference - reference.mean(0), outputs - reference
     reference_std, max_error = rms(signal), float(np.abs(error).max())
     noisy = signal + error
@@ -53,7 +62,7 @@ def fidelity(
     has_signal = bool(reference_std)
     return {
         "images": len(reference),
-        "top1_matches": int((reference.argmax(1) == outputs.argmax(1)).sum()),
+        "top1_matches": int((best[0] == best[1]).sum()),
         "cosine": float((signal * noisy).sum() / norms) if norms else 0.0,
         "max_error": max_error,
         "max_normalized_error": max_error / reference_std if has_signal else float("inf"),
@@ -62,6 +71,16 @@ def fidelity(
         if has_signal
         else -np.inf,
     }
+
+
+def _comparable(scores: np.ndarray, output_type: str, types: set[str]) -> np.ndarray:
+    """Returns scores in the form in which scores of all `types` can be compared."""
+    logits = as_logits(scores, output_type)
+    if "sigmoid" in types:
+        return np.clip(logits, -MAX_LOGIT, MAX_LOGIT)
+    if "probabilities" in types and output_type == "logits":
+        return np.maximum(log_softmax(logits), np.log(MIN_PROBABILITY))
+    return logits
 
 
 def matrix(values: np.ndarray) -> np.ndarray:

@@ -32,11 +32,17 @@ class Classification(Task):
 
     Labels are ints, the class of each image; targets are rows of class probabilities (one-hot, smoothed
     or mixed); outputs are logits of shape (images, classes).
+
+    Args:
+        class_weight: sequence of float, the weight of each class in the loss. Default: None, 1.
     """
 
     name, metric, mode = "classification", "error", "min"
     units: Mapping[str, str] = {"error": "%"}
     labels: Mapping[str, str] = {"loss": "loss (cross entropy)", "error": "top-1 error (%)"}
+
+    def __init__(self, class_weight: Sequence[float] | None = None):
+        self.class_weight = class_weight
 
     def check(self, model, dataset) -> None:
         """Checks that the model gives logits of the dataset's classes.
@@ -108,8 +114,31 @@ class Classification(Task):
             outputs: tensor (batch, classes), logits.
         """
         logits = keras.ops.cast(outputs, "float32")
-        losses = keras.ops.categorical_crossentropy(target, logits, from_logits=True)
+        if self.class_weight is None:
+            losses = keras.ops.categorical_crossentropy(target, logits, from_logits=True)
+        else:  # whose gradient would be that of targets that add up to 1
+            weighted = target * np.asarray(self.class_weight, np.float32)
+            losses = -keras.ops.sum(weighted * keras.ops.log_softmax(logits, axis=-1), axis=-1)
         return {"cross_entropy": keras.ops.mean(losses)}
+
+    def with_class_weight(self, weights: Sequence[float]) -> "Classification":
+        """Returns the task with a weight for each class in its loss.
+
+        Args:
+            weights: sequence of float, one for each class. The loss is the mean over the batch of the
+                weighted cross entropies, as in Keras.
+        """
+        return Classification(weights)
+
+    def balanced_weight(self, counts: np.ndarray, images: int) -> np.ndarray:
+        """Returns the weights that give each class the same sum: images / (classes * count).
+
+        Args:
+            counts: int array (classes,), images of each class.
+
+            images: int, their number.
+        """
+        return images / ((counts > 0).sum() * counts.clip(1))
 
     def batch_metrics(self, target, outputs) -> dict[str, Any]:
         """Returns `{"accuracy": ...}`, the share of images whose highest logit is the target's class.
@@ -164,18 +193,21 @@ class Classification(Task):
         image_size: tuple[int, int] | None = None,
         class_names: Sequence[str] | None = None,
         max_predictions: int | None = None,
+        output_type: str = "logits",
     ) -> list[Prediction]:
         """Returns the classes of the highest probability.
 
         Args:
-            outputs: array (classes,), one image's logits or probabilities. Values that are not negative
-                and add up to 1 are probabilities.
+            outputs: array (classes,), one image's scores. One score is that of the second of two
+                classes.
 
             image_size: (height, width), not used.
 
             class_names: sequence of str or None, a name for each class.
 
             max_predictions: int or None, number of classes. Default: 5, at most all classes.
+
+            output_type: `"logits"` (default), `"probabilities"` or `"sigmoid"`, what the scores are.
 
         Returns:
             List of `Prediction`, the highest probability first, equal ones in the order of classes.
@@ -187,6 +219,7 @@ class Classification(Task):
         scores = np.asarray(outputs)
         if scores.ndim != 1 or not scores.size:
             raise ValueError(f"`outputs` must be of shape (classes,). Received: {scores.shape}")
+        scores, output_type = two_classes(scores, output_type)
         if class_names is not None and len(class_names) != len(scores):
             raise ValueError(
                 f"`class_names` must name {len(scores)} classes. Received: {len(class_names)} names"
@@ -194,7 +227,7 @@ class Classification(Task):
         if np.isnan(scores).any():
             raise ValueError("`outputs` must be numbers. Received: NaN among them")
         order = np.argsort(-scores, kind="stable")[: max_predictions or TOP]
-        probabilities = scores if is_probabilities(scores) else softmax(scores)
+        probabilities = softmax(scores) if output_type == "logits" else scores
         return [
             Prediction(
                 label=None if class_names is None else class_names[index],
@@ -205,10 +238,14 @@ class Classification(Task):
         ]
 
     def fidelity(
-        self, reference: np.ndarray, outputs: np.ndarray, output_type: str = "logits"
+        self,
+        reference: np.ndarray,
+        outputs: np.ndarray,
+        output_type: str = "logits",
+        reference_type: str = "logits",
     ) -> dict[str, float]:
         """Returns the figures of `newnet_tf.classification.fidelity.fidelity`."""
-        return fidelity(reference, outputs, output_type)
+        return fidelity(reference, outputs, output_type, reference_type)
 
     def draw(self, image: np.ndarray, predictions: Sequence[Prediction]) -> np.ndarray:
         """Returns the image with a bar for each prediction below it.
@@ -224,13 +261,20 @@ class Classification(Task):
         return drawing.bars_below(image, predictions)
 
 
-def is_probabilities(scores: np.ndarray) -> bool:
-    """Returns whether one image's scores are probabilities rather than logits.
+def two_classes(scores: np.ndarray, output_type: str) -> tuple[np.ndarray, str]:
+    """Returns the scores of both classes of a binary classifier, and what they are.
 
     Args:
-        scores: array (classes,).
+        scores: array (..., classes). One score, a logit or (`"sigmoid"`) a probability, is that of the
+            second class; more are returned as they are.
+
+        output_type: str, what `scores` are.
     """
-    return bool(scores.min() >= 0 and abs(scores.sum() - 1) < 1e-3)
+    if scores.shape[-1] != 1:
+        return scores, output_type
+    if output_type == "logits":
+        return np.concatenate([np.zeros_like(scores), scores], axis=-1), output_type
+    return np.concatenate([1 - scores, scores], axis=-1), "probabilities"
 
 
 TASK = Classification()

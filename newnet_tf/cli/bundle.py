@@ -6,15 +6,22 @@ from pathlib import Path
 from newnet_tf.cli import common, export_options
 from newnet_tf.utils import tables
 
+PACKAGE = "com.example.app"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    common.add_model_argument(parser, nargs="?")
+    common.add_models_argument(
+        parser, f"{common.MODEL}, or exported .tflite files of one model", nargs="*"
+    )
     common.add_output_argument(parser, "folder, or NAME.zip; default: build/bundle/MODEL")
     export_options.add_precision_argument(parser, "fp32,int8-full")
     common.add_weights_arguments(parser)
     export_options.add_image_arguments(parser)
     export_options.add_interface_arguments(parser)
     parser.add_argument("--license", help="license of your own weights, as SPDX names it")
+    parser.add_argument(
+        "--package", default=PACKAGE, help=f"of the Kotlin code; default: {PACKAGE}"
+    )
     parser.add_argument(
         "--check", type=Path, metavar="PATH", help="check a bundle instead of writing one"
     )
@@ -28,8 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    if (arguments.model is None) == (arguments.check is None):
-        received = "neither" if arguments.model is None else "both"
+    models = arguments.models
+    if bool(models) == bool(arguments.check):
+        received = "both" if models else "neither"
         raise ValueError(f"a MODEL or --check PATH must be given. Received: {received}")
     import newnet_tf
 
@@ -38,19 +46,17 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{report}\n{arguments.check}: as it was written")
         return
     result = newnet_tf.bundle(
-        arguments.model,
+        models[0] if len(models) == 1 else models,
         arguments.output,
         precisions=arguments.precisions,
         calibration_images=arguments.calibration_images,
         validation_images=arguments.images,
         license=arguments.license,
-        weights=arguments.weights,
-        preprocess_as=arguments.preprocess_as,
-        classes=arguments.classes,
-        activation=arguments.activation,
+        **common.model_options(arguments),
         io_dtype=arguments.io_dtype,
         embed_normalization=arguments.embed_normalization,
         output_type=arguments.output_type,
+        package=arguments.package,
     )
     if arguments.json:
         print(tables.to_json({"path": str(result.path), "digest": result.digest, **result.info}))
@@ -60,10 +66,19 @@ def run(arguments: argparse.Namespace) -> None:
             "file": file["file"],
             "MB": round(file["bytes"] / 1e6, 2),
             "XNNPACK": file["xnnpack"],
-            "verified on": f"{file['verification']['images']:.0f} images",
-            "cosine": f"{file['verification']['cosine']:.5f}",
+            **_verified(file["verification"]),
         }
         for file in result.info["files"]
     ]
     print(tables.table(rows, right=("MB",)))
     print(result)
+
+
+def _verified(verification: dict | None) -> dict[str, str]:
+    """Returns the columns of a file's verification; files that were there before have none here."""
+    if verification is None:
+        return {}
+    return {
+        "verified on": f"{verification['images']:.0f} images",
+        "cosine": f"{verification['cosine']:.5f}",
+    }

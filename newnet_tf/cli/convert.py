@@ -18,13 +18,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoint",
         type=Path,
         metavar="CHECKPOINT",
-        help=f"a file of it: {', '.join(weights.SUFFIXES)}",
+        help=f"a checkpoint of it: {', '.join(weights.SUFFIXES)}; the content decides, not the suffix",
     )
     common.add_output_argument(
         parser, f"the new file: {', '.join(weights.WRITABLE)}", required=True
     )
     parser.add_argument(
         "--classes", type=int, help="number of classes; default: read from the checkpoint"
+    )
+    parser.add_argument(
+        "--state-dict",
+        metavar="KEY",
+        help="which weights of a file with several: the key of the dictionary (model, model_ema) or "
+        "the prefix; default: found by the names, averaged weights (EMA) first",
     )
     parser.add_argument("--no-top", action="store_true", help="leave pooling and classifier out")
     common.add_json_argument(parser)
@@ -44,6 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.output,
         classes=arguments.classes,
         include_top=not arguments.no_top,
+        state_dict=arguments.state_dict,
     )
     if arguments.json:
         print(tables.to_json(vars(result)))

@@ -1,4 +1,4 @@
-"""`newnet data`: prepare datasets, show augmented images."""
+"""`newnet data`: list, prepare and show datasets."""
 
 import argparse
 
@@ -20,8 +20,11 @@ AUGMENTATIONS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the actions `prepare` and `show`."""
+    """Adds the actions `info`, `prepare` and `show`."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
+    _add_info_arguments(
+        actions.add_parser("info", help="list splits, classes and the files that are left out")
+    )
     _add_prepare_arguments(
         actions.add_parser("prepare", help="prepare a dataset, or list what is missing")
     )
@@ -29,8 +32,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prepares a dataset, or draws augmented images."""
-    {"prepare": _prepare, "show": _show}[arguments.action](arguments)
+    """Lists or prepares a dataset, or draws augmented images."""
+    {"info": _info, "prepare": _prepare, "show": _show}[arguments.action](arguments)
+
+
+def _add_info_arguments(parser: argparse.ArgumentParser) -> None:
+    common.add_data_arguments(parser)
+    _add_images_dir_argument(parser)
+    common.add_json_argument(parser)
+
+
+def _add_images_dir_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--images-dir",
+        metavar="DIR",
+        help="folder that the paths of a CSV file start from; default: its own",
+    )
+
+
+def _load(arguments: argparse.Namespace):
+    import newnet_tf
+
+    start_keras()
+    return newnet_tf.load_dataset(
+        arguments.data,
+        validation_split=arguments.validation_split,
+        seed=arguments.seed,
+        data_dir=arguments.data_dir,
+        images_dir=arguments.images_dir,
+    )
+
+
+def _info(arguments: argparse.Namespace) -> None:
+    dataset = _load(arguments)
+    if arguments.json:
+        print(tables.to_json(_to_json(dataset)))
+        return
+    print(f"{dataset}\n")
+    print(tables.table(dataset.class_table(), right=tuple(dataset.splits)))
+    if dataset.skipped:
+        print(f"\n{dataset.skipped_summary()}")
+
+
+def _to_json(dataset) -> dict:
+    return {
+        "data": dataset.name,
+        "task": dataset.task,
+        "classes": dataset.class_table(),
+        "skipped": [{"file": file.path, "reason": file.reason} for file in dataset.skipped],
+    }
 
 
 def _add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +107,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
 def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_data_arguments(parser)
+    _add_images_dir_argument(parser)
     parser.add_argument(
         "--augmentation",
         default="resnet",
@@ -80,13 +131,9 @@ def _show(arguments: argparse.Namespace) -> None:
                 f"`--augmentation` must be among {', '.join(AUGMENTATIONS)}. Received: {name!r}"
             )
         fields |= AUGMENTATIONS[name]
-    start_keras()
-    dataset = newnet_tf.load_dataset(
-        arguments.data,
-        validation_split=arguments.validation_split,
-        seed=arguments.seed,
-        data_dir=arguments.data_dir,
-    )
+    dataset = _load(arguments)
+    if dataset.skipped:
+        note(dataset.skipped_summary())
     page, skipped = newnet_tf.data.draw_augmentation(
         dataset,
         newnet_tf.data.Augmentation(**fields),

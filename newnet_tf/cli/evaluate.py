@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_model_argument(parser)
     common.add_data_arguments(parser, split=True)
     common.add_weights_arguments(parser, classes=False)
+    common.add_allow_untrained_argument(parser)
     common.add_max_samples_argument(parser)
     common.add_batch_size_argument(parser, 32)
     parser.add_argument(
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_save_results_argument(parser, "accuracy")
     common.add_json_argument(parser)
     parser.epilog = (
-        "Images are preprocessed as the .json file next to an exported file says.\n"
+        "Images are preprocessed as the metadata inside the model say.\n"
         "Folders of classes are matched with the model by name: its labels, or ImageNet's wnids.\n"
         "Images that cannot be read are skipped, counted and named."
     )
@@ -35,9 +36,8 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.model,
             arguments.data,
             split=arguments.split,
-            weights=arguments.weights,
-            preprocess_as=arguments.preprocess_as,
-            activation=arguments.activation,
+            **common.model_options(arguments),
+            allow_untrained=arguments.allow_untrained,
             validation_split=arguments.validation_split,
             seed=arguments.seed,
             data_dir=arguments.data_dir,

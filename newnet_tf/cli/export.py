@@ -20,8 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export_options.add_interface_arguments(parser)
     export_options.add_calibration_method_argument(parser)
     export_options.add_exclude_layers_argument(parser)
+    common.add_allow_untrained_argument(parser)
     parser.add_argument(
-        "--no-verify", action="store_true", help="for an untrained model: marked 'timing only'"
+        "--no-verify", action="store_true", help="do not compare: files are marked 'timing only'"
     )
     common.add_force_argument(parser)
     common.add_json_argument(parser)
@@ -47,10 +48,8 @@ def run(arguments: argparse.Namespace) -> None:
         precisions=arguments.precisions,
         calibration_images=arguments.calibration_images,
         validation_images=arguments.images,
-        weights=arguments.weights,
-        preprocess_as=arguments.preprocess_as,
-        classes=arguments.classes,
-        activation=arguments.activation,
+        **common.model_options(arguments),
+        allow_untrained=arguments.allow_untrained,
         io_dtype=arguments.io_dtype,
         embed_normalization=arguments.embed_normalization,
         output_type=arguments.output_type,

@@ -52,11 +52,11 @@ def add_image_arguments(parser: argparse.ArgumentParser, *, required: bool = Fal
 
 def add_interface_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what decides the input and the output of a TFLite file."""
-    from newnet_tf.deploy import export_config
+    from newnet_tf.deploy import export_options
 
     parser.add_argument(
         "--io-dtype",
-        choices=export_config.IO_DTYPES,
+        choices=export_options.IO_DTYPES,
         default="float32",
         help="dtype of input and output, other than float32 with int8-full only",
     )
@@ -67,20 +67,19 @@ def add_interface_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--output-type",
-        choices=export_config.OUTPUT_TYPES,
-        default="logits",
-        help="what the file returns; default: logits",
+        choices=export_options.OUTPUT_TYPES,
+        help="what the file returns; default: what the model returns",
     )
 
 
 def add_calibration_method_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--calibration-method`."""
-    from newnet_tf.deploy import export_config
+    from newnet_tf.deploy import export_options
 
     parser.add_argument(
         "--calibration-method",
-        choices=export_config.CALIBRATION_METHODS,
-        default=export_config.DEFAULT_CALIBRATION_METHOD,
+        choices=export_options.CALIBRATION_METHODS,
+        default=export_options.DEFAULT_CALIBRATION_METHOD,
         help="how activation ranges are estimated (int8-full); default: %(default)s",
     )
 

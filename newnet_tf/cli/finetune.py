@@ -1,10 +1,10 @@
 """`newnet finetune`: a pretrained model on classes of your own, with report and exported files."""
 
 import argparse
+from pathlib import Path
 
 from newnet_tf.cli import common, export_options
 from newnet_tf.utils import tables
-from newnet_tf.utils.progress import note
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FRACTION",
         help="training images that only decide which stage's model is kept; default: 0.1",
     )
+    parser.add_argument(
+        "--images-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder that the paths of a CSV file start from; default: its own",
+    )
     export_options.add_precision_argument(parser, None)
     common.add_save_results_argument(parser, "accuracy")
     common.add_json_argument(parser)
@@ -44,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "First a linear classifier is fitted to frozen features (computed once, cached in the run's\n"
         "folder), then all layers are trained, the pretrained ones at a lower learning rate, none\n"
         "above the largest stable one. The test images choose nothing: the model is that of the last\n"
-        "epoch, or the linear probe if all layers came out worse on held-out training images."
+        "epoch, or the linear probe if all layers came out worse on held-out training images.\n"
+        "--set class_weight=balanced weighs rare classes more; --set early_stopping=5 ends the second\n"
+        "stage when five epochs in a row are no better on the held-out images."
     )
 
 
@@ -64,6 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
             validation_split=arguments.validation_split,
             seed=arguments.seed,
             data_dir=arguments.data_dir,
+            images_dir=arguments.images_dir,
             linear_probe=arguments.linear_probe,
             backbone_lr_scale=arguments.backbone_lr_scale,
             batch_norm=arguments.batch_norm,
@@ -75,8 +84,6 @@ def run(arguments: argparse.Namespace) -> None:
             save_results=arguments.save_results,
         )
     print(tables.to_json(_to_json(result)) if arguments.json else result)
-    for image in result.skipped:
-        note(f"skipped: {image.reason}")
 
 
 def _to_json(result) -> dict:
@@ -87,6 +94,7 @@ def _to_json(result) -> dict:
         "stages": result.stage_table(),
         "kept_stage": result.kept_stage,
         "holdout": result.verdict,
+        "metrics": result.metrics,
         "model_file": result.model_file,
         "report": result.report,
         "exports": [export.row() for export in result.exports],

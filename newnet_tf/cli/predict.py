@@ -13,10 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_model_argument(parser)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="images or folders")
     common.add_weights_arguments(parser, classes=False)
+    common.add_allow_untrained_argument(parser)
     parser.add_argument("--top", type=int, default=5, help="number of classes; default: 5")
     common.add_json_argument(parser)
     parser.epilog = (
-        "A .tflite file is run by LiteRT alone, with the preprocessing in the .json file next to it.\n"
+        "A .tflite file is run by LiteRT alone, with the preprocessing that it holds; for one of\n"
+        "another package name it with --preprocess-as or --preprocess.\n"
         "Images that cannot be read are skipped and named; the exit status is then 1."
     )
 
@@ -30,9 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.model,
             arguments.images,
             top=arguments.top,
-            weights=arguments.weights,
-            preprocess_as=arguments.preprocess_as,
-            activation=arguments.activation,
+            **common.model_options(arguments),
+            allow_untrained=arguments.allow_untrained,
         )
     if arguments.json:
         print(tables.to_json(_to_json(result)))

@@ -46,10 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
         exclude_layers=arguments.exclude_layers,
         max_accuracy_drop=arguments.max_accuracy_drop,
         calibration_method=arguments.calibration_method,
-        weights=arguments.weights,
-        preprocess_as=arguments.preprocess_as,
-        classes=arguments.classes,
-        activation=arguments.activation,
+        **common.model_options(arguments),
     )
     files = [export.row(result.file)] if result.file else []
     if arguments.json:

@@ -29,10 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.files,
         model=arguments.model,
         images=arguments.images,
-        weights=arguments.weights,
-        preprocess_as=arguments.preprocess_as,
-        classes=arguments.classes,
-        activation=arguments.activation,
+        **common.model_options(arguments),
     )
     if arguments.json:
         print(tables.to_json([{"file": str(r.file), **r.verification.to_dict()} for r in results]))

@@ -60,10 +60,7 @@ def _write(arguments: argparse.Namespace) -> None:
         title=arguments.title,
         example=arguments.example,
         assets=arguments.assets,
-        weights=arguments.weights,
-        preprocess_as=arguments.preprocess_as,
-        classes=arguments.classes,
-        activation=arguments.activation,
+        **common.model_options(arguments),
     )
     print(site)
     note(

@@ -13,7 +13,7 @@ import numpy as np
 from newnet_tf.data.augment.config import NONE, Augmentation
 from newnet_tf.data.augment.mixup import mix_arrays
 from newnet_tf.data.preprocess import normalize
-from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config import RGB, PreprocessConfig
 
 READ_AHEAD = 8  # batches that are prepared before they are needed
 UNSUPPORTED = ("brightness", "contrast", "saturation", "pca_std", "randaugment_ops", "erasing_prob")
@@ -90,6 +90,7 @@ class ArrayLoader:
         self.name, self.classes, self.preprocess = name, classes, preprocess
         self.augmentation, self.seed, self.threads = augmentation, seed, threads
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.class_names = tuple(map(str, range(classes)))
         self.eval_split, self.num_eval_samples = "test", len(test[1])
         self._splits = splits
         self.num_train_samples = len(splits["train"][1])
@@ -101,8 +102,14 @@ class ArrayLoader:
             )
 
     @property
+    def class_counts(self) -> np.ndarray:
+        """Number of training images of each class, int array (classes,)."""
+        return np.bincount(self._splits["train"][1], minlength=self.classes)
+
+    @property
     def fingerprint(self) -> Mapping[str, object]:
         """What decides the batches, except augmentation, batch size and seed."""
+        order = self.preprocess.channel_order
         return {
             "dataset": self.name,
             "loader": "arrays",
@@ -112,6 +119,7 @@ class ArrayLoader:
             "image_size": self.preprocess.image_size,
             "mean": self.preprocess.mean,
             "std": self.preprocess.std,
+            **({} if order == RGB else {"channel_order": order}),
         }
 
     def train(self, epoch: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:

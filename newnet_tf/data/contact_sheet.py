@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from newnet_tf.data.augment.config import Augmentation
 from newnet_tf.data.datasets.base import TRAIN, Dataset
-from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config import RGB, PreprocessConfig
 
 MARGIN, CAPTION_HEIGHT, BACKGROUND, TEXT = 6, 16, (250, 250, 250), (20, 20, 20)
 MIN_WEIGHT = 0.05  # a class with less weight is not in the caption
@@ -104,6 +104,7 @@ def contact_sheet(
 def to_pixels(image: np.ndarray, preprocess: PreprocessConfig) -> np.ndarray:
     """Returns the uint8 pixels of a normalized image."""
     pixels = (image * np.array(preprocess.std) + np.array(preprocess.mean)) * 255
+    pixels = pixels if preprocess.channel_order == RGB else pixels[..., ::-1]
     return np.clip(np.round(pixels), 0, 255).astype(np.uint8)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from newnet_tf.data.datasets.base import Split
+from newnet_tf.data.image_files import display_name
 from newnet_tf.data.images import ImageError, SkippedImage, read_image
 from newnet_tf.utils.progress import progress_bar
 
@@ -31,13 +32,13 @@ class Sample:
     Args:
         name: str, for messages.
 
-        label: int, its class.
+        label: int, its class; or an int array of 0 and 1, one for each class.
 
         source: what `images.read_image` takes: path, encoded bytes, uint8 array.
     """
 
     name: str
-    label: int
+    label: int | np.ndarray
     source: object
 
 
@@ -59,7 +60,8 @@ def iter_samples(split: Split, max_samples: int | None = None) -> Iterator[Sampl
             if not left:
                 return
             left -= 1
-            yield Sample(name.decode(errors="replace"), int(label), split.image_source(key))
+            own = int(label) if label.ndim == 0 else label
+            yield Sample(display_name(name), own, split.image_source(key))
 
 
 def each_batch(

@@ -1,11 +1,14 @@
 """`ImageLoader`: the batches of a training run over a `Dataset`, read with `tf.data`."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from newnet_tf.data.augment.config import Augmentation
 from newnet_tf.data.datasets.base import EVALUATION, TRAIN, Dataset, Split, list_samples, take
-from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config import RGB, PreprocessConfig
 from newnet_tf.utils.lazy import keras
 
 
@@ -40,7 +43,9 @@ class ImageLoader:
     Attributes:
         classes: int, number of classes.
 
-        batch_size, steps_per_epoch, num_eval_samples: int, counted over all shards.
+        class_names: tuple of str.
+
+        batch_size, steps_per_epoch, num_train_samples, num_eval_samples: int, counted over all shards.
 
         eval_split: str, the split to evaluate on.
 
@@ -77,12 +82,10 @@ class ImageLoader:
             )
         if max_samples is not None:
             subset = sample_split(dataset.split(TRAIN), max_samples, seed)
-            dataset = Dataset(
-                dataset.name, dataset.class_names, {**dataset.splits, TRAIN: subset}, dataset.task
-            )
+            dataset = dataclasses.replace(dataset, splits={**dataset.splits, TRAIN: subset})
         self.dataset, self.preprocess, self.eval_split = dataset, preprocess, eval_split
         self.augmentation = augmentation or Augmentation()
-        self.classes, self.seed = dataset.classes, seed
+        self.classes, self.class_names, self.seed = dataset.classes, dataset.class_names, seed
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_shards, self.shard_index = num_shards, shard_index
         if batch_size % num_shards:
@@ -91,6 +94,7 @@ class ImageLoader:
                 f"share it equally. Received: batch_size={batch_size}"
             )
         train = dataset.split(TRAIN)
+        self.num_train_samples = train.size
         self.steps_per_epoch = train.steps(batch_size)
         if self.steps_per_epoch < 1:
             raise ValueError(
@@ -104,9 +108,15 @@ class ImageLoader:
         return self.dataset.split(self.eval_split).size
 
     @property
+    def class_counts(self) -> np.ndarray:
+        """Number of training images of each class, int array (classes,)."""
+        return self.dataset.split(TRAIN).class_counts(self.classes)
+
+    @property
     def fingerprint(self) -> dict[str, object]:
         """What decides the batches, except augmentation, batch size and seed."""
         preprocess = self.preprocess
+        order = preprocess.channel_order
         return {
             "dataset": self.dataset.name,
             "classes": self.classes,
@@ -117,6 +127,7 @@ class ImageLoader:
             "interpolation": preprocess.interpolation,
             "mean": preprocess.mean,
             "std": preprocess.std,
+            **({} if order == RGB else {"channel_order": order}),
         }
 
     def train(self, epoch: int, start: int = 0) -> Iterable:
@@ -129,7 +140,7 @@ class ImageLoader:
 
         Returns:
             Iterable of (images, targets): float32 (batch, size, size, 3), normalized, and float32
-            (batch, classes).
+            (batch, classes), class probabilities, or for several classes an image 0 to 1 for each.
         """
         from newnet_tf.data.pipeline import train_input_pipeline
 

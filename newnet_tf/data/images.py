@@ -2,42 +2,43 @@
 
 Gray, and gray with alpha, is repeated into three channels. Palettes are looked up. Alpha is dropped,
 not blended (as `convert("RGB")` does and torchvision and timm expect). CMYK and YCCK are converted
-without a color profile. Of 16 bits a channel the upper eight are taken, of an animation the first
-frame. EXIF orientation is applied unless `exif=False`, as phones and browsers do, here and in
-`tf.data`. (torchvision and timm ignore it. Pillow applies it to TIFF files in any case.)
+without a color profile. Of 16 bits a channel the upper eight are taken, and of an image that uses 8,
+10, 12 or 14 of them the upper eight of those, if it is gray (see `scale_16_bits`; color images of that
+kind come out dark, which is said); of an animation the first frame.
+EXIF orientation is applied unless `exif=False`, as phones and browsers do, here and in `tf.data`.
+(torchvision and timm ignore it. Pillow applies it to TIFF files in any case.) HEIC images need the
+package pillow-heif.
 """
 
 import io
 import os
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+from newnet_tf.data.image_files import (
+    HEAD,
+    SUFFIXES,
+    ImageError,
+    SkippedImage,
+    display_name,
+    find_images,
+    image_format,
+    reads_format,
+    unreadable_format,
+)
+from newnet_tf.utils.progress import note
+
 ON_ERROR = ("skip", "raise")
+BITS = (8, 10, 12, 14, 16)  # that the values of a 16-bit image may use
+DARK = 64  # a quarter of the range
+_NOTED: set[object] = set()
+_LOCK = threading.Lock()
 FORMATS = "an image must be a whole JPEG, PNG, GIF, WebP, BMP, TIFF or PPM file"
-
-
-class ImageError(ValueError):
-    """An image that cannot be read: the message names it, what was expected and what came."""
-
-
-@dataclass(frozen=True)
-class SkippedImage:
-    """An image that could not be read.
-
-    Args:
-        path: str, its path or another name.
-
-        reason: str, the error.
-    """
-
-    path: str
-    reason: str
 
 
 def read_image(source: object, exif: bool = True) -> np.ndarray:
@@ -73,13 +74,14 @@ def read_image(source: object, exif: bool = True) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             if isinstance(source, Image.Image):
-                return _rgb(source, exif)
-            with Image.open(_openable(source, name)) as image:
-                return _rgb(image, exif)
+                return _rgb(source, exif, name)
+            with _open(source, name) as image:
+                return _rgb(image, exif, name)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     except Image.UnidentifiedImageError:
-        raise ImageError(f"{name}: {FORMATS}. Received: a file of no known format") from None
+        received = unreadable_format(_format(source)) or "a file of no known format"
+        raise ImageError(f"{name}: {FORMATS}. Received: {received}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = f"an image must have at most {Image.MAX_IMAGE_PIXELS} pixels"
         raise ImageError(f"{name}: {limit}. Received: {error}") from None
@@ -95,22 +97,21 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
         folder: path.
 
     Returns:
-        Sorted paths of the files with a suffix in `SUFFIXES`, without hidden ones.
+        Sorted paths of the images, without hidden ones; see `image_files.find_images`, which names
+        the other files too.
 
     Raises:
         ImageError: for a folder that does not exist or holds no image.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise ImageError(f"`folder` must be an existing folder. Received: {str(folder)!r}")
-    files = [p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
-    visible = [p for p in files if not any(s.startswith(".") for s in p.relative_to(root).parts)]
-    if not visible:
+    found = find_images(folder)
+    if not found.paths:
+        reasons = sorted({image.reason for image in found.skipped})
+        others = f"; {len(found.skipped)} other files: {', '.join(reasons)}" if reasons else ""
         raise ImageError(
             f"`folder` must hold images ({' '.join(SUFFIXES)}). "
-            f"Received: {str(folder)!r}, which has none"
+            f"Received: {display_name(folder)!r}, which has none{others}"
         )
-    return sorted(visible)
+    return list(found.paths)
 
 
 def read_images(
@@ -181,7 +182,26 @@ def _name(source: object) -> str:
         return f"<{len(source)} bytes>"
     if isinstance(source, Image.Image):
         return getattr(source, "filename", "") or f"<PIL image, mode {source.mode}>"
-    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else type(source).__name__
+    is_path = isinstance(source, (str, os.PathLike))
+    return display_name(source) if is_path else type(source).__name__
+
+
+def _open(source: object, name: str) -> Image.Image:
+    """Opens an image; HEIC and AVIF with pillow-heif, if it is installed."""
+    try:
+        return Image.open(_openable(source, name))
+    except Image.UnidentifiedImageError:
+        if (found := _format(source)) in ("HEIC", "AVIF") and reads_format(found):
+            return Image.open(_openable(source, name))
+        raise
+
+
+def _format(source: object) -> str | None:
+    """Returns the format of a file or of bytes by content."""
+    if isinstance(source, bytes):
+        return image_format(source[:HEAD])
+    with open(source, "rb") as file:
+        return image_format(file.read(HEAD))
 
 
 def _openable(source: object, name: str):
@@ -205,8 +225,9 @@ def _openable(source: object, name: str):
     return path
 
 
-def _rgb(image: Image.Image, exif: bool) -> np.ndarray:
+def _rgb(image: Image.Image, exif: bool, name: str) -> np.ndarray:
     """Decodes, turns and converts an image (its current frame)."""
+    has_16_bits_color = any("16" in str(tile[3]) for tile in image.tile) and image.mode == "RGB"
     image.load()
     sixteen_bits = image.mode.startswith("I;16") or (
         image.mode == "I" and image.format in ("PNG", "PPM")
@@ -214,7 +235,12 @@ def _rgb(image: Image.Image, exif: bool) -> np.ndarray:
     if exif:
         image = ImageOps.exif_transpose(image)
     if sixteen_bits:
-        gray = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
+        gray, bits = scale_16_bits(np.asarray(image))
+        if bits < BITS[-1]:
+            text = (
+                f"{name}: a 16-bit image whose values fit in {bits} bits is scaled as one of {bits}"
+            )
+            _note_once(bits, f"{text} bits")
         return np.repeat(gray[..., None], 3, axis=-1)
     if image.mode in ("I", "F"):
         raise ImageError(
@@ -223,4 +249,38 @@ def _rgb(image: Image.Image, exif: bool) -> np.ndarray:
         )
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # else Pillow warns that it drops a palette's alpha
-    return np.array(image.convert("RGB"))
+    pixels = np.array(image.convert("RGB"))
+    if has_16_bits_color and 0 < pixels.max() < DARK:
+        _note_once(
+            "dark",
+            f"{name}: a color image of 16 bits a channel that uses less than a quarter of its range is "
+            "dark, as the upper 8 bits are taken; scale it and save it anew",
+        )
+    return pixels
+
+
+def scale_16_bits(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Scales the values of a 16-bit image to 8 bits.
+
+    Cameras, microscopes and scanners store values of 10, 12 or 14 bits in 16 unscaled. The bits in use
+    are taken to be the fewest of 8, 10, 12, 14, 16 that the largest value fits in, and the upper eight
+    of these are returned.
+
+    Args:
+        values: int array of any shape, values in 0-65535.
+
+    Returns:
+        (uint8 array of the same shape, int: the bits in use).
+    """
+    largest = int(values.max(initial=0))
+    bits = next(bits for bits in BITS if largest < 2**bits) if largest else BITS[-1]
+    return (values.astype(np.uint32) >> (bits - 8)).astype(np.uint8), bits
+
+
+def _note_once(key: object, text: str) -> None:
+    """Writes a note on stderr, once for each key in a process."""
+    with _LOCK:
+        if key in _NOTED:
+            return
+        _NOTED.add(key)
+    note(f"{text} (said once)")

@@ -15,7 +15,7 @@ from newnet_tf.data.augment.erasing import random_erasing
 from newnet_tf.data.crops import center_crop, random_box, resized_crop
 from newnet_tf.data.datasets.base import TRAIN, Dataset
 from newnet_tf.data.decode import SkippedImages, cores, no_autograph, options, read_batches
-from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config import RGB, PreprocessConfig
 
 # Each draw has a seed of its own: the image's, plus one of these.
 CROP, FLIP, RANDAUGMENT, COLOR_JITTER, PCA, ERASING, MIX = (16 * purpose for purpose in range(7))
@@ -215,7 +215,7 @@ def augment_image(image, seed, augmentation: Augmentation, preprocess: Preproces
     if augmentation.randaugment_ops or any(amounts):
         x = tf.round(x)
     if augmentation.randaugment_ops:
-        fill = tuple(float(round(255 * mean)) for mean in preprocess.mean)
+        fill = tuple(float(round(255 * mean)) for mean in preprocess.rgb_mean)
         x = randaugment.rand_augment(
             x,
             seed_of(RANDAUGMENT),
@@ -250,6 +250,8 @@ def _normalizer(preprocess: PreprocessConfig):
         tf.constant(np.broadcast_to(np.float32(v), shape))
         for v in (preprocess.scale, preprocess.offset)
     )
+    if preprocess.channel_order != RGB:
+        return lambda pixels: tf.reverse(pixels, (2,)) * scale + offset
     return lambda pixels: pixels * scale + offset
 
 

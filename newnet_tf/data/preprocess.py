@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from newnet_tf.data.images import read_image
-from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config import RGB, PreprocessConfig
 from newnet_tf.utils.lazy import keras
 
 LONGEST = 64
@@ -78,12 +78,13 @@ def normalize(x: object, preprocess: PreprocessConfig) -> object:
 
     Args:
         x: array (or nested list), tensor of Keras' backend, or symbolic Keras tensor, of shape
-            (..., channels), any numeric type, values in 0-255.
+            (..., channels), any numeric type, values in 0-255, channels in the order red, green, blue.
 
         preprocess: `PreprocessConfig`.
 
     Returns:
-        float32 of the same shape: a NumPy array for an array or list, else a tensor.
+        float32 of the same shape, channels in the order of `preprocess`: a NumPy array for an array or
+        list, else a tensor.
 
     Raises:
         ValueError: if the last dimension is not the number of channels of `preprocess`.
@@ -94,8 +95,11 @@ def normalize(x: object, preprocess: PreprocessConfig) -> object:
     scale = np.asarray(preprocess.scale, np.float32)
     offset = np.asarray(preprocess.offset, np.float32)
     if on_host:
-        return x.astype(np.float32) * scale + offset
-    return keras.ops.add(keras.ops.multiply(keras.ops.cast(x, "float32"), scale), offset)
+        x = x.astype(np.float32)
+        return (x if preprocess.channel_order == RGB else x[..., ::-1]) * scale + offset
+    x = keras.ops.cast(x, "float32")
+    x = x if preprocess.channel_order == RGB else keras.ops.flip(x, axis=-1)
+    return keras.ops.add(keras.ops.multiply(x, scale), offset)
 
 
 def normalization_layer(x: object, preprocess: PreprocessConfig) -> object:
@@ -107,14 +111,15 @@ def normalization_layer(x: object, preprocess: PreprocessConfig) -> object:
         preprocess: `PreprocessConfig`.
 
     Returns:
-        float32 Keras tensor: the output of one built-in `Rescaling` layer named `normalize`. (ONNX
-        export does not support `Normalization`.)
+        float32 Keras tensor: the output of one built-in `Rescaling` layer named `normalize`, after a
+        flip of the channels for BGR. (ONNX export does not support `Normalization`.)
 
     Raises:
         ValueError: if the last dimension is not the number of channels of `preprocess`.
     """
     _check_channels(x.shape, preprocess)
     scale, offset = list(preprocess.scale), list(preprocess.offset)
+    x = x if preprocess.channel_order == RGB else keras.ops.flip(x, axis=-1)
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalize")(x)
 
 
@@ -167,6 +172,8 @@ def tf_preprocess(preprocess: PreprocessConfig) -> Callable:
         pixels = pixels[y.start : y.start + y.extent, x.start : x.start + x.extent]
         columns = resize_axis(tf.transpose(pixels, (1, 0, 2)), x, y.extent)
         pixels = resize_axis(tf.transpose(columns, (1, 0, 2)), y, size)
+        if preprocess.channel_order != RGB:
+            pixels = tf.reverse(pixels, (2,))
         return pixels * preprocess.scale + preprocess.offset
 
     return transform
@@ -222,6 +229,7 @@ class Transform:
         p = self.preprocess
         size = f"{p.image_size} x {p.image_size}"
         steps = f"short side to {p.resize} ({p.interpolation}), center {size}"
+        steps += "" if p.channel_order == RGB else f", {p.channel_order}"
         return f"Transform({steps}, minus mean {p.mean}, by std {p.std})"
 
 

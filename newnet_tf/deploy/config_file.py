@@ -1,49 +1,134 @@
-"""The JSON file of an `ExportConfig` next to its TFLite file. Standard library only."""
+"""The record inside a TFLite file: its `ExportConfig`, and a digest of the model.
 
+Standard library only.
+
+TFLite metadata may be followed by files of any kind, as a zip archive at the end of the file, which
+interpreters do not read. The record is one of them, the labels another.
+"""
+
+import hashlib
+import io
 import json
 import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from newnet_tf.deploy.export_config import ExportConfig
+from newnet_tf.utils.io import file_stem
+
+ENTRY, LABELS = "newnet_tf.json", "labels.txt"
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip archive: the same bytes every time
+MAX_BYTES = 16 * 2**20  # of the record
+DAMAGE = (  # what a damaged archive raises
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
-def config_path(file: str | os.PathLike) -> Path:
-    """Returns the path of the config of a TFLite file: the same name with the suffix `.json`."""
-    return Path(file).with_suffix(".json")
-
-
-def read_values(file: str | os.PathLike) -> dict | None:
-    """Returns the checked JSON values next to a TFLite file, None where there is no such file.
-
-    They hold the config and what `export_tflite` found: the file's digest, its verification.
+def append_record(model: bytes, config: ExportConfig) -> bytes:
+    """Returns a TFLite file with its record, and its labels if they are known, behind it.
 
     Args:
-        file: path of the TFLite file.
+        model: bytes of the file, with TFLite metadata that name the labels.
 
-    Raises:
-        ValueError: for a file that is not the JSON of a config; it names the file.
+        config: `ExportConfig`.
     """
-    path = config_path(file)
-    if not path.exists():
-        return None
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        ExportConfig.from_dict(values)
-    except ValueError as error:
-        raise ValueError(
-            f"{path} must be an export config that this version wrote. Received: {error}"
-        ) from error
-    return values
+    fields = config.to_dict()
+    if fields["calibration"]:
+        fields["calibration"]["image_names"] = []  # names of the user's files stay with the user
+    record = {"sha256": hashlib.sha256(model).hexdigest(), "config": fields}
+    files = {ENTRY: json.dumps(record, ensure_ascii=False).encode()}
+    if config.metadata.class_names:
+        files[LABELS] = "".join(f"{name}\n" for name in config.metadata.class_names).encode()
+    return model + archive(files)
+
+
+def with_config(file: str | os.PathLike, config: ExportConfig) -> bytes:
+    """Returns a TFLite file with another record behind it.
+
+    Args:
+        file: path of a file with a record.
+
+        config: `ExportConfig`.
+    """
+    with zipfile.ZipFile(file) as zipped:
+        size = min(entry.header_offset for entry in zipped.infolist())
+    return append_record(Path(file).read_bytes()[:size], config)
 
 
 def read_config(file: str | os.PathLike) -> ExportConfig | None:
-    """Returns the config next to a TFLite file, None where there is none.
+    """Returns the config inside a TFLite file, None where there is none.
 
     Args:
         file: path of the TFLite file.
 
     Raises:
-        ValueError: for a file that is not the JSON of a config; it names the file.
+        ValueError: for a damaged file, or the record of another version; it names the file.
     """
-    values = read_values(file)
-    return ExportConfig.from_dict(values) if values else None
+    if not Path(file).is_file():
+        return None  # whoever runs the file says that it is missing
+    try:
+        with zipfile.ZipFile(file) as zipped:
+            entries = {entry.filename: entry for entry in zipped.infolist()}
+            if ENTRY not in entries:
+                raise ValueError("an archive of other files")
+            if entries[ENTRY].file_size > MAX_BYTES:
+                raise ValueError(f"a record of {entries[ENTRY].file_size} bytes")
+            record = json.loads(zipped.read(ENTRY).decode())
+            size = min(entry.header_offset for entry in entries.values())
+    except DAMAGE as error:
+        if ENTRY.encode() not in Path(file).read_bytes():
+            return None  # of another package
+        raise ValueError(
+            f"{file} must be a whole TFLite file, with its record ({ENTRY}) at the end. "
+            f"Received: {error}"
+        ) from error
+    with open(file, "rb") as model:
+        digest = hashlib.sha256(model.read(size)).hexdigest()
+    if not isinstance(record, Mapping) or record.get("sha256") != digest:
+        raise ValueError(
+            f"{file} must be the model that the record inside it describes, by sha256. "
+            "Received: other bytes; export it anew"
+        )
+    try:
+        return ExportConfig.from_dict(record["config"])
+    except (ValueError, KeyError) as error:
+        raise ValueError(
+            f"{file} must hold an export config that this version wrote. Received: {error}"
+        ) from error
+
+
+def description_path(file: str | os.PathLike) -> Path:
+    """Returns the path of the description next to a TFLite file: the same name with `.json`.
+
+    It says for people what the file holds, and how it was verified. It is not read.
+    """
+    file = Path(file)
+    return file.with_name(f"{file.name.removesuffix('.tflite')}.json")
+
+
+def labels_path(file: str | os.PathLike, model_name: str) -> Path:
+    """Returns the path of the labels next to a model's files, a class a line. They are not read."""
+    return Path(file).with_name(f"{file_stem(model_name)}.labels.txt")
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """Returns a zip archive of files by name; the same files give the same bytes."""
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as zipped:
+        for name, data in files.items():
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            zipped.writestr(entry, data)
+    return memory.getvalue()

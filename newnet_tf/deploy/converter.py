@@ -3,13 +3,15 @@
 import contextlib
 import functools
 import math
+import re
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from newnet_tf.deploy.export_config import PIXELS, ExportConfig
-from newnet_tf.deploy.flatbuffer import io_adapters
+from newnet_tf.deploy.flatbuffer import io_adapters, metadata
 from newnet_tf.deploy.flatbuffer.graph import Graph
 from newnet_tf.deploy.flatbuffer.xnnpack_rewrites import apply_xnnpack_rewrites
 from newnet_tf.deploy.image_batch import ImageBatch
@@ -23,6 +25,7 @@ from newnet_tf.utils.quiet import quiet
 
 tf = LazyModule("tensorflow")
 
+UNKNOWN_OPERATOR = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
 INT16X8 = "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"
 
 
@@ -43,7 +46,7 @@ def convert(
     functions instead, files lack their weights; with a dynamic batch the graph is split.)
 
     Args:
-        model: Keras model, what `model_outputs.export_model` returned.
+        model: `keras.Model`, `SourceModel.graph`.
 
         configs: what to make.
 
@@ -62,17 +65,20 @@ def convert(
     weights = sum(math.prod(w.shape) for w in model.weights if len(w.shape) > 1)
     permutes = sum(isinstance(layer, keras.layers.Permute) for layer in model.layers)
     log(f"{configs[0].model}: exporting the graph")
-    saved_model = folder / "saved_model"
-    save(model, configs[0].preprocess, saved_model)
-    factory = GraphFactory(saved_model, calibration_images, configs[0].model, log)
-    for config in configs:
-        log(f"{config.stem}.tflite: converting")
-        graph = factory.graph(config)
-        apply_xnnpack_rewrites(graph)
-        _adapt_io(graph, config)
-        data = graph.to_bytes()
-        _check(graph, data, config, weights, permutes)
-        (folder / f"{config.stem}.tflite").write_bytes(data)
+    # TensorFlow's writers read `[` and `\\` in a path as patterns: they write elsewhere.
+    with tempfile.TemporaryDirectory(prefix="newnet-") as temporary:
+        saved_model = Path(temporary) / "saved_model"
+        save(model, configs[0].preprocess, saved_model)
+        factory = GraphFactory(saved_model, calibration_images, configs[0].model, log)
+        for config in configs:
+            log(f"{config.stem}.tflite: converting")
+            graph = factory.graph(config)
+            apply_xnnpack_rewrites(graph)
+            _adapt_io(graph, config)
+            data = graph.to_bytes()
+            _check(graph, data, config, weights, permutes)
+            data = metadata.embed(data, config)
+            (folder / f"{config.stem}.tflite").write_bytes(data)
 
 
 def save(model: Any, preprocess: PreprocessConfig, folder: Path) -> None:
@@ -177,6 +183,12 @@ def _conversion_errors(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # TensorFlow's ConverterError is a plain Exception
+        missing = sorted(set(UNKNOWN_OPERATOR.findall(f"{error}")))
+        if missing:
+            raise ExportError(
+                f"{name} must hold operators that TFLite has; ONNX (--to onnx) or a SavedModel (--to "
+                f"saved_model) may take others. Received: {', '.join(missing)}"
+            ) from error
         reason = next((line for line in f"{error}".splitlines() if line.strip()), "no reason")
         raise ExportError(
             f"{name} must be a form that its converter can make. "
@@ -190,8 +202,10 @@ def _adapt_io(graph: Graph, config: ExportConfig) -> None:
         io_adapters.pixels(graph, config.preprocess.scale, config.preprocess.offset)
     elif config.io_dtype != "float32":
         io_adapters.integer_input(graph, config.io_dtype)
-    if config.output_type == "probabilities":
+    if config.appended_activation == "softmax":
         io_adapters.softmax(graph)
+    elif config.appended_activation == "sigmoid":
+        io_adapters.sigmoid(graph)
     if config.io_dtype != "float32":
         io_adapters.integer_outputs(graph, config.io_dtype)
     is_named = len(config.outputs) == 1
@@ -226,13 +240,13 @@ def _check(graph: Graph, data: bytes, config: ExportConfig, weights: int, permut
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Suppresses TensorFlow's output while it exports and converts, unless it fails."""
+    """Suppresses TensorFlow's output while it exports and converts; errors say what failed."""
     from absl import logging
 
     level = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
-        with quiet(), warnings.catch_warnings():
+        with quiet(show_failure=False), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:

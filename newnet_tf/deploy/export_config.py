@@ -6,19 +6,23 @@ that a file whose digest is unchanged need not be exported again. Standard libra
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from newnet_tf.deploy.export_options import (
+    DEFAULT_CALIBRATION_METHOD,
+    check_calibration_method,
+    check_embedding,
+    check_exclude_layers,
+    check_options,
+)
 from newnet_tf.deploy.quantization.precisions import PRECISIONS, Tolerance
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config.metadata import LOGITS, ModelMetadata
+from newnet_tf.utils import io
 
-FORMAT = 8  # raise it when an unchanged config begins to give another file, or when its keys change
-IO_DTYPES = ("float32", "int8", "uint8")
-OUTPUT_TYPES = ("logits", "probabilities")
-CLASSIFICATION = "classification"  # the task whose outputs are class scores
+FORMAT = 9  # raise it when an unchanged config begins to give another file, or when its keys change
 DEPLOYMENT, TIMING = "deployment", "timing only"
-CALIBRATION_METHODS = ("mse", "min-max", "percentile", "entropy")  # see `range_estimators`
-DEFAULT_CALIBRATION_METHOD, MIN_MAX = CALIBRATION_METHODS[:2]
 PIXELS = "pixels"  # in file names and signatures: the input is uint8 in 0-255
 
 
@@ -61,20 +65,14 @@ class ExportConfig:
     """All that determines an exported file.
 
     Args:
-        model: str, the model's name.
+        metadata: `ModelMetadata` of the file: model, task, preprocessing, classes, what its outputs
+            are, origin, digest of the weights. The image size of the preprocessing is the input's.
 
         precision: str, one of `PRECISIONS`.
-
-        preprocess: `PreprocessConfig`, how images become the model's input. Its `image_size` is the
-            input's height and width.
-
-        weights: str, sha256 over all weights.
 
         graph: str, sha256 over layers and connections.
 
         versions: mapping of package to version: those that the converter's result depends on.
-
-        task: str, a name in `newnet_tf.task.TASKS`. Default: `"classification"`.
 
         io_dtype: `"float32"` (default), or with `"int8-full"` one of `"int8"`, `"uint8"`: type of
             inputs and outputs, quantized with the model's own scales.
@@ -82,9 +80,12 @@ class ExportConfig:
         embed_normalization: bool. With True the input is uint8 pixels in 0-255, already resized and
             cropped, and the file normalizes. Default: False, a normalized input.
 
-        output_type: `"logits"` (default), the model's outputs without a softmax at the end, or
-            `"probabilities"`, for classification: a float32 softmax is in the file. Not with an
-            integer `io_dtype`, whose scale of 1/256 would be too coarse to verify.
+        model_output_type: str, what the outputs of the model are that was exported, see
+            `ModelMetadata.output_type`. Default: `"logits"`.
+
+        appended_activation: `"softmax"` or `"sigmoid"`, computed in float32, which the export added to
+            the converted graph. Not with an integer `io_dtype`, whose scale of 1/256 would be too
+            coarse to verify. Default: None.
 
         calibration: `Calibration` or None, for a precision that uses calibration images.
 
@@ -100,16 +101,14 @@ class ExportConfig:
         outputs: tuple of `TensorSignature`, in the file's order.
     """
 
-    model: str
+    metadata: ModelMetadata
     precision: str
-    preprocess: PreprocessConfig
-    weights: str
     graph: str
     versions: Mapping[str, str]
-    task: str = CLASSIFICATION
     io_dtype: str = "float32"
     embed_normalization: bool = False
-    output_type: str = "logits"
+    model_output_type: str = LOGITS
+    appended_activation: str | None = None
     calibration: Calibration | None = None
     exclude_layers: tuple[str, ...] = ()
     calibration_method: str | None = None
@@ -119,11 +118,35 @@ class ExportConfig:
 
     def __post_init__(self):
         precisions = [self.precision]
-        check_options(
-            precisions, self.io_dtype, self.embed_normalization, self.output_type, self.task
-        )
+        check_options(precisions, self.io_dtype, self.embed_normalization, self.output_type)
+        check_embedding(self.preprocess, self.embed_normalization)
         check_exclude_layers(precisions, self.exclude_layers)
         check_calibration_method(precisions, self.calibration_method)
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.metadata.name
+
+    @property
+    def task(self) -> str:
+        """The task, a name in `newnet_tf.task.TASKS`."""
+        return self.metadata.task
+
+    @property
+    def preprocess(self) -> PreprocessConfig:
+        """How images become the model's input."""
+        return self.metadata.preprocess
+
+    @property
+    def output_type(self) -> str:
+        """What the file's outputs are."""
+        return self.metadata.output_type
+
+    @property
+    def weights(self) -> str:
+        """sha256 over all weights."""
+        return self.metadata.sha256
 
     @property
     def tolerance(self) -> Tolerance:
@@ -147,14 +170,14 @@ class ExportConfig:
             parts.append(self.io_dtype)
         if self.embed_normalization:
             parts.append(PIXELS)
-        if self.output_type != "logits":
+        if self.output_type != self.model_output_type:
             parts.append(self.output_type)
         return ".".join(parts)
 
     @property
     def stem(self) -> str:
         """File name without suffix: `<model>.<kind>`."""
-        return f"{self.model.replace(':', '_')}.{self.kind}"
+        return f"{io.file_stem(self.model)}.{self.kind}"
 
     @property
     def digest(self) -> str:
@@ -196,9 +219,7 @@ class ExportConfig:
             )
         try:
             fields = {name: values[name] for name in cls.__dataclass_fields__}
-            preprocess = dict(fields["preprocess"])
-            preprocess |= {name: tuple(preprocess[name]) for name in ("mean", "std")}
-            fields["preprocess"] = PreprocessConfig(**preprocess)
+            fields["metadata"] = ModelMetadata.from_dict(fields["metadata"])
             fields["exclude_layers"] = tuple(fields["exclude_layers"])
             for name in ("inputs", "outputs"):
                 fields[name] = tuple(_signature(tensor) for tensor in fields[name])
@@ -214,82 +235,9 @@ class ExportConfig:
             ) from error
 
     def _fields(self) -> dict:
-        return json.loads(json.dumps(asdict(self)))
+        fields = json.loads(json.dumps(asdict(self)))
+        return {**fields, "metadata": self.metadata.to_dict()}
 
 
 def _signature(values: Mapping) -> TensorSignature:
     return TensorSignature(**{**values, "shape": tuple(values["shape"])})
-
-
-def check_options(
-    precisions: Sequence[str],
-    io_dtype: str,
-    embed_normalization: bool,
-    output_type: str,
-    task: str = CLASSIFICATION,
-) -> None:
-    """Raises ValueError unless these options, as of `ExportConfig`, describe possible files."""
-    if isinstance(precisions, str) or not precisions:
-        raise ValueError(
-            f"`precisions` must be a list of some of {tuple(PRECISIONS)}. Received: {precisions!r}"
-        )
-    for precision in precisions:
-        if precision not in PRECISIONS:
-            raise ValueError(
-                f"`precision` must be among {tuple(PRECISIONS)}. Received: precision={precision!r}"
-            )
-    if io_dtype not in IO_DTYPES:
-        raise ValueError(f"`io_dtype` must be among {IO_DTYPES}. Received: io_dtype={io_dtype!r}")
-    check_output_type(output_type, task)
-    if io_dtype != "float32" and set(precisions) != {"int8-full"}:
-        raise ValueError(
-            "`io_dtype` must be 'float32' for every precision but 'int8-full'. "
-            f"Received: io_dtype={io_dtype!r}, precisions={tuple(precisions)}"
-        )
-    if io_dtype != "float32" and output_type != "logits":
-        raise ValueError(
-            "`output_type` must be 'logits' where outputs are integers: probabilities with a scale "
-            "of 1/256 are too coarse to verify. "
-            f"Received: io_dtype={io_dtype!r}, output_type={output_type!r}"
-        )
-    if io_dtype == "int8" and embed_normalization:
-        raise ValueError(
-            "`io_dtype` must be 'float32' or 'uint8' where the file normalizes: pixels are uint8. "
-            f"Received: io_dtype={io_dtype!r}, embed_normalization=True"
-        )
-
-
-def check_output_type(output_type: str, task: str = CLASSIFICATION) -> None:
-    """Raises ValueError unless files of a task may have this `output_type`."""
-    if output_type not in OUTPUT_TYPES:
-        raise ValueError(
-            f"`output_type` must be among {OUTPUT_TYPES}. Received: output_type={output_type!r}"
-        )
-    if output_type != "logits" and task != CLASSIFICATION:
-        raise ValueError(
-            f"`output_type` must be 'logits' for every task but {CLASSIFICATION!r}. "
-            f"Received: output_type={output_type!r}, task={task!r}"
-        )
-
-
-def check_exclude_layers(precisions: Sequence[str], exclude_layers: Sequence[str]) -> None:
-    """Raises ValueError unless these layers may stay float32 in files of these precisions."""
-    if exclude_layers and set(precisions) != {"int8-full"}:
-        raise ValueError(
-            "`exclude_layers` must be empty for every precision but 'int8-full'. "
-            f"Received: exclude_layers={tuple(exclude_layers)}, precisions={tuple(precisions)}"
-        )
-
-
-def check_calibration_method(precisions: Sequence[str], calibration_method: str | None) -> None:
-    """Raises ValueError unless files of these precisions may be calibrated by this method."""
-    if calibration_method is not None and calibration_method not in CALIBRATION_METHODS:
-        raise ValueError(
-            f"`calibration_method` must be among {CALIBRATION_METHODS}. "
-            f"Received: calibration_method={calibration_method!r}"
-        )
-    if calibration_method is not None and set(precisions) != {"int8-full"}:
-        raise ValueError(
-            "`calibration_method` must be None for every precision but 'int8-full'. "
-            f"Received: calibration_method={calibration_method!r}, precisions={tuple(precisions)}"
-        )

@@ -1,4 +1,4 @@
-"""Digests of a model's weights and graph, and versions: what a file's bytes depend on."""
+"""Digest of a model's graph, and versions: what a file's bytes depend on besides its weights."""
 
 import contextlib
 import hashlib
@@ -6,19 +6,7 @@ import importlib.metadata
 import json
 from typing import Any
 
-from newnet_tf.utils.lazy import keras
-
 CONNECTIONS = ("keras_history", "input_layers", "output_layers")  # keys that refer to operations
-
-
-def weights_digest(model: Any) -> str:
-    """Returns sha256 over shapes and values of all weights, in order."""
-    digest = hashlib.sha256()
-    for weight in model.weights:
-        values = keras.ops.convert_to_numpy(weight)
-        digest.update(f"{values.shape} {values.dtype}".encode())
-        digest.update(values.tobytes())
-    return digest.hexdigest()
 
 
 def graph_digest(model: Any) -> str:

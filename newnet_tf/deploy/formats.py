@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from newnet_tf.data.preprocess import tf_preprocess
-from newnet_tf.deploy import config_file, fingerprint, image_batch, model_outputs, verification
-from newnet_tf.deploy.export_config import CLASSIFICATION
+from newnet_tf.deploy import config_file, image_batch, verification
 from newnet_tf.deploy.onnx_runner import OnnxRunner
 from newnet_tf.deploy.runtime import ModelFileError
 from newnet_tf.deploy.sandbox import SandboxedRunner
-from newnet_tf.deploy.saved_model import OUTPUT, SavedModelRunner, read_metadata
+from newnet_tf.deploy.saved_model import SavedModelRunner, read_metadata
+from newnet_tf.deploy.source_model import SourceModel, source_model
 from newnet_tf.deploy.verification import Verification
 from newnet_tf.deploy.verifier import Verifier
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.task import get_task
+from newnet_tf.models.config.metadata import ModelMetadata
+from newnet_tf.models.model_file import read_metadata as read_keras_metadata
 from newnet_tf.utils.lazy import keras
 
 if TYPE_CHECKING:
@@ -52,9 +53,10 @@ def model_name_of(file: str | os.PathLike) -> str | None:
     """
     kind = format_of(file)
     if kind == KERAS:
-        return None
+        metadata = read_keras_metadata(file)
+        return metadata.name if metadata else None
     if kind == SAVED_MODEL:
-        return read_metadata(file).model
+        return read_metadata(file).name
     config = config_file.read_config(file) if kind == TFLITE else OnnxRunner(file).config
     return config.model if config else None
 
@@ -63,8 +65,8 @@ def verify_file(
     model: Any,
     file: str | os.PathLike,
     validation_images: Iterable,
-    preprocess: PreprocessConfig,
-    task: "str | Task" = CLASSIFICATION,
+    metadata: ModelMetadata | PreprocessConfig,
+    task: "str | Task | None" = None,
 ) -> Verification:
     """Verifies a file against the model that it was made from.
 
@@ -79,9 +81,9 @@ def verify_file(
 
         validation_images: images, two or more of different things, see `image_batch.read`.
 
-        preprocess: `PreprocessConfig` of the model, for a `.keras` file; others name their own.
+        metadata: `ModelMetadata` of the model, or its `PreprocessConfig`, as in `export_tflite`.
 
-        task: str or `Task`. Default: `"classification"`.
+        task: str or `Task`. Default: that of the metadata.
 
     Returns:
         A `Verification`; ask its `passed`.
@@ -93,25 +95,25 @@ def verify_file(
 
         DegenerateOutputsError: where the model's own outputs do not vary from image to image.
     """
-    task = get_task(task)
-    kind, exported = format_of(file), model_outputs.export_model(model, task)
+    kind, source = format_of(file), source_model(model, metadata, task=task)
     if kind == SAVED_MODEL:
-        return _verify_saved_model(exported, Path(file), validation_images, task)
+        return _verify_saved_model(source, Path(file), validation_images)
     if kind == KERAS:
-        other = model_outputs.export_model(load_keras(file), task)
+        other = source_model(load_keras(file), source.metadata, task=task)
+        preprocess, own = source.metadata.preprocess, source.metadata.output_type
         inputs = image_batch.read(validation_images, preprocess, "validation_images").inputs
-        reference, outputs = (model_outputs.predict(m, inputs) for m in (exported, other))
-        verification.check_task_outputs(reference, task)
-        return verification.compare_outputs(reference, outputs, EXACT, "logits", task)
+        reference, outputs = (s.predict(inputs) for s in (source, other))
+        verification.check_task_outputs(reference, source.task, own)
+        return verification.compare_outputs(reference, outputs, EXACT, own, source.task, own)
     runner = SandboxedRunner(file) if kind == TFLITE else OnnxRunner(file)
     config = runner.config
     if config is None:
         raise ValueError(
             f"{file} must come with its config, which `export` writes. Received: no config"
         )
-    _check_weights(exported, config.weights, file)
+    _check_weights(source, config.weights, file)
     images = image_batch.read(validation_images, config.preprocess, "validation_images")
-    return Verifier(exported, images, task)(runner, config)
+    return Verifier(source, images)(runner, config)
 
 
 def load_keras(file: str | os.PathLike) -> Any:
@@ -129,22 +131,24 @@ def load_keras(file: str | os.PathLike) -> Any:
 
 
 def _verify_saved_model(
-    model: Any, folder: Path, validation_images: Iterable, task: "Task"
+    source: SourceModel, folder: Path, validation_images: Iterable
 ) -> Verification:
     runner = SavedModelRunner(folder)
-    _check_weights(model, runner.metadata.weights, folder)
-    prepare, images = tf_preprocess(runner.metadata.preprocess), list(validation_images)
+    metadata, own = runner.metadata, source.metadata.output_type
+    _check_weights(source, metadata.sha256, folder)
+    prepare, images = tf_preprocess(metadata.preprocess), list(validation_images)
     inputs = np.stack([prepare(runner.pixels(image)) for image in images])
-    reference = model_outputs.predict(model, inputs)
-    verification.check_task_outputs(reference, task)
-    output_type = OUTPUT if task.name == CLASSIFICATION else "logits"
-    return verification.compare_outputs(reference, runner(images), EXACT, output_type, task)
+    reference = source.predict(inputs)
+    verification.check_task_outputs(reference, source.task, own)
+    precision = source.half_precision or EXACT
+    return verification.compare_outputs(
+        reference, runner(images), precision, metadata.output_type, source.task, own
+    )
 
 
-def _check_weights(model: Any, expected: str, file: str | os.PathLike) -> None:
-    digest = fingerprint.weights_digest(model)
-    if digest != expected:
+def _check_weights(source: SourceModel, expected: str, file: str | os.PathLike) -> None:
+    if source.metadata.sha256 != expected:
         raise ValueError(
             f"`model` must have the weights that {file} was made from (sha256 {expected:.12}…). "
-            f"Received: model {model.name!r} with {digest:.12}…"
+            f"Received: model {source.given.name!r} with {source.metadata.sha256:.12}…"
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from newnet_tf.data.preprocess import crop_image, normalize
-from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config import RGB, PreprocessConfig
 from newnet_tf.utils import io
 
 
@@ -98,4 +98,5 @@ def _denormalize(floats: np.ndarray, preprocess: PreprocessConfig, argument: str
             f"{preprocess.shape}, pixels 0-255 by mean {preprocess.mean} and std {preprocess.std}. "
             f"Received: shape {floats.shape}, pixels {pixels.min():.4g} to {pixels.max():.4g}"
         )
+    pixels = pixels if preprocess.channel_order == RGB else pixels[..., ::-1]
     return np.clip(np.round(pixels), 0, 255).astype(np.uint8)

@@ -46,6 +46,16 @@ def interpreter_class(name: str | None = None) -> tuple[str, Any]:
     )
 
 
+# Operators that keep values, and what those before them make of class scores.
+KEEPING = ("DEQUANTIZE", "QUANTIZE", "RESHAPE", "SQUEEZE")
+SCORES = {
+    "SOFTMAX": "probabilities",
+    "LOGISTIC": "sigmoid",
+    "FULLY_CONNECTED": "logits",
+    "CONV_2D": "logits",
+}
+
+
 @dataclass(frozen=True)
 class Delegation:
     """What XNNPACK takes of a file's graph.
@@ -102,3 +112,23 @@ def delegation_of(interpreter: Any, outputs: Sequence[int]) -> Delegation:
             fallback[node["index"]] = node["op_name"]
     fallback_ops = tuple(name for _, name in sorted(fallback.items()))
     return Delegation(len(delegates), fallback_ops, len(operators))
+
+
+def output_type_of(interpreter: Any, output: int) -> str | None:
+    """Returns what class scores are, by the operator that computes them.
+
+    Args:
+        interpreter: with its tensors allocated.
+
+        output: int, index of the output tensor.
+
+    Returns:
+        `"probabilities"` after a SOFTMAX, `"sigmoid"` after a LOGISTIC, `"logits"` after a fully
+        connected layer or a convolution; None after any other operator.
+    """
+    nodes = [n for n in interpreter._get_ops_details() if n["op_name"] != "DELEGATE"]
+    producer = {tensor: node for node in nodes for tensor in node["outputs"]}
+    node = producer.get(output)
+    while node is not None and node["op_name"] in KEEPING:
+        node = producer.get(node["inputs"][0])
+    return None if node is None else SCORES.get(node["op_name"])

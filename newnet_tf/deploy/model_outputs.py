@@ -1,42 +1,24 @@
-"""The Keras model that an export begins with: one image input, logits or named outputs."""
+"""Inputs and outputs of the Keras model that is converted, and of the files that it becomes."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from newnet_tf.deploy.export_config import CLASSIFICATION, PIXELS, TensorSignature
+from newnet_tf.deploy.export_config import PIXELS, TensorSignature
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.lazy import keras
-
-if TYPE_CHECKING:
-    from newnet_tf.task import Task
 
 BATCH_SIZE = 16
 IMAGE = "image"  # name of the input in a file's signature
 
 
-def export_model(model: Any, task: "Task") -> Any:
-    """Returns the model to export, sharing the weights of `model`.
+def with_named_outputs(model: Any) -> Any:
+    """Returns a model, sharing its weights, whose outputs are a dict of tensors.
 
     Args:
-        model: Keras functional model with one image input.
-
-        task: `Task`. For classification see `logits_model`. Otherwise the model's outputs keep their
-            names: the keys of a dict, or of a list the names of its layers.
-
-    Returns:
-        Keras model. For classification its output is a tensor, otherwise a dict of tensors.
-
-    Raises:
-        ValueError: for a model of another kind.
+        model: functional `keras.Model` with one input. Outputs keep their names: the keys of a dict, or
+            of a list the names of its layers.
     """
-    if task.name == CLASSIFICATION:
-        return logits_model(model)
-    if len(model.inputs) != 1:
-        raise ValueError(
-            f"`model` must have one image input. Received: model {model.name!r} with "
-            f"{len(model.inputs)} inputs"
-        )
     outputs = model.output
     if isinstance(outputs, dict):
         named = dict(outputs)
@@ -45,42 +27,15 @@ def export_model(model: Any, task: "Task") -> Any:
     return keras.Model(model.inputs[0], named, name=model.name)
 
 
-def logits_model(model: Any) -> Any:
-    """Returns `model` without the softmax at its end, sharing its weights.
-
-    Args:
-        model: Keras functional model with one input and one output of shape (batch, classes): logits,
-            or a softmax in a layer of its own.
-
-    Raises:
-        ValueError: for any other model.
-    """
-    if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.outputs[0].shape) != 2:
-        shapes = [tuple(tensor.shape) for tensor in (*model.inputs, *model.outputs)]
-        raise ValueError(
-            "`model` must have one image input and one output of shape (batch, classes). "
-            f"Received: model {model.name!r} with inputs and outputs of shapes {shapes}"
-        )
-    last = next(op for op in model.operations if op.output is model.outputs[0])
-    activation = getattr(last, "activation", None)
-    is_softmax = activation is keras.activations.softmax and isinstance(
-        last, keras.layers.Activation
-    )
-    if is_softmax or isinstance(last, keras.layers.Softmax):
-        return keras.Model(model.inputs[0], last.input, name=model.name)
-    if activation in (None, keras.activations.linear):
-        return model
-    raise ValueError(
-        "`model` must end in logits or in a softmax layer of its own (for a Dense layer, build it "
-        f"with `activation=None`). Received: layer {last.name!r}, a {type(last).__name__} with "
-        f"activation {getattr(activation, '__name__', activation)!r}"
-    )
-
-
 def check_image_size(model: Any, preprocess: PreprocessConfig) -> None:
     """Raises ValueError unless `model` takes images of the size and channels of `preprocess`."""
     shape = tuple(model.inputs[0].shape)
     size, channels = preprocess.image_size, preprocess.channels
+    if len(shape) == 4 and shape[1] != shape[2]:
+        raise ValueError(
+            "`model` must take square images: newnet_tf crops images to a square. "
+            f"Received: input shape {shape}"
+        )
     if len(shape) != 4 or shape[3] != channels or any(s not in (None, size) for s in shape[1:3]):
         raise ValueError(
             f"`model` must take images of the size that `preprocess` gives, {size} (for another, "
@@ -89,8 +44,8 @@ def check_image_size(model: Any, preprocess: PreprocessConfig) -> None:
         )
 
 
-def predict(model: Any, inputs: np.ndarray) -> np.ndarray | dict[str, np.ndarray]:
-    """Returns a model's outputs for a batch of any size: an array, or a dict of arrays.
+def predict(model: Any, inputs: np.ndarray) -> Any:
+    """Returns a model's outputs for a batch of any size: an array, or a dict or list of arrays.
 
     Args:
         model: Keras model.
@@ -105,6 +60,8 @@ def predict(model: Any, inputs: np.ndarray) -> np.ndarray | dict[str, np.ndarray
     ]
     if isinstance(parts[0], dict):
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if isinstance(parts[0], list | tuple):
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
     return np.concatenate(parts)
 
 
@@ -119,7 +76,7 @@ def signatures(
     """Returns names, shapes and types of a file's inputs and outputs, as of `ExportConfig`.
 
     Args:
-        model: what `export_model` returned.
+        model: `SourceModel.graph`.
 
         preprocess, output_type, io_dtype, embed_normalization: as of `ExportConfig`.
 

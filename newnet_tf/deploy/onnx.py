@@ -6,6 +6,7 @@ they are (not as calls of compiled functions), and scalar constants of sums and 
 (its transpose optimizer fails on scalars, and all transposes between NHWC and NCHW would stay).
 """
 
+import dataclasses
 import json
 import os
 import sys
@@ -13,16 +14,23 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from newnet_tf.deploy import export_config, fingerprint, image_batch, model_outputs
+from newnet_tf.deploy import (
+    config_file,
+    export_options,
+    fingerprint,
+    image_batch,
+    model_outputs,
+    source_model,
+)
 from newnet_tf.deploy.converter import ExportError, silence
-from newnet_tf.deploy.export_config import CLASSIFICATION, DEPLOYMENT, TIMING, ExportConfig
+from newnet_tf.deploy.export_config import DEPLOYMENT, TIMING, ExportConfig
 from newnet_tf.deploy.export_result import OnnxResult
 from newnet_tf.deploy.model_outputs import IMAGE
 from newnet_tf.deploy.onnx_runner import METADATA_KEY, OnnxRunner, import_extra
 from newnet_tf.deploy.runtime import ModelFileError
 from newnet_tf.deploy.verifier import Verifier, check_images
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.task import get_task
+from newnet_tf.models.config.metadata import ModelMetadata
 from newnet_tf.utils import io
 from newnet_tf.utils.lazy import LazyModule
 
@@ -38,24 +46,23 @@ WITH_SCALARS = ("Add", "AddV2", "Sub", "Mul", "RealDiv", "Maximum", "Minimum")
 
 def export_onnx(
     model: Any,
-    preprocess: PreprocessConfig,
+    metadata: ModelMetadata | PreprocessConfig,
     out_dir: str | os.PathLike,
     name: str | None = None,
     validation_images: Iterable | None = None,
-    output_type: str = "logits",
+    output_type: str | None = None,
     verify: bool = True,
     opset: int = OPSET,
-    task: "str | Task" = CLASSIFICATION,
+    task: "str | Task | None" = None,
 ) -> OnnxResult:
     """Writes `<name>.onnx`, which takes `image`, float32 (n, height, width, channels), normalized.
 
-    Its outputs are `logits` or `probabilities`, for another task those of the model. The file's
-    metadata hold its config under `newnet_tf`, so no JSON file is written.
+    A classifier's output is called `logits`, `probabilities` or `sigmoid`, for another task outputs
+    keep their names. The file's metadata properties hold its config under `newnet_tf`.
 
     Args:
-        model, preprocess, out_dir, name, validation_images, verify, task: as in `export_tflite`.
-
-        output_type: `"logits"` (default) or `"probabilities"`, for classification.
+        model, metadata, out_dir, name, validation_images, output_type, verify, task: as in
+            `export_tflite`.
 
         opset: int, of ONNX's operators. Default: 17.
 
@@ -73,30 +80,28 @@ def export_onnx(
         >>> images = ["cat.jpg", "cup.jpg"]
         >>> export_onnx(model, preprocess, "build", validation_images=images).file
     """
-    task = get_task(task)
-    export_config.check_output_type(output_type, task.name)
+    export_options.check_output_type(output_type)
     check_images([], None, validation_images, verify)
-    model_outputs.check_image_size(model, preprocess)
-    exported = model_outputs.export_model(model, task)
+    source = source_model.source_model(model, metadata, name, task)
+    output_type, appended = source.resolve_output_type(output_type)
+    preprocess = source.metadata.preprocess
     verifier = None
     if verify:
         images = image_batch.read(validation_images, preprocess, "validation_images")
-        verifier = Verifier(exported, images, task)
+        verifier = Verifier(source, images)
     config = ExportConfig(
-        model=name or model.name,
+        metadata=dataclasses.replace(source.metadata, output_type=output_type),
         precision="fp32",
-        preprocess=preprocess,
-        weights=fingerprint.weights_digest(exported),
-        graph=fingerprint.graph_digest(exported),
+        graph=fingerprint.graph_digest(source.graph),
         versions=fingerprint.versions(),
-        task=task.name,
-        output_type=output_type,
+        model_output_type=source.metadata.output_type,
+        appended_activation=appended,
         purpose=DEPLOYMENT if verify else TIMING,
-        **model_outputs.signatures(exported, preprocess, output_type, batch_size=None),
+        **model_outputs.signatures(source.graph, preprocess, output_type, batch_size=None),
     )
-    path = Path(out_dir) / f"{config.model.replace(':', '_')}{SUFFIX}"
+    path = Path(out_dir) / f"{io.file_stem(config.model)}{SUFFIX}"
     print(f"{path.name}: converting, opset {opset}", file=sys.stderr, flush=True)
-    data = _convert(exported, config, opset)
+    data = _convert(source.graph, config, opset)
     with io.atomic_write(path) as temporary:
         temporary.write_bytes(data)
         try:
@@ -111,6 +116,9 @@ def export_onnx(
                 f"{path.name} must give the model's outputs. "
                 f"Received: {'; '.join(verified.reasons)} ({verified}); nothing was written"
             )
+    if config.metadata.class_names:
+        labels = "".join(f"{name}\n" for name in config.metadata.class_names)
+        io.write_text(config_file.labels_path(path, config.model), labels)
     note = verified or "not verified (timing only)"
     print(f"{path.name}: {len(data) / 1e6:.2f} MB; {note}", file=sys.stderr, flush=True)
     return OnnxResult(path, config, opset, verified)
@@ -154,7 +162,8 @@ def _frozen(model: Any, config: ExportConfig) -> tuple[Any, str, dict[str, str]]
         outputs = model(image, training=False)
         if isinstance(outputs, dict):
             return [tf.identity(outputs[tensor.name]) for tensor in config.outputs]
-        return [tf.nn.softmax(outputs) if config.output_type == "probabilities" else outputs]
+        activations = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid, None: tf.identity}
+        return [activations[config.appended_activation](outputs)]
 
     spec = tf.TensorSpec((None, *config.preprocess.shape), tf.float32, IMAGE)
     before = tf.config.functions_run_eagerly()

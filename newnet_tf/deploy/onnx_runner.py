@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from newnet_tf.deploy import tensor_spec
-from newnet_tf.deploy.export_config import CLASSIFICATION, OUTPUT_TYPES, ExportConfig
+from newnet_tf.deploy.export_config import ExportConfig
 from newnet_tf.deploy.runtime import ModelFileError, Outputs, Runner
 from newnet_tf.deploy.tensor_spec import TensorSpec
+from newnet_tf.models.config.metadata import OUTPUT_TYPES
 
 METADATA_KEY = "newnet_tf"  # of the config in a file's metadata
 NEEDED = "ONNX files need two packages: pip install 'newnet_tf[onnx]'"
@@ -38,7 +39,7 @@ class OnnxRunner:
 
         image_size, channels, classes: int, None for other files.
 
-        output_type: `"logits"`, `"probabilities"`, or None where the file does not say.
+        output_type: `"logits"`, `"probabilities"` or `"sigmoid"`, None where there is no config.
 
         expects_uint8_pixels: False.
 
@@ -73,16 +74,21 @@ class OnnxRunner:
             for tensors in (self._session.get_inputs(), self._session.get_outputs())
         )
         text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        self.config = ExportConfig.from_dict(json.loads(text)) if text else None
+        try:
+            self.config = ExportConfig.from_dict(json.loads(text)) if text else None
+        except ValueError as error:
+            raise ModelFileError(
+                f"{file} must hold a whole record in its metadata. Received: {error}"
+            ) from error
         ranks = [len(spec.shape) for spec in (*self.inputs, *self.outputs)]
         self.is_classifier = ranks == [4, 2] and len(self.inputs) == 1
-        if self.config is not None and self.config.task != CLASSIFICATION:
+        if self.config is not None and self.config.task not in OUTPUT_TYPES:
             self.is_classifier = False
         self.image_size = self.channels = self.classes = self.output_type = None
         if self.is_classifier:
             _, _, self.image_size, self.channels = self.inputs[0].shape
-            self.classes, name = self.outputs[0].shape[1], self.outputs[0].name
-            self.output_type = name if name in OUTPUT_TYPES else None
+            self.classes = self.outputs[0].shape[1]
+            self.output_type = self.config.output_type if self.config else None
 
     def __call__(self, inputs: np.ndarray | Mapping[str, np.ndarray]) -> Outputs:
         """Runs the file on a batch.

@@ -13,10 +13,15 @@ from typing import Any
 import numpy as np
 
 from newnet_tf.deploy import config_file, tensor_spec
-from newnet_tf.deploy.export_config import CLASSIFICATION, OUTPUT_TYPES, PIXELS, ExportConfig
+from newnet_tf.deploy.export_config import PIXELS, ExportConfig
 from newnet_tf.deploy.flatbuffer import flatbuffer_check
-from newnet_tf.deploy.interpreter import Delegation, delegation_of, interpreter_class
-from newnet_tf.utils import io
+from newnet_tf.deploy.interpreter import (
+    Delegation,
+    delegation_of,
+    interpreter_class,
+    output_type_of,
+)
+from newnet_tf.models.config.metadata import OUTPUT_TYPES
 from newnet_tf.utils.quiet import quiet
 
 Outputs = np.ndarray | dict[str, np.ndarray]
@@ -44,7 +49,7 @@ class Runner:
 
         interpreter: str, name of the interpreter that runs the file.
 
-        config: `ExportConfig` from the JSON next to the file, None where there is none.
+        config: `ExportConfig` from the record inside the file, None where there is none.
 
         inputs: tuple of `TensorSpec`, in the file's order.
 
@@ -63,13 +68,14 @@ class Runner:
 
         expects_uint8_pixels: bool, whether the file normalizes by itself.
 
-        output_type: `"logits"`, `"probabilities"`, or None where the file does not say.
+        output_type: `"logits"`, `"probabilities"` or `"sigmoid"`: what the record says, else the last
+            operator; None where neither does.
 
     Raises:
         ModelFileError: for a file that is missing, damaged, or holds an operator that the
             interpreter does not know; it names the operator.
 
-        ValueError: for `threads` that is no positive int, or a damaged config next to the file.
+        ValueError: for `threads` that is no positive int, or a damaged record inside the file.
 
     Example:
         >>> runner = Runner("rexnet_100.int8-full.tflite", threads=2)
@@ -81,9 +87,8 @@ class Runner:
         if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
             raise ValueError(f"`threads` must be a positive int. Received: threads={threads!r}")
         self.file, self.threads = Path(file), threads
-        values = config_file.read_values(self.file)
-        _check_file(self.file, values)
-        self.config = ExportConfig.from_dict(values) if values else None
+        _check_file(self.file)
+        self.config: ExportConfig | None = config_file.read_config(self.file)
         self.interpreter, make = interpreter_class(interpreter)
         try:
             with quiet(), warnings.catch_warnings():
@@ -165,15 +170,17 @@ class Runner:
         self._output_indices = [tensor["index"] for _, tensor in outputs]
         self.dtype = inputs[0][1]["dtype"] if inputs else None
         self.is_classifier = tensor_spec.is_classifier(self.inputs, self.outputs) and (
-            self.config is None or self.config.task == CLASSIFICATION
+            self.config is None or self.config.task in OUTPUT_TYPES
         )
         self.expects_uint8_pixels = bool(inputs) and inputs[0][0] == PIXELS
         self.image_size = self.channels = self.classes = self.output_type = None
         if self.is_classifier:
             _, _, self.image_size, self.channels = self.inputs[0].shape
             self.classes = self.outputs[0].shape[1]
-            name = self.outputs[0].name
-            self.output_type = name if name in OUTPUT_TYPES else None
+            if self.config:
+                self.output_type = self.config.output_type
+            else:
+                self.output_type = output_type_of(self._interpreter, self._output_indices[0])
 
     def _prepare(self, inputs: Any) -> dict[str, np.ndarray]:
         """Returns checked arrays by input name."""
@@ -282,13 +289,8 @@ def _signature_names(interpreter: Any) -> dict[str, dict[int, str]]:
     }
 
 
-def _check_file(file: Path, values: dict | None) -> None:
-    """Refuses what is not a whole TFLite file, or not the one that its config describes."""
+def _check_file(file: Path) -> None:
+    """Refuses what is not a whole TFLite file."""
     fault = flatbuffer_check.find_fault(file) if file.is_file() else "no such file"
     if fault:
         raise ModelFileError(f"{file} must be a whole TFLite file. Received: {fault}")
-    if values and values.get("sha256") != io.sha256(file):
-        raise ModelFileError(
-            f"{file} must be the file that {config_file.config_path(file).name} next to it "
-            "describes, by sha256. Received: other bytes; export it anew"
-        )

@@ -222,7 +222,7 @@ def main(file: str, threads: str) -> None:
             "dtype": runner.inputs[0].dtype if runner.inputs else None,
             "delegated": str(runner.delegation()),
         }
-    except ModelFileError as error:
+    except ValueError as error:  # a `ModelFileError`, or a damaged record
         send_error(f"{error}", True)
         return
     _send(stream, json.dumps(description).encode())

@@ -11,7 +11,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +19,18 @@ from PIL import Image
 
 from newnet_tf.data.images import read_image
 from newnet_tf.data.preprocess import tf_preprocess
-from newnet_tf.deploy import fingerprint, model_outputs
+from newnet_tf.deploy import fingerprint
 from newnet_tf.deploy.converter import silence
-from newnet_tf.deploy.export_config import CLASSIFICATION
 from newnet_tf.deploy.runtime import ModelFileError
+from newnet_tf.deploy.source_model import source_model
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.task import get_task
+from newnet_tf.models.config.metadata import (
+    CLASSIFICATION,
+    OUTPUT_TYPES,
+    PROBABILITIES,
+    SIGMOID,
+    ModelMetadata,
+)
 from newnet_tf.utils.lazy import LazyModule, keras
 
 if TYPE_CHECKING:
@@ -33,64 +38,32 @@ if TYPE_CHECKING:
 
 tf = LazyModule("tensorflow")
 
-OUTPUT = "probabilities"  # of a classifier
 EXTRA = "assets.extra"  # where TensorFlow Serving looks for files of the user's own
-METADATA, CLASS_NAMES = "model.json", "class_names.txt"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SavedModelMetadata:
-    """What `export_saved_model` writes about a SavedModel.
-
-    Args:
-        model: str, the model's name.
-
-        task: str, a name in `newnet_tf.task.TASKS`.
-
-        outputs: tuple of str, names of the outputs in order.
-
-        weights: str, sha256 over all weights.
-
-        preprocess: `PreprocessConfig`.
-
-        class_names: tuple of str, None where they are unknown.
-    """
-
-    model: str
-    task: str
-    outputs: tuple[str, ...]
-    weights: str
-    preprocess: PreprocessConfig
-    class_names: tuple[str, ...] | None
+METADATA, CLASS_NAMES = "newnet_tf.json", "class_names.txt"
+MAX_BYTES = 16 * 2**20  # of the record
 
 
 def export_saved_model(
     model: Any,
     folder: str | os.PathLike,
-    preprocess: PreprocessConfig,
-    class_names: Sequence[str] | None = None,
-    task: "str | Task" = CLASSIFICATION,
+    metadata: ModelMetadata | PreprocessConfig,
+    task: "str | Task | None" = None,
 ) -> Path:
     """Writes a SavedModel that takes images as they are: it resizes, crops and normalizes.
 
     It has two signatures. `serving_default` takes `images`, uint8 (n, height, width, channels) of any
     one size, values 0-255 (the model's own number of channels, 3, or 1 for gray). `encoded` takes
     `files`, strings (n,) with the bytes of JPEG or PNG files, each of any size. The output of a
-    classifier is `probabilities`, float32 (n, classes); for another task the outputs are the model's.
+    classifier is `probabilities`, float32 (n, classes), which add up to 1, or for a binary or
+    multi-label one `sigmoid`; for another task the outputs are the model's.
 
-    The folder also holds `assets.extra/model.json` (model, task, outputs, digests of weights and graph,
-    preprocessing, versions) and, with `class_names`, `assets.extra/class_names.txt`.
+    The folder also holds `assets.extra/newnet_tf.json` (`ModelMetadata`, outputs, digest of the graph,
+    versions) and, where they are known, `assets.extra/class_names.txt`.
 
     Args:
-        model: Keras model as `export_tflite` takes it.
+        model, metadata, task: as `export_tflite` takes them.
 
         folder: path. An earlier SavedModel there is replaced, anything else is not.
-
-        preprocess: `PreprocessConfig` of its weights.
-
-        class_names: names of the classes in order; of a classifier one for each output.
-
-        task: str or `Task`. Default: `"classification"`.
 
     Returns:
         `folder`. It is written under another name and then renamed, so that it is never incomplete.
@@ -102,59 +75,53 @@ def export_saved_model(
 
     Example:
         >>> model = newnet_tf.create_model("efficientnet_lite0")
-        >>> preprocess = newnet_tf.model_card("efficientnet_lite0").preprocess
-        >>> export_saved_model(model, "build/lite0", preprocess)
+        >>> export_saved_model(model, "build/lite0", newnet_tf.get_metadata(model))
         >>> serve = tf.saved_model.load("build/lite0").signatures["encoded"]
         >>> serve(files=tf.constant([open("cat.jpg", "rb").read()]))["probabilities"]
     """
-    task = get_task(task)
-    model_outputs.check_image_size(model, preprocess)
-    exported, folder = model_outputs.export_model(model, task), Path(folder)
-    if class_names is not None and task.name == CLASSIFICATION:
-        classes = exported.outputs[0].shape[-1]
-        if len(class_names) != classes:
-            raise ValueError(
-                f"`class_names` must hold {classes} names, as the model has outputs. "
-                f"Received: {len(class_names)}"
-            )
+    source, folder = source_model(model, metadata, task=task), Path(folder)
+    wanted = None
+    if source.task.name in OUTPUT_TYPES:
+        is_single = source.task.name == CLASSIFICATION and source.graph.output_shape[-1] > 1
+        wanted = PROBABILITIES if is_single else SIGMOID
+    output_type, activation = source.resolve_output_type(wanted)
     replaces = folder.exists()
     if replaces and not (folder / "saved_model.pb").is_file():
         raise FileExistsError(
             f"`folder` must be new or hold a SavedModel. Received: {str(folder)!r}"
         )
     print(f"{folder.name}: exporting the SavedModel", file=sys.stderr, flush=True)
-    with _staging(folder) as staging:
-        new = staging / "new"
+    known = dataclasses.replace(source.metadata, output_type=output_type)
+    # TensorFlow's writers read `[` and `\\` in a path as patterns: they write elsewhere.
+    with tempfile.TemporaryDirectory(prefix="newnet-") as temporary, _staging(folder) as staging:
+        written, new = Path(temporary) / "new", staging / "new"
         with silence():
-            _archive(exported, preprocess).write_out(new, verbose=False)
-        _write_metadata(new / EXTRA, model, exported, preprocess, class_names, task)
+            _archive(source.graph, known, activation).write_out(written, verbose=False)
+        _write_metadata(written / EXTRA, source.graph, known)
+        shutil.copytree(written, new)
         if replaces:
             os.replace(folder, staging / "old")
         os.replace(new, folder)
     return folder
 
 
-def read_metadata(folder: str | os.PathLike) -> SavedModelMetadata:
-    """Returns what `export_saved_model` wrote about a SavedModel.
+def read_metadata(folder: str | os.PathLike) -> ModelMetadata:
+    """Returns the metadata inside a SavedModel of `export_saved_model`.
 
     Raises:
         ModelFileError: where it is missing or damaged.
     """
+    return _read_record(folder)[0]
+
+
+def _read_record(folder: str | os.PathLike) -> tuple[ModelMetadata, tuple[str, ...]]:
+    """Returns the metadata inside a SavedModel, and the names of its outputs."""
     path = Path(folder, EXTRA, METADATA)
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"a record of {path.stat().st_size} bytes")
         values = json.loads(path.read_text(encoding="utf-8"))
-        fields = values["preprocess"]
-        preprocess = PreprocessConfig(**fields | {k: tuple(fields[k]) for k in ("mean", "std")})
-        names = path.with_name(CLASS_NAMES)
-        lines = names.read_text(encoding="utf-8").splitlines() if names.is_file() else None
-        return SavedModelMetadata(
-            model=str(values["model"]),
-            task=str(values["task"]),
-            outputs=tuple(values["outputs"]),
-            weights=str(values["weights"]),
-            preprocess=preprocess,
-            class_names=None if lines is None else tuple(lines),
-        )
+        return ModelMetadata.from_dict(values["metadata"]), tuple(values["outputs"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFileError(
             f"{folder} must be a SavedModel that `export_saved_model` wrote. Received: {error}"
@@ -168,7 +135,7 @@ class SavedModelRunner:
         folder: path of the SavedModel.
 
     Attributes:
-        metadata: `SavedModelMetadata`.
+        metadata: `ModelMetadata`.
 
     Raises:
         ModelFileError: for a folder that is no such SavedModel.
@@ -179,11 +146,10 @@ class SavedModelRunner:
     """
 
     def __init__(self, folder: str | os.PathLike):
-        self.metadata = read_metadata(folder)
+        self.metadata, self._outputs = _read_record(folder)
         try:
-            self._loaded = tf.saved_model.load(
-                os.fspath(folder)
-            )  # it must live with its signatures
+            with _readable_path(Path(folder)) as path:
+                self._loaded = tf.saved_model.load(path)  # which keeps signatures alive
             self._serve: Callable = self._loaded.signatures["serving_default"]
         except (OSError, ValueError, KeyError) as error:
             raise ModelFileError(
@@ -192,10 +158,11 @@ class SavedModelRunner:
 
     @property
     def classes(self) -> int | None:
-        """Number of classes of a classifier, None for another task."""
-        if self.metadata.task != CLASSIFICATION:
+        """Number of outputs of a classifier, None for another task."""
+        if self.metadata.task not in OUTPUT_TYPES:
             return None
-        return self._serve.structured_outputs[OUTPUT].shape[-1]  # type: ignore[attr-defined]
+        outputs = self._serve.structured_outputs  # type: ignore[attr-defined]
+        return outputs[self._outputs[0]].shape[-1]
 
     def __call__(self, images: Sequence[Any]) -> np.ndarray | dict[str, np.ndarray]:
         """Runs images of any size, one by one.
@@ -204,16 +171,14 @@ class SavedModelRunner:
             images: paths, encoded bytes or uint8 arrays (height, width, 3).
 
         Returns:
-            Array (images, classes) of probabilities; for another task a dict of arrays.
+            Array (images, classes) of a classifier; for another task a dict of arrays.
         """
         rows = []
         for image in images:
             outputs = self._serve(images=self.pixels(image)[None])
             rows.append({name: tensor.numpy() for name, tensor in outputs.items()})
-        joint = {
-            name: np.concatenate([row[name] for row in rows]) for name in self.metadata.outputs
-        }
-        return joint[OUTPUT] if self.metadata.task == CLASSIFICATION else joint
+        joint = {name: np.concatenate([row[name] for row in rows]) for name in self._outputs}
+        return joint[self._outputs[0]] if self.metadata.task in OUTPUT_TYPES else joint
 
     def pixels(self, image: Any) -> Any:
         """Returns an image as the SavedModel takes it: uint8 tensor (height, width, channels)."""
@@ -223,14 +188,30 @@ class SavedModelRunner:
         return tf.constant(pixels)
 
 
-def _archive(model: Any, preprocess: PreprocessConfig) -> Any:
+@contextlib.contextmanager
+def _readable_path(folder: Path) -> Iterator[str]:
+    """Gives a path of a folder that TensorFlow can read: it takes `[`, `*`, `?`, `\\` as patterns."""
+    if not set("[*?\\") & set(os.fspath(folder)):
+        yield os.fspath(folder)
+        return
+    with tempfile.TemporaryDirectory(prefix="newnet-") as temporary:
+        link = Path(temporary) / "saved_model"
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+        yield os.fspath(link)
+
+
+def _archive(model: Any, metadata: ModelMetadata, activation: str | None) -> Any:
     """Returns the graph with both signatures."""
+    preprocess = metadata.preprocess
     transform = tf_preprocess(preprocess)
+    activations = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid, None: tf.identity}
 
     def serve(encoded):
         prepared = tf.map_fn(transform, encoded, fn_output_signature=tf.float32)
         outputs = model(prepared, training=False)
-        return outputs if isinstance(outputs, dict) else {OUTPUT: tf.nn.softmax(outputs)}
+        if isinstance(outputs, dict):
+            return outputs
+        return {metadata.output_type: activations[activation](outputs)}
 
     def of_images(images):
         return serve(images)
@@ -257,27 +238,18 @@ def _staging(folder: Path) -> Iterator[Path]:
         shutil.rmtree(staging)
 
 
-def _write_metadata(
-    folder: Path,
-    model: Any,
-    exported: Any,
-    preprocess: PreprocessConfig,
-    class_names: Sequence[str] | None,
-    task: "Task",
-) -> None:
+def _write_metadata(folder: Path, graph: Any, metadata: ModelMetadata) -> None:
     """Writes what a reader of the SavedModel needs to know."""
     folder.mkdir()
-    outputs = list(exported.output) if isinstance(exported.output, dict) else [OUTPUT]
+    outputs = list(graph.output) if isinstance(graph.output, dict) else [metadata.output_type]
     values = {
-        "model": model.name,
-        "task": task.name,
+        "metadata": metadata.to_dict(),
         "outputs": outputs,
-        "weights": fingerprint.weights_digest(exported),
-        "graph": fingerprint.graph_digest(exported),
-        "preprocess": dataclasses.asdict(preprocess),
+        "graph": fingerprint.graph_digest(graph),
         "versions": fingerprint.versions(),
     }
-    (folder / METADATA).write_text(f"{json.dumps(values, indent=2)}\n", encoding="utf-8")
-    if class_names is not None:
-        names = "".join(f"{name}\n" for name in class_names)
+    text = json.dumps(values, indent=2, ensure_ascii=False)
+    (folder / METADATA).write_text(f"{text}\n", encoding="utf-8")
+    if metadata.class_names:
+        names = "".join(f"{name}\n" for name in metadata.class_names)
         (folder / CLASS_NAMES).write_text(names, encoding="utf-8")

@@ -18,20 +18,15 @@ from typing import TYPE_CHECKING, Any
 from newnet_tf.deploy import (
     config_file,
     converter,
-    export_config,
+    export_options,
     fingerprint,
     image_batch,
     model_outputs,
+    source_model,
 )
 from newnet_tf.deploy.converter import ExportError
-from newnet_tf.deploy.export_config import (
-    CLASSIFICATION,
-    DEFAULT_CALIBRATION_METHOD,
-    DEPLOYMENT,
-    TIMING,
-    Calibration,
-    ExportConfig,
-)
+from newnet_tf.deploy.export_config import DEPLOYMENT, TIMING, Calibration, ExportConfig
+from newnet_tf.deploy.export_options import DEFAULT_CALIBRATION_METHOD
 from newnet_tf.deploy.export_result import ExportResult
 from newnet_tf.deploy.image_batch import ImageBatch
 from newnet_tf.deploy.quantization.precisions import (
@@ -41,7 +36,7 @@ from newnet_tf.deploy.quantization.precisions import (
 from newnet_tf.deploy.runtime import Runner
 from newnet_tf.deploy.verifier import Verifier, check_images
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.task import get_task
+from newnet_tf.models.config.metadata import LOGITS, ModelMetadata
 from newnet_tf.utils import io
 
 if TYPE_CHECKING:
@@ -50,7 +45,7 @@ if TYPE_CHECKING:
 
 def export_tflite(
     model: Any,
-    preprocess: PreprocessConfig,
+    metadata: ModelMetadata | PreprocessConfig,
     out_dir: str | os.PathLike,
     name: str | None = None,
     precisions: Sequence[str] = ("fp32",),
@@ -59,15 +54,15 @@ def export_tflite(
     calibration_method: str = DEFAULT_CALIBRATION_METHOD,
     io_dtype: str = "float32",
     embed_normalization: bool = False,
-    output_type: str = "logits",
+    output_type: str | None = None,
     verify: bool = True,
     validation_images: Iterable | None = None,
     threads: int = 1,
     force: bool = False,
     require_full_delegation: bool = True,
-    task: "str | Task" = CLASSIFICATION,
+    task: "str | Task | None" = None,
 ) -> list[ExportResult]:
-    """Writes TFLite files of a model, each verified, with their configs next to them.
+    """Writes TFLite files of a model, each verified, with their metadata inside.
 
     Each file is checked: it holds builtin operators only, no TRANSPOSE that the model itself has not,
     and all its weights; XNNPACK takes it in one partition (`"int16x8"`, which XNNPACK does not know,
@@ -75,15 +70,16 @@ def export_tflite(
     appear all together at the end; if one fails, none does.
 
     Args:
-        model: Keras model with one image input, and its weights. For classification it has one output
-            of class scores, and ends in logits or in a softmax layer. For another task it may have
-            several outputs, which keep their names.
+        model: built `keras.Model` with one image input: functional, `Sequential`, with nested models or
+            augmentation inside, of mixed precision. A classifier has one output of class scores. For
+            another task it may have several outputs, which keep their names.
 
-        preprocess: `PreprocessConfig` of its weights.
+        metadata: `ModelMetadata` of the model, or its `PreprocessConfig` alone: then what else is known
+            of the model is taken (`newnet_tf.get_metadata`), and its end says what its outputs are.
 
         out_dir: path of a folder, created if it does not exist.
 
-        name: str, the model's name in file names. Default: `model.name`.
+        name: str, the model's name in file names. Default: that of the metadata.
 
         precisions: sequence of str among `PRECISIONS`, such as `"fp32"`, `"int8-full"`. Those of
             litert-quantizer need that package. Default: `("fp32",)`.
@@ -102,7 +98,8 @@ def export_tflite(
         embed_normalization: bool, whether the file takes uint8 pixels and normalizes them. Default:
             False.
 
-        output_type: `"logits"` (default) or `"probabilities"`, for classification.
+        output_type: `"logits"`, `"probabilities"` or `"sigmoid"`, what a classifier's file returns, see
+            `ModelMetadata`. Default: what the model returns; logits where outputs are integers.
 
         verify: bool, whether to compare with the model. With False the configs say `"timing only"`.
             Default: True.
@@ -118,7 +115,7 @@ def export_tflite(
             False, which is for timing, other files are written too, and the result's `delegation`
             says so. Default: True.
 
-        task: str or `Task`, what the outputs mean. Default: `"classification"`.
+        task: str or `Task`, what the outputs mean. Default: that of the metadata.
 
     Returns:
         List of `ExportResult`, one for each precision.
@@ -136,37 +133,39 @@ def export_tflite(
         >>> images = ["cat.jpg", "cup.jpg"]
         >>> export_tflite(model, preprocess, "build", precisions=["fp16"], validation_images=images)
     """
-    task = get_task(task)
-    export_config.check_options(precisions, io_dtype, embed_normalization, output_type, task.name)
+    export_options.check_options(precisions, io_dtype, embed_normalization, output_type)
     check_images(precisions, calibration_images, validation_images, verify)
-    export_config.check_exclude_layers(precisions, exclude_layers)
-    export_config.check_calibration_method(["int8-full"], calibration_method)
+    export_options.check_exclude_layers(precisions, exclude_layers)
+    export_options.check_calibration_method(["int8-full"], calibration_method)
     _check_packages(precisions)
-    model_outputs.check_image_size(model, preprocess)
-    exported = model_outputs.export_model(model, task)
+    source = source_model.source_model(model, metadata, name, task)
+    if io_dtype != "float32" and output_type is None:
+        output_type = LOGITS  # probabilities in steps of 1/256 would be too coarse
+    output_type, appended = source.resolve_output_type(output_type)
+    export_options.check_options(precisions, io_dtype, embed_normalization, output_type)
+    preprocess = source.metadata.preprocess
+    export_options.check_embedding(preprocess, embed_normalization)
     verifier, calibration = None, None
     if verify:
         images = image_batch.read(validation_images, preprocess, "validation_images")
-        verifier = Verifier(exported, images, task)
+        verifier = Verifier(source, images)
     if calibration_images is not None and any(map(uses_calibration_images, precisions)):
         calibration = image_batch.with_extremes(
             image_batch.read(calibration_images, preprocess, "calibration_images")
         )
     base = ExportConfig(
-        model=name or model.name,
+        metadata=dataclasses.replace(source.metadata, output_type=output_type),
         precision=precisions[0],
-        preprocess=preprocess,
-        weights=fingerprint.weights_digest(exported),
-        graph=fingerprint.graph_digest(exported),
+        graph=fingerprint.graph_digest(source.graph),
         versions=fingerprint.versions(),
-        task=task.name,
         io_dtype=io_dtype,
         embed_normalization=embed_normalization,
-        output_type=output_type,
+        model_output_type=source.metadata.output_type,
+        appended_activation=appended,
         exclude_layers=tuple(exclude_layers),
         purpose=DEPLOYMENT if verify else TIMING,
         **model_outputs.signatures(
-            exported, preprocess, output_type, io_dtype, embed_normalization
+            source.graph, preprocess, output_type, io_dtype, embed_normalization
         ),
     )
     configs = [
@@ -176,7 +175,7 @@ def export_tflite(
     with _staging(Path(out_dir)) as staging:
         cached = [c for c in configs if not force and _is_cached(staging.parent, c)]
         missing = [config for config in configs if config not in cached]
-        converter.convert(exported, missing, calibration, staging, _log)
+        converter.convert(source.graph, missing, calibration, staging, _log)
         results = []
         for config in configs:
             folder = staging.parent if config in cached else staging
@@ -205,11 +204,17 @@ def _check(
             f"{name} must give the model's outputs within the tolerance of {config.precision!r}. "
             f"Received: {'; '.join(verified.reasons)} ({verified}); nothing was written"
         )
+    is_first_check = verified and cached and runner.config.purpose != config.purpose
+    if is_first_check:  # it was exported for timing only, and its record says so
+        (staging / name).write_bytes(config_file.with_config(runner.file, config))
+    if config.metadata.class_names:
+        labels = config_file.labels_path(staging / name, config.model)
+        labels.write_text("".join(f"{n}\n" for n in config.metadata.class_names), encoding="utf-8")
     if verifier or not cached:
         values = {
             "file": name,
             "bytes": size,
-            "sha256": io.sha256(runner.file),
+            "sha256": io.sha256(staging / name if is_first_check else runner.file),
             "delegated": str(delegation),
             "verification": None,
         }
@@ -217,7 +222,8 @@ def _check(
             names = list(verifier.images.names)
             values["verification"] = {**verified.to_dict(), "image_names": names}
         text = json.dumps({**values, **config.to_dict()}, indent=2, ensure_ascii=False)
-        config_file.config_path(staging / name).write_text(f"{text}\n", encoding="utf-8")
+        path = config_file.description_path(staging / name)
+        path.write_text(f"{text}\n", encoding="utf-8")
     return ExportResult(
         file=staging.parent / name,
         config=config,
@@ -270,11 +276,10 @@ def _is_cached(folder: Path, config: ExportConfig) -> bool:
     """Whether an undamaged file of this very config lies in `folder`."""
     file = folder / f"{config.stem}.tflite"
     try:
-        values = config_file.read_values(file) or {}
+        earlier = config_file.read_config(file)
     except ValueError:
         return False
-    is_same = values.get("digest") == config.digest
-    return is_same and file.is_file() and values.get("sha256") == io.sha256(file)
+    return earlier is not None and earlier.digest == config.digest
 
 
 @contextlib.contextmanager

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from newnet_tf.deploy.export_config import CLASSIFICATION, ExportConfig
+from newnet_tf.deploy.export_config import ExportConfig
 from newnet_tf.deploy.quantization.precisions import PRECISIONS, Tolerance
 from newnet_tf.deploy.runtime import Outputs, Runner
+from newnet_tf.models.config.metadata import CLASSIFICATION, LOGITS, OUTPUT_TYPES
 from newnet_tf.task import get_task
+from newnet_tf.utils.math import as_logits
 
 if TYPE_CHECKING:
     from newnet_tf.task import Task
@@ -103,12 +105,13 @@ def verify(
     inputs: np.ndarray,
     config: ExportConfig,
     task: "str | Task | None" = None,
+    reference_type: str = LOGITS,
 ) -> Verification:
     """Compares a file with the model that it was made from.
 
     Args:
-        reference: the model's outputs for `inputs`: array (images, classes) of logits, or a dict of
-            arrays by output name.
+        reference: the model's outputs for `inputs`: array (images, classes), or a dict of arrays by
+            output name.
 
         runner: path of the file, a `Runner`, or any callable from inputs to outputs.
 
@@ -117,6 +120,9 @@ def verify(
         config: `ExportConfig` of the file: says what its outputs are, and the tolerance.
 
         task: str, `Task` or None. Default: the task that `config` names.
+
+        reference_type: str, what class scores in `reference` are, see `ModelMetadata.output_type`.
+            Default: `"logits"`.
 
     Returns:
         A `Verification`; ask its `passed`.
@@ -127,12 +133,15 @@ def verify(
         ValueError: where names or shapes differ.
     """
     task = get_task(config.task if task is None else task)
-    check_task_outputs(reference, task)
+    check_task_outputs(reference, task, reference_type)
     run = Runner(runner) if isinstance(runner, str | os.PathLike) else runner
-    return compare_outputs(reference, run(inputs), config.precision, config.output_type, task)
+    outputs = run(inputs)
+    return compare_outputs(
+        reference, outputs, config.precision, config.output_type, task, reference_type
+    )
 
 
-def check_task_outputs(reference: Outputs, task: "Task") -> None:
+def check_task_outputs(reference: Outputs, task: "Task", output_type: str = LOGITS) -> None:
     """Raises `DegenerateOutputsError` unless a model's outputs vary from image to image.
 
     Class scores must pass `check_outputs_vary`. Of another task, each output must be finite, and its
@@ -142,9 +151,11 @@ def check_task_outputs(reference: Outputs, task: "Task") -> None:
         reference: array, or dict of arrays by output name, for two or more images.
 
         task: `Task`.
+
+        output_type: str, what class scores are, see `ModelMetadata`. Default: `"logits"`.
     """
-    if task.name == CLASSIFICATION and not isinstance(reference, Mapping):
-        check_outputs_vary(reference)
+    if task.name in OUTPUT_TYPES and not isinstance(reference, Mapping):
+        check_outputs_vary(as_logits(reference, output_type))
         return
     outputs = reference if isinstance(reference, Mapping) else {"output": reference}
     for name, values in outputs.items():
@@ -177,7 +188,7 @@ def check_outputs_vary(reference: np.ndarray) -> None:
     unit = centered / np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-30)
     count = len(unit)
     mean_cosine = (np.square(unit.sum(0)).sum() - np.square(unit).sum()) / (count * (count - 1))
-    if std < MIN_REFERENCE_STD or mean_cosine > MAX_MEAN_COSINE:
+    if std < MIN_REFERENCE_STD or (reference.shape[1] > 1 and mean_cosine > MAX_MEAN_COSINE):
         raise DegenerateOutputsError(
             "the model's own logits must vary from image to image, or agreement proves nothing: "
             f"standard deviation >= {MIN_REFERENCE_STD}, mean cosine between images <= "
@@ -191,8 +202,9 @@ def compare(
     reference: Outputs,
     outputs: Outputs,
     tolerance: Tolerance | Mapping[str, tuple[float | None, float | None]],
-    output_type: str = "logits",
+    output_type: str = LOGITS,
     task: "str | Task" = CLASSIFICATION,
+    reference_type: str = LOGITS,
 ) -> Verification:
     """Compares outputs with the model's, whether or not those vary.
 
@@ -204,14 +216,16 @@ def compare(
         tolerance: `Tolerance` of classification, or a mapping of figure name to (least, most), each
             None for no bound.
 
-        output_type: `"logits"` (default) or `"probabilities"`, what `outputs` are.
+        output_type: str, what class scores in `outputs` are, see `ModelMetadata`. Default: `"logits"`.
 
         task: str or `Task`. Default: `"classification"`.
+
+        reference_type: str, the same of `reference`. Default: `"logits"`.
 
     Raises:
         ValueError: where names or shapes differ.
     """
-    figures = get_task(task).fidelity(reference, outputs, output_type)
+    figures = get_task(task).fidelity(reference, outputs, output_type, reference_type)
     if isinstance(tolerance, Tolerance):
         reasons = tolerance.violations(figures)
     else:
@@ -220,12 +234,17 @@ def compare(
 
 
 def compare_outputs(
-    reference: Outputs, outputs: Outputs, precision: str, output_type: str, task: "Task"
+    reference: Outputs,
+    outputs: Outputs,
+    precision: str,
+    output_type: str,
+    task: "Task",
+    reference_type: str = LOGITS,
 ) -> Verification:
     """Compares outputs within the tolerance of a precision: the task's, else that of `PRECISIONS`."""
     bounds = task.tolerance(precision)
     tolerance = PRECISIONS[precision].tolerance if bounds is None else bounds
-    return compare(reference, outputs, tolerance, output_type, task)
+    return compare(reference, outputs, tolerance, output_type, task, reference_type)
 
 
 def _violations(

@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from newnet_tf.classification.linear_probe import LinearClassifier
+from newnet_tf.classification.multilabel_result import MultilabelResult
 from newnet_tf.classification.result import ClassificationResult
 from newnet_tf.data.datasets.base import Split
 from newnet_tf.data.host_loader import Sample, iter_samples
 from newnet_tf.data.images import SkippedImage
 from newnet_tf.data.preprocess import preprocess_image
-from newnet_tf.deploy import fingerprint
+from newnet_tf.deploy.fingerprint import graph_digest
 from newnet_tf.evaluation.loop import evaluate_samples
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.model_file import weights_digest
 from newnet_tf.utils.io import atomic_write
 from newnet_tf.utils.lazy import keras
 
@@ -35,9 +37,9 @@ class ModelOutputs:
     Args:
         names: tuple of str, names of the n images.
 
-        labels: int array of shape (n,), their classes.
+        labels: int array of shape (n,), their classes; or (n, classes) of 0 and 1.
 
-        values: float array of shape (n, width), features or class scores.
+        values: float array of shape (n, width), features or class probabilities.
 
         skipped: tuple of `SkippedImage`, images that could not be read; they are not among the n.
     """
@@ -47,8 +49,11 @@ class ModelOutputs:
     values: np.ndarray
     skipped: tuple[SkippedImage, ...] = ()
 
-    def result(self) -> ClassificationResult:
-        """Returns the top-1 result; `values` must be class scores."""
+    def result(self) -> ClassificationResult | MultilabelResult:
+        """Returns the top-1 or multi-label result; `values` must be class probabilities."""
+        if self.labels.ndim == 2:
+            is_class = self.labels.astype(bool)
+            return MultilabelResult(self.names, is_class, self.values, self.skipped)
         topk = self.values.argmax(axis=1)[:, None]
         return ClassificationResult(self.names, self.labels, topk, (1,), self.skipped)
 
@@ -191,7 +196,7 @@ class _OutputCollector:
 
     def __init__(self):
         self._names: list[str] = []
-        self._labels: list[int] = []
+        self._labels: list[int | np.ndarray] = []
         self._values: list[np.ndarray] = []
 
     def update(self, samples: Sequence[Sample], outputs: object) -> None:
@@ -215,17 +220,18 @@ def _classifier(model):
 
 
 def _stamp(sample: Sample) -> list:
+    label = np.asarray(sample.label).tolist()
     if isinstance(sample.source, (str, os.PathLike)) and os.path.isfile(sample.source):
         state = os.stat(sample.source)
-        return [sample.name, sample.label, state.st_size, state.st_mtime_ns]
-    return [sample.name, sample.label]
+        return [sample.name, label, state.st_size, state.st_mtime_ns]
+    return [sample.name, label]
 
 
 def _key(extractor, preprocess: PreprocessConfig, images: list) -> str:
     content = {
         "format": FORMAT,
-        "weights": fingerprint.weights_digest(extractor),
-        "graph": fingerprint.graph_digest(extractor),
+        "weights": weights_digest(extractor),
+        "graph": graph_digest(extractor),
         "preprocess": dataclasses.asdict(preprocess),
         "images": images,
     }

@@ -7,12 +7,13 @@ from typing import Any
 
 from newnet_tf.data.datasets.base import Dataset
 from newnet_tf.data.image_loader import ImageLoader
-from newnet_tf.deploy import fingerprint
-from newnet_tf.deploy.model_outputs import logits_model
 from newnet_tf.finetuning.feature_cache import CLASSIFIER
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.model_file import weights_digest
+from newnet_tf.models.outputs import LINEAR, final_activation, without_activation
+from newnet_tf.task import Task
 from newnet_tf.training.recipes import Recipe
-from newnet_tf.training.run import FitResult
+from newnet_tf.training.run import BEST, FitResult
 from newnet_tf.training.trainer import fit, single_step
 from newnet_tf.utils.lazy import keras
 
@@ -27,14 +28,15 @@ def train_all_layers(
     output_dir: str | os.PathLike,
     backbone_lr_scale: float = 0.25,
     batch_norm: str = "frozen",
+    task: str | Task = "classification",
 ) -> FitResult:
     """Trains all layers of a model whose classifier was fitted before; resumes an interrupted run.
 
     Args:
-        model: Keras model with a layer `classifier` that ends in logits or softmax. Its weights
-            change to those of the last epoch.
+        model: Keras model with a layer `classifier` that ends in logits, softmax or sigmoid. Its
+            weights change to those of the last epoch; with early stopping to those of the best.
 
-        dataset: `Dataset` with a split `train`.
+        dataset: `Dataset` with a split `train`, and one to test on, which early stopping watches.
 
         preprocess: `PreprocessConfig` of the model.
 
@@ -49,6 +51,8 @@ def train_all_layers(
         batch_norm: `"frozen"` (moving statistics, scale and shift stay, and are used as in inference)
             or `"trained"`. Default: `"frozen"`.
 
+        task: name of a task, or a `Task`. Default: `"classification"`.
+
     Returns:
         `FitResult`.
 
@@ -62,14 +66,28 @@ def train_all_layers(
     with batch_norm_mode(model, backbone_lr_scale, batch_norm):
         settings = run_settings(logits, backbone_lr_scale, batch_norm)
         loader = _FinetuneLoader(dataset, preprocess, recipe, settings)
-        return fit(
+        result = fit(
             logits,
             loader,
             recipe,
             output_dir,
+            task=task,
             resume=True,
             make_step=lambda compiled: scaled_lr_step(compiled, head, backbone_lr_scale),
         )
+    if recipe.early_stopping is not None:
+        best = keras.models.load_model(result.output_dir / BEST, compile=False)
+        logits.set_weights(best.get_weights())
+    return result
+
+
+def logits_model(model):
+    """Returns a model without the softmax or sigmoid at its end, sharing its weights.
+
+    Args:
+        model: Keras model with a layer `classifier`.
+    """
+    return model if final_activation(model) in (LINEAR, None) else without_activation(model)
 
 
 @contextlib.contextmanager
@@ -111,7 +129,7 @@ def run_settings(logits, backbone_lr_scale: float, batch_norm: str) -> dict[str,
     return {
         "backbone_lr_scale": backbone_lr_scale,
         "batch_norm": batch_norm,
-        "initial_weights": fingerprint.weights_digest(logits),
+        "initial_weights": weights_digest(logits),
     }
 
 

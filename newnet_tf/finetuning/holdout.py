@@ -5,11 +5,15 @@ import dataclasses
 import numpy as np
 
 from newnet_tf.classification.linear_probe import LinearClassifier
-from newnet_tf.data.datasets.base import Split, list_samples, stratified_split, take
+from newnet_tf.classification.multilabel_result import MultilabelComparison, compare_multilabel
+from newnet_tf.data.datasets.base import Split, list_samples, take
+from newnet_tf.data.datasets.splitting import stratified_split
+from newnet_tf.data.image_files import display_name
 from newnet_tf.evaluation.paired import PairedComparison, compare
 from newnet_tf.finetuning.feature_cache import ModelOutputs
+from newnet_tf.utils.math import sigmoid
 
-LEAST = 2  # training images of each class that must remain
+LEAST = 2  # training images of each class that remain
 
 
 def split_holdout(
@@ -29,8 +33,9 @@ def split_holdout(
         seed: int, decides which images these are.
 
     Returns:
-        (`Split` to train on, `Split` of the holdout). The whole split and None for a fraction of 0, or
-        if a class would have fewer than two images to train on.
+        (`Split` to train on, `Split` of the holdout). Of each class two images remain to train on, of
+        smaller ones all. The whole split and None for a fraction of 0, or if no image is left for a
+        holdout.
 
     Raises:
         ValueError: for another fraction.
@@ -44,10 +49,10 @@ def split_holdout(
         return split, None
     readable = set(features.names)
     keys, labels, names = list_samples(split)
-    chosen = np.array([name.decode(errors="replace") in readable for name in names])
+    chosen = np.array([display_name(name) in readable for name in names])
     columns = keys[chosen], labels[chosen], names[chosen]
-    parts = stratified_split(columns[1], holdout_fraction, seed)
-    if np.unique(columns[1][parts[0]], return_counts=True)[1].min() < LEAST:
+    parts = stratified_split(columns[1], holdout_fraction, seed, LEAST)
+    if not len(parts[1]):
         return split, None
     train, holdout = (take(split, *(column[part] for column in columns)) for part in parts)
     return train, holdout
@@ -55,8 +60,10 @@ def split_holdout(
 
 def compare_stages(
     features: ModelOutputs, linear: LinearClassifier, outputs: ModelOutputs
-) -> PairedComparison:
+) -> PairedComparison | MultilabelComparison:
     """Compares the linear probe with the model after training of all layers, on the holdout.
+
+    By top-1 accuracy, or with several classes an image by mean average precision.
 
     Args:
         features: `ModelOutputs` of the frozen features, of these images and possibly others.
@@ -66,14 +73,16 @@ def compare_stages(
         outputs: `ModelOutputs` of the trained model on the holdout.
 
     Returns:
-        A `PairedComparison`; the second is the trained model.
+        `PairedComparison` or `MultilabelComparison`; the second is the trained model.
     """
-    values = features.select(outputs.names).values.astype(np.float64)
-    probe = dataclasses.replace(outputs, values=linear.scores(values))
-    return compare(probe.result(), outputs.result())
+    scores = linear.scores(features.select(outputs.names).values.astype(np.float64))
+    if outputs.labels.ndim == 2:
+        probe = dataclasses.replace(outputs, values=sigmoid(scores))
+        return compare_multilabel(probe.result(), outputs.result())
+    return compare(dataclasses.replace(outputs, values=scores).result(), outputs.result())
 
 
-def is_worse(comparison: PairedComparison) -> bool:
+def is_worse(comparison: PairedComparison | MultilabelComparison) -> bool:
     """Returns whether the trained model is worse on the holdout.
 
     The difference alone decides, however wide its interval; without a difference the trained model is

@@ -17,10 +17,16 @@ import numpy as np
 
 from newnet_tf.data.datasets.base import Dataset
 from newnet_tf.data.image_loader import ImageLoader
-from newnet_tf.deploy.model_outputs import logits_model
 from newnet_tf.finetuning.feature_cache import CLASSIFIER
-from newnet_tf.finetuning.full_finetune import batch_norm_mode, run_settings, scaled_lr_step
+from newnet_tf.finetuning.full_finetune import (
+    batch_norm_mode,
+    logits_model,
+    run_settings,
+    scaled_lr_step,
+)
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.task import Task, get_task
+from newnet_tf.training.class_weight import weighted_task
 from newnet_tf.training.compilation import compile_model
 from newnet_tf.training.recipes import Recipe
 from newnet_tf.utils.io import write_bytes
@@ -42,6 +48,7 @@ def cap_learning_rate(
     output_dir: str | os.PathLike,
     backbone_lr_scale: float = 0.25,
     batch_norm: str = "frozen",
+    task: str | Task = "classification",
 ) -> Recipe:
     """Returns a recipe whose learning rate is at most the largest stable one.
 
@@ -59,7 +66,7 @@ def cap_learning_rate(
 
         output_dir: folder of the run.
 
-        backbone_lr_scale, batch_norm: as in `train_all_layers`.
+        backbone_lr_scale, batch_norm, task: as in `train_all_layers`.
 
     Returns:
         `Recipe`.
@@ -87,13 +94,21 @@ def cap_learning_rate(
             raise ValueError("there must be a readable image to train on. Received: none")
         head = model.get_layer(CLASSIFIER).trainable_variables
         with batch_norm_mode(model, backbone_lr_scale, batch_norm):
-            bound = max_stable_lr(logits, head, backbone_lr_scale, *batch)
+            weighted = weighted_task(get_task(task), recipe, loader)
+            bound = max_stable_lr(logits, head, backbone_lr_scale, *batch, weighted)
         write_bytes(file, json.dumps({"max_stable_lr": bound, "settings": key}).encode())
     scale = min(1.0, bound / recipe.peak_lr)
     return dataclasses.replace(recipe, lr=recipe.lr * scale)
 
 
-def max_stable_lr(logits, head: Sequence, backbone_lr_scale: float, images, targets) -> float:
+def max_stable_lr(
+    logits,
+    head: Sequence,
+    backbone_lr_scale: float,
+    images,
+    targets,
+    task: str | Task = "classification",
+) -> float:
     """Returns the largest stable learning rate: 1 over the largest curvature of the loss.
 
     Plain SGD is stable up to twice this rate; the factor of two is left for momentum and for the
@@ -109,6 +124,8 @@ def max_stable_lr(logits, head: Sequence, backbone_lr_scale: float, images, targ
 
         images, targets: a training batch.
 
+        task: name of a task, or a `Task`, whose loss counts. Default: `"classification"`.
+
     Returns:
         float.
 
@@ -118,7 +135,7 @@ def max_stable_lr(logits, head: Sequence, backbone_lr_scale: float, images, targ
     initial = logits.get_weights()
     variables = logits.trainable_variables
     with _without_dropout(logits):
-        model = compile_model(logits, PLAIN_SGD, steps=1)
+        model = compile_model(logits, PLAIN_SGD, steps=1, task=task)
         step = scaled_lr_step(model, head, backbone_lr_scale)
         weights = [keras.ops.convert_to_numpy(variable) for variable in variables]
 

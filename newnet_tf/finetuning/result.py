@@ -6,15 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from newnet_tf.classification.multilabel_result import MultilabelComparison, MultilabelResult
 from newnet_tf.classification.result import ClassificationResult
 from newnet_tf.data.datasets.base import Dataset, Split
-from newnet_tf.data.images import SkippedImage
+from newnet_tf.data.image_files import SkippedImage, summarize_skipped
 from newnet_tf.evaluation.paired import PairedComparison
 from newnet_tf.finetuning.feature_cache import ModelOutputs
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config.metadata import MULTILABEL, PROBABILITIES, SIGMOID, ModelMetadata
 from newnet_tf.training.recipes import Recipe
 from newnet_tf.utils import tables
 
+Accuracy = ClassificationResult | MultilabelResult
+Comparison = PairedComparison | MultilabelComparison
+NUMBERS = ("top-1", "mAP", "micro-F1", "n", "seconds")
 LINEAR_PROBE, ALL_LAYERS = "linear probe", "all layers"  # names of the stages
 
 
@@ -38,9 +43,24 @@ class StageResult:
     note: str = ""
 
     @property
-    def result(self) -> ClassificationResult:
-        """Its `ClassificationResult` on the test images."""
+    def result(self) -> Accuracy:
+        """Its `ClassificationResult` or `MultilabelResult` on the test images."""
         return self.outputs.result()
+
+    def row(self) -> dict[str, object]:
+        """Returns a line of the table of stages."""
+        result = self.result
+        if isinstance(result, MultilabelResult):
+            row = {
+                "mAP": f"{result.metrics['mAP']:.2f}",
+                "micro-F1": f"{result.metrics['micro_f1']:.2f}",
+            }
+        else:
+            row = {
+                "top-1": f"{result.accuracy():.2f}",
+                "95 % interval": "{:.2f} to {:.2f}".format(*result.interval()),
+            }
+        return {"stage": self.name, **row, "n": result.n, "seconds": f"{self.seconds:.0f}"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,24 +70,26 @@ class ExportedFile:
     Args:
         file: `Path`.
 
-        result: `ClassificationResult` of the file on the test images.
+        result: `ClassificationResult` or `MultilabelResult` of the file on the test images.
 
-        comparison: `PairedComparison` of the Keras model (first) and the file (second).
+        comparison: `PairedComparison` or `MultilabelComparison` of the Keras model (first) and the file
+            (second).
 
         verification: what verification of the outputs found; prints readably.
     """
 
     file: Path
-    result: ClassificationResult
-    comparison: PairedComparison
+    result: Accuracy
+    comparison: Comparison
     verification: Any
 
     def row(self) -> dict[str, str]:
         """Returns a line of the table of files."""
+        name, value = next(iter(self.result.metrics.items()))
         return {
             "file": self.file.name,
             "MB": f"{self.file.stat().st_size / 1e6:.2f}",
-            "top-1": f"{self.result.accuracy():.2f}",
+            {"top1": "top-1"}.get(name, name): f"{value:.2f}",
             "against Keras": f"{self.comparison.difference:+.2f}",
             "agreement": f"{self.comparison.agreement:.2f} %",
             "verified": str(self.verification),
@@ -104,10 +126,13 @@ class FinetuneResult:
 
         kept_stage: str, name of the stage whose model is kept.
 
-        comparison: `PairedComparison` of the linear probe (first) and all layers (second) on the
-            holdout; None without them.
+        comparison: `PairedComparison` or `MultilabelComparison` of the linear probe (first) and all
+            layers (second) on the holdout; None without them.
 
-        history: tuple of mappings, one for each epoch of the second stage, as in `history.csv`.
+        failure: str, why the second stage ended without a model; "" if it did not.
+
+        history: tuple of mappings, one for each epoch of the second stage, as in `history.csv`. With
+            early stopping its `test_*` columns are figures of the holdout.
 
         recipe: `Recipe` of the second stage; None without it.
 
@@ -117,7 +142,7 @@ class FinetuneResult:
 
         seed: int, of the split, the order and the augmentation.
 
-        skipped: tuple of `SkippedImage`, images that could not be read.
+        skipped: tuple of `SkippedImage`, files that are no images, and images that could not be read.
 
         exports: tuple of `ExportedFile`.
 
@@ -142,7 +167,8 @@ class FinetuneResult:
     stages: tuple[StageResult, ...]
     kept_stage: str = LINEAR_PROBE
     holdout: Split | None = None
-    comparison: PairedComparison | None = None
+    comparison: Comparison | None = None
+    failure: str = ""
     history: tuple[Mapping[str, float], ...] = ()
     recipe: Recipe | None = None
     settings: str = ""
@@ -159,13 +185,27 @@ class FinetuneResult:
         return self.dataset.class_names
 
     @property
+    def metadata(self) -> ModelMetadata:
+        """What is known of `model`, as its file holds it."""
+        is_multilabel = self.dataset.task == MULTILABEL
+        return ModelMetadata(
+            name=self.name,
+            preprocess=self.preprocess,
+            task=self.dataset.task,
+            class_names=tuple(self.class_names),
+            output_type=SIGMOID if is_multilabel else PROBABILITIES,
+            weights=f"{self.weights}, {self.kept_stage}",
+            dataset=self.dataset.name,
+        )
+
+    @property
     def final(self) -> StageResult:
         """The stage whose model is kept."""
         return next(stage for stage in self.stages if stage.name == self.kept_stage)
 
     @property
-    def result(self) -> ClassificationResult:
-        """The kept model's `ClassificationResult` on the test images."""
+    def result(self) -> Accuracy:
+        """The kept model's `ClassificationResult` or `MultilabelResult` on the test images."""
         splits = self.dataset.splits.items()
         return dataclasses.replace(
             self.final.result,
@@ -179,7 +219,7 @@ class FinetuneResult:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Accuracy of the kept model on the test images in percent, `{"top1": ...}`."""
+        """Figures of the kept model on the test images in percent, such as `{"top1": ...}`."""
         return self.result.metrics
 
     @property
@@ -190,39 +230,46 @@ class FinetuneResult:
 
     @property
     def verdict(self) -> str:
-        """A sentence on which stage is better on the holdout; "" without a holdout."""
-        if self.comparison is None:
+        """A sentence on which stage is kept and why; "" if there is one stage alone."""
+        if self.failure:
+            return (
+                f"Training all layers ended without a model ({self.failure}): that of the first stage "
+                "is kept."
+            )
+        if len(self.stages) == 1:
             return ""
-        difference, (low, high) = self.comparison.difference, self.comparison.interval
+        if self.comparison is None:
+            return (
+                "There are no held-out training images that could decide: the model of the second "
+                "stage is kept."
+            )
         is_probe = self.kept_stage == LINEAR_PROBE
+        between = ""
+        if isinstance(self.comparison, PairedComparison):
+            between = ", 95 %: {:+.2f} to {:+.2f}".format(*self.comparison.interval)
         return (
             f"Training all layers came out {'worse' if is_probe else 'no worse'} than the linear probe "
-            f"on {self.comparison.n} held-out training images ({difference:+.2f} points, 95 %: "
-            f"{low:+.2f} to {high:+.2f}): the model of the {'first' if is_probe else 'second'} stage "
-            "is kept."
+            f"on {self.comparison.n} held-out training images ({self.comparison.difference:+.2f} points"
+            f"{between}): the model of the {'first' if is_probe else 'second'} stage is kept."
         )
 
     def stage_table(self) -> list[dict[str, object]]:
-        """Returns a table's lines: the accuracy after each stage."""
+        """Returns a table's lines: the accuracy after each stage, and which stage is kept."""
         return [
-            {
-                "stage": stage.name,
-                "top-1": f"{stage.result.accuracy():.2f}",
-                "95 % interval": "{:.2f} to {:.2f}".format(*stage.result.interval()),
-                "n": stage.result.n,
-                "seconds": f"{stage.seconds:.0f}",
-            }
+            {**stage.row(), "kept": "yes" if stage.name == self.kept_stage else "no"}
             for stage in self.stages
         ]
 
     def __str__(self) -> str:
         lines = [f"{self.name} on {self.dataset.name}, {self.dataset.classes} classes", ""]
-        lines.append(tables.table(self.stage_table(), right=("top-1", "n", "seconds")))
+        lines.append(tables.table(self.stage_table(), right=NUMBERS))
         if self.verdict:
             lines += ["", self.verdict]
+        if self.skipped:
+            lines += ["", summarize_skipped(self.skipped)]
         if self.exports:
             rows: Sequence[dict] = [export.row() for export in self.exports]
-            lines += ["", tables.table(rows, right=("MB", "top-1", "against Keras"))]
+            lines += ["", tables.table(rows, right=("MB", "top-1", "mAP", "against Keras"))]
         if self.model_file:
             lines += ["", f"model: {self.model_file}   report: {self.report}"]
         return "\n".join(lines)

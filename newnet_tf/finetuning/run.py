@@ -2,131 +2,43 @@
 
 import dataclasses
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from newnet_tf.classification.linear_probe import fit_linear
-from newnet_tf.data.datasets.base import TRAIN, Dataset, Split
+from newnet_tf.classification.linear_probe import LinearClassifier, fit_linear
+from newnet_tf.data.datasets.base import MULTILABEL, TRAIN, VALIDATION
 from newnet_tf.data.host_loader import iter_samples
 from newnet_tf.finetuning import feature_cache, full_finetune, holdout, lr_bound
+from newnet_tf.finetuning.config import MIN_STEPS, TRAINING, FinetuneConfig, check_classes
 from newnet_tf.finetuning.feature_cache import ModelOutputs
 from newnet_tf.finetuning.result import ALL_LAYERS, LINEAR_PROBE, FinetuneResult, StageResult
-from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.training.class_weight import class_weights
 from newnet_tf.training.recipes import Recipe
-from newnet_tf.utils.math import softmax
+from newnet_tf.utils.math import sigmoid, softmax
 from newnet_tf.utils.progress import note
-
-TRAINING = "training"  # folder of the second stage in the run's folder
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class FinetuneConfig:
-    """What a finetuning run does.
-
-    Args:
-        weights: str, tag or file name of the pretrained weights.
-
-        dataset: `Dataset` with a split `train` and one of `validation`, `test`.
-
-        preprocess: `PreprocessConfig` of the model.
-
-        output_dir: `Path` of the run's folder.
-
-        recipe: `Recipe` of the second stage; None for the linear probe alone.
-
-        seed: int, of holdout, order and augmentation. Default: 0.
-
-        backbone_lr_scale, batch_norm: as in `full_finetune.train_all_layers`.
-
-        holdout_fraction: float in [0, 1), fraction of the training images that decide which stage is
-            kept. Default: 0.1.
-
-        cap_lr: bool, whether to lower the recipe's learning rate to the largest stable one. Default:
-            True.
-    """
-
-    weights: str
-    dataset: Dataset
-    preprocess: PreprocessConfig
-    output_dir: Path
-    recipe: Recipe | None = None
-    seed: int = 0
-    backbone_lr_scale: float = 0.25
-    batch_norm: str = "frozen"
-    holdout_fraction: float = 0.1
-    cap_lr: bool = True
-
-    @property
-    def train(self) -> Split:
-        """The training images."""
-        return self.dataset.split(TRAIN)
-
-    @property
-    def test(self) -> Split:
-        """The images that accuracies are reported for."""
-        return self.dataset.split(evaluation_split(self.dataset))
-
-
-def evaluation_split(dataset: Dataset) -> str:
-    """Returns the name of the split that accuracies are reported for: validation, else test.
-
-    Raises:
-        ValueError: if the dataset has fewer than two classes, or lacks images to train or test on.
-    """
-    name = next((name for name in ("validation", "test") if name in dataset.splits), None)
-    if dataset.classes < 2 or TRAIN not in dataset.splits or name is None:
-        raise ValueError(
-            "`dataset` (--data) must have two classes or more, with images to train and to test on. "
-            f"Received: {dataset}"
-        )
-    return name
-
-
-def run_stages(model: Any, config: FinetuneConfig) -> FinetuneResult:
-    """Finetunes a model in two stages and keeps the better one; writes caches and checkpoints only.
-
-    An interrupted run in the same folder is resumed.
-
-    Args:
-        model: Keras model with a layer `classifier`; it has the kept stage's weights at the end.
-
-        config: `FinetuneConfig`.
-
-    Returns:
-        `FinetuneResult` without model file, report and exports.
-
-    Raises:
-        ValueError: if a class has no readable training image, or the model does not fit.
-    """
-    result, features = linear_probe_stage(model, config)
-    if config.recipe is None:
-        return result
-    return all_layers_stage(model, config, config.recipe, result, features)
 
 
 def linear_probe_stage(model: Any, config: FinetuneConfig) -> tuple[FinetuneResult, ModelOutputs]:
     """Fits a linear classifier to the frozen features of all training images.
 
     Args:
-        model, config: as in `run_stages`.
+        model: Keras model with a layer `classifier`, which is set.
+
+        config: `FinetuneConfig`.
 
     Returns:
         (`FinetuneResult` of this stage, `ModelOutputs` with the features of the training images).
     """
     begin = time.monotonic()
     train, test = _features(model, config)
-    linear = fit_linear(train.values, train.labels, seed=config.seed)
-    class_names = config.dataset.class_names
-    if linear.bias.size != len(class_names):
-        raise ValueError(
-            "each class must have readable training images. Received: none of "
-            f"{class_names[linear.bias.size :]}"
-        )
+    check_classes(train.labels, config.dataset, "a readable training image")
+    linear = _fit_linear(config, train)
     feature_cache.set_classifier(model, linear)
-    probabilities = softmax(linear.scores(test.values.astype(np.float64)), axis=1)
+    scores = linear.scores(test.values.astype(np.float64))
+    probabilities = (
+        sigmoid(scores) if config.dataset.task == MULTILABEL else softmax(scores, axis=1)
+    )
     stage = StageResult(
         name=LINEAR_PROBE,
         outputs=dataclasses.replace(test, values=probabilities),
@@ -147,7 +59,7 @@ def linear_probe_stage(model: Any, config: FinetuneConfig) -> tuple[FinetuneResu
         stages=(stage,),
         l2_penalty=linear.penalty,
         seed=config.seed,
-        skipped=train.skipped + test.skipped,
+        skipped=config.dataset.skipped + train.skipped + test.skipped,
     )
     return result, train
 
@@ -161,10 +73,13 @@ def all_layers_stage(
 ) -> FinetuneResult:
     """Trains all layers; keeps the result unless it is worse than the linear probe on the holdout.
 
-    Neither the model of this stage nor the linear probe that it is compared with sees the holdout.
+    Neither the model of this stage nor the linear probe that it is compared with sees the holdout. If
+    the stage fails, the model has the weights of the linear probe again.
 
     Args:
-        model, config: as in `run_stages`.
+        model: Keras model; it has the kept stage's weights at the end.
+
+        config: `FinetuneConfig`.
 
         recipe: `Recipe` of this stage, `config.recipe`.
 
@@ -173,16 +88,45 @@ def all_layers_stage(
     Returns:
         `FinetuneResult` of both stages.
     """
-    initial, linear = model.get_weights(), None
+    initial = model.get_weights()
+    try:
+        result = _all_layers(model, config, recipe, probe, features)
+    except BaseException:
+        model.set_weights(initial)
+        raise
+    if result.kept_stage == LINEAR_PROBE:
+        model.set_weights(initial)
+    return result
+
+
+def _all_layers(
+    model: Any,
+    config: FinetuneConfig,
+    recipe: Recipe,
+    probe: FinetuneResult,
+    features: ModelOutputs,
+) -> FinetuneResult:
+    linear = None
     train, held_out = holdout.split_holdout(
         config.train, features, config.holdout_fraction, config.seed
     )
     if held_out:
         chosen = features.select([sample.name for sample in iter_samples(train)])
-        linear = fit_linear(chosen.values, chosen.labels, seed=config.seed)
+        linear = _fit_linear(config, chosen)
         feature_cache.set_classifier(model, linear)
-    dataset = dataclasses.replace(config.dataset, splits={**config.dataset.splits, TRAIN: train})
-    arguments = (config.output_dir / TRAINING, config.backbone_lr_scale, config.batch_norm)
+    splits = {**config.dataset.splits, TRAIN: train}
+    if recipe.early_stopping is not None:
+        if held_out is None:
+            raise ValueError(
+                "`early_stopping` must come with a holdout, as the test images choose nothing. "
+                f"Received: early_stopping={recipe.early_stopping} with "
+                f"holdout_fraction={config.holdout_fraction} of {config.train.size} images"
+            )
+        splits[VALIDATION] = held_out
+    dataset = dataclasses.replace(config.dataset, splits=splits)
+    recipe = _fit_batch(recipe, train.size)
+    folder = config.output_dir / TRAINING
+    arguments = (folder, config.backbone_lr_scale, config.batch_norm, config.task)
     if config.cap_lr:
         requested = recipe.peak_lr
         recipe = lr_bound.cap_learning_rate(model, dataset, config.preprocess, recipe, *arguments)
@@ -204,14 +148,13 @@ def all_layers_stage(
         )
         comparison = holdout.compare_stages(features, linear, held_out_outputs)
         is_dropped = holdout.is_worse(comparison)
-    if is_dropped:
-        model.set_weights(initial)
     stage = StageResult(
         name=ALL_LAYERS,
         outputs=outputs,
         seconds=sum(epoch["seconds"] for epoch in training.history),
-        note=f"{recipe.epochs} epochs of {train.size} images, batch {recipe.batch_size}, learning rate "
-        f"{recipe.peak_lr:.3g}, {settings}, seed {config.seed}{', not kept' * is_dropped}",
+        note=f"{len(training.history)} epochs of {train.size} images, batch {recipe.batch_size}, "
+        f"learning rate {recipe.peak_lr:.3g}, {settings}, seed {config.seed}"
+        f"{', not kept' * is_dropped}",
     )
     result = dataclasses.replace(
         probe,
@@ -223,9 +166,39 @@ def all_layers_stage(
         recipe=recipe,
         settings=settings,
     )
-    if result.verdict:
-        note(result.verdict)
+    note(result.verdict)
     return result
+
+
+def _fit_linear(config: FinetuneConfig, features: ModelOutputs) -> LinearClassifier:
+    """Fits the linear classifier, with the class weights of the second stage's recipe."""
+    weights, recipe = None, config.recipe
+    if recipe and recipe.class_weight is not None:
+        labels, classes = features.labels, config.dataset.classes
+        is_row = labels.ndim == 2
+        counts = labels.sum(axis=0) if is_row else np.bincount(labels, minlength=classes)
+        weights = class_weights(
+            config.task,
+            recipe.class_weight,
+            config.dataset.class_names,
+            counts,
+            len(features.names),
+        )
+    classes = config.dataset.classes
+    return fit_linear(
+        features.values, features.labels, seed=config.seed, classes=classes, class_weight=weights
+    )
+
+
+def _fit_batch(recipe: Recipe, images: int) -> Recipe:
+    """Returns the recipe with a batch size that few images fill several times an epoch."""
+    fitted = recipe.fit_batch_size(images, MIN_STEPS)
+    if fitted.batch_size != recipe.batch_size:
+        note(
+            f"batches of {fitted.batch_size} images instead of {recipe.batch_size}: {images} training "
+            "images are few"
+        )
+    return fitted
 
 
 def _features(model: Any, config: FinetuneConfig) -> tuple[ModelOutputs, ModelOutputs]:

@@ -7,6 +7,5 @@ PUBLIC = {
     "Predictor": "newnet_tf.inference.predictor",
     "load_model": "newnet_tf.inference.model",
     "load_predictor": "newnet_tf.inference.loading",
-    "set_model_info": "newnet_tf.inference.loaded",
 }
 __getattr__, __dir__ = exports(__name__, PUBLIC)

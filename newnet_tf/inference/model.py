@@ -9,16 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from newnet_tf import weights as checkpoints
-from newnet_tf.classification.class_matching import resolve_class_names
-from newnet_tf.data import sidecar
-from newnet_tf.inference.loaded import LoadedModel, known_model, set_model_info
-from newnet_tf.models import activations, registry
-from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.deploy import source_model
+from newnet_tf.inference import preprocessing
+from newnet_tf.inference.loaded import LoadedModel, resolve_names
+from newnet_tf.inference.zoo_model import load_zoo_model
+from newnet_tf.models import activations, model_file
+from newnet_tf.models.config import PreprocessConfig, brief
+from newnet_tf.models.config.metadata import OUTPUT_TYPES, ModelMetadata, get_metadata, set_metadata
+from newnet_tf.models.flatten import flatten, has_graph
+from newnet_tf.models.outputs import declared
+from newnet_tf.models.zoo_metadata import current_metadata, fitted
 from newnet_tf.utils.progress import note
 from newnet_tf.utils.quiet import start_keras
 
 REPLACED_ACTIVATION = "silu"  # which `activation=` replaces
 BEST_MODEL = "best.keras"  # in the folder of a training run
+KERAS_FILES = (".keras", ".h5", ".hdf5")
 
 
 def load_model(
@@ -26,35 +32,49 @@ def load_model(
     *,
     weights: str | os.PathLike | None = None,
     preprocess_as: str | None = None,
-    preprocess: PreprocessConfig | None = None,
-    class_names: Sequence[str] | None = None,
+    preprocess: PreprocessConfig | str | os.PathLike | None = None,
+    class_names: Sequence[str] | str | os.PathLike | None = None,
     classes: int | None = None,
+    task: str | None = None,
+    outputs: str | None = None,
     activation: str | None = None,
 ) -> LoadedModel:
-    """Loads a model with its preprocessing and class names.
+    """Loads a model with its metadata: preprocessing, class names, what its outputs are.
+
+    A model of the zoo, and a file that this package wrote, have metadata inside. Of any other model
+    the preprocessing must be given; its classes are numbers until `class_names` names them; what its
+    outputs are is read from the end of its graph, and asked for where that does not say.
 
     Args:
         model: one of
 
             - str, name of a model of the zoo, e.g. `"rexnet_100"` or `"rexnet_100.nav_in1k"`. The
               model returns logits.
-            - path of a `.keras` file. `NAME.json` and `NAME.labels.txt` next to it are read.
+            - path of a `.keras` file, or of an `.h5` file with a whole model.
             - path of the folder of a finetuning or training run: its best model.
             - the result of `train` or `finetune`, or a `LoadedModel`.
-            - `keras.Model`: its preprocessing is known if it comes from `load_model`, `train` or
-              `finetune`, or if it has the name of a model of the zoo; else pass `preprocess`.
+            - `keras.Model`: functional, `Sequential`, with nested models, or subclassed and built.
 
-        weights: str or path, tag or checkpoint file, for a model of the zoo. Default: the tag in the
-            name, else its public weights, if any.
+        weights: str or path, tag or checkpoint file, for a model of the zoo. The number of classes is
+            that of the checkpoint. Default: the tag in the name, else its public weights, if any.
 
-        preprocess_as: str, name of a model of the zoo whose preprocessing is used. Default: the
-            model's own.
+        preprocess_as: str, `"caffe"`, `"tf"`, `"torch"` (the modes of keras.applications'
+            `preprocess_input`), `"raw"` (pixels in 0-255: the model normalizes by itself), `"unit"`
+            (0 to 1), or the name of a model of the zoo whose preprocessing is used, at the model's own
+            image size. Default: the model's own.
 
-        preprocess: `PreprocessConfig` to use. Default: the model's own.
+        preprocess: `PreprocessConfig`, or path of a JSON file with its fields. Default: the model's
+            own.
 
-        class_names: one str for each class. Default: the model's own.
+        class_names: a str for each class, path of a text file with a class a line, or `"imagenet"`.
+            Default: the model's own.
 
         classes: int, number of classes, for a model of the zoo. Default: those of its weights.
+
+        task: str, `"classification"` or `"multilabel_classification"`. Default: the model's own.
+
+        outputs: `"logits"`, `"probabilities"` (which add up to 1) or `"sigmoid"` (each on its own),
+            what the model's outputs are. Default: as the model says.
 
         activation: one of `"relu"`, `"relu6"`, `"hard_swish"`, which replaces SiLU; for hardware
             without SiLU. Default: None, the model's own.
@@ -64,42 +84,52 @@ def load_model(
 
     Raises:
         ValueError: if there is no such model or file, an argument does not fit it, or its
-            preprocessing is unknown.
+            preprocessing or the meaning of its outputs is unknown.
 
     Example:
         >>> loaded = newnet_tf.load_model("runs/flowers")
         >>> loaded.model.predict(newnet_tf.data.preprocess.Transform(loaded.preprocess)("rose.jpg"))
+        >>> newnet_tf.load_model("resnet50.keras", preprocess_as="caffe", class_names="imagenet")
     """
-    if preprocess is not None and preprocess_as is not None:
-        raise ValueError(
-            "`preprocess` and `preprocess_as` must not be given together. "
-            f"Received: {preprocess=}, {preprocess_as=}"
-        )
+    given = preprocessing.read_preprocess(preprocess, preprocess_as)
     source = _resolve_source(model)
-    is_name = isinstance(source, str) and not source.endswith(".keras")
+    is_name = isinstance(source, str) and not source.endswith(KERAS_FILES)
     if not is_name and (weights is not None or classes is not None):
         raise ValueError(
-            "`weights` and `classes` must come with the name of a model of the zoo; a .keras file has "
-            f"its own weights. Received: {model if isinstance(model, str) else type(model).__name__} "
+            "`weights` and `classes` must come with the name of a model of the zoo; a file has its own "
+            f"weights. Received: {model if isinstance(model, str) else type(model).__name__} "
             f"with weights={weights!r}, classes={classes!r}"
         )
     weights = None if weights is None else os.fspath(weights)
     if is_name:
-        loaded = _load_named(source, weights, preprocess_as, classes)
+        loaded = load_zoo_model(source, weights, classes)
     else:
-        if preprocess_as is not None:
-            preprocess = registry.preprocess_config(preprocess_as)
-        loaded = _load_file(source, preprocess) if isinstance(source, str) else source
-    if not isinstance(loaded, LoadedModel):
-        loaded = _describe(loaded, preprocess)
-    if preprocess is not None:
-        loaded = dataclasses.replace(loaded, preprocess=preprocess)
+        keras_model, known, name = _open(source)
+        is_exact = isinstance(preprocess, PreprocessConfig)
+        if given is not None and not is_exact and has_graph(keras_model):
+            given = fitted(given, keras_model.input_shape)
+        if known is None:
+            checked = preprocessing.check_known(given, name)
+            if not has_graph(keras_model):
+                size = checked.image_size
+                keras_model = flatten(keras_model, (size, size, checked.channels))
+            known = _describe(keras_model, checked, task, outputs, class_names is not None)
+            known = dataclasses.replace(known, name=name)
+        if isinstance(source, str) and not known.weights:
+            known = dataclasses.replace(known, weights=Path(source).name)
+        loaded = LoadedModel(keras_model, known)
+    loaded = _with_given(
+        loaded, given if preprocess_as is None or not is_name else None, task, outputs
+    )
+    if is_name and given is not None:
+        fitting = fitted(given, loaded.model.input_shape)
+        loaded = _replace(loaded, preprocess=fitting)
     if class_names is not None:
-        names = resolve_class_names(loaded.classes, class_names)
-        loaded = dataclasses.replace(loaded, class_names=names)
+        names = resolve_names(class_names, loaded.model.output_shape, loaded.metadata)
+        loaded = _replace(loaded, class_names=names)
     if activation is not None:
         loaded = _replace_activation(loaded, activation, weights)
-    set_model_info(loaded)
+    set_metadata(loaded.model, loaded.metadata)
     return loaded
 
 
@@ -113,106 +143,105 @@ def run_model_file(folder: str | os.PathLike) -> Path:
     files = sorted(folder.glob("*.keras"))
     best = [file for file in files if file.name == BEST_MODEL] or files
     if len(best) != 1:
+        is_saved_model = (folder / "saved_model.pb").is_file()
+        received = ", ".join(file.name for file in files) or "no .keras file in it"
+        if is_saved_model:
+            received = (
+                "a SavedModel, which is a graph without layers: save the Keras model with "
+                "model.save('NAME.keras') instead"
+            )
         raise ValueError(
             f"{folder} must be the folder of a run with one .keras file, or with {BEST_MODEL}. "
-            f"Received: {', '.join(file.name for file in files) or 'no .keras file in it'}"
+            f"Received: {received}"
         )
     return best[0]
 
 
 def _resolve_source(model: Any) -> Any:
-    """Returns a name, the path of a .keras file, a `LoadedModel` or a Keras model."""
+    """Returns a name, the path of a file, a `LoadedModel` or a Keras model."""
     if isinstance(model, (str, os.PathLike)):
         name = os.fspath(model)
         return str(run_model_file(name)) if Path(name).is_dir() else name
     if isinstance(model, LoadedModel):
         return model
     inner = getattr(model, "model", None)
-    if known_model(inner):  # the result of `train` or `finetune`
+    if get_metadata(inner):  # the result of `train` or `finetune`
         return inner
     if hasattr(model, "output_dir"):
         return str(run_model_file(model.output_dir))
     return model
 
 
-def _load_named(
-    name: str, weights: str | None, preprocess_as: str | None, classes: int | None
-) -> LoadedModel:
-    variant, tag = registry.resolve(name)
-    chosen = weights or tag or variant.card.default_weights
-    is_file = chosen is not None and checkpoints.is_file(chosen)
-    start_keras()
-    model = variant.build(weights=chosen, classes=classes, classifier_activation=None)
-    config_tag = None if is_file else chosen
-    preprocess = registry.preprocess_config(preprocess_as or variant.card.name, config_tag)
-    count = model.output_shape[-1]
-    is_tag = chosen is not None and not is_file and count == variant.card.classes
-    own_names = variant.card.select(chosen or "").class_names if is_tag else ()
-    return LoadedModel(
-        model=model,
-        name=variant.card.name,
-        task=variant.card.task,
-        preprocess=preprocess,
-        class_names=resolve_class_names(count, own_names or None),
-        is_trained=chosen is not None,
-        weights="" if chosen is None else Path(chosen).name if is_file else chosen,
-    )
-
-
-def _load_file(file: str, preprocess: PreprocessConfig | None) -> LoadedModel:
-    if not Path(file).is_file():
-        raise ValueError(f"`{file}` must be an existing .keras file. Received: no such file")
-    keras = start_keras()
-    try:
-        model = keras.models.load_model(file, compile=False)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} must be a model that Keras saved. Received: {error}") from error
-    preprocess = preprocess or sidecar.read_preprocess(file)
-    return LoadedModel(
-        model=model,
-        name=model.name if Path(file).name == BEST_MODEL else Path(file).stem,
-        preprocess=preprocess or registry.preprocess_config(_zoo_name(model)),
-        class_names=resolve_class_names(model.output_shape[-1], sidecar.read_labels(file)),
-        is_trained=True,
-        weights=Path(file).name,
-    )
-
-
-def _describe(model: Any, preprocess: PreprocessConfig | None) -> LoadedModel:
-    """Returns a Keras model with what is known of it."""
+def _open(source: Any) -> tuple[Any, ModelMetadata | None, str]:
+    """Returns the Keras model of a file or an object, its metadata if it has any, and its name."""
+    if isinstance(source, LoadedModel):
+        return source.model, source.metadata, source.name
+    if isinstance(source, str):
+        file = Path(source)
+        if not file.is_file():
+            raise ValueError(
+                f"`{file}` must be an existing {file.suffix} file. Received: no such file"
+            )
+        known = model_file.read_metadata(file) if file.suffix == ".keras" else None
+        keras = start_keras()
+        try:
+            model = keras.models.load_model(file, compile=False)
+        except (ValueError, OSError, KeyError, TypeError) as error:
+            hint = ""
+            if file.suffix != ".keras" and checkpoints.is_file(file):
+                hint = (
+                    " (weights alone: pass them as `weights` with the name of a model of the zoo)"
+                )
+            raise ValueError(
+                f"{file} must be a whole model that Keras saved{hint}. Received: {error}"
+            ) from error
+        return model, known, known.name if known else file.stem
     import keras
 
-    if not isinstance(model, keras.Model):
+    if not isinstance(source, keras.Model):
         raise ValueError(
             "`model` must be a name of the zoo, a file, a run's folder, a result of `train` or "
-            f"`finetune`, or a keras.Model. Received: {type(model).__name__}"
+            f"`finetune`, or a keras.Model. Received: {type(source).__name__}"
         )
-    return known_model(model) or LoadedModel(
-        model=model,
-        name=model.name,
-        preprocess=preprocess or _zoo_preprocess(model),
-        class_names=resolve_class_names(model.output_shape[-1], None),
-        is_trained=True,
-        weights="",
-    )
+    known = current_metadata(source)
+    return source, known, known.name if known else source.name
 
 
-def _zoo_preprocess(model: Any) -> PreprocessConfig:
-    """Returns the preprocessing of the zoo's model of this name, if all its weights have the same."""
-    name = _zoo_name(model)
-    card = registry.model_card(name) if name in registry.list_models() else None
-    configs = [weights.preprocess for weights in card.weights] if card else []
-    if card is None or any(config != card.preprocess for config in configs):
-        kind = "it depends on the weights" if card else "no model of the zoo has this name"
-        raise ValueError(
-            "the preprocessing of a Keras model must be known: pass `preprocess` or `preprocess_as`, "
-            f"or load the model with `load_model`. Received: {model.name!r}; {kind}"
+def _describe(
+    model: Any,
+    preprocess: PreprocessConfig,
+    task: str | None,
+    outputs: str | None,
+    has_names: bool,
+) -> ModelMetadata:
+    """Returns metadata of a model that has none; prints what was found."""
+    size = preprocess.image_size
+    flat = flatten(model, (size, size, preprocess.channels))
+    metadata = source_model.describe(flat, preprocess, task, outputs, has_names)
+    if metadata.task in OUTPUT_TYPES:
+        p = metadata.preprocess
+        note(
+            f"{model.name}: {metadata.task}, outputs are {metadata.output_type}; images of "
+            f"{p.image_size} pixels, {p.channel_order}, mean {brief(p.mean)}, std {brief(p.std)}"
         )
-    return card.preprocess
+    return metadata
 
 
-def _zoo_name(model: Any) -> str:
-    return activations.split_name(model.name)[0]
+def _with_given(
+    loaded: LoadedModel, preprocess: PreprocessConfig | None, task: str | None, outputs: str | None
+) -> LoadedModel:
+    """Returns the model with what the user says of it."""
+    if preprocess is not None:
+        loaded = _replace(loaded, preprocess=preprocess)
+    if task is not None and task not in OUTPUT_TYPES:
+        return _replace(loaded, task=task, output_type="logits")
+    output_type = outputs or (loaded.metadata.output_type if task else None)
+    known = declared(task, output_type, loaded.model.output_shape[-1]) if output_type else None
+    return loaded if known is None else _replace(loaded, task=known[0], output_type=known[1])
+
+
+def _replace(loaded: LoadedModel, **fields: Any) -> LoadedModel:
+    return LoadedModel(loaded.model, dataclasses.replace(loaded.metadata, **fields))
 
 
 def _replace_activation(loaded: LoadedModel, activation: str, weights: str | None) -> LoadedModel:
@@ -223,4 +252,4 @@ def _replace_activation(loaded: LoadedModel, activation: str, weights: str | Non
             f"`newnet finetune --activation {activation}` gives weights that fit"
         )
     name = activations.name_with(loaded.name, activation)
-    return dataclasses.replace(loaded, model=model, name=name)
+    return LoadedModel(model, dataclasses.replace(loaded.metadata, name=name))

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from newnet_tf.classification.task import two_classes
 from newnet_tf.data.images import read_image
 from newnet_tf.data.labels import imagenet_names
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.task import Prediction, Task, get_task
-from newnet_tf.utils.math import softmax
+from newnet_tf.models.config.metadata import CLASSIFICATION, LOGITS, MULTILABEL, ModelMetadata
+from newnet_tf.task import Prediction, get_task
+from newnet_tf.utils.math import sigmoid, softmax
 
 TOP = 5
 
@@ -25,24 +27,16 @@ class Predictor:
     counts such images instead.
 
     Args:
-        network: str, the model's name, e.g. `"efficientnet_lite0"`.
-
-        weights: str, tag or file name of the weights.
+        metadata: `ModelMetadata`: name, preprocessing, class names, what the outputs are.
 
         precision: str, e.g. `"int8-full"`; "" if unknown.
 
-        classes: int, number of classes.
+        classes: int, number of classes; two for a binary classifier. None if unknown.
 
-        class_names: tuple with one str for each class; None if they are unknown.
+        prepare: callable, uint8 array of shape (height, width, 3) -> what `run` takes.
 
-        prepare: callable, uint8 array of shape (height, width, 3) -> what `scores` takes.
-
-        scores: callable, list of n prepared images -> outputs of the model, for a classifier of shape
-            (n, classes), higher is better.
-
-        preprocess: `PreprocessConfig` of the weights.
-
-        task: str or `Task`, which decodes the outputs. Default: `"classification"`.
+        run: callable, list of n prepared images -> outputs of the model, for a classifier of shape
+            (n, outputs).
 
     Example:
         >>> predictor = newnet_tf.load_predictor("runs/flowers")
@@ -50,15 +44,36 @@ class Predictor:
         ...     print(prediction.label, prediction.score)
     """
 
-    network: str
-    weights: str
+    metadata: ModelMetadata
     precision: str
-    classes: int
-    class_names: tuple[str, ...] | None
+    classes: int | None
     prepare: Callable[[np.ndarray], Any]
-    scores: Callable[[Sequence[Any]], Any]
-    preprocess: PreprocessConfig | None = None
-    task: str | Task = "classification"
+    run: Callable[[Sequence[Any]], Any]
+
+    @property
+    def network(self) -> str:
+        """The model's name."""
+        return self.metadata.name
+
+    @property
+    def weights(self) -> str:
+        """Tag or file name of the weights."""
+        return self.metadata.weights
+
+    @property
+    def task(self) -> str:
+        """The task, a name in `newnet_tf.task.TASKS`."""
+        return self.metadata.task
+
+    @property
+    def preprocess(self) -> PreprocessConfig:
+        """How images become the model's input."""
+        return self.metadata.preprocess
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """A name for each class, None where they are unknown."""
+        return self.metadata.class_names
 
     def __call__(self, images: Any, top: int = TOP) -> list:
         """Returns predictions, the best first.
@@ -88,18 +103,38 @@ class Predictor:
         """Whether its classes are the 1,000 of ImageNet."""
         return self.class_names == imagenet_names()
 
+    def scores(self, images: Sequence[Any]) -> Any:
+        """Returns outputs for evaluation: as the model gives them, a binary classifier's as two.
+
+        Args:
+            images: list of n prepared images.
+
+        Returns:
+            Array (n, classes) of a classifier, higher is better; else the model's outputs.
+        """
+        outputs = self.run(images)
+        if self.task != CLASSIFICATION or isinstance(outputs, dict):
+            return outputs
+        return two_classes(outputs, self.metadata.output_type)[0]
+
     def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """Returns the probabilities of a classifier for one uint8 image, shape (1, classes)."""
-        scores = self.scores([self.prepare(image)])
-        if scores.min() >= 0 and abs(scores.sum() - 1) < 1e-3:
-            return scores
-        return softmax(scores)
+        """Returns the probabilities of a classifier for one uint8 image, shape (1, classes).
+
+        Those of `multilabel_classification` do not add up to 1.
+        """
+        outputs = self.run([self.prepare(image)])
+        if self.task == MULTILABEL:
+            return sigmoid(outputs) if self.metadata.output_type == LOGITS else outputs
+        scores, output_type = two_classes(outputs, self.metadata.output_type)
+        return softmax(scores) if output_type == LOGITS else scores
 
     def _predict(self, image: Any, top: int) -> list[Prediction]:
         pixels = read_image(image)
-        outputs = self.scores([self.prepare(pixels)])
+        outputs = self.run([self.prepare(pixels)])
         if isinstance(outputs, dict):
             outputs = {name: array[0] for name, array in outputs.items()}
         else:
             outputs = outputs[0]
-        return get_task(self.task).decode(outputs, pixels.shape[:2], self.class_names, top)
+        return get_task(self.task).decode(
+            outputs, pixels.shape[:2], self.class_names, top, self.metadata.output_type
+        )

@@ -17,7 +17,8 @@ def feature_extractor(model: keras.Model, strides: Sequence[int] = (8, 16, 32)) 
     """Returns a model that outputs the feature maps of `model` at `strides`.
 
     A feature is the last block output at a stride, before any head convolution (timm's
-    `features_only`). It is found by the layer name `features_<stride>`, so loaded models work too.
+    `features_only`). It is found by the layer name `features_<stride>`, so loaded models work too, and
+    those of `prefix_layer_names`.
 
     Args:
         model: `keras.Model` of this zoo, built or loaded.
@@ -42,15 +43,26 @@ def feature_extractor(model: keras.Model, strides: Sequence[int] = (8, 16, 32)) 
         raise ValueError(
             f"`strides` must be among {', '.join(map(str, STRIDES))}. Received: strides={strides}"
         )
-    layers = {layer.name: layer for layer in model.layers}
-    known = [stride for stride in STRIDES if f"features_{stride}" in layers]
+    layers = {stride: _feature_layers(model, stride) for stride in STRIDES}
+    known = [stride for stride in STRIDES if layers[stride]]
     if not set(strides) <= set(known):
         raise ValueError(
             f"`strides` must be among {known}, the feature strides of model {model.name!r}. "
             f"Received: strides={strides}"
         )
-    outputs = [layers[f"features_{stride}"].output for stride in strides]
+    several = next((layers[stride] for stride in strides if len(layers[stride]) > 1), [])
+    if several:
+        raise ValueError(
+            "`model` must be one backbone: extract the features of each before they are joined. "
+            f"Received: model {model.name!r} with {', '.join(layer.name for layer in several)}"
+        )
+    outputs = [layers[stride][0].output for stride in strides]
     extractor = keras.Model(model.input, outputs, name=f"{model.name}_features")
     extractor.strides = strides
     extractor.channels = tuple(output.shape[-1] for output in outputs)
     return extractor
+
+
+def _feature_layers(model: keras.Model, stride: int) -> list:
+    """Returns the layers of features at a stride; more than one where backbones were joined."""
+    return [layer for layer in model.layers if layer.name.endswith(f"features_{stride}")]

@@ -94,11 +94,12 @@ def create_model(
 
         weights: str, path or None. `"default"` takes the tag in `name`, else the constructor's default:
             `"imagenet"` where such weights are published. None initializes randomly; else a tag of the
-            model's card or a checkpoint file (`.safetensors`, `.pth`, `.pt`, `.npz`, `.weights.h5`,
-            `.keras`). Default: `"default"`.
+            model's card or a checkpoint file (`.safetensors`, `.pth`, `.pt`, `.bin`, `.ckpt`, `.npz`,
+            `.weights.h5`, `.keras`). Default: `"default"`.
 
         classes: int or None, number of classes. Where the weights have another number, the layer
-            `classifier` is newly initialized, with a warning. Default: None, the card's number.
+            `classifier` is newly initialized, with a warning. Default: None, the number of the
+            weights; without weights the card's.
 
         drop_rate: float in [0, 1) or None, rate of the Dropout before the classifier. Default: None,
             the rate of the paper.
@@ -107,8 +108,9 @@ def create_model(
 
         input_tensor: Keras tensor or None, used as the image input. Default: None, a new input.
 
-        input_shape: tuple (height, width, channels) or None; height and width may be None. Default:
-            None, the image size of the card.
+        input_shape: tuple (height, width, channels) or None; height and width may be None; with one
+            channel the model takes gray images. Default: None, the image size of the card, and the
+            channels of the weights.
 
         pooling: str or None, with `include_top=False` one of None (feature map of rank 4), `"avg"`,
             `"max"` (rank 2). Default: None.

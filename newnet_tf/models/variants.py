@@ -10,48 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from newnet_tf import weights as checkpoints
-from newnet_tf.models.config import Card, CheckpointFormat, PreprocessConfig, brief
+from newnet_tf.models import zoo_metadata
+from newnet_tf.models.config import Card, CheckpointFormat, PreprocessConfig
+from newnet_tf.models.constructor_docs import constructor_docstring
 from newnet_tf.utils.lazy import keras
 
 POOLINGS = (None, "avg", "max")
+GRAY = 1  # channels
 REGISTRY: dict[str, "Variant"] = {}
-
-DOCSTRING = """Instantiates {title} ({source}).
-
-{notes}Args:
-    include_top: bool, whether to include the pooling and the classifier. Default: True.
-
-    weights: str, path or None: None (random initialization), {choices}or a checkpoint file
-        (`.safetensors`, `.pth`, `.pt`, `.npz`, `.weights.h5`, `.keras`). Default: {default}.
-
-    input_tensor: Keras tensor or None, used as the image input. Default: None, a new input.
-
-    input_shape: tuple (height, width, {channels}) or None; height and width are None or an int >=
-        {minimum}. Default: {shape}.
-
-    pooling: str or None, with `include_top=False` one of None (the last feature map, rank 4),
-        `"avg"`, `"max"` (rank 2). Default: None.
-
-    classes: int, number of classes. Where the weights have another number, the layer `classifier`
-        is newly initialized, with a warning. Default: {classes}.
-
-    classifier_activation: str, callable or None (logits). Default: `"softmax"`.
-
-    name: str, name of the model. Default: `"{card}"`.
-
-Returns:
-    `keras.Model` from images of shape (batch, height, width, {channels}), float32, as
-    `newnet_tf.create_transform("{card}")` makes them ((pixel / 255 - {mean}) / {std}), to class
-    scores of shape (batch, classes).
-
-Raises:
-    ValueError: for an argument outside of the above, or a checkpoint that does not fit.
-
-Example:
-    >>> model = {module}.{constructor}(weights=None)
-    >>> model.output_shape
-    (None, {classes})
-"""
 
 
 @dataclass(frozen=True)
@@ -135,8 +101,14 @@ class Variant:
         drop_rate=None,
     ):
         """Builds the Keras model; see `newnet_tf.create_model`."""
-        classes = self.card.classes if classes is None else classes
         self._check(include_top, pooling, classes, weights, drop_rate)
+        checkpoint, report = None, None
+        if weights is not None:
+            checkpoint = checkpoints.read(weights, self.target())
+        if classes is None:
+            classes = self._classes_of(checkpoint)
+        if input_tensor is None and input_shape is None:
+            input_shape = self._input_shape_of(checkpoint)
         image = self._input(input_tensor, input_shape)
         x = self.family.build(image, self.config)
         if include_top:
@@ -153,10 +125,26 @@ class Variant:
         own = model if input_tensor is None else keras.Model(image, x)
         if drop_rate is not None:
             _set_drop_rate(own, drop_rate)
-        if weights is not None:
+        if checkpoint is not None:
             others = (variant.target for variant in REGISTRY.values() if variant is not self)
-            checkpoints.load(own, weights, self.target(), others=others)
+            report = checkpoints.load(own, checkpoint, self.target(), others=others)
+        if include_top and input_tensor is None:
+            is_trained = report is not None and not report.newly_initialized
+            zoo_metadata.describe(model, self.card, weights, classifier_activation, is_trained)
         return model
+
+    def _classes_of(self, checkpoint) -> int:
+        """Returns the number of classes of a checkpoint; without its classifier, the card's."""
+        known = None if checkpoint is None else checkpoints.class_count(checkpoint, self.target())
+        return known or self.card.classes
+
+    def _input_shape_of(self, checkpoint) -> tuple[int, int, int]:
+        """Returns the card's input shape, with one channel where the checkpoint takes gray images."""
+        height, width, channels = self.card.preprocess.shape
+        if checkpoint is not None:
+            known = checkpoints.input_channels(checkpoint, self.target())
+            channels = GRAY if known == GRAY else channels
+        return height, width, channels
 
     def _check(self, include_top, pooling, classes, weights, drop_rate):
         if not isinstance(include_top, bool):
@@ -167,7 +155,8 @@ class Variant:
             raise ValueError(
                 f"`pooling` needs `include_top=False`. Received: include_top=True, {pooling=}"
             )
-        if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
+        is_count = isinstance(classes, int) and not isinstance(classes, bool) and classes >= 1
+        if classes is not None and not is_count:
             raise ValueError(f"`classes` must be a positive int. Received: classes={classes!r}")
         if drop_rate is not None and not 0 <= drop_rate < 1:
             raise ValueError(f"`drop_rate` must lie in [0, 1). Received: drop_rate={drop_rate!r}")
@@ -185,10 +174,11 @@ class Variant:
         else:
             shape = self.card.preprocess.shape if input_shape is None else tuple(input_shape)
         min_size, channels = self.family.min_size, self.card.preprocess.channels
+        gray = f", or {GRAY} for gray images" if channels != GRAY else ""
         fits = all(n is None or (isinstance(n, int) and n >= min_size) for n in shape[:2])
-        if len(shape) != 3 or shape[-1] != channels or not fits:
+        if len(shape) != 3 or shape[-1] not in (GRAY, channels) or not fits:
             raise ValueError(
-                f"`input_shape` must be (height, width, {channels}), height and width None or at "
+                f"`input_shape` must be (height, width, {channels}{gray}), height and width None or at "
                 f"least {min_size}. Received: input_shape={shape}"
             )
         return keras.Input(shape, name="image") if input_tensor is None else input_tensor
@@ -210,33 +200,15 @@ class Variant:
                 include_top=include_top,
                 weights=weights,
                 input_tensor=input_tensor,
-                input_shape=input_shape,
+                input_shape=self.card.preprocess.shape if input_shape is None else input_shape,
                 pooling=pooling,
                 classes=classes,
                 classifier_activation=classifier_activation,
                 name=name,
             )
 
-        card, module = self.card, self.family.module
-        tags = [f'`"{w.tag}"`' for w in card.weights]
-        choices = ['`"imagenet"`'] * (card.default_weights == "imagenet") + tags
-        construct.__doc__ = DOCSTRING.format(
-            title=card.title,
-            source=self.family.source,
-            notes=f"{card.notes}\n\n" if card.notes else "",
-            choices="".join(f"{choice}, " for choice in choices),
-            default=f'`"{card.default_weights}"`' if card.default_weights else "None",
-            minimum=self.family.min_size,
-            card=card.name,
-            mean=brief(card.preprocess.mean),
-            std=brief(card.preprocess.std),
-            channels=card.preprocess.channels,
-            shape=card.preprocess.shape,
-            classes=card.classes,
-            module=module,
-            constructor=self.name,
-        )
-        return _publish(construct, self.name, module)
+        construct.__doc__ = constructor_docstring(self)
+        return _publish(construct, self.name, self.family.module)
 
 
 def constructors() -> dict[str, Callable]:

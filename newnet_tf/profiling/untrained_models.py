@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from newnet_tf.deploy.export_config import check_options
+from newnet_tf.deploy.export_options import check_options
 from newnet_tf.deploy.quantization.precisions import needs_calibration
 from newnet_tf.deploy.runtime import ModelFileError
 from newnet_tf.models import activations, registry

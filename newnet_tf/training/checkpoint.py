@@ -142,6 +142,21 @@ def restore(path: Path, model, fingerprint: Mapping[str, object]) -> TrainState:
     return TrainState(**metadata["position"])
 
 
+def read_fingerprint(path: Path) -> dict | None:
+    """Returns what a run's checkpoint is of: recipe, data, model, task; None without a readable one.
+
+    Args:
+        path: path of the file.
+    """
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            return json.loads(file.metadata()[KEY])["fingerprint"]
+    except (OSError, safetensors.SafetensorError, TypeError, KeyError, ValueError):
+        return None
+
+
 def state(model) -> dict[str, object]:
     """Returns all variables of a model and its optimizer, by keys that are the same in any process.
 

@@ -86,6 +86,21 @@ def best_epoch(history: Sequence[Mapping[str, float]], task: str | Task = "class
     return min(range(len(history)), key=lambda index: sign * history[index][column])
 
 
+def is_stopped(history: Sequence[Mapping[str, float]], task: Task, patience: int | None) -> bool:
+    """Returns whether early stopping ends a run.
+
+    Args:
+        history: rows, maybe none.
+
+        task: `Task`.
+
+        patience: int, epochs in a row that may be no better than the best; None for no early stopping.
+    """
+    if patience is None or not history:
+        return False
+    return len(history) - 1 - best_epoch(history, task) >= patience
+
+
 def format_figure(name: str, value: float, task: Task) -> str:
     """Returns a figure with its unit: `"12.50 %"`, `"0.4310"`."""
     return f"{value:.2f} %" if task.units.get(name) == "%" else f"{value:.4f}"

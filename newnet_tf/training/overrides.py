@@ -92,6 +92,8 @@ def typed(name: str, value):
         ValueError: as `override`.
     """
     options = kinds(name)
+    if name == "class_weight" and isinstance(value, Mapping):
+        return value
     try:
         if type(None) in options and (value is None or value == "none"):
             return None

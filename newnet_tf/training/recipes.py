@@ -1,14 +1,16 @@
 """`Recipe`: all hyperparameters of a training run in one record. No TensorFlow."""
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from newnet_tf.data.augment.config import Augmentation
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "constant")
+BALANCED = "balanced"
 DTYPES = ("float32", "mixed_float16", "mixed_bfloat16")
 
 
@@ -49,6 +51,13 @@ class Recipe:
         ema_decay: float in 0 to below 1, decay of the exponential moving average of the weights, which
             is evaluated and saved in their place. None: no average.
 
+        class_weight: weights of the classes in the loss: `"balanced"` (each class has the same weight
+            in total), a mapping from class name to weight (1 for the others), or the same as JSON.
+            Default: None, all 1.
+
+        early_stopping: int or None, how many epochs in a row may be no better than the best one before
+            the run ends. None: all epochs are trained.
+
         seed: int, decides order and augmentation.
 
     Raises:
@@ -72,9 +81,14 @@ class Recipe:
     dropout: float | None = None
     dtype: str = "float32"
     ema_decay: float | None = None
+    class_weight: str | None = None
+    early_stopping: int | None = None
     seed: int = 0
 
     def __post_init__(self):
+        if isinstance(self.class_weight, Mapping):
+            text = json.dumps(dict(self.class_weight), sort_keys=True, ensure_ascii=False)
+            object.__setattr__(self, "class_weight", text)
         self._check("optimizer", self.optimizer in OPTIMIZERS, f"be among {OPTIMIZERS}")
         self._check("schedule", self.schedule in SCHEDULES, f"be among {SCHEDULES}")
         self._check("dtype", self.dtype in DTYPES, f"be among {DTYPES}")
@@ -84,6 +98,10 @@ class Recipe:
         is_valid_base = self.base_batch_size is None or _is_int(self.base_batch_size, 1)
         self._check("base_batch_size", is_valid_base, "be a positive int or None")
         self._check("seed", _is_int(self.seed, 0), "be an int, not negative")
+        is_patience = self.early_stopping is None or _is_int(self.early_stopping, 1)
+        self._check("early_stopping", is_patience, "be a positive int or None")
+        if self.class_weight not in (None, BALANCED):
+            weights_by_name(self.class_weight)
         for name in ("warmup", "weight_decay"):
             value = getattr(self, name)
             self._check(name, _is_number(value) and value >= 0, "be a number, not negative")
@@ -103,6 +121,17 @@ class Recipe:
     def peak_lr(self) -> float:
         """The peak learning rate, for this recipe's own batch size."""
         return self.lr * self.batch_size / (self.base_batch_size or self.batch_size)
+
+    def fit_batch_size(self, images: int, steps: int = 1) -> "Recipe":
+        """Returns the recipe with a batch size that gives few images some steps an epoch.
+
+        Args:
+            images: int, number of training images.
+
+            steps: int, the least steps an epoch, as far as there are images. Default: 1.
+        """
+        batch_size = min(self.batch_size, max(1, images // steps))
+        return self if batch_size == self.batch_size else replace(self, batch_size=batch_size)
 
     def loader_options(self) -> dict[str, object]:
         """Returns what `ImageLoader` and `ArrayLoader` take from a recipe, by argument name."""
@@ -136,6 +165,28 @@ def flattened(nested: Mapping[str, object]) -> dict[str, object]:
         else:
             flat[key] = list(value) if isinstance(value, tuple) else value
     return flat
+
+
+def weights_by_name(text: str) -> dict[str, float]:
+    """Returns the mapping of a recipe's `class_weight`.
+
+    Args:
+        text: str, a JSON object of positive numbers by class name.
+
+    Raises:
+        ValueError: for any other text.
+    """
+    try:
+        weights = json.loads(text)
+    except (TypeError, ValueError):
+        weights = None
+    is_mapping = isinstance(weights, dict) and weights
+    if not is_mapping or not all(_is_number(w) and w > 0 for w in weights.values()):
+        raise ValueError(
+            f"`class_weight` must be {BALANCED!r}, or positive numbers by class name, such as "
+            f'{{"rose": 2.0}}. Received: class_weight={text!r}'
+        )
+    return weights
 
 
 def _is_number(value) -> bool:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from newnet_tf import results
+from newnet_tf.models.config.metadata import ModelMetadata
+from newnet_tf.models.model_file import write_model
 from newnet_tf.task import Metrics, Task, get_task
 from newnet_tf.training import checkpoint
 from newnet_tf.training.checkpoint import TrainState
@@ -18,11 +20,12 @@ from newnet_tf.training.compilation import compile_model, ema_weights, model_inf
 from newnet_tf.training.curve_diagnosis import CurveDiagnosis, diagnose_curves
 from newnet_tf.training.curves import TensorBoardEvents, write_curves
 from newnet_tf.training.distributed.single_process import SingleProcess
-from newnet_tf.training.history import LOSS, best_epoch, epoch_row, write_history
+from newnet_tf.training.history import LOSS, best_epoch, epoch_row, is_stopped, write_history
 from newnet_tf.training.progress import Progress
 from newnet_tf.training.recipes import Recipe
 from newnet_tf.training.run_files import Diverged, on_disk_full
 from newnet_tf.utils.io import atomic_write, write_text
+from newnet_tf.utils.progress import note
 
 CHECKPOINT_EVERY = 500  # steps
 CURVES_INTERVAL = 10.0  # seconds between two drawings of the curves
@@ -68,7 +71,9 @@ class Run:
         metadata: Mapping[str, object] | None = None,
         strategy: SingleProcess | None = None,
         make_evaluator: Callable | None = None,
+        model_metadata: ModelMetadata | None = None,
     ):
+        self.model_metadata = model_metadata
         self.model, self.loader, self.recipe, self.output_dir = model, loader, recipe, output_dir
         self.task, self.checkpoint_every = get_task(task), checkpoint_every
         self.metadata, self.position = dict(metadata or {}), TrainState()
@@ -83,6 +88,14 @@ class Run:
             "data": loader.fingerprint,
             "model": model_info(model),
         }
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all epochs are done, or early stopping ended the run."""
+        position, patience = self.position, self.recipe.early_stopping
+        if position.epoch >= self.recipe.epochs:
+            return True
+        return not position.step and is_stopped(position.history, self.task, patience)
 
     def restore(self) -> None:
         """Loads the folder's checkpoint, if there is one."""
@@ -110,9 +123,14 @@ class Run:
                 events = TensorBoardEvents(self.output_dir / "tensorboard")
                 stack.enter_context(contextlib.closing(events))
             self._write_results(events)
-            while self.position.epoch < self.recipe.epochs:
+            while not self.is_complete:
                 self._train_epoch(step, progress)
                 self._end_epoch(progress, events)
+            if self.position.epoch < self.recipe.epochs and self.strategy.is_chief:
+                note(
+                    f"stopped early, after epoch {self.position.epoch} of {self.recipe.epochs}: the "
+                    f"last {self.recipe.early_stopping} brought no better one"
+                )
             with ema_weights(self.trained, self.recipe):
                 self._save_model(LAST)
             self._write_results(events)
@@ -179,7 +197,10 @@ class Run:
                 on_disk_full(name, self.checkpoint),
                 atomic_write(self.output_dir / name) as temporary,
             ):
-                self.model.save(temporary, overwrite=True)
+                if self.model_metadata is None:
+                    self.model.save(temporary, overwrite=True)
+                else:
+                    write_model(self.model, temporary, self.model_metadata)
 
         with self.strategy.synchronized(self.model, on=False):
             self.strategy.run_on_chief(save)
@@ -192,7 +213,7 @@ class Run:
         history = self.position.history
         summary = {
             "format": SUMMARY_FORMAT,
-            "complete": self.position.epoch == self.recipe.epochs,
+            "complete": self.is_complete,
             **self.metadata,
             **self.fingerprint,
             "machine": results.machine(),

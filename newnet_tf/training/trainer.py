@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TextIO
 
+from newnet_tf.models.config.metadata import ModelMetadata
 from newnet_tf.task import Task, get_task
 from newnet_tf.training import checkpoint
+from newnet_tf.training.class_weight import weighted_task
 from newnet_tf.training.compilation import check_model
 from newnet_tf.training.distributed.single_process import SingleProcess
 from newnet_tf.training.progress import Progress
@@ -35,6 +37,7 @@ def fit(
     make_evaluator: Callable | None = None,
     strategy: SingleProcess | None = None,
     out: TextIO | None = None,
+    model_metadata: ModelMetadata | None = None,
 ) -> FitResult:
     """Trains a model on a loader's batches, or resumes a run.
 
@@ -73,6 +76,8 @@ def fit(
 
         out: text stream for progress. Default: stderr.
 
+        model_metadata: `ModelMetadata` to write into the `.keras` files. Default: none.
+
     Returns:
         A `FitResult`.
 
@@ -95,6 +100,7 @@ def fit(
         )
     task.check(model, loader)
     check_model(model, recipe)
+    task = weighted_task(task, recipe, loader)
     make_step = make_step or (strategy.make_step if strategy else single_step)
     strategy = strategy or SingleProcess()
     strategy.check(model, loader)
@@ -113,6 +119,7 @@ def fit(
             metadata=metadata,
             strategy=strategy,
             make_evaluator=make_evaluator,
+            model_metadata=model_metadata,
         )
         run.restore()
         progress = Progress(recipe.epochs, loader.steps_per_epoch, loader.batch_size, task, out)

@@ -1,6 +1,9 @@
-"""Softmax in NumPy, computed so that large logits do not overflow."""
+"""Softmax and sigmoid in NumPy, computed so that large logits do not overflow, and their inverses."""
 
 import numpy as np
+
+MIN_PROBABILITY = 1e-30  # smaller ones are raised to this: float32 has no logarithm of them
+MAX_LOGIT = 8.0  # of a sigmoid: beyond it, float32 has few digits of 1 - p
 
 
 def softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -31,3 +34,34 @@ def log_softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:
     """
     shifted = logits - logits.max(axis=axis, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Returns the probability of each logit on its own.
+
+    Args:
+        logits: float array of any shape.
+
+    Returns:
+        Array of the shape and type of `logits`.
+    """
+    small = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1 / (1 + small), small / (1 + small)).astype(logits.dtype)
+
+
+def as_logits(scores: np.ndarray, output_type: str) -> np.ndarray:
+    """Returns class scores as logits, in float64, to compare them.
+
+    Args:
+        scores: float array (images, classes).
+
+        output_type: `"logits"`, which are returned as they are; `"probabilities"`, whose logarithms are
+            logits but for a constant; `"sigmoid"`, whose logits are cut at 8 and -8.
+    """
+    scores = np.asarray(scores, np.float64)
+    if output_type == "probabilities":
+        return np.log(np.maximum(scores, MIN_PROBABILITY))
+    if output_type == "sigmoid":
+        with np.errstate(divide="ignore"):
+            return np.clip(np.log(scores) - np.log1p(-scores), -MAX_LOGIT, MAX_LOGIT)
+    return scores

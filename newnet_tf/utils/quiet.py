@@ -9,8 +9,11 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet(show_failure: bool = True) -> Iterator[None]:
     """Suppresses what native code writes to stdout and stderr; shows it if the block fails.
+
+    Args:
+        show_failure: bool, whether to show it then. Default: True.
 
     It redirects the process's own file descriptors, so other threads are silent for that time too.
     """
@@ -30,7 +33,7 @@ def quiet() -> Iterator[None]:
             for descriptor, copy in copies.items():
                 os.dup2(copy, descriptor)
                 os.close(copy)
-            if failed:
+            if failed and show_failure:
                 log.seek(0)
                 sys.stderr.write(log.read().decode(errors="replace"))
 

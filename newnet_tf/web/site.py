@@ -19,16 +19,17 @@ import numpy as np
 
 from newnet_tf import __version__
 from newnet_tf.data.preprocess import LONGEST
-from newnet_tf.deploy.export_config import CLASSIFICATION, ExportConfig
+from newnet_tf.deploy.export_config import ExportConfig
 from newnet_tf.deploy.runtime import Runner
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config.metadata import CLASSIFICATION, MULTILABEL
 from newnet_tf.utils import io
 from newnet_tf.web import litert_js, serve
 
 STATIC = Path(__file__).with_name("static")
 PAGE, RECORD, LICENSE = "index.html", "site.json", "LICENSES.txt"
-FORMAT = 2  # raise it when keys of `site.json` change
-TASKS = (CLASSIFICATION,)  # that the page can show
+FORMAT = 3  # raise it when keys of `site.json` change
+TASKS = (CLASSIFICATION, MULTILABEL)  # that the page can show
 # What the page calls a precision.
 TITLES = {
     "fp32": "32-bit floats",
@@ -103,13 +104,15 @@ def build_site(
     runners = [Runner(file) for file in files]
     config = _shared_config(runners)
     classes = runners[0].classes
+    if config.task == CLASSIFICATION and classes == 1:  # a score of the second of two classes
+        classes = 2
     names = class_names or [f"class {number}" for number in range(classes)]
     if len(names) != classes:
         raise ValueError(f"`class_names` must name {classes} classes. Received: {len(names)}")
     example = example and Path(example)
     check_example(example)
     title = title or config.model
-    contents = _static(title, len(names))
+    contents = _static(title, len(names), config.task)
     engine_folder = f"litert-{litert_js.VERSION}"
     contents[f"{engine_folder}/{litert_js.LOADER}"] = contents.pop(litert_js.LOADER)
     engine_files = litert_js.files(assets and Path(assets))
@@ -171,17 +174,28 @@ def check_task(task: str) -> None:
         )
 
 
+def check_record(runner: Runner) -> ExportConfig:
+    """Returns the config of a classifier's file, as the page needs it.
+
+    Raises:
+        ValueError: for a file without a record, of another task, or that is no classifier.
+    """
+    if runner.config is None:
+        raise ValueError(
+            f"{runner.file} must be a file that `newnet export` wrote, with its record inside. "
+            "Received: no record"
+        )
+    check_task(runner.config.task)
+    runner.check_classifier()
+    return runner.config
+
+
 def _shared_config(runners: Sequence[Runner]) -> ExportConfig:
     """Returns the config of the first of several files, which one page must be able to run."""
     if not runners:
         raise ValueError("`files` must hold at least one TFLite file. Received: none")
     for runner in runners:
-        if runner.config is None:
-            raise ValueError(
-                f"{runner.file} must have its config next to it. Received: no .json file"
-            )
-        check_task(runner.config.task)
-        runner.check_classifier()
+        check_record(runner)
         if runner.dtype != np.float32 and not runner.expects_uint8_pixels:
             raise ValueError(
                 f"{runner.file} must take float32, or pixels: export it with --io-dtype float32. "
@@ -210,7 +224,7 @@ def _model(runner: Runner) -> tuple[dict, bytes]:
         "bytes": len(data),
         "sha256": digest,
         "expects_uint8_pixels": runner.expects_uint8_pixels,
-        "output_type": runner.output_type,
+        "output_type": config.output_type,
     }
     return description, data
 
@@ -222,17 +236,21 @@ def _page_preprocess(preprocess: PreprocessConfig) -> dict:
         "resize": preprocess.resize,
         "interpolation": preprocess.interpolation,
         "channels": preprocess.channels,
+        "channel_order": preprocess.channel_order,
         "scale": np.asarray(preprocess.scale, np.float32).tolist(),
         "offset": np.asarray(preprocess.offset, np.float32).tolist(),
         "max_aspect": LONGEST,
     }
 
 
-def _static(title: str, classes: int) -> dict[str, bytes]:
+def _static(title: str, classes: int, task: str) -> dict[str, bytes]:
     contents = {file.name: file.read_bytes() for file in sorted(STATIC.iterdir())}
     page = Template(contents[PAGE].decode())
+    summary = f"Classifies images into {classes:,} classes."
+    if task == MULTILABEL:
+        summary = f"Says which of {classes:,} classes an image shows, each on its own."
     filled = page.substitute(
-        title=html.escape(title), classes=f"{classes:,}", policy=html.escape(serve.POLICY)
+        title=html.escape(title), summary=summary, policy=html.escape(serve.POLICY)
     )
     manifest = {
         "name": title,

@@ -1,5 +1,6 @@
-"""Untrusted zip archives: members are read by exact name, never extracted, sizes checked first."""
+"""Untrusted files: zip members are read by exact name, never extracted; sizes are checked first."""
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -8,9 +9,37 @@ from pathlib import Path
 
 from newnet_tf.weights import CheckpointError
 
-EXPANSION = 50
-FREE = 1 << 26
-DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, ValueError)
+EXPANSION = 2  # a checkpoint's tensors take at most this many times the file's bytes
+FREE = 1 << 30  # and this many bytes more
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
+
+
+def size_limit(size: int) -> int:
+    """Returns the bytes that the tensors of a file of `size` bytes may take in memory."""
+    return EXPANSION * size + FREE
+
+
+def check_size(declared: int, path: Path, expected: str) -> None:
+    """Raises CheckpointError where the tensors of a file declare more bytes than `size_limit`."""
+    size = path.stat().st_size
+    if declared > size_limit(size):
+        problem = f"it declares {declared} bytes of tensors, but has {size} bytes itself"
+        raise CheckpointError.about(path, expected, problem)
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file begins as a zip archive."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
 
 
 class Archive:
@@ -47,7 +76,7 @@ class Archive:
                     f"its member {info.filename!r} declares {info.compress_size} of {size} bytes"
                 )
         declared = sum(self.sizes.values())
-        if declared > EXPANSION * size + FREE:
+        if declared > size_limit(size):
             raise self.error(f"it declares {declared} unpacked bytes, of {size}")
 
     def read(self, name: str) -> bytes:

@@ -7,19 +7,22 @@ names the model that the file would fit.
 
 import itertools
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from newnet_tf.models.config import Card, CheckpointFormat
+from newnet_tf.utils.progress import note
 from newnet_tf.weights import CheckpointError, LoadTarget, match
 from newnet_tf.weights.match import Plan
 from newnet_tf.weights.reader import Checkpoint
 
-CLASSIFIER = "classifier"
+MAX_CLASSES = 100_000
 SHOWN = 10
 CANDIDATES = 3
 UNKNOWN_SIZE = 0.05
+SHARD = re.compile(r"-\d{5}-of-(\d{5})\.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +36,18 @@ class Report:
 
         skipped: tuple of str, tensors and entries of the file that are not needed.
 
-        newly_initialized: tuple of str, layers that keep their random initialization.
+        newly_initialized: tuple of str, layers that keep their random initialization. With any of
+            them the model is not trained.
+
+        state_dict: str, keys and prefixes before the tensors' names in the file, such as
+            `"model_ema/module"`. Default: `""`, none.
     """
 
     format: str
     tensors: int
     skipped: tuple[str, ...]
     newly_initialized: tuple[str, ...]
+    state_dict: str = ""
 
 
 def assign_weights(
@@ -48,11 +56,13 @@ def assign_weights(
     target: LoadTarget,
     others: Iterable[Callable[[], LoadTarget]] = (),
     new_classifier: bool = True,
+    state_dict: str | None = None,
 ) -> Report:
     """Assigns a checkpoint's tensors to the variables of a model.
 
     Every tensor must be used, every variable filled, every shape equal. Only these are skipped:
-    PyTorch's `num_batches_tracked`; tensors of the head where the model has none; and, where the
+    PyTorch's `num_batches_tracked`; tensors of the head where the model has none, and of an auxiliary
+    head; tensors beside the dictionary or below another prefix than the model's; and, where the
     numbers of classes differ, the layer `classifier`, which stays newly initialized.
 
     Args:
@@ -67,13 +77,16 @@ def assign_weights(
 
         new_classifier: bool, whether another number of classes is allowed. Default: True.
 
+        state_dict: str, where in the file the weights are, such as `"model_ema"`, see `places`.
+            Default: where the names fit, averaged weights before others.
+
     Returns:
         `Report`.
 
     Raises:
         CheckpointError: if anything is left over on either side; the model is then unchanged.
     """
-    plan = match.plan(model, checkpoint, target)
+    plan = match.plan(model, checkpoint, target, state_dict)
     mismatches = plan.shape_mismatches
     newly_initialized = _newly_initialized(plan) if new_classifier else ()
     if newly_initialized:
@@ -83,9 +96,12 @@ def assign_weights(
         raise CheckpointError(_error_text(plan, checkpoint, target, others))
     for pair in plan.matches:
         pair.variable.assign(pair.value)
+    if plan.place.others and state_dict is None:
+        others = ", ".join(map(repr, plan.place.others))
+        note(f"{checkpoint.path.name}: took the weights {plan.place.name!r}, not {others}")
     if newly_initialized:
         warnings.warn(
-            f"Layer {CLASSIFIER!r} is newly initialized: {checkpoint.path.name!r} has "
+            f"Layer {match.CLASSIFIER!r} is newly initialized: {checkpoint.path.name!r} has "
             f"{mismatches[0].value.shape[-1]} classes, the model {mismatches[0].variable.shape[-1]}.",
             stacklevel=2,
         )
@@ -94,37 +110,71 @@ def assign_weights(
         tensors=len(plan.matches),
         skipped=(*checkpoint.skipped, *plan.skipped),
         newly_initialized=newly_initialized,
+        state_dict=plan.place.name,
     )
 
 
-def classes_in(checkpoint: Checkpoint, target: LoadTarget) -> int | None:
-    """Returns the number of classes of a checkpoint's classifier, or None if it has none."""
-    kernel = _classifier_kernel(checkpoint, target)
-    return None if kernel is None else kernel[0]
+def classes_in(
+    checkpoint: Checkpoint, target: LoadTarget, state_dict: str | None = None
+) -> int | None:
+    """Returns the number of classes of a checkpoint's classifier, or None if it has none.
+
+    Raises:
+        CheckpointError: for a classifier of no class, or of more than `MAX_CLASSES`.
+    """
+    kernel = _classifier_kernel(checkpoint, target, state_dict)
+    if kernel is None:
+        return None
+    classes, size = kernel
+    if size == 0 or not 1 <= classes <= MAX_CLASSES:
+        expected = f"a checkpoint of {target.card.name!r} with 1 to {MAX_CLASSES:,} classes"
+        problem = f"its classifier has {classes:,} and {size:,} weights"
+        raise CheckpointError.about(checkpoint.path, expected, problem)
+    return classes
 
 
-def _classifier_kernel(checkpoint: Checkpoint, target: LoadTarget) -> tuple[int, int] | None:
-    """Returns classes and size of the classifier's kernel, or None."""
-    for known in (*target.checkpoint_formats, match.own_format([CLASSIFIER])):
-        prefix = f"{known.layers.get(CLASSIFIER)}{match.SEPARATORS[known.layout]}"
-        leaves = ("kernel", "0") if known.layout == "keras" else ("weight",)
-        for leaf in leaves:
-            kernel = checkpoint.tensors.get(f"{prefix}{leaf}")
-            if kernel is not None and kernel.ndim >= 2:
-                return kernel.shape[-1 if known.layout == "keras" else 0], kernel.size
+def channels_in(
+    checkpoint: Checkpoint, target: LoadTarget, state_dict: str | None = None
+) -> int | None:
+    """Returns the number of input channels of a checkpoint's first convolution, or None."""
+    for known, place in match.formats_by_fit(checkpoint, target, state_dict):
+        stem = match.stem_layer(known.layers)
+        kernel = _kernel(checkpoint, known, place, stem)
+        if kernel is not None and kernel.ndim == 4:
+            return kernel.shape[2 if known.layout == "keras" else 1]
     return None
+
+
+def _classifier_kernel(
+    checkpoint: Checkpoint, target: LoadTarget, state_dict: str | None = None
+) -> tuple[int, int] | None:
+    """Returns classes and size of the classifier's kernel, or None."""
+    for known, place in match.formats_by_fit(checkpoint, target, state_dict):
+        kernel = _kernel(checkpoint, known, place, match.CLASSIFIER)
+        if kernel is not None and kernel.ndim >= 2:
+            return kernel.shape[-1 if known.layout == "keras" else 0], kernel.size
+    return None
+
+
+def _kernel(checkpoint: Checkpoint, known: CheckpointFormat, place, layer: str | None):
+    """Returns the kernel of a layer as it is in the file, or None."""
+    prefix = f"{known.layers.get(layer)}{match.SEPARATORS[known.layout]}"
+    leaves = ("kernel", "0") if known.layout == "keras" else ("weight",)
+    names = (place.tensors.get(f"{prefix}{leaf}") for leaf in leaves)
+    name = next((name for name in names if name is not None), None)
+    return None if name is None else checkpoint.tensors[name]
 
 
 def _newly_initialized(plan: Plan) -> tuple[str, ...]:
     """Returns the classifier if nothing but its number of classes differs, else nothing."""
     mismatches = plan.shape_mismatches
     same_inputs = all(
-        pair.layer == CLASSIFIER and pair.value.shape[:-1] == tuple(pair.variable.shape[:-1])
+        pair.layer == match.CLASSIFIER and pair.value.shape[:-1] == tuple(pair.variable.shape[:-1])
         for pair in mismatches
     )
-    whole_layer = sum(pair.layer == CLASSIFIER for pair in plan.matches) == len(mismatches)
+    whole_layer = sum(pair.layer == match.CLASSIFIER for pair in plan.matches) == len(mismatches)
     one_count = len({pair.value.shape[-1:] for pair in mismatches}) == 1
-    return (CLASSIFIER,) if mismatches and same_inputs and whole_layer and one_count else ()
+    return (match.CLASSIFIER,) if mismatches and same_inputs and whole_layer and one_count else ()
 
 
 def _error_text(plan: Plan, checkpoint: Checkpoint, target: LoadTarget, others) -> str:
@@ -138,11 +188,30 @@ def _error_text(plan: Plan, checkpoint: Checkpoint, target: LoadTarget, others) 
         _listed("variables of the model that the file does not fill", list(plan.unfilled)),
         _listed("shapes that differ (in Keras layout)", list(map(str, plan.shape_mismatches))),
     ]
-    if plan.matches and plan.unfilled and set(plan.unfilled.values()) == set(target.head):
+    shard = SHARD.search(checkpoint.path.name)
+    if shard:
+        lines.append(f"The file is one of {int(shard[1])} shards: pass the .index.json beside it.")
+    elif _other_channels(plan):
+        lines.append(_other_channels(plan))
+    elif plan.matches and plan.unfilled and set(plan.unfilled.values()) == set(target.head):
         lines.append("The file holds a backbone without its head: it fits with include_top=False.")
     else:
         lines.append(_nearest(checkpoint, others))
     return "\n  ".join(filter(None, lines)) + f"\nReceived: weights={str(checkpoint.path)!r}"
+
+
+def _other_channels(plan: Plan) -> str:
+    """Returns the sentence for a file that differs in the number of image channels alone, else ""."""
+    differ = [pair for pair in plan.shape_mismatches if pair.layer != match.CLASSIFIER]
+    if len(differ) != 1 or differ[0].layer != match.stem_layer(plan.format.layers):
+        return ""
+    ours, theirs = tuple(differ[0].variable.shape), differ[0].value.shape
+    if len(ours) != len(theirs) or len(ours) != 4 or ours[2] == theirs[2]:
+        return ""
+    return (
+        f"The file's first convolution takes images of {theirs[2]} channel(s), the model's {ours[2]}: "
+        f"build the model with input_shape=(height, width, {theirs[2]})."
+    )
 
 
 def _listed(title: str, names: list[str]) -> str:
@@ -160,10 +229,14 @@ def _nearest(checkpoint: Checkpoint, others) -> str:
     likely = [target for target in ranked if _coverage(checkpoint, target) >= 0.5]
     best, most = None, 0
     for target in itertools.islice(likely, CANDIDATES):
-        model = target.build(classes_in(checkpoint, target) or target.card.classes)
+        classes, _ = _classifier_kernel(checkpoint, target) or (target.card.classes, 0)
+        if not 1 <= classes <= MAX_CLASSES:
+            continue
+        model = target.build(classes)
         plan = match.plan(model, checkpoint, target)
         headless = set(plan.unfilled.values()) <= set(target.head)
-        if plan.matches and headless and not (plan.unused or plan.shape_mismatches):
+        differ = [] if _other_channels(plan) else plan.shape_mismatches
+        if plan.matches and headless and not (plan.unused or differ):
             return f"It fits {target.card.name!r}."
         fitting = sum(pair.exact for pair in plan.matches)
         if fitting > most:
@@ -182,7 +255,7 @@ def _rank(checkpoint: Checkpoint, target: LoadTarget) -> tuple[float, float]:
     )
     usual = target.card.classes
     classes, kernel = _classifier_kernel(checkpoint, target) or (usual, 0)
-    size += kernel * usual // classes - kernel
+    size += kernel * usual // max(classes, 1) - kernel
     params = _params(target.card)
     distance = UNKNOWN_SIZE if params is None else abs(math.log(params / max(size, 1)))
     return -_coverage(checkpoint, target), distance
@@ -201,15 +274,13 @@ def _coverage(checkpoint: Checkpoint, target: LoadTarget) -> float:
     """Returns the share of tensors and modules whose names match, in the best format."""
     if not target.checkpoint_formats:  # before it is built, only its classifier's name is known
         return 1.0 if _classifier_kernel(checkpoint, target) else 0.0
-    layers = (name for known in target.checkpoint_formats for name in known.layers)
-    known_formats = (*target.checkpoint_formats, match.own_format(layers))
-    return max(_name_overlap(checkpoint, known) for known in known_formats)
+    pairs = match.formats_by_fit(checkpoint, target)
+    return max(_name_overlap(known, place) for known, place in pairs)
 
 
-def _name_overlap(checkpoint: Checkpoint, checkpoint_format: CheckpointFormat) -> float:
-    layout = checkpoint_format.layout
-    prefixes = [match.split(name, layout)[0] for name in checkpoint.tensors]
-    modules = set(checkpoint_format.layers.values())
-    used = sum(prefix in modules for prefix in prefixes) / len(prefixes)
+def _name_overlap(known: CheckpointFormat, place) -> float:
+    prefixes = [match.split(name, known.layout)[0] for name in place.tensors]
+    modules = set(known.layers.values())
+    used = sum(prefix in modules for prefix in prefixes) / max(len(prefixes), 1)
     present = len(modules.intersection(prefixes)) / max(len(modules), 1)
     return min(used, present)

@@ -126,14 +126,13 @@ def _locked_file(store: Path, stem: str, source: HubFile | PackageFile) -> Locke
 def _is_intact(path: Path, sha256: str) -> bool:
     try:
         checkpoint = reader.read(path)
+        metadata = dict(checkpoint.metadata)
+        content = metadata.pop("content", None)
+        expected = {"format": FORMAT, "sha256": sha256}
+        is_expected = metadata.items() >= expected.items()
+        return is_expected and content == _content(checkpoint.tensors, metadata)
     except CheckpointError:
         return False
-    metadata = dict(checkpoint.metadata)
-    content = metadata.pop("content", None)
-    expected = {"format": FORMAT, "sha256": sha256}
-    if not metadata.items() >= expected.items():
-        return False
-    return content == _content(checkpoint.tensors, metadata)
 
 
 def _content(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:

@@ -1,8 +1,9 @@
 """Pairs a checkpoint's tensors with a model's variables, by name and layout.
 
 A `CheckpointFormat` says how a kind of file names our layers and lays out tensors. All formats of the
-model are tried, and our own; the one that matches most tensors is taken. Nothing is assigned here: a
-`Plan` lists what matches, what is left over on either side, and what is skipped.
+model are tried, and our own, each at the place in the file where `places` finds its names; the one that
+matches most tensors is taken. Nothing is assigned here: a `Plan` lists what matches, what is left over
+on either side, and what is skipped.
 """
 
 import math
@@ -13,10 +14,24 @@ import numpy as np
 
 from newnet_tf.models.config import CheckpointFormat
 from newnet_tf.utils.lazy import keras
-from newnet_tf.weights import LoadTarget
+from newnet_tf.weights import CheckpointError, LoadTarget, places
 from newnet_tf.weights.reader import Checkpoint
 
 OWN = "newnet_tf"
+CLASSIFIER = "classifier"
+STEMS = (
+    "stem_conv",
+    "conv0",
+    "stage0_0_conv",
+)  # the first convolution, where none is `stem...`
+AUXILIARY = (
+    "AuxLogits",
+    "aux_logits",
+    "aux_head",
+    "auxiliary_head",
+    "aux1",
+    "aux2",
+)  # only trained
 SEPARATORS = {"torch": ".", "gluon": "_", "keras": "/"}
 LEAVES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "torch": {
@@ -73,9 +88,12 @@ class Plan:
         skipped: names of tensors that are not needed.
 
         unfilled: {path of a variable without a tensor: name of its layer}.
+
+        place: `places.Place` of the tensors in the file.
     """
 
     format: CheckpointFormat
+    place: places.Place
     matches: list[Match] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -97,7 +115,31 @@ def own_format(layers: Iterable[str]) -> CheckpointFormat:
     return CheckpointFormat(name=OWN, layers={name: name for name in layers}, layout="keras")
 
 
-def plan(model, checkpoint: Checkpoint, target: LoadTarget) -> Plan:
+def stem_layer(layers: Iterable[str]) -> str | None:
+    """Returns the first convolution among names of layers, None where it is not known."""
+    layers = list(layers)
+    stems = (name for name in layers if name.startswith("stem") and not name.endswith("bn"))
+    return next((name for name in (*stems, *STEMS) if name in layers), None)
+
+
+def formats_by_fit(
+    checkpoint: Checkpoint, target: LoadTarget, state_dict: str | None = None
+) -> list[tuple[CheckpointFormat, places.Place]]:
+    """Returns the formats of `target`, and ours, with their places in a file; the best fit first.
+
+    Before the model is built, only the layers that the formats name are known, or the usual ones.
+    """
+    layers = {name for known in target.checkpoint_formats for name in known.layers}
+    own = own_format(sorted(layers) or (CLASSIFIER, STEMS[0]))
+    found = []
+    for known in (*target.checkpoint_formats, own):
+        place = _place(checkpoint, known, state_dict)
+        if place is not None:
+            found.append((known, place))
+    return sorted(found, key=lambda pair: -pair[1].modules / max(len(pair[0].layers), 1))
+
+
+def plan(model, checkpoint: Checkpoint, target: LoadTarget, state_dict: str | None = None) -> Plan:
     """Reads a checkpoint in every format of `target`, and in ours.
 
     Args:
@@ -107,34 +149,103 @@ def plan(model, checkpoint: Checkpoint, target: LoadTarget) -> Plan:
 
         target: `LoadTarget` of the model.
 
+        state_dict: str, where in the file the tensors are, see `places`. Default: found by their
+            names.
+
     Returns:
         The `Plan` that matches most of the tensors.
+
+    Raises:
+        CheckpointError: where no tensors are at `state_dict`, or several places fit.
     """
     layers = {layer.name: layer for layer in model.layers if layer.weights}
     checkpoint_formats = (*target.checkpoint_formats, own_format((*layers, *target.head)))
-    plans = [_match(layers, checkpoint, known, target.head) for known in checkpoint_formats]
-    return max(plans, key=lambda plan: len(plan.matches) + len(plan.skipped))
+    drafts = []
+    for known in checkpoint_formats:
+        place = _place(checkpoint, known, state_dict)
+        if place is not None:
+            drafts.append(_pair(layers, checkpoint, Plan(known, place), target.head))
+    if not drafts:
+        known, place = formats_by_fit(checkpoint, target)[0]
+        names = ", ".join(map(repr, (place.name, *place.others)))
+        raise CheckpointError(
+            f"`state_dict` must name where in {checkpoint.path.name!r} the weights are: among {names}. "
+            f"Received: state_dict={state_dict!r}"
+        )
+    best, pairs = max(drafts, key=lambda draft: len(draft[1]) + len(draft[0].skipped))
+    _check_unique(best, checkpoint)
+    for name, layer, variable in pairs:
+        value = _arrange(checkpoint.tensors[name], layers[layer], variable, best.format.layout)
+        best.matches.append(Match(name, layer, variable, value))
+    return best
 
 
-def _match(
-    layers, checkpoint: Checkpoint, checkpoint_format: CheckpointFormat, head: tuple[str, ...]
-) -> Plan:
-    plan, layout = Plan(checkpoint_format), checkpoint_format.layout
-    layer_of = {prefix: layer for layer, prefix in checkpoint_format.layers.items()}
+def _place(
+    checkpoint: Checkpoint, known: CheckpointFormat, state_dict: str | None
+) -> places.Place | None:
+    try:
+        return places.find_place(list(checkpoint.tensors), known, state_dict)
+    except places.SameNameError as error:
+        expected = "a checkpoint with one tensor of each name"
+        raise CheckpointError.about(checkpoint.path, expected, f"{error}") from error
+
+
+def _check_unique(plan: Plan, checkpoint: Checkpoint) -> None:
+    """Raises CheckpointError where several places fit a model and their tensors differ."""
+    if plan.place.is_chosen:
+        return
+    for name in plan.place.others:
+        other = _place(checkpoint, plan.format, name)
+        if other is None or not _are_equal(checkpoint, plan.place, other):
+            names = ", ".join(map(repr, (plan.place.name, *plan.place.others)))
+            raise CheckpointError(
+                f"{checkpoint.path.name!r} must hold one set of weights of the model; it holds several "
+                f"that differ: {names}. Choose one with `state_dict` (--state-dict) of `convert`. "
+                f"Received: {checkpoint.path}"
+            )
+
+
+def _are_equal(checkpoint: Checkpoint, place: places.Place, other: places.Place) -> bool:
+    tensors = checkpoint.tensors
+    return place.tensors.keys() == other.tensors.keys() and all(
+        np.array_equal(tensors[name], tensors[other.tensors[short]])
+        for short, name in place.tensors.items()
+    )
+
+
+def _pair(
+    layers, checkpoint: Checkpoint, plan: Plan, head: tuple[str, ...]
+) -> tuple[Plan, list[tuple[str, str, object]]]:
+    """Returns the plan with what is left over, and the pairs: name in the file, layer, variable."""
+    layout, pairs = plan.format.layout, []
+    layer_of = {prefix: layer for layer, prefix in plan.format.layers.items()}
     plan.unfilled = {v.path: name for name, layer in layers.items() for v in layer.weights}
-    for name, tensor in checkpoint.tensors.items():
-        prefix, leaf = split(name, layout)
+    plan.skipped += places.left_out(list(checkpoint.tensors), plan.place)
+    for short, name in plan.place.tensors.items():
+        prefix, leaf = split(short, layout)
         layer = layer_of.get(prefix)
         variable = _variable(layers[layer], layout, leaf) if layer in layers else None
         counter = leaf == "num_batches_tracked" and _is_norm(layers.get(layer))
-        if counter or (layer in head and layer not in layers):
+        outside = (layer in head and layer not in layers) or (
+            layout == "torch" and _is_no_weight(checkpoint, short, name, layer_of)
+        )
+        if counter or outside:
             plan.skipped.append(name)
         elif variable is None or plan.unfilled.pop(variable.path, None) is None:
             plan.unused.append(name)
         else:
-            value = _arrange(tensor, layers[layer], variable, layout)
-            plan.matches.append(Match(name, layer, variable, value))
-    return plan
+            pairs.append((name, layer, variable))
+    return plan, pairs
+
+
+def _is_no_weight(
+    checkpoint: Checkpoint, short: str, name: str, layer_of: Mapping[str, str]
+) -> bool:
+    """Whether a tensor is a number beside the weights, or of an auxiliary head."""
+    root, separator, _ = short.partition(".")
+    if not separator:
+        return checkpoint.tensors[name].ndim == 0
+    return root in AUXILIARY and not any(module.split(".")[0] == root for module in layer_of)
 
 
 def split(name: str, layout: str) -> tuple[str, str]:

@@ -1,15 +1,15 @@
 """Reads checkpoint files into arrays, and writes a model's weights.
 
 Everything in a file is checked before it is used, and nothing in it is executed: pickles are read by
-`pickles`, HDF5 by `hdf5`; of a `.keras` file the weights are read and the configuration is not. Floats
-are returned as float32.
+`pytorch`, HDF5 by `hdf5`; of a `.keras` file the weights are read and the configuration is not. `kinds`
+tells from the content which kind of file it is.
 """
 
 import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,16 @@ import numpy as np
 
 from newnet_tf.utils import io as files
 from newnet_tf.utils.lazy import keras
-from newnet_tf.weights import SUFFIXES, WRITABLE, CheckpointError, archive, hdf5, pickles, suffix
+from newnet_tf.weights import (
+    WRITABLE,
+    CheckpointError,
+    archive,
+    hdf5,
+    kinds,
+    pytorch,
+    shards,
+    suffix,
+)
 
 HDF5 = "an HDF5 file of weights, as Keras saves it"
 KERAS = "a .keras archive, as `model.save` writes it"
@@ -33,9 +42,11 @@ class Checkpoint:
     Args:
         path: path of the file.
 
-        kind: str, its suffix.
+        kind: str, which kind of file it is, see `kinds`.
 
-        tensors: {name: array}; in Keras files the names are `layer/variable` or `layer/index`.
+        tensors: {name: array}; in Keras files the names are `layer/variable` or `layer/index`, in
+            PyTorch's the dictionaries' keys come first (`model_ema/conv1.weight`). Reading a tensor
+            raises CheckpointError where it holds other values than finite numbers.
 
         skipped: tuple of str, names of entries that are no weights (an optimizer's state, a seed).
 
@@ -49,40 +60,72 @@ class Checkpoint:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
+class Tensors(Mapping):
+    """{name: array} of a file; each array is checked, and floats become float32, when it is read.
+
+    Args:
+        path: path of the file, for errors.
+
+        arrays: {name: array} as they are in the file.
+
+    Raises:
+        CheckpointError: for an array that does not hold real numbers.
+    """
+
+    def __init__(self, path: Path, arrays: Mapping[str, np.ndarray]):
+        self._path, self._arrays = path, arrays
+        for name, array in arrays.items():
+            if array.dtype.kind not in "fiub" and array.dtype != ml_dtypes.bfloat16:
+                problem = f"its tensor {name!r} holds {array.dtype}"
+                raise CheckpointError.about(path, "a checkpoint of real numbers", problem)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return _finite(self._path, name, self._arrays[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+
 def read(path: str | os.PathLike) -> Checkpoint:
     """Reads a checkpoint file.
 
     Args:
-        path: path of a `.safetensors`, `.pth`, `.pt`, `.npz`, `.weights.h5`, `.h5` or `.keras` file.
+        path: path of a file of PyTorch (`.pth`, `.pt`, `.bin`, `.ckpt`), of safetensors or the
+            `.index.json` of its shards, of NumPy (`.npz`), or of Keras (`.weights.h5`, `.h5`,
+            `.keras`). The content decides, not the suffix.
 
     Returns:
         `Checkpoint`.
 
     Raises:
-        CheckpointError: for a file that is missing, empty, truncated, of another kind, hostile, without
-            tensors, or with values that are not finite.
+        CheckpointError: for a file that is missing, empty, truncated, of another kind, hostile, or
+            without tensors.
     """
-    path = Path(path)
-    kind = suffix(path)
-    if kind is None:
-        raise CheckpointError.about(path, f"a file of one of {', '.join(SUFFIXES)}", "it is not")
-    if not path.is_file():
-        raise CheckpointError.about(path, "an existing file", "there is none")
-    if path.stat().st_size == 0:
-        raise CheckpointError.about(path, f"a {kind} checkpoint", "it is empty (0 bytes)")
-    tensors, skipped, metadata = READERS[kind](path)
-    if not tensors:
+    path = Path(path).expanduser()
+    kind = kinds.kind_of(path)
+    if kind == kinds.INDEX:
+        arrays, skipped = shards.read(path, _read_shard)
+        metadata: Mapping[str, str] = {}
+    else:
+        arrays, skipped, metadata = READERS[kind](path)
+    if not arrays:
         raise CheckpointError.about(path, "a checkpoint", "it holds no tensors")
-    tensors = {name: _finite(path, name, tensor) for name, tensor in tensors.items()}
-    return Checkpoint(path, kind, tensors, tuple(skipped), metadata)
+    return Checkpoint(path, kind, Tensors(path, arrays), tuple(skipped), metadata)
+
+
+def _read_shard(path: Path) -> Mapping[str, np.ndarray]:
+    kind = kinds.kind_of(path)
+    if kind not in (kinds.PYTORCH, kinds.SAFETENSORS):
+        raise CheckpointError.about(path, "a shard of PyTorch or safetensors", f"it is {kind}")
+    return READERS[kind](path)[0]
 
 
 def _finite(path: Path, name: str, tensor: np.ndarray) -> np.ndarray:
     if tensor.dtype.kind in "iub":
         return tensor
-    if tensor.dtype.kind != "f" and tensor.dtype != ml_dtypes.bfloat16:
-        problem = f"its tensor {name!r} holds {tensor.dtype}"
-        raise CheckpointError.about(path, "a checkpoint of real numbers", problem)
     with np.errstate(over="ignore"):
         tensor = np.ascontiguousarray(tensor, "float32").reshape(tensor.shape)
     not_finite = tensor.size - int(np.count_nonzero(np.isfinite(tensor)))
@@ -95,7 +138,7 @@ def _finite(path: Path, name: str, tensor: np.ndarray) -> np.ndarray:
 
 
 def _read_torch(path):
-    return *pickles.read(path), {}
+    return *pytorch.read(path), {}
 
 
 def _read_safetensors(path):
@@ -105,6 +148,8 @@ def _read_safetensors(path):
         with safetensors.safe_open(path, framework="np") as file:
             metadata = dict(file.metadata() or {})
             names = list(file.keys())
+            shapes = [file.get_slice(name).get_shape() for name in names]
+            archive.check_size(sum(4 * math.prod(shape) for shape in shapes), path, SAFETENSORS)
             tensors = {name: file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, AttributeError, TypeError, OSError) as error:
         raise CheckpointError.about(path, SAFETENSORS, f"{error}") from error
@@ -134,6 +179,8 @@ def _npy(members: archive.Archive, name: str) -> np.ndarray:
         raise members.error(f"its member {name!r} is not an array ({error})") from error
     if dtype.hasobject or dtype.kind not in "fiub":
         raise members.error(f"its array {name!r} holds {dtype}, not numbers")
+    if not all(type(n) is int and n >= 0 for n in shape):
+        raise members.error(f"its array {name!r} declares the shape {shape}")
     values = np.frombuffer(data.getbuffer()[data.tell() :], np.uint8)
     if values.size != math.prod(shape) * dtype.itemsize:
         raise members.error(
@@ -144,7 +191,8 @@ def _npy(members: archive.Archive, name: str) -> np.ndarray:
 
 def _read_keras(path):
     with archive.open_archive(path, KERAS) as members:
-        return _hdf5(path, members.read("model.weights.h5"))
+        data = members.read("model.weights.h5")
+    return _hdf5(path, data)
 
 
 def _read_hdf5(path):
@@ -153,19 +201,17 @@ def _read_hdf5(path):
 
 def _hdf5(path: Path, data: bytes):
     try:
-        return *hdf5.read(data), {}
+        return *hdf5.read(data, archive.size_limit(path.stat().st_size)), {}
     except hdf5.HDF5Error as error:
         raise CheckpointError.about(path, HDF5, f"{error}") from error
 
 
 READERS = {
-    ".safetensors": _read_safetensors,
-    ".pth": _read_torch,
-    ".pt": _read_torch,
-    ".npz": _read_npz,
-    ".weights.h5": _read_hdf5,
-    ".h5": _read_hdf5,
-    ".keras": _read_keras,
+    kinds.PYTORCH: _read_torch,
+    kinds.SAFETENSORS: _read_safetensors,
+    kinds.NPZ: _read_npz,
+    kinds.HDF5: _read_hdf5,
+    kinds.KERAS: _read_keras,
 }
 
 

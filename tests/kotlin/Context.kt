@@ -1,13 +1,16 @@
 // A stub of Android's class, as far as the generated code uses it.
 package android.content
 
+import android.content.res.AssetFileDescriptor
 import java.io.File
 import java.io.InputStream
 
 class Assets {
     fun open(name: String): InputStream = File(name).inputStream()
+
+    fun openFd(name: String) = AssetFileDescriptor(File(name))
 }
 
-class Context {
+open class Context {
     val assets = Assets()
 }

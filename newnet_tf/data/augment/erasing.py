@@ -40,7 +40,9 @@ def random_erasing(
         patch = tf.zeros((height, width, 3))
         if erasing_mode == "noise":
             patch = tf.random.stateless_normal((height, width, 3), seed)
-        std, mean = ([255 * v for v in values] for values in (preprocess.std, preprocess.mean))
+        std, mean = (
+            [255 * v for v in values] for values in (preprocess.rgb_std, preprocess.rgb_mean)
+        )
         patch = by_channel(patch, tf.constant(std), tf.constant(mean))
         mask = tf.pad(tf.zeros_like(patch), padding, constant_values=1.0)
         return tf.ensure_shape(image * mask + tf.pad(patch, padding), image.shape)

@@ -6,14 +6,17 @@ in parallel. `factory.load_dataset` makes a `Dataset` from a name or a path.
 """
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from newnet_tf.data.image_files import SkippedImage, summarize_skipped
+
 TRAIN, VALIDATION, TEST, ALL = "train", "validation", "test", "all"
 EVALUATION = (VALIDATION, TEST, ALL)
-CLASSIFICATION = "classification"
+CLASSIFICATION, MULTILABEL = "classification", "multilabel_classification"  # names of tasks
 LIST_BATCH = 1024  # images that are listed at a time
 
 
@@ -30,28 +33,51 @@ class Split:
 
         batches: callable `(batch_size, *, seed=None, num_shards=1, shard_index=0, start=0,
             even=False)` that returns a `tf.data.Dataset` of `(keys, labels int32, names, positions
-            int64)`. `seed` None keeps the order. `start` is the number of batches to leave out.
-            `even` gives all shards the same number of whole batches (training) instead of every
-            image (evaluation). Positions count through the whole order, over all shards, so that
-            what is drawn by position does not depend on their number.
+            int64)`. A label is the number of the class, or for several classes an image a row of 0
+            and 1, one for each class. `seed` None keeps the order. `start` is the number of batches
+            to leave out. `even` gives all shards the same number of whole batches (training) instead
+            of every image (evaluation). Positions count through the whole order, over all shards, so
+            that what is drawn by position does not depend on their number.
 
         load: callable, tensor of a key -> string scalar (an encoded image) or uint8 tensor (height,
             width, 3). It runs in `tf.data`, and may raise.
 
         image_source: callable, NumPy value of a key -> what `images.read_image` takes. It is used
             for images that `load` or TensorFlow's decoders refuse.
+
+        labels: int array of all labels in order, or None if they are not known before reading.
     """
 
     size: int
     batches: Callable
     load: Callable
     image_source: Callable
+    labels: np.ndarray | None = None
 
     def steps(self, batch_size: int, num_shards: int = 1, even: bool = True) -> int:
         """Returns how many batches a shard has (the most that one has, if they are not even)."""
         if even:
             return self.size // num_shards // batch_size
         return math.ceil(math.ceil(self.size / num_shards) / batch_size)
+
+    def class_counts(self, classes: int) -> np.ndarray:
+        """Returns how many images each class has; it reads the whole split if `labels` is None.
+
+        Args:
+            classes: int, number of classes.
+
+        Returns:
+            int array (classes,).
+        """
+        if self.labels is not None:
+            parts = [self.labels]
+        else:
+            parts = [batch[1] for batch in self.batches(LIST_BATCH).as_numpy_iterator()]
+        counts = np.zeros(classes, int)
+        for labels in parts:
+            is_index = labels.ndim == 1
+            counts += np.bincount(labels, minlength=classes) if is_index else labels.sum(axis=0)
+        return counts
 
     def __repr__(self) -> str:
         return f"Split({self.size:,} images)"
@@ -69,7 +95,12 @@ class Dataset:
         splits: mapping of name to `Split`; usual names are `"train"`, `"validation"`, `"test"` and
             `"all"`.
 
-        task: str, what the labels are for. Default: `"classification"`, one class an image.
+        task: str, what the labels are for: `"classification"`, one class an image, or
+            `"multilabel_classification"`, any number of classes an image. Default:
+            `"classification"`.
+
+        skipped: tuple of `SkippedImage`, files that were left out when the data was listed, with the
+            reason. Images that turn out to be unreadable are counted where they are read.
 
     Example:
         >>> dataset = load_dataset("photos/flowers")
@@ -83,6 +114,7 @@ class Dataset:
     class_names: tuple[str, ...]
     splits: Mapping[str, Split]
     task: str = CLASSIFICATION
+    skipped: tuple[SkippedImage, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -109,7 +141,21 @@ class Dataset:
     def __repr__(self) -> str:
         sizes = "".join(f", {name}: {split.size:,} images" for name, split in self.splits.items())
         task = "" if self.task == CLASSIFICATION else f" {self.task},"
-        return f"Dataset({self.name!r},{task} {self.classes} classes{sizes})"
+        count = len(self.skipped)
+        skipped = f", {count:,} file{'s' * (count > 1)} left out" if count else ""
+        return f"Dataset({self.name!r},{task} {self.classes} classes{sizes}{skipped})"
+
+    def class_table(self) -> list[dict[str, object]]:
+        """Returns a table's lines: how many images each class has in each split."""
+        counts = {name: split.class_counts(self.classes) for name, split in self.splits.items()}
+        return [
+            {"class": class_name} | {name: int(count[i]) for name, count in counts.items()}
+            for i, class_name in enumerate(self.class_names)
+        ]
+
+    def skipped_summary(self) -> str:
+        """Returns a line for each kind of file that was left out; "" if there is none."""
+        return summarize_skipped(self.skipped)
 
 
 def listed_split(
@@ -124,7 +170,7 @@ def listed_split(
     Args:
         keys: array of one int or str for each image.
 
-        labels: int for each image.
+        labels: int for each image, or a row of 0 and 1.
 
         names: str for each image.
 
@@ -136,7 +182,8 @@ def listed_split(
     if not size:
         raise DatasetError("a split must hold at least one image. Received: none")
     keys = tf.constant(keys)
-    labels = tf.constant(np.asarray(labels, np.int32))
+    label_array = np.asarray(labels, np.int32)
+    labels = tf.constant(label_array)
     names = keys if keys.dtype == tf.string else tf.constant(list(names))
 
     def batches(batch_size, *, seed=None, num_shards=1, shard_index=0, start=0, even=False):
@@ -154,18 +201,18 @@ def listed_split(
 
         return pairs.map(look_up)
 
-    return Split(size, batches, load, image_source)
+    return Split(size, batches, load, image_source, label_array)
 
 
-def file_split(paths: Sequence, labels: Sequence[int]) -> Split:
-    """Returns a split of image files."""
+def file_split(paths: Sequence, labels: Sequence) -> Split:
+    """Returns a split of image files, whose names may be any bytes."""
     import tensorflow as tf
 
-    paths = [str(path) for path in paths]
-    return listed_split(paths, labels, paths, tf.io.read_file, lambda path: path.decode())
+    paths = [os.fsencode(path) for path in paths]
+    return listed_split(paths, labels, paths, tf.io.read_file, os.fsdecode)
 
 
-def memory_split(images: Sequence, labels: Sequence[int], names: Sequence[str]) -> Split:
+def memory_split(images: Sequence, labels: Sequence, names: Sequence[str]) -> Split:
     """Returns a split of images in memory.
 
     Args:
@@ -226,39 +273,6 @@ def take(split: Split, keys: np.ndarray, labels: np.ndarray, names: np.ndarray) 
         lambda position: split.load(tf.gather(tensor, position)),
         lambda position: split.image_source(keys[int(position)]),
     )
-
-
-def stratified_split(
-    labels: Sequence[int], validation_split: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Divides images into two groups, each class by itself.
-
-    Args:
-        labels: int for each image.
-
-        validation_split: float in (0, 1), the share of each class in the second group, rounded. At
-            least one image stays in the first; a class of one image has none in the second.
-
-        seed: int, decides which images are in the second group.
-
-    Returns:
-        (train, validation): sorted positions in `labels`.
-
-    Raises:
-        ValueError: for a share outside of (0, 1).
-    """
-    if not 0 < validation_split < 1:
-        raise ValueError(
-            f"`validation_split` must lie between 0 and 1. Received: {validation_split!r}"
-        )
-    labels, random = np.asarray(labels), np.random.default_rng(seed)
-    validation = []
-    for label in np.unique(labels):
-        members = random.permutation(np.flatnonzero(labels == label))
-        count = min(len(members) - 1, max(1, round(validation_split * len(members))))
-        validation.append(members[:count])
-    validation = np.sort(np.concatenate(validation))
-    return np.setdiff1d(np.arange(len(labels)), validation), validation
 
 
 def check_shard(batch_size: int, num_shards: int, shard_index: int, start: int) -> None:

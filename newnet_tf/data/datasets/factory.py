@@ -3,20 +3,15 @@
 import os
 from pathlib import Path
 
-from newnet_tf.data.datasets import folder, tar, tfds
-from newnet_tf.data.datasets.base import (
-    ALL,
-    TEST,
-    TRAIN,
-    VALIDATION,
-    Dataset,
-    DatasetError,
-    file_split,
-    stratified_split,
-)
+from newnet_tf.data.datasets import csv_file, folder, tar, tfds
+from newnet_tf.data.datasets.base import Dataset, DatasetError, file_split
+from newnet_tf.data.datasets.splitting import divide_files
+from newnet_tf.data.image_files import display_name
 
-DATA = "imagenet, imagenet_v2, cifar10, cifar100, tfds:NAME, a folder or a tarball of class folders"
-SUBFOLDERS = {TRAIN: ("train",), VALIDATION: ("validation", "val", "valid"), TEST: ("test",)}
+DATA = (
+    "imagenet, imagenet_v2, cifar10, cifar100, tfds:NAME, a folder or a tarball of class folders, "
+    "a CSV file of paths and labels"
+)
 
 
 def load_dataset(
@@ -25,14 +20,17 @@ def load_dataset(
     validation_split: float = 0.2,
     seed: int = 0,
     data_dir: str | os.PathLike | None = None,
+    images_dir: str | os.PathLike | None = None,
 ) -> Dataset:
     """Opens labeled images.
 
     Args:
         data: str or path. A name: `"imagenet"`, `"imagenet_v2"`, `"cifar10"`, `"cifar100"` or
             `"tfds:NAME"` (a set of tensorflow-datasets). A folder: one subfolder of images for each
-            class, or `train` and `validation` (or `val`, `test`) with such subfolders. A tarball of
-            class folders, or CIFAR's binary version (see `datasets.tar`).
+            class, or splits with such subfolders: `train` and `validation` or `test`, under any of
+            their usual names (see `datasets.split_names`). A tarball of class folders, or CIFAR's
+            binary version (see `datasets.tar`). A CSV file, a path and a label in each line, or several
+            labels (see `datasets.csv_file`).
 
         validation_split: float in (0, 1), the share of a folder without splits of its own that
             becomes the validation split, class by class. Default: 0.2.
@@ -43,9 +41,13 @@ def load_dataset(
         data_dir: path, where prepared sets of tensorflow-datasets are stored. Default: None, the
             environment variable `TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
 
+        images_dir: path, the folder that the paths of a CSV file start from. Default: None, the CSV
+            file's own folder.
+
     Returns:
-        `Dataset` with `class_names` and named splits. A folder without splits of its own has
-        `"train"`, `"validation"`, and `"all"`, which is both together.
+        `Dataset` with `class_names` and named splits. A folder or CSV file without splits of its own
+        has `"train"`, `"validation"`, and `"all"`, which is both together. Its field `skipped` names
+        the files that were left out.
 
     Raises:
         DatasetError, ImageError: for data that cannot be opened. The message says what to do.
@@ -58,8 +60,14 @@ def load_dataset(
     name = os.fspath(data)
     if name in tfds.NAMES or name.startswith(tfds.PREFIX):
         return tfds.tfds_dataset(name, data_dir, validation_split)
+    if images_dir is not None and not csv_file.is_table(name):
+        raise DatasetError(
+            f"`images_dir` (--images-dir) must come with a CSV file. Received: data={name!r}"
+        )
     if tar.is_archive(name):
         return tar.archive_dataset(name)
+    if csv_file.is_table(name):
+        return csv_file.csv_dataset(name, validation_split, seed, images_dir)
     if Path(name).is_dir():
         return folder_dataset(name, validation_split, seed)
     raise DatasetError(f"`data` must be among: {DATA}. Received: {name!r}")
@@ -69,34 +77,21 @@ def folder_dataset(
     root: str | os.PathLike, validation_split: float = 0.2, seed: int = 0
 ) -> Dataset:
     """Opens a folder of images; arguments as in `load_dataset`."""
-    root = Path(root)
-    subfolders = {
-        split: next((root / n for n in names if (root / n).is_dir()), None)
-        for split, names in SUBFOLDERS.items()
-    }
-    subfolders = {split: path for split, path in subfolders.items() if path}
-    if TRAIN in subfolders and len(subfolders) > 1:
-        return _split_folders(root, subfolders)
-    paths, labels, class_names = folder.labeled_files(root)
-    train, validation = stratified_split(labels, validation_split, seed)
-    positions = {TRAIN: train, VALIDATION: validation, ALL: range(len(paths))}
-    splits = {
-        split: file_split([paths[i] for i in chosen], [labels[i] for i in chosen])
-        for split, chosen in positions.items()
-        if len(chosen)
-    }
-    return Dataset(root.resolve().name, tuple(class_names), splits)
+    name = display_name(Path(root).resolve().name)
+    layout = folder.folder_layout(root)
+    if layout.splits:
+        return _split_folders(name, layout)
+    files = folder.list_labeled_files(layout.root)
+    splits = divide_files(files.paths, files.labels, validation_split, seed)
+    return Dataset(name, files.class_names, splits, skipped=layout.skipped + files.skipped)
 
 
-def _split_folders(root: Path, subfolders: dict[str, Path]) -> Dataset:
-    files = {split: folder.labeled_files(path) for split, path in subfolders.items()}
-    class_names = files[TRAIN][2]
-    for split, (_, _, others) in files.items():
-        if others != class_names:
-            differing = sorted(set(others) ^ set(class_names))
-            raise DatasetError(
-                f"{subfolders[split]} must hold the classes of {subfolders[TRAIN]}. "
-                f"Received: {differing} in one only"
-            )
-    splits = {split: file_split(paths, labels) for split, (paths, labels, _) in files.items()}
-    return Dataset(root.resolve().name, tuple(class_names), splits)
+def _split_folders(name: str, layout: folder.FolderLayout) -> Dataset:
+    """Opens splits of class folders, all numbered as those of the first."""
+    class_names, splits, skipped = None, {}, layout.skipped
+    for split, path in layout.splits.items():
+        files = folder.list_labeled_files(path, class_names)
+        class_names = files.class_names
+        splits[split] = file_split(files.paths, files.labels)
+        skipped += files.skipped
+    return Dataset(name, class_names or (), splits, skipped=skipped)

@@ -14,18 +14,17 @@ import numpy as np
 from newnet_tf.data.datasets.base import (
     TEST,
     TRAIN,
-    VALIDATION,
     Dataset,
     DatasetError,
     memory_split,
 )
-from newnet_tf.data.images import SUFFIXES, read_image
+from newnet_tf.data.datasets.split_names import name_splits
+from newnet_tf.data.image_files import HEAD, SUFFIXES, image_format, is_hidden
+from newnet_tf.data.images import read_image
 from newnet_tf.utils.progress import progress_bar
 
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 MAX_BYTES = 8 * 2**30
-SPLITS = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION,
-          "test": TEST}  # fmt: skip
 LAYOUTS = (
     "an archive must hold images as <train|validation|test>/<class>/<image>, "
     "or be CIFAR's binary version (cifar-10-binary.tar.gz, cifar-100-binary.tar.gz)"
@@ -135,8 +134,11 @@ def _members(path: Path) -> dict[str, bytes]:
                 raise _pickled(path)
             if pure.parent.name == "cifar-100-python" and pure.name in ("train", "test"):
                 raise _pickled(path)
-            wanted = suffix in SUFFIXES or suffix in (".bin", ".txt")
-            if not member.isfile() or pure.name.startswith(".") or not wanted:
+            if not member.isfile() or any(map(is_hidden, pure.parts)):
+                continue
+            file = archive.extractfile(member)
+            head = file.read(HEAD)
+            if suffix not in (*SUFFIXES, ".bin", ".txt") and image_format(head) is None:
                 continue
             total += member.size
             if total > MAX_BYTES:
@@ -144,7 +146,7 @@ def _members(path: Path) -> dict[str, bytes]:
                     f"{path}: an archive is read into memory and must hold at most 8 GiB; unpack "
                     "it and name the folder. Received: more"
                 )
-            contents[member.name] = archive.extractfile(member).read()
+            contents[member.name] = head + file.read()
     return dict(sorted(contents.items()))
 
 
@@ -159,12 +161,13 @@ def _pickled(path: Path) -> DatasetError:
 def _class_folders(path: Path, members: dict[str, bytes]):
     """Returns (class names, splits) of class folders."""
     parts: dict[str, list[tuple[str, str]]] = {}
-    for member in members:
-        folders = PurePosixPath(member).parts
-        if len(folders) >= 3 and PurePosixPath(member).suffix.lower() in SUFFIXES:
-            split = SPLITS.get(folders[-3].lower())
-            if split:
-                parts.setdefault(split, []).append((folders[-2], member))
+    tables = (".bin", ".txt")
+    images = [member for member in members if PurePosixPath(member).suffix.lower() not in tables]
+    folders = {member: PurePosixPath(member).parts for member in images}
+    names = name_splits(sorted({f[-3] for f in folders.values() if len(f) >= 3}))
+    for member, own in folders.items():
+        if len(own) >= 3 and own[-3] in names:
+            parts.setdefault(names[own[-3]], []).append((own[-2], member))
     classes = sorted({label for images in parts.values() for label, _ in images})
     if not classes:
         raise DatasetError(f"{path}: {LAYOUTS}. Received: {_some(members)}")

@@ -6,38 +6,35 @@ that a changed bundle is refused. With the stored images and expected outputs an
 NumPy and LiteRT only, that the files give the same outputs elsewhere (`templates/check.py`).
 """
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from newnet_tf.data.preprocess import normalize
 from newnet_tf.deploy import config_file, image_batch
 from newnet_tf.deploy.bundle import codegen
 from newnet_tf.deploy.bundle.check import check_bundle
 from newnet_tf.deploy.bundle.info import (
     EXPECTED,
     INFO,
-    Provenance,
     make_info,
     model_inputs,
     named_outputs,
 )
-from newnet_tf.deploy.converter import ExportError
-from newnet_tf.deploy.export_config import CLASSIFICATION, DEFAULT_CALIBRATION_METHOD
-from newnet_tf.deploy.export_result import ExportResult
-from newnet_tf.deploy.flatbuffer import metadata
+from newnet_tf.deploy.export_options import DEFAULT_CALIBRATION_METHOD
 from newnet_tf.deploy.image_batch import ImageBatch
 from newnet_tf.deploy.runtime import Runner
 from newnet_tf.deploy.tflite import export_tflite
+from newnet_tf.deploy.verification import Verification
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.task import get_task
+from newnet_tf.models.config.metadata import ModelMetadata
 from newnet_tf.utils import io
 
 if TYPE_CHECKING:
@@ -72,14 +69,11 @@ class Bundle(os.PathLike):
 
 def make_bundle(
     model: Any,
-    preprocess: PreprocessConfig,
+    metadata: ModelMetadata | PreprocessConfig,
     path: str | os.PathLike,
-    name: str,
-    provenance: Provenance,
     examples: Iterable,
-    class_names: Sequence[str] | None = None,
     *,
-    task: "str | Task" = CLASSIFICATION,
+    task: "str | Task | None" = None,
     precisions: Sequence[str] = ("fp32", "int8-full"),
     calibration_images: Iterable | None = None,
     validation_images: Iterable | None = None,
@@ -87,42 +81,20 @@ def make_bundle(
     calibration_method: str = DEFAULT_CALIBRATION_METHOD,
     io_dtype: str = "float32",
     embed_normalization: bool = False,
-    output_type: str = "logits",
+    output_type: str | None = None,
+    package: str = codegen.PACKAGE,
 ) -> Bundle:
-    """Writes a bundle. It appears as a whole, after its files gave the expected outputs.
+    """Writes a bundle of a model. It appears as a whole, after its files gave the expected outputs.
 
     Args:
-        model: Keras model, as in `export_tflite`.
-
-        preprocess: `PreprocessConfig` of its weights.
+        model, metadata, task, precisions, calibration_images, validation_images, exclude_layers,
+            calibration_method, io_dtype, embed_normalization, output_type: as in `export_tflite`.
 
         path: path of a new folder, of an earlier bundle to replace, or of a file ending in `.zip`.
 
-        name: str, the model's name in file names.
-
-        provenance: `Provenance` of the weights.
-
         examples: images whose pixels and outputs are stored; the first four are used.
 
-        class_names: str for each class. Default: their numbers, for classification.
-
-        task: str or `Task`. Default: `"classification"`.
-
-        precisions: names of precisions, as in `export_tflite`. Default: `("fp32", "int8-full")`.
-
-        calibration_images: images, as in `export_tflite`.
-
-        validation_images: images, as in `export_tflite`.
-
-        exclude_layers: names of layers, as in `export_tflite`.
-
-        calibration_method: str, as in `export_tflite`. Default: `"mse"`.
-
-        io_dtype: str, as in `export_tflite`. Default: `"float32"`.
-
-        embed_normalization: bool, as in `export_tflite`. Default: False.
-
-        output_type: str, as in `export_tflite`. Default: `"logits"`.
+        package: str, package of the Kotlin code. Default: `"com.example.app"`.
 
     Returns:
         A `Bundle`.
@@ -130,28 +102,23 @@ def make_bundle(
     Raises:
         FileExistsError: if `path` exists and is no bundle.
 
-        ExportError, ValueError: as `export_tflite`, and if metadata would change an output.
+        ExportError, ValueError: as `export_tflite`.
 
         BundleError: if the finished bundle does not give the expected outputs.
 
     Example:
-        >>> make_bundle(model, preprocess, "lite0.zip", "efficientnet_lite0",
-        ...             Provenance(license="MIT"), ["cat.jpg"], precisions=["fp32"],
-        ...             validation_images=["cat.jpg", "cup.jpg"])
+        >>> model = newnet_tf.create_model("efficientnet_lite0")
+        >>> make_bundle(model, newnet_tf.get_metadata(model), "lite0.zip", ["cat.jpg"],
+        ...             precisions=["fp32"], validation_images=["cat.jpg", "cup.jpg"])
     """
     path = Path(path)
     check_path(path)
-    task = get_task(task)
-    batch = image_batch.read(list(examples)[:EXAMPLES], preprocess, "examples")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.stem}-"))
-    try:
-        folder = staging / "new"
+    codegen.check_package(package)
+    with _staging(path) as staging:
         results = export_tflite(
             model,
-            preprocess,
-            folder,
-            name=name,
+            metadata,
+            staging / "new",
             precisions=precisions,
             calibration_images=calibration_images,
             validation_images=validation_images,
@@ -162,21 +129,100 @@ def make_bundle(
             output_type=output_type,
             task=task,
         )
-        runners = [_embed_metadata(result, provenance, class_names) for result in results]
-        if class_names is None and runners[0].is_classifier:
-            class_names = [str(number) for number in range(runners[0].classes)]
-        info = make_info(runners, results, provenance, class_names, batch)
-        _write_files(folder, info, runners, class_names, batch)
-        check_bundle(folder, info["digest"])
-        if path.suffix == ZIP:
-            (staging / "zip").write_bytes(_zip(folder, path.stem))
-            os.replace(staging / "zip", path)
-        else:
-            if path.exists():
-                os.replace(path, staging / "old")
-            os.replace(folder, path)
+        verifications = [result.verification for result in results]
+        files = [result.file for result in results]
+        return _finish(staging, path, files, verifications, examples, package)
+
+
+def bundle_files(
+    files: Sequence[str | os.PathLike],
+    path: str | os.PathLike,
+    examples: Iterable,
+    *,
+    package: str = codegen.PACKAGE,
+) -> Bundle:
+    """Writes a bundle of TFLite files that were exported before.
+
+    Args:
+        files: paths of TFLite files of one model, of different precisions, with their records inside.
+
+        path, examples, package: as in `make_bundle`.
+
+    Returns:
+        A `Bundle`.
+
+    Raises:
+        FileExistsError: if `path` exists and is no bundle.
+
+        ValueError: for a file without a record, files of several models, or an untrained one.
+
+        BundleError: if the finished bundle does not give the expected outputs.
+
+    Example:
+        >>> files = newnet_tf.export("rexnet_100", "out", precisions=["fp32", "int8-full"])
+        >>> bundle_files(files, "rexnet.zip", ["cat.jpg"])
+    """
+    path, sources = Path(path), [Path(file) for file in files]
+    check_path(path)
+    codegen.check_package(package)
+    configs = [config_file.read_config(source) for source in sources]
+    if not sources or any(config is None for config in configs):
+        missing = [str(s) for s, c in zip(sources, configs, strict=True) if c is None]
+        raise ValueError(
+            "`files` must be TFLite files that `export` wrote, with their records inside. "
+            f"Received: {', '.join(missing) or 'no file'}"
+        )
+    if len({config.metadata for config in configs}) > 1:
+        raise ValueError(
+            "`files` must be of one model, with the same preprocessing, classes and outputs. "
+            f"Received: {', '.join(source.name for source in sources)}"
+        )
+    with _staging(path) as staging:
+        folder = staging / "new"
+        folder.mkdir()
+        copies = []
+        for source in sources:
+            copies.append(Path(shutil.copy2(source, folder / source.name)))
+            description = config_file.description_path(source)
+            if description.is_file():
+                shutil.copy2(description, folder / description.name)
+        return _finish(staging, path, copies, [None] * len(copies), examples, package)
+
+
+@contextlib.contextmanager
+def _staging(path: Path) -> Iterator[Path]:
+    """Gives a hidden folder in the same place, removed afterwards."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.stem}-"))
+    try:
+        yield staging
     finally:
         shutil.rmtree(staging)
+
+
+def _finish(
+    staging: Path,
+    path: Path,
+    files: Sequence[Path],
+    verifications: Sequence[Verification | None],
+    examples: Iterable,
+    package: str,
+) -> Bundle:
+    """Adds all that belongs to the files, checks the bundle, and renames it into place."""
+    folder = staging / "new"
+    runners = [Runner(file) for file in files]
+    preprocess = runners[0].config.preprocess
+    batch = image_batch.read(list(examples)[:EXAMPLES], preprocess, "examples")
+    info = make_info(runners, verifications, batch)
+    _write_files(folder, info, runners, batch, package)
+    check_bundle(folder, info["digest"])
+    if path.suffix == ZIP:
+        (staging / "zip").write_bytes(_zip(folder, path.stem))
+        os.replace(staging / "zip", path)
+    else:
+        if path.exists():
+            os.replace(path, staging / "old")
+        os.replace(folder, path)
     return Bundle(path, info["digest"], info)
 
 
@@ -187,58 +233,15 @@ def check_path(path: Path) -> None:
         raise FileExistsError(f"`output` must be new, or be a bundle. Received: {str(path)!r}")
 
 
-def _embed_metadata(
-    result: ExportResult, provenance: Provenance, class_names: Sequence[str] | None
-) -> Runner:
-    """Embeds metadata in an exported file, and checks that it changes nothing else."""
-    config, file = result.config, result.file
-    before = Runner(file)
-    noise = np.random.default_rng(0).integers(0, 256, (2, *config.preprocess.shape), np.uint8)
-    inputs = noise if before.expects_uint8_pixels else normalize(noise, config.preprocess)
-    outputs, delegation = named_outputs(before, inputs), str(before.delegation())
-    kind = (
-        "Image classifier" if before.is_classifier else config.task.replace("_", " ").capitalize()
-    )
-    classes = f", {before.classes} classes" if before.is_classifier else ""
-    description = {
-        "name": config.model,
-        "description": f"{kind}{classes}, {config.kind}",
-        "author": provenance.author or "not stated",
-        "license": provenance.license or "not stated",
-    }
-    if before.is_classifier:
-        description["output"] = config.output_type
-    data = metadata.embed(
-        file.read_bytes(),
-        config.preprocess,
-        before.expects_uint8_pixels,
-        description,
-        class_names if before.is_classifier else None,
-    )
-    file.write_bytes(data)
-    values = json.loads(config_file.config_path(file).read_text(encoding="utf-8")) | {
-        "bytes": len(data),
-        "sha256": io.sha256_bytes(data),
-    }
-    _write_json(config_file.config_path(file), values)
-    after = Runner(file)
-    same = all(np.array_equal(v, outputs[name]) for name, v in named_outputs(after, inputs).items())
-    if not same or str(after.delegation()) != delegation:
-        raise ExportError(
-            f"{file.name} must give the same outputs bit for bit, and be delegated as before, with "
-            f"metadata inside. Received: {after.delegation()}, before {delegation}"
-        )
-    return after
-
-
 def _write_files(
     folder: Path,
     info: dict,
     runners: Sequence[Runner],
-    class_names: Sequence[str] | None,
     batch: ImageBatch,
+    package: str,
 ) -> None:
     """Writes all files but the .tflite files and their configs; adds the digests to `info`."""
+    class_names = runners[0].config.metadata.class_names
     if class_names:
         labels = "".join(f"{name}\n" for name in class_names)
         (folder / info["labels"]).write_text(labels, encoding="utf-8")
@@ -248,7 +251,7 @@ def _write_files(
         for name, values in named_outputs(runner, model_inputs(runner, batch)).items()
     }
     np.savez_compressed(folder / EXPECTED, pixels=batch.pixels, **expected)
-    for name, text in codegen.generate(info).items():
+    for name, text in codegen.generate(info, package).items():
         (folder / name).write_text(text, encoding="utf-8")
     info["sha256"] = {file.name: io.sha256(file) for file in sorted(folder.iterdir())}
     content = json.dumps(json.loads(json.dumps(info)), sort_keys=True)
@@ -258,7 +261,7 @@ def _write_files(
 
 def _zip(folder: Path, top: str) -> bytes:
     files = {f"{top}/{file.name}": file.read_bytes() for file in sorted(folder.iterdir())}
-    return metadata.archive(files)
+    return config_file.archive(files)
 
 
 def _write_json(path: Path, values: Mapping) -> None:

@@ -1,46 +1,28 @@
 """`model.json` of a bundle: its files, their input and outputs, preprocessing, provenance."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from newnet_tf.deploy import config_file
 from newnet_tf.deploy.converter import ExportError
 from newnet_tf.deploy.export_config import PIXELS
-from newnet_tf.deploy.export_result import ExportResult
 from newnet_tf.deploy.flatbuffer.graph import Graph
 from newnet_tf.deploy.image_batch import ImageBatch
 from newnet_tf.deploy.runtime import Runner
+from newnet_tf.deploy.verification import Verification
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config.metadata import OUTPUT_TYPES, PROBABILITIES
+from newnet_tf.utils import io
 
 INFO, EXPECTED = "model.json", "expected_outputs.npz"
-FORMAT = 2  # raise it when keys of `model.json` change; also in `templates/check.py`
+FORMAT = 3  # raise it when keys of `model.json` change; also in `templates/check.py`
 MIN_PROBABILITY = 1e-30  # float32 has no smaller ones
 # How far an output may differ on another machine or with another interpreter, in standard deviations
 # of the outputs. EfficientNet-Lite0 and 2 with tflite-runtime 2.14 (`results/runtimes.csv`): 2e-6 in
 # fp32 and fp16, 0.18 in int8-dynamic, 0.23 in int8-full (0.25 and 0.43 with earlier configs).
 FLOAT_TOLERANCE, QUANTIZED_TOLERANCE = 0.001, 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Provenance:
-    """The origin of weights.
-
-    Args:
-        license: str or None, SPDX identifier.
-
-        author: str or None, who trained them.
-
-        dataset: str or None, what they were trained on.
-
-        weights: str or None, their tag or file name.
-    """
-
-    license: str | None = None
-    author: str | None = None
-    dataset: str | None = None
-    weights: str | None = None
+MIN_TOLERANCE = 1e-6  # where outputs hardly vary: probabilities of classes that no image shows
 
 
 def named_outputs(runner: Runner, inputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -51,13 +33,12 @@ def named_outputs(runner: Runner, inputs: np.ndarray) -> dict[str, np.ndarray]:
 
 def make_info(
     runners: Sequence[Runner],
-    results: Sequence[ExportResult],
-    provenance: Provenance,
-    class_names: Sequence[str] | None,
+    verifications: Sequence[Verification | None],
     batch: ImageBatch,
 ) -> dict:
     """Returns the content of `model.json` without digests."""
-    config = results[0].config
+    config = runners[0].config
+    metadata = config.metadata
     tensors = [_tensors(runner, config.preprocess) for runner in runners]
     if any(other != tensors[0] for other in tensors):
         raise ExportError(f"all files must have the same input and outputs. Received: {tensors}")
@@ -67,19 +48,23 @@ def make_info(
         "format": FORMAT,
         "name": config.model,
         "task": config.task,
-        "license": provenance.license,
+        "output_type": config.output_type if config.task in OUTPUT_TYPES else None,
+        "license": metadata.license,
         "provenance": {
-            **asdict(provenance),
+            "license": metadata.license,
+            "author": metadata.author,
+            "dataset": metadata.dataset,
+            "weights": metadata.weights or None,
             "sha256_of_weights": config.weights,
             "sha256_of_graph": config.graph,
             "versions": dict(config.versions),
         },
-        "labels": f"{runners[0].file.name.split('.')[0]}.labels.txt" if class_names else None,
+        "labels": f"{io.file_stem(config.model)}.labels.txt" if metadata.class_names else None,
         "image": {
             "image_size": preprocess.image_size,
             "resize": preprocess.resize,
             "interpolation": preprocess.interpolation,
-            "colors": "RGB" if preprocess.channels == 3 else "gray",
+            "colors": preprocess.channel_order if preprocess.channels == 3 else "gray",
             "range": [0, 255],
             "mean": preprocess.mean,
             "std": preprocess.std,
@@ -88,7 +73,8 @@ def make_info(
         "input": image,
         "outputs": outputs,
         "files": [
-            _file(runner, result, batch) for runner, result in zip(runners, results, strict=True)
+            _file(runner, verification, batch)
+            for runner, verification in zip(runners, verifications, strict=True)
         ],
         "expected": {"file": EXPECTED, "images": list(batch.names)},
     }
@@ -108,22 +94,23 @@ def _tensors(runner: Runner, preprocess: PreprocessConfig) -> tuple[dict, list[d
     return image, outputs
 
 
-def _file(runner: Runner, result: ExportResult, batch: ImageBatch) -> dict:
+def _file(runner: Runner, verification: Verification | None, batch: ImageBatch) -> dict:
     """Returns the description of one .tflite file."""
-    tolerance = FLOAT_TOLERANCE if result.config.precision.startswith("fp") else QUANTIZED_TOLERANCE
+    config = runner.config
+    tolerance = FLOAT_TOLERANCE if config.precision.startswith("fp") else QUANTIZED_TOLERANCE
     bounds = {}
     for name, values in named_outputs(runner, model_inputs(runner, batch)).items():
-        if name == "probabilities":
+        if config.output_type == PROBABILITIES:
             values = np.log(np.maximum(values, MIN_PROBABILITY))
         std = values.std(0).mean() if len(values) > 1 else values.std()
-        bounds[name] = tolerance * float(std)
+        bounds[name] = max(tolerance * float(std), MIN_TOLERANCE)
     return {
         "file": runner.file.name,
-        "precision": result.config.precision,
+        "precision": config.precision,
         "bytes": runner.file.stat().st_size,
-        "config": config_file.config_path(runner.file).name,
+        "config": config_file.description_path(runner.file).name,
         "xnnpack": str(runner.delegation()),
-        "verification": result.verification and result.verification.to_dict(),
+        "verification": verification and verification.to_dict(),
         "max_difference": bounds,
     }
 

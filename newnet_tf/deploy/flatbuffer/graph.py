@@ -252,7 +252,7 @@ class Graph:
         name: str,
         inputs: list[int],
         output: int,
-        options: str,
+        options: str | None,
         version: int = 1,
     ):
         """Adds a builtin operator at `position` in the order of execution; returns its options.
@@ -266,15 +266,16 @@ class Graph:
 
             output: int, index of a tensor.
 
-            options: str, the schema's class of its options, such as `"AddOptions"`.
+            options: str or None, the schema's class of its options, such as `"AddOptions"`.
 
             version: int, the operator's version. Default: 1.
         """
         operator = schema.OperatorT()
         operator.opcodeIndex = self._code(name, version)
         operator.inputs, operator.outputs = np.int32(inputs), np.int32([output])
-        operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
-        operator.builtinOptions = getattr(schema, f"{options}T")()
+        if options is not None:
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+            operator.builtinOptions = getattr(schema, f"{options}T")()
         self.body.operators.insert(position, operator)
         return operator.builtinOptions
 

@@ -67,6 +67,13 @@ def softmax(graph: Graph) -> None:
     _append(graph, "SOFTMAX", logits, probabilities, "SoftmaxOptions").beta = 1.0
 
 
+def sigmoid(graph: Graph) -> None:
+    """Makes the output a probability for each class on its own, computed in float32."""
+    logits = graph.body.outputs[0]
+    probabilities = graph.add_tensor("sigmoid", graph.body.tensors[logits].shape)
+    _append(graph, "LOGISTIC", logits, probabilities)
+
+
 def integer_outputs(graph: Graph, dtype: str) -> None:
     """Makes all outputs `dtype`, `"int8"` or `"uint8"`, with the model's own scales."""
     names = graph.output_names
@@ -89,7 +96,7 @@ def integer_outputs(graph: Graph, dtype: str) -> None:
         _append(graph, "QUANTIZE", output, integers, "QuantizeOptions")
 
 
-def _append(graph: Graph, name: str, before: int, output: int, options: str):
+def _append(graph: Graph, name: str, before: int, output: int, options: str | None = None):
     """Adds an operator at the end and makes its result the output; returns its options."""
     appended = graph.insert(len(graph.body.operators), name, [before], output, options)
     graph.replace_output(before, output)

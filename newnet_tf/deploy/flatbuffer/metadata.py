@@ -1,70 +1,58 @@
-"""TFLite metadata inside a classifier's file: its input and output, labels, license.
+"""TFLite metadata inside a file: its input and outputs, labels, license.
 
 Android Studio, the Task Library and MediaPipe read it. It is a table (schema 1.1.0,
 `tensorflow_lite_support/metadata/metadata_schema.fbs` of tensorflow/tflite-support) in a buffer of the
-file called `TFLITE_METADATA`. The labels follow the file as a zip archive, which interpreters do not
-read. The package `tflite-support`, which wrote it, does not support today's Python.
+file called `TFLITE_METADATA`. The labels follow the file (`config_file`). The package `tflite-support`,
+which wrote it, does not support today's Python.
 """
 
-import io
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
+from newnet_tf.deploy import config_file
+from newnet_tf.deploy.config_file import LABELS
+from newnet_tf.deploy.export_config import ExportConfig
 from newnet_tf.deploy.flatbuffer.graph import Graph
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config.metadata import CLASSIFICATION, MULTILABEL, OUTPUT_TYPES
 from newnet_tf.utils.lazy import LazyModule
 
 flatbuffers = LazyModule("flatbuffers")
 
 NAME, IDENTIFIER, PARSER = "TFLITE_METADATA", b"M001", "1.1.0"
-LABELS = "labels.txt"
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip archive: the same bytes every time
+TITLES = {CLASSIFICATION: "Image classifier", MULTILABEL: "Multi-label image classifier"}
 AXIS_LABELS = 2  # AssociatedFileType
-IMAGE, RGB, GRAY = 2, 1, 2  # ContentProperties, ColorSpaceType
+IMAGE, UNKNOWN, RGB, GRAY = 2, 0, 1, 2  # ContentProperties, ColorSpaceType: there is no BGR
 NORMALIZATION = 1  # ProcessUnitOptions
 
 
-def embed(
-    data: bytes,
-    preprocess: PreprocessConfig,
-    expects_uint8_pixels: bool,
-    description: Mapping[str, str],
-    class_names: Sequence[str] | None = None,
-) -> bytes:
-    """Returns a TFLite file with metadata inside, and its labels behind it.
+def embed(data: bytes, config: ExportConfig) -> bytes:
+    """Returns a TFLite file with metadata inside, and its record and labels behind it.
 
     Args:
         data: bytes, the file.
 
-        preprocess: `PreprocessConfig` of its images.
-
-        expects_uint8_pixels: bool, whether the file normalizes by itself.
-
-        description: mapping with str values `name`, `description`, `author`, `license`, and for a
-            classifier `output`.
-
-        class_names: a str for each class, None where they are unknown.
+        config: `ExportConfig`.
     """
+    metadata = config.metadata
+    is_classifier = metadata.task in OUTPUT_TYPES
+    kind = TITLES.get(metadata.task, metadata.task.replace("_", " ").capitalize())
+    classes = f", {config.outputs[0].shape[-1]} classes" if is_classifier else ""
+    untrained = "" if metadata.trained else ", UNTRAINED"
+    description = {
+        "name": metadata.name,
+        "description": f"{kind}{classes}, {config.kind}{untrained}",
+        "author": metadata.author or "not stated",
+        "license": metadata.license or "not stated",
+    }
+    if is_classifier:
+        description["output"] = config.output_type
+    has_labels = bool(metadata.class_names)
     graph = Graph(data)
-    has_labels = class_names is not None
-    graph.attach(NAME, _table(preprocess, expects_uint8_pixels, description, has_labels))
-    file = graph.to_bytes()
-    if class_names is None:
-        return file
-    return file + archive({LABELS: "".join(f"{name}\n" for name in class_names).encode()})
-
-
-def archive(files: Mapping[str, bytes]) -> bytes:
-    """Returns a zip archive of files by name; the same files give the same bytes."""
-    memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w") as zipped:
-        for name, data in files.items():
-            entry = zipfile.ZipInfo(name, EPOCH)
-            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-            zipped.writestr(entry, data)
-    return memory.getvalue()
+    table = _table(metadata.preprocess, config.embed_normalization, description, has_labels)
+    graph.attach(NAME, table)
+    return config_file.append_record(graph.to_bytes(), config)
 
 
 def _table(
@@ -79,7 +67,8 @@ def _table(
     std = [1.0] if expects_uint8_pixels else [255 * value for value in preprocess.std]
     low, high = ((np.array(end) - mean) / std for end in ([0.0] * channels, [255.0] * channels))
     size = {0: ("uint32", preprocess.image_size), 1: ("uint32", preprocess.image_size)}
-    colors = {0: ("int8", RGB if channels == 3 else GRAY), 1: ("table", size)}
+    space = GRAY if channels == 1 else RGB if preprocess.channel_order == "RGB" else UNKNOWN
+    colors = {0: ("int8", space), 1: ("table", size)}
     normalization = {0: ("floats", mean), 1: ("floats", std)}
     image = {
         0: ("text", "pixels" if expects_uint8_pixels else "image"),

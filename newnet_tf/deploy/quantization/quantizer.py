@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from newnet_tf.deploy.export_config import DEFAULT_CALIBRATION_METHOD
+from newnet_tf.deploy.export_options import DEFAULT_CALIBRATION_METHOD
 from newnet_tf.deploy.flatbuffer.graph import CHANNEL_AXIS, Graph
 from newnet_tf.deploy.flatbuffer.layer_names import layer_names
 from newnet_tf.deploy.image_batch import ImageBatch

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from newnet_tf.deploy.export_config import CALIBRATION_METHODS
+from newnet_tf.deploy.export_options import CALIBRATION_METHODS
 
 BINS = 2048
 STEPS = 256

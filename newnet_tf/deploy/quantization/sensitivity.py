@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from newnet_tf.deploy import converter, export_config, image_batch, model_outputs
-from newnet_tf.deploy.export_config import DEFAULT_CALIBRATION_METHOD
+from newnet_tf.deploy import converter, export_options, image_batch, model_outputs
+from newnet_tf.deploy.export_options import DEFAULT_CALIBRATION_METHOD
 from newnet_tf.deploy.flatbuffer.xnnpack_rewrites import apply_xnnpack_rewrites
 from newnet_tf.deploy.quantization.precisions import PRECISIONS
 from newnet_tf.deploy.quantization.quantizer import CORRECTIONS
 from newnet_tf.deploy.runtime import Runner
-from newnet_tf.deploy.verification import Verification, check_outputs_vary, compare
+from newnet_tf.deploy.source_model import source_model
+from newnet_tf.deploy.verification import Verification, check_task_outputs, compare
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config.metadata import ModelMetadata
 from newnet_tf.utils.progress import progress_bar
 
 PRECISION = "int8-full"
@@ -88,23 +90,24 @@ class SensitivityAnalysis:
     def __init__(
         self,
         model: Any,
-        preprocess: PreprocessConfig,
+        metadata: ModelMetadata | PreprocessConfig,
         calibration_images: Iterable,
         validation_images: Iterable,
         labels: Collection[int] | None = None,
         calibration_method: str = DEFAULT_CALIBRATION_METHOD,
         log: Callable[[str], None] = print,
     ):
-        export_config.check_calibration_method([PRECISION], calibration_method)
-        model_outputs.check_image_size(model, preprocess)
-        logits = model_outputs.logits_model(model)
+        export_options.check_calibration_method([PRECISION], calibration_method)
+        source = source_model(model, metadata)
+        logits, preprocess = source.graph, source.metadata.preprocess
+        self._output_type = source.graph_output_type
         calibration = image_batch.with_extremes(
             image_batch.read(calibration_images, preprocess, "calibration_images")
         )
         self._inputs = image_batch.read(validation_images, preprocess, "validation_images").inputs
         self._labels = None if labels is None else np.asarray(labels)
         self._reference = model_outputs.predict(logits, self._inputs)
-        check_outputs_vary(self._reference)
+        check_task_outputs(self._reference, source.task, self._output_type)
         with tempfile.TemporaryDirectory(prefix="newnet-") as folder:
             saved_model = Path(folder) / "saved_model"
             converter.save(logits, preprocess, saved_model)
@@ -187,13 +190,15 @@ class SensitivityAnalysis:
         with converter.silence():
             graph = self._graph.quantize(exclude_layers, calibration_method, corrections)
         apply_xnnpack_rewrites(graph)
-        graph.rename(model_outputs.IMAGE, "logits")
+        graph.rename(model_outputs.IMAGE, self._output_type)
         with tempfile.TemporaryDirectory(prefix="newnet-") as folder:
             file = Path(folder) / "model.tflite"
             file.write_bytes(graph.to_bytes())
             outputs = Runner(file)(self._inputs[chosen])
         reference = self._reference[chosen]
-        verification = compare(reference, outputs, PRECISIONS[PRECISION].tolerance)
+        own = self._output_type
+        tolerance = PRECISIONS[PRECISION].tolerance
+        verification = compare(reference, outputs, tolerance, own, reference_type=own)
         if self._labels is None:
             return verification, None
         right = [scores.argmax(1) == self._labels[chosen] for scores in (outputs, reference)]

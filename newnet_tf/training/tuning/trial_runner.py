@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from newnet_tf.models.config.metadata import ModelMetadata
 from newnet_tf.task import Task, get_task
 from newnet_tf.training.compilation import build_model, check_model, model_info
 from newnet_tf.training.history import LOSS, TEST, figure_name, format_figure
@@ -48,6 +49,7 @@ def run_trials(
     checkpoint_every: int = CHECKPOINT_EVERY,
     fingerprint: Mapping[str, object] | None = None,
     metadata: Mapping[str, object] | None = None,
+    model_metadata: ModelMetadata | None = None,
     out: TextIO | None = None,
 ) -> TuneResult:
     """Trains a model for each setting of a search space, or resumes; does all trials that are left.
@@ -85,6 +87,8 @@ def run_trials(
             weights that its runs begin with.
 
         metadata: mapping of JSON values for each trial's `run.json`.
+
+        model_metadata: `ModelMetadata` to write into the `.keras` files. Default: none.
 
         out: text stream for progress. Default: stderr.
 
@@ -134,6 +138,7 @@ def run_trials(
         mode=mode,
         checkpoint_every=checkpoint_every,
         metadata=dict(metadata or {}),
+        model_metadata=model_metadata,
         out=sys.stderr if out is None else out,
         num_eval_samples=loader.num_eval_samples,
         title=f"{model.name} on {loader.fingerprint['dataset']}",
@@ -172,6 +177,7 @@ class TrialRunner:
     mode: str
     checkpoint_every: int
     metadata: dict
+    model_metadata: ModelMetadata | None
     out: TextIO
     num_eval_samples: int
     title: str
@@ -222,6 +228,7 @@ class TrialRunner:
             resume=True,
             checkpoint_every=self.checkpoint_every,
             metadata={**self.metadata, "trial": lease.number},
+            model_metadata=self.model_metadata,
             out=self.out,
         )
 

@@ -2,7 +2,7 @@
 // predictions are shown as bars.
 
 import { Camera } from "./camera.js";
-import { topK } from "./preprocess.js";
+import { topK } from "./outputs.js";
 import { Engine, cacheOffline } from "./site.js";
 
 const TOP = 5;

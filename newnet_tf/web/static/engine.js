@@ -4,7 +4,7 @@
 
 const MAX_THREADS = 4;
 const models = new Map(); // file name -> compiled model
-let site, core, decoder, preprocess;
+let site, core, decoder, preprocess, converter;
 let threads = 1;
 
 const commands = { start, load, classify };
@@ -20,8 +20,9 @@ self.onmessage = async ({ data: { id, command, argument } }) => {
 /** Loads the engine, with threads where the page is cross-origin isolated. */
 async function start(description) {
   site = description;
-  [preprocess, decoder, core] = await Promise.all([
+  [preprocess, converter, decoder, core] = await Promise.all([
     import("./preprocess.js"),
+    import("./outputs.js"),
     import("./decode.js"),
     import(`./${site.engine.folder}/core.js`),
   ]);
@@ -103,6 +104,6 @@ async function run(file, pixels) {
   const milliseconds = performance.now() - begin;
   input.delete();
   output.delete();
-  const scores = description.output_type === "probabilities" ? outputs : preprocess.softmax(outputs);
+  const scores = converter.probabilities(outputs, site.task, description.output_type);
   return { scores, milliseconds };
 }

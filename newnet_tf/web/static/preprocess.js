@@ -131,28 +131,16 @@ export function crop(data, width, height, config) {
   return output;
 }
 
-/** `pixel * scale + offset` by channel in float32, as NumPy rounds it. */
+/** `pixel * scale + offset` by channel in float32, as NumPy rounds it, in the model's channel order. */
 export function normalize(pixels, config) {
-  const { channels } = config;
+  const { channels, channel_order: order } = config;
   const scale = config.scale.map(Math.fround);
   const offset = config.offset.map(Math.fround);
   const output = new Float32Array(pixels.length);
   for (let i = 0; i < pixels.length; i++) {
-    output[i] = Math.fround(pixels[i] * scale[i % channels]) + offset[i % channels];
+    const c = i % channels;
+    const pixel = pixels[order === "BGR" ? i + channels - 1 - 2 * c : i];
+    output[i] = Math.fround(pixel * scale[c]) + offset[c];
   }
   return output;
-}
-
-/** Returns the probabilities of logits. */
-export function softmax(logits) {
-  const most = logits.reduce((a, b) => Math.max(a, b));
-  const powers = Float32Array.from(logits, (logit) => Math.exp(logit - most));
-  const sum = powers.reduce((a, b) => a + b);
-  return powers.map((power) => power / sum);
-}
-
-/** Returns the `count` largest scores with their classes, largest first; ties in the order of classes. */
-export function topK(scores, count) {
-  const order = Array.from(scores, (score, index) => ({ score, index }));
-  return order.sort((a, b) => b.score - a.score || a.index - b.index).slice(0, count);
 }

@@ -1,4 +1,6 @@
 // Gives the generated model an image from a file and prints its outputs.
+package com.example.app
+
 import android.content.Context
 import android.graphics.Bitmap
 import java.io.File

@@ -1,33 +1,39 @@
 // @NAME@ on Android. Generated from model.json; neither compiled nor run where it was generated.
 //
-// Gradle: implementation("com.google.ai.edge.litert:litert:1.4.2")
-// Assets: the .tflite file.
-// Input: @INPUT@. Outputs: @OUTPUTS@.
+// Gradle: implementation("com.google.ai.edge.litert:litert:1.4.2"); README.md shows the rest.
+// Assets: @ASSETS@.
+// Input: @INPUT@. Outputs: @OUTPUTS_TEXT@.
+
+package @PACKAGE@
 
 import android.content.Context
 import android.graphics.Bitmap
+import java.io.FileInputStream
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
+import java.nio.channels.FileChannel
 import kotlin.math.min
 import kotlin.math.roundToInt
 import org.tensorflow.lite.Interpreter
 
+/** Give it images one after another, from any thread; `close()` it at the end. */
 class Model(context: Context, file: String = "@FILE@", threads: Int = 2) : AutoCloseable {
-    private val interpreter: Interpreter
+    private val interpreter = Interpreter(map(context, file), Interpreter.Options().setNumThreads(threads))
     private val input = buffer(SIZE * SIZE * CHANNELS * @INPUT_BYTES@)
     private val outputs = mapOf(
 @OUTPUT_BUFFERS@
     )
 
-    init {
-        val bytes = context.assets.open(file).use { it.readBytes() }
-        val model = buffer(bytes.size).apply { put(bytes); rewind() }
-        interpreter = Interpreter(model, Interpreter.Options().setNumThreads(threads))
-    }
-
-    /** Returns the outputs by name, each in the order of its shape in model.json. */
-    fun run(image: Bitmap): Map<String, FloatArray> {
-        fill(cropped(image))
+    /**
+     * Returns the outputs by name, each in the order of its shape in model.json. Positions are those
+     * of the upright image's center.
+     *
+     * `rotationDegrees`: clockwise, what makes the image upright: a multiple of 90, as CameraX and
+     * ExifInterface give it.
+     */
+    @Synchronized
+    fun run(image: Bitmap, rotationDegrees: Int = 0): Map<String, FloatArray> {
+        fill(centerPixels(image, rotationDegrees))
         outputs.values.forEach { it.rewind() }
         interpreter.runSignature(mapOf("@INPUT_NAME@" to input), outputs)
         outputs.values.forEach { it.rewind() }
@@ -40,6 +46,7 @@ class Model(context: Context, file: String = "@FILE@", threads: Int = 2) : AutoC
 
 @IMAGE@
 
+    @Synchronized
     override fun close() = interpreter.close()
 
     private companion object {

@@ -1,10 +1,11 @@
 // @NAME@ on iOS. Generated from model.json; neither compiled nor run where it was generated.
 //
-// Pod: TensorFlowLiteSwift. Bundle: the .tflite file.
-// Input: @INPUT@. Outputs: @OUTPUTS@.
+// Pod: TensorFlowLiteSwift. Bundle: @ASSETS@.
+// Input: @INPUT@. Outputs: @OUTPUTS_TEXT@.
 
 import CoreGraphics
 import Foundation
+import ImageIO
 import TensorFlowLite
 
 final class Model {
@@ -24,8 +25,13 @@ final class Model {
   }
 
   /// Returns the outputs by name, each in the order of its shape in model.json.
-  func run(_ image: CGImage) throws -> [String: [Float]] {
-    try interpreter.copy(Model.input(Model.cropped(image)), toInputAt: 0)
+  /// `orientation`: how the image is stored, as EXIF data and UIImage say. Positions are those of the
+  /// upright image's center.
+  func run(
+    _ image: CGImage, orientation: CGImagePropertyOrientation = .up
+  ) throws -> [String: [Float]] {
+    let pixels = Model.upright(Model.cropped(image), orientation)
+    try interpreter.copy(Model.input(pixels), toInputAt: 0)
     try interpreter.invoke()
     return [
 @OUTPUT_ARRAYS@

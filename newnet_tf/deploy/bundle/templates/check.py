@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-FORMAT = 2
+FORMAT = 3
 MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite")
 
 
@@ -87,7 +87,7 @@ def compare(folder, info, file, expected, make_interpreter):
     runner.allocate_tensors()
     (image,), tensors = runner.get_input_details(), runner.get_output_details()
     outputs = {output["name"]: [] for output in info["outputs"]}
-    for pixels in prepare(expected["pixels"], info["input"]):
+    for pixels in prepare(expected["pixels"], info["input"], info["image"]["colors"]):
         runner.set_tensor(image["index"], pixels[None])
         runner.invoke()
         for output in info["outputs"]:
@@ -96,15 +96,18 @@ def compare(folder, info, file, expected, make_interpreter):
     passed, parts = True, []
     for name, rows in outputs.items():
         values, wanted = np.stack(rows), expected[f"{file['file']}/{name}"]
-        if name == "probabilities":  # their logarithms differ as logits do
+        if info["output_type"] == "probabilities":  # their logarithms differ as logits do
             values, wanted = (np.log(np.maximum(v, 1e-30)) for v in (values, wanted))
         bound = file["max_difference"][name]
         difference = float(np.abs(values - wanted).max(initial=0.0))
         passed = passed and difference <= bound
         parts.append(f"largest difference of {name} {difference:.3g} (at most {bound:.3g})")
-        if info["task"] == "classification":
+        if info["task"] == "classification" and values.shape[1] > 1:
             passed = passed and same_top1(values, wanted, bound)
             parts.append(f"top-1 predictions {[int(i) for i in values.argmax(axis=1)]}")
+        elif info["task"] == "classification":  # the score of the second of two classes
+            threshold = 0.0 if info["output_type"] == "logits" else 0.5
+            parts.append(f"top-1 predictions {[int(v > threshold) for v in values[:, 0]]}")
     count = len(expected["pixels"])
     print(f"{'ok' if passed else 'FAILED'} {file['file']}: {count} images, {', '.join(parts)}")
     return passed
@@ -117,8 +120,10 @@ def same_top1(values, wanted, bound):
     return bool((best - predicted <= 2 * bound).all())
 
 
-def prepare(pixels, spec):
-    """Returns the input of the files for uint8 pixels."""
+def prepare(pixels, spec, colors):
+    """Returns the input of the files for uint8 pixels, RGB or gray."""
+    if colors == "BGR":
+        pixels = pixels[..., ::-1]
     if spec["values"] == "pixels":
         return pixels
     floats = pixels.astype(np.float32) * np.float32(spec["scale"]) + np.float32(spec["offset"])

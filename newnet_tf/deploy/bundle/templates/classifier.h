@@ -2,7 +2,7 @@
 // generated, and not compiled there against the real header.
 //
 // Header: tensorflow/lite/c/c_api.h. Library: libtensorflowlite_c, or the one in the Android archive.
-// Input: @INPUT@. Output: @OUTPUTS@.
+// Input: @INPUT@. Output: @OUTPUTS_TEXT@.
 
 #pragma once
 
@@ -23,17 +23,18 @@ class Classifier {
   static constexpr std::size_t kSize = @SIZE@;
   static constexpr std::size_t kChannels = @CHANNELS@;
   static constexpr std::size_t kClasses = @CLASSES@;
+  static constexpr std::size_t kOutputs = @OUTPUTS@;
   using Input = @INPUT_TYPE@;
   using Output = @OUTPUT_TYPE@;
 
 @INTERPRETER@
 
-  // Returns the probability of each class, in the order of @LABELS@.
-  // `pixels`: kSize * kSize * kChannels bytes, row by row, @COLORS@: the short side resized to
-  // @RESIZE@ (@INTERPOLATION@, antialiased), the center cropped.
+  // Returns @MEANING@: kClasses values, in @LABEL_LINES@.
+  // `pixels`: kSize * kSize * kChannels bytes, row by row, @PIXELS@: the upright image's short side
+  // resized to @RESIZE@ (@INTERPOLATION@, antialiased), the center cropped.
   std::vector<float> Probabilities(const std::uint8_t* pixels) {
     const std::vector<Input> input = Prepare(pixels);
-    std::vector<Output> output(kClasses);
+    std::vector<Output> output(kOutputs);
     TfLiteTensor* image = TfLiteInterpreterGetInputTensor(interpreter_, 0);
     if (TfLiteTensorCopyFromBuffer(image, input.data(), input.size() * sizeof(Input)) != kTfLiteOk ||
         TfLiteInterpreterInvoke(interpreter_) != kTfLiteOk ||
@@ -41,20 +42,14 @@ class Classifier {
                                  output.size() * sizeof(Output)) != kTfLiteOk) {
       throw std::runtime_error("input and output of the file must be those in model.json");
     }
-    std::vector<float> scores(kClasses);
-    for (std::size_t i = 0; i < kClasses; ++i) scores[i] = @READ@;
+    std::vector<float> scores(kOutputs);
+    for (std::size_t i = 0; i < kOutputs; ++i) scores[i] = @READ@;
     @FINISH@
   }
 
 @IMAGE@
 
-  static std::vector<float> Softmax(std::vector<float> scores) {
-    const float largest = *std::max_element(scores.begin(), scores.end());
-    for (float& score : scores) score = std::exp(score - largest);
-    const float sum = std::accumulate(scores.begin(), scores.end(), 0.0f);
-    for (float& score : scores) score /= sum;
-    return scores;
-  }
+@ACTIVATION_FUNCTION@
 
  private:
   @CONSTANTS@

@@ -2,7 +2,7 @@
 // generated, and not compiled there against the real header.
 //
 // Header: tensorflow/lite/c/c_api.h. Library: libtensorflowlite_c, or the one in the Android archive.
-// Input: @INPUT@. Outputs: @OUTPUTS@.
+// Input: @INPUT@. Outputs: @OUTPUTS_TEXT@.
 
 #pragma once
 
@@ -27,8 +27,8 @@ class Model {
 @INTERPRETER@
 
   // Returns the outputs by name, each in the order of its shape in model.json.
-  // `pixels`: kSize * kSize * kChannels bytes, row by row, @COLORS@: the short side resized to
-  // @RESIZE@ (@INTERPOLATION@, antialiased), the center cropped.
+  // `pixels`: kSize * kSize * kChannels bytes, row by row, @PIXELS@: the upright image's short side
+  // resized to @RESIZE@ (@INTERPOLATION@, antialiased), the center cropped.
   std::map<std::string, std::vector<float>> Run(const std::uint8_t* pixels) {
     const std::vector<Input> input = Prepare(pixels);
     TfLiteTensor* image = TfLiteInterpreterGetInputTensor(interpreter_, 0);

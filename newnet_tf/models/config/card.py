@@ -1,101 +1,15 @@
-"""Frozen records of a model: card, reported results, weights, preprocessing, checkpoint formats.
+"""Frozen records of a model: card, reported results, weights, checkpoint formats.
 
 Standard library only, so that listing models costs nothing. A card separates three kinds of facts:
 what a paper reports (`ReportedResults`), where weights are published (`Weights`), and what was measured
 (`Card.measured`, read from the tables in `newnet_tf/results`, never typed).
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from newnet_tf import results
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-INTERPOLATIONS = ("bicubic", "bilinear")
-CHANNELS = (1, 3)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreprocessConfig:
-    """Preprocessing of an image for a model.
-
-    The short side is resized to `resize` pixels, the center `image_size` x `image_size` is cropped, and
-    pixels are normalized as `(pixel / 255 - mean) / std`.
-
-    Args:
-        image_size: int, height and width of the input in pixels. Default: 224.
-
-        crop_pct: float in (0, 1], `image_size` over the length of the resized short side. Default:
-            0.875.
-
-        interpolation: str, one of `"bicubic"`, `"bilinear"`, both antialiased as in PIL. Default:
-            `"bicubic"`.
-
-        mean: tuple of float, one for each channel (red, green, blue; or one for gray), of pixels
-            scaled to 0-1. Default: ImageNet's.
-
-        std: tuple of float, as `mean`. Default: ImageNet's.
-
-    Raises:
-        ValueError: for an argument outside of the above.
-    """
-
-    image_size: int = 224
-    crop_pct: float = 0.875
-    interpolation: str = "bicubic"
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
-
-    def __post_init__(self):
-        if self.interpolation not in INTERPOLATIONS:
-            raise ValueError(
-                f"`interpolation` must be among {INTERPOLATIONS}. Received: {self.interpolation!r}"
-            )
-        if not 0 < self.crop_pct <= 1 or self.image_size < 1 or min(self.std) <= 0:
-            raise ValueError(
-                "`crop_pct` must lie in (0, 1], `image_size` and `std` must be positive. "
-                f"Received: {self}"
-            )
-        if len(self.mean) != len(self.std) or self.channels not in CHANNELS:
-            raise ValueError(
-                f"`mean` and `std` must have one float for each channel, 1 or 3. Received: {self}"
-            )
-
-    @property
-    def channels(self) -> int:
-        """Channels of the input: 3, or 1 for gray."""
-        return len(self.mean)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of one input: (image_size, image_size, channels)."""
-        return self.image_size, self.image_size, self.channels
-
-    @property
-    def resize(self) -> int:
-        """Length of the short side after resizing, in pixels (timm's rule: rounded down)."""
-        return math.floor(self.image_size / self.crop_pct)
-
-    @property
-    def scale(self) -> tuple[float, ...]:
-        """Per-channel factor of `pixel * scale + offset`, for pixels in 0-255."""
-        return tuple(1 / (255 * s) for s in self.std)
-
-    @property
-    def offset(self) -> tuple[float, ...]:
-        """Per-channel summand of `pixel * scale + offset`, for pixels in 0-255."""
-        return tuple(-m / s for m, s in zip(self.mean, self.std, strict=True))
-
-
-INCEPTION = PreprocessConfig(mean=(0.5,) * 3, std=(0.5,) * 3)  # pixels to -1..1, as Google's models
-
-
-def brief(numbers: Sequence[float]) -> str:
-    """Returns a mean or std in three digits, one number where all are equal."""
-    rounded = [f"{n:.3g}" for n in numbers]
-    return rounded[0] if len(set(rounded)) == 1 else f"({', '.join(rounded)})"
+from newnet_tf.models.config.preprocess import PreprocessConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +171,7 @@ class Card:
     name: str
     title: str
     task: str = "classification"
-    preprocess: PreprocessConfig = PreprocessConfig()
+    preprocess: PreprocessConfig = PreprocessConfig()  # noqa: RUF009 it is frozen
     reported: ReportedResults | None = None
     weights: tuple[Weights, ...] = ()
     classes: int = 1000

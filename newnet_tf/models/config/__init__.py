@@ -1,0 +1,26 @@
+"""Frozen records of a model: card, weights, checkpoint formats, preprocessing, metadata.
+
+Standard library only, so that listing models costs nothing.
+"""
+
+from newnet_tf.models.config.card import (
+    LAYOUTS as LAYOUTS,
+    Card as Card,
+    CheckpointFormat as CheckpointFormat,
+    HubFile as HubFile,
+    PackageFile as PackageFile,
+    ReportedResults as ReportedResults,
+    Weights as Weights,
+)
+from newnet_tf.models.config.preprocess import (
+    BGR as BGR,
+    CHANNEL_ORDERS as CHANNEL_ORDERS,
+    CHANNELS as CHANNELS,
+    IMAGENET_MEAN as IMAGENET_MEAN,
+    IMAGENET_STD as IMAGENET_STD,
+    INCEPTION as INCEPTION,
+    INTERPOLATIONS as INTERPOLATIONS,
+    RGB as RGB,
+    PreprocessConfig as PreprocessConfig,
+    brief as brief,
+)

@@ -1,0 +1,133 @@
+"""`PreprocessConfig`: how an image becomes a model's input. Standard library only."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+INTERPOLATIONS = ("bicubic", "bilinear")
+CHANNELS = (1, 3)
+CHANNEL_ORDERS = RGB, BGR = "RGB", "BGR"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessConfig:
+    """Preprocessing of an image for a model.
+
+    The short side is resized to `resize` pixels, the center `image_size` x `image_size` is cropped, and
+    pixels are normalized as `(pixel / 255 - mean) / std`, in the model's order of channels.
+
+    Args:
+        image_size: int, height and width of the input in pixels. Default: 224.
+
+        crop_pct: float in (0, 1], `image_size` over the length of the resized short side. Default:
+            0.875.
+
+        interpolation: str, one of `"bicubic"`, `"bilinear"`, both antialiased as in PIL. Default:
+            `"bicubic"`.
+
+        mean: tuple of float, one for each channel of the model's input (red, green, blue; with
+            `channel_order="BGR"` blue, green, red; or one for gray), of pixels scaled to 0-1. Default:
+            ImageNet's.
+
+        std: tuple of float, as `mean`. Default: ImageNet's.
+
+        channel_order: `"RGB"` (default) or `"BGR"`, as Caffe's models take it.
+
+    Raises:
+        ValueError: for an argument outside of the above.
+
+    Example:
+        >>> PreprocessConfig(image_size=160, mean=(0.5,) * 3, std=(0.5,) * 3)  # pixels to -1..1
+    """
+
+    image_size: int = 224
+    crop_pct: float = 0.875
+    interpolation: str = "bicubic"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    channel_order: str = RGB
+
+    def __post_init__(self):
+        if self.channel_order not in CHANNEL_ORDERS:
+            raise ValueError(
+                f"`channel_order` must be among {CHANNEL_ORDERS}. Received: {self.channel_order!r}"
+            )
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(
+                f"`interpolation` must be among {INTERPOLATIONS}. Received: {self.interpolation!r}"
+            )
+        if not 0 < self.crop_pct <= 1 or self.image_size < 1 or min(self.std) <= 0:
+            raise ValueError(
+                "`crop_pct` must lie in (0, 1], `image_size` and `std` must be positive. "
+                f"Received: {self}"
+            )
+        if len(self.mean) != len(self.std) or self.channels not in CHANNELS:
+            raise ValueError(
+                f"`mean` and `std` must have one float for each channel, 1 or 3. Received: {self}"
+            )
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> "PreprocessConfig":
+        """Returns the config that `dataclasses.asdict` described, as read from JSON.
+
+        Raises:
+            ValueError: for an unknown field, or a value outside of the above.
+        """
+        known = list(cls.__dataclass_fields__)
+        if not isinstance(values, Mapping) or set(values) - set(known):
+            raise ValueError(
+                f"preprocessing must be a JSON object of {known}. Received: {values!r}"
+            )
+        numbers = {name: values[name] for name in ("mean", "std") if name in values}
+        try:
+            return cls(**{**values, **{name: tuple(pair) for name, pair in numbers.items()}})
+        except TypeError as error:
+            raise ValueError(
+                f"preprocessing must be numbers as in `PreprocessConfig`. Received: {values!r}: {error}"
+            ) from error
+
+    @property
+    def rgb_mean(self) -> tuple[float, ...]:
+        """`mean` in the order red, green, blue, as images are."""
+        return self.mean if self.channel_order == RGB else self.mean[::-1]
+
+    @property
+    def rgb_std(self) -> tuple[float, ...]:
+        """`std` in the order red, green, blue, as images are."""
+        return self.std if self.channel_order == RGB else self.std[::-1]
+
+    @property
+    def channels(self) -> int:
+        """Channels of the input: 3, or 1 for gray."""
+        return len(self.mean)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of one input: (image_size, image_size, channels)."""
+        return self.image_size, self.image_size, self.channels
+
+    @property
+    def resize(self) -> int:
+        """Length of the short side after resizing, in pixels (timm's rule: rounded down)."""
+        return math.floor(self.image_size / self.crop_pct)
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """Per-channel factor of `pixel * scale + offset`, for pixels in 0-255."""
+        return tuple(1 / (255 * s) for s in self.std)
+
+    @property
+    def offset(self) -> tuple[float, ...]:
+        """Per-channel summand of `pixel * scale + offset`, for pixels in 0-255."""
+        return tuple(-m / s for m, s in zip(self.mean, self.std, strict=True))
+
+
+INCEPTION = PreprocessConfig(mean=(0.5,) * 3, std=(0.5,) * 3)  # pixels to -1..1, as Google's models
+
+
+def brief(numbers: Sequence[float]) -> str:
+    """Returns a mean or std in three digits, one number where all are equal."""
+    rounded = [f"{n:.3g}" for n in numbers]
+    return rounded[0] if len(set(rounded)) == 1 else f"({', '.join(rounded)})"
