@@ -12,6 +12,8 @@
     reset_classifier    Returns the model with a newly initialized classifier, for another number of
                         classes.
     replace_activation  Returns the model with one activation replaced by another, wherever it occurs.
+    prefix_layer_names  Returns the model with a prefix before the names of its layers, to join it with
+                        another one.
     load_dataset        Opens labeled images.
     train               Trains a model by a recipe, or resumes an interrupted run.
     finetune            Finetunes a pretrained model on classes of your own; writes model, report and

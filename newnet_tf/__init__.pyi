@@ -50,6 +50,7 @@ from newnet_tf.models.config.metadata import (
     set_metadata as set_metadata,
 )
 from newnet_tf.models.features import feature_extractor as feature_extractor
+from newnet_tf.models.layer_names import prefix_layer_names as prefix_layer_names
 from newnet_tf.models.model_file import save_model as save_model
 from newnet_tf.models.registry import (
     create_model as create_model,

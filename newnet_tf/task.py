@@ -187,6 +187,7 @@ class Task(Protocol):
         classes: int,
         class_names: Sequence[str] | None = None,
         dataset_class_names: Sequence[str] | None = None,
+        output_type: str = "logits",
     ) -> Any:
         """Returns what collects the outputs of an evaluation image by image and makes its result.
 
@@ -197,6 +198,8 @@ class Task(Protocol):
 
             dataset_class_names: one str for each class of the dataset, which are matched with the
                 model's by name; None if labels are the model's classes.
+
+            output_type: str, what class scores are, see `ModelMetadata.output_type`.
 
         Returns:
             A `newnet_tf.evaluation.loop.Evaluator` without outputs.

@@ -58,11 +58,29 @@ def network(preprocess: PreprocessConfig = PREPROCESS, classifier_activation: st
         layer.momentum = 0.0
     scores(inputs, training=True)
     found = keras.ops.convert_to_numpy(scores(inputs))
-    classifier = model.get_layer("classifier")
+    spread(model.get_layer("classifier"), found)
+    return model
+
+
+@functools.cache
+def tiny(classifier_activation: str | None = None, seed: int = 0):
+    """Returns a network of two layers, for tests of what does not depend on the network."""
+    keras.utils.set_random_seed(seed)
+    image = keras.Input((SIZE, SIZE, 3), name="image")
+    x = keras.layers.Conv2D(8, 4, 4, activation="relu", name="stem")(image)
+    features = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    x = keras.layers.Dense(4, name="classifier")(features)
+    model = keras.Model(image, keras.layers.Activation(classifier_activation)(x), name="tiny")
+    found = keras.ops.convert_to_numpy(keras.Model(image, x)(normalize(images(), PREPROCESS)))
+    spread(model.get_layer("classifier"), found)
+    return model
+
+
+def spread(classifier, found: np.ndarray) -> None:
+    """Scales and shifts a last layer so that logits like `found` spread about zero."""
     kernel, bias = classifier.get_weights()
     scale = 2 / found.std(0).mean()
-    classifier.set_weights([kernel * scale, bias - found.mean(0) * scale])
-    return model
+    classifier.set_weights([kernel * scale, (bias - found.mean(0)) * scale])
 
 
 def logits_network(preprocess: PreprocessConfig = PREPROCESS):

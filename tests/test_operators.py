@@ -378,7 +378,7 @@ def test_memory_and_delegation(profiles):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["newnet_smal"], "nearest: newnet_small"),
+        (["newnet_smal"], "Did you mean 'newnet_small'"),
         (["none.tflite"], "none.tflite must be a whole TFLite file. Received: no such file"),
         (["newnet_small", "--plot", "a.jpg"], "(--plot) must end in one of"),
         (["newnet_small", "--flame-chart", "a.jpg"], "(--flame-chart) must end in one of"),

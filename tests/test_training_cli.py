@@ -57,11 +57,11 @@ def test_wrong_arguments_say_what_is_known(folder, tmp_path, capsys):
         assert main(command(folder, tmp_path, *more, model=model)) == 1
         return capsys.readouterr().err
 
-    assert "nearest: cifar" in refused("--recipe", "cifra")
+    assert "Did you mean 'cifar'" in refused("--recipe", "cifra")
     assert "augmentation.cutmix_alpha" in refused("--set", "cutmix=1")
     assert "`epochs` (--epochs) must be given once" in refused("--epochs", "2", "--set", "epochs=3")
     assert "`epochs` must be a positive int" in refused("--epochs", "0")
-    assert "nearest: mobilenet_v1" in refused(model="mobilenet_v1_0255")
+    assert "Did you mean 'mobilenet_v1" in refused(model="mobilenet_v1_0255")
     assert "a folder or a tarball" in refused("--data", "nowhere")
 
 

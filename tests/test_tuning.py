@@ -310,8 +310,8 @@ def test_what_is_varied_is_read_by_the_fields_type():
 @pytest.mark.parametrize(
     ("name", "what", "match"),
     [
-        ("lrr", "0.1,0.2", r"nearest: lr\)\. Received: 'lrr'"),
-        ("cutmix", "0,1", "nearest: augmentation.cutmix_alpha"),
+        ("lrr", "0.1,0.2", "Received: 'lrr'. Did you mean 'lr'"),
+        ("cutmix", "0,1", "Did you mean 'augmentation.cutmix_alpha'"),
         ("lr", "0.1", r"a range, or two choices or more, each once .*Received: 0\.1$"),
         ("lr", 0.1, "two choices or more"),
         ("lr", "0.1,1e-1", "each once"),
@@ -477,7 +477,7 @@ def test_the_command(folder, tmp_path, capsys):
         assert main(command(folder, output, *more)) == 1
         return capsys.readouterr().err
 
-    assert "nearest: lr" in refused("--search", "lrr=1,2")
+    assert "Did you mean 'lr'" in refused("--search", "lrr=1,2")
     assert "`--search` must be NAME=VALUE" in refused("--search", "lr")
     assert "`--search` must name a field once" in refused(
         "--search", "lr=1,2", "--search", "lr=2,3"

@@ -1,11 +1,17 @@
 """`newnet_tf.convert`: a checkpoint of another framework into a file that Keras loads."""
 
+import dataclasses
+import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from newnet_tf import weights as checkpoints
+from newnet_tf.classification.class_matching import check_class_names, read_class_names
 from newnet_tf.models import registry
+from newnet_tf.models.config.metadata import KEY, ModelMetadata, get_metadata, set_metadata
+from newnet_tf.models.model_file import save_model
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,8 @@ class ConvertResult:
 
         state_dict: str, keys of dictionaries and prefixes before the tensors' names in the
             checkpoint, such as `"model_ema/module"`; `""` where there are none.
+
+        metadata: `ModelMetadata` of the model; None without the classifier.
     """
 
     model: str
@@ -39,6 +47,7 @@ class ConvertResult:
     classes: int | None
     channels: int
     state_dict: str
+    metadata: ModelMetadata | None
 
     def __str__(self) -> str:
         place = f", from {self.state_dict}" if self.state_dict else ""
@@ -55,6 +64,7 @@ def convert(
     classes: int | None = None,
     include_top: bool = True,
     state_dict: str | None = None,
+    class_names: Sequence[str] | str | os.PathLike | None = None,
 ) -> ConvertResult:
     """Converts a checkpoint; every tensor must be used and every variable must be set.
 
@@ -78,6 +88,9 @@ def convert(
             `"model_ema"`. Default: where the model's names are found, averaged weights (EMA) before
             others.
 
+        class_names: a str for each class, path of a text file with a class a line, or `"imagenet"`.
+            `.keras` and `.safetensors` files hold them. Default: unknown.
+
     Returns:
         A `ConvertResult`.
 
@@ -94,12 +107,14 @@ def convert(
             f"`output` (--output) must end in {', '.join(checkpoints.WRITABLE)}. Received: {output}"
         )
     variant, _ = registry.resolve(model)
+    names = read_class_names(class_names)
     target = variant.target()
     read = checkpoints.read(Path(checkpoint), target)
     count = classes or checkpoints.class_count(read, target, state_dict) or variant.card.classes
     height, width, channels = variant.card.preprocess.shape
     if checkpoints.input_channels(read, target, state_dict) == 1:
         channels = 1
+    names = names and check_class_names(names, count)
     built = variant.build(
         include_top=include_top, classes=count, input_shape=(height, width, channels)
     )
@@ -107,7 +122,17 @@ def convert(
     report = checkpoints.load(
         built, read, target, others, state_dict=state_dict, new_classifier=False
     )
-    checkpoints.save(built, output)
+    metadata = get_metadata(built)
+    if metadata is not None:
+        metadata = dataclasses.replace(
+            metadata, class_names=names, trained=True, weights=Path(checkpoint).name
+        )
+        set_metadata(built, metadata)
+    if metadata is not None and str(output).endswith(".keras"):
+        save_model(built, output, metadata)
+    else:
+        record = {KEY: json.dumps(metadata.to_dict())} if metadata is not None else {}
+        checkpoints.save(built, output, record)
     return ConvertResult(
         model=variant.card.name,
         file=Path(output),
@@ -117,4 +142,5 @@ def convert(
         classes=count if include_top else None,
         channels=channels,
         state_dict=report.state_dict,
+        metadata=metadata,
     )

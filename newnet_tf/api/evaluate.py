@@ -34,6 +34,7 @@ def evaluate(
     validation_split: float = 0.2,
     seed: int = 0,
     data_dir: str | os.PathLike | None = None,
+    images_dir: str | os.PathLike | None = None,
     max_samples: int | None = None,
     batch_size: int = 32,
     save_results: bool = False,
@@ -78,6 +79,8 @@ def evaluate(
 
         data_dir: path, where tensorflow-datasets keeps its datasets. Default: its own folder.
 
+        images_dir: path, the folder that the paths of a CSV file start from. Default: its own folder.
+
         max_samples: int >= 1, evaluates a random sample of this many images, always the same.
             Default: None, all images.
 
@@ -105,7 +108,11 @@ def evaluate(
         raise ValueError(f"`batch_size` (--batch-size) must be positive. Received: {batch_size}")
     if not isinstance(dataset, (Dataset, Split)):
         dataset = load_dataset(
-            dataset, validation_split=validation_split, seed=seed, data_dir=data_dir
+            dataset,
+            validation_split=validation_split,
+            seed=seed,
+            data_dir=data_dir,
+            images_dir=images_dir,
         )
     if isinstance(dataset, Split) and (split is not None or save_results):
         raise ValueError(
@@ -164,7 +171,10 @@ def evaluate_split(
         As `evaluate`.
     """
     evaluator = get_task(predictor.task).evaluator(
-        predictor.classes, predictor.class_names, dataset_class_names
+        predictor.classes,
+        predictor.class_names,
+        dataset_class_names,
+        predictor.metadata.output_type,
     )
     total = split.size if max_samples is None else min(max_samples, split.size)
     result = evaluate_samples(

@@ -197,7 +197,9 @@ def _check(
     if isinstance(exclude_layers, int) and exclude_layers < 0:
         raise ValueError(f"`exclude_layers` must not be negative. Received: {exclude_layers}")
     if isinstance(exclude_layers, str):
-        raise ValueError(f"`exclude_layers` must be a number or names. Received: {exclude_layers!r}")
+        raise ValueError(
+            f"`exclude_layers` must be a number or names. Received: {exclude_layers!r}"
+        )
     if max_accuracy_drop is not None and not max_accuracy_drop >= 0:
         raise ValueError(f"`max_accuracy_drop` must not be negative. Received: {max_accuracy_drop}")
     if max_accuracy_drop is not None and exclude_layers is not None:

@@ -14,7 +14,7 @@ from newnet_tf.api.training_setup import (
     set_up,
     start_training,
 )
-from newnet_tf.data.datasets.base import Dataset
+from newnet_tf.data.datasets.base import TRAIN, Dataset
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.models.config.metadata import set_metadata
 from newnet_tf.task import Task
@@ -45,6 +45,7 @@ def train(
     max_samples: int | None = None,
     validation_split: float = 0.2,
     data_dir: str | os.PathLike | None = None,
+    images_dir: str | os.PathLike | None = None,
     resume: bool = False,
     checkpoint_every: int = CHECKPOINT_EVERY,
     strategy: str | SingleProcess | None = None,
@@ -98,6 +99,8 @@ def train(
 
         data_dir: path, where tensorflow-datasets keeps its datasets. Default: its own folder.
 
+        images_dir: path, the folder that the paths of a CSV file start from. Default: its own folder.
+
         resume: bool, resume from the checkpoint in `output_dir`, if there is one. Default: False: a
             folder that has a checkpoint is an error.
 
@@ -146,7 +149,9 @@ def train(
         max_samples=max_samples,
         validation_split=validation_split,
         data_dir=data_dir,
+        images_dir=images_dir,
     )
+    chosen = _fit_batch_size(chosen, setup, max_samples)
     shard, about = {}, {**(metadata or {}), "recipe_name": recipe_name}
     if devices:
         shard = {"num_shards": devices.workers, "shard_index": devices.index}
@@ -169,6 +174,19 @@ def train(
         note(f"worker {devices.index} is done; worker 0 has the files")
         return _result(setup, chosen, fitted, built, has_files=False)
     return _result(setup, chosen, fitted, built, has_files=True)
+
+
+def _fit_batch_size(recipe: Recipe, setup: TrainingSetup, max_samples: int | None) -> Recipe:
+    """Returns the recipe with a batch of at most the number of training images."""
+    if setup.dataset is None:
+        return recipe
+    images = setup.dataset.split(TRAIN).size
+    fitted = recipe.fit_batch_size(images if max_samples is None else min(images, max_samples))
+    if fitted.batch_size != recipe.batch_size:
+        note(
+            f"batches of {fitted.batch_size} images instead of {recipe.batch_size}: there are no more"
+        )
+    return fitted
 
 
 def _build(setup: TrainingSetup, recipe: Recipe, devices: Any, is_new: bool):

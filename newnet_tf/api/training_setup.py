@@ -139,6 +139,7 @@ def set_up(
     max_samples: int | None,
     validation_split: float,
     data_dir: str | os.PathLike | None,
+    images_dir: str | os.PathLike | None = None,
 ) -> TrainingSetup:
     """Returns the `TrainingSetup` of the arguments of `train` and `tune`.
 
@@ -164,7 +165,12 @@ def set_up(
     else:
         loader, chosen = None, dataset
         if not isinstance(dataset, Dataset):
-            chosen = load_dataset(dataset, validation_split=validation_split, data_dir=data_dir)
+            chosen = load_dataset(
+                dataset,
+                validation_split=validation_split,
+                data_dir=data_dir,
+                images_dir=images_dir,
+            )
         task = get_task(task or chosen.task)
     if isinstance(model, str):
         size = image_size or (CIFAR_SIZE if cifar_stem else None)

@@ -44,6 +44,7 @@ def tune(
     max_samples: int | None = None,
     validation_split: float = 0.2,
     data_dir: str | os.PathLike | None = None,
+    images_dir: str | os.PathLike | None = None,
     checkpoint_every: int = CHECKPOINT_EVERY,
     deterministic: bool = False,
     metadata: Mapping[str, object] | None = None,
@@ -77,8 +78,8 @@ def tune(
         output_dir: path of the search's folder. Default: `tuning/MODEL.RECIPE`.
 
         overrides, epochs, seed, weights, task, preprocess, image_size, cifar_stem, activation,
-        max_samples, validation_split, data_dir, checkpoint_every, deterministic, metadata: as in
-            `train`.
+        max_samples, validation_split, data_dir, images_dir, checkpoint_every, deterministic, metadata:
+            as in `train`.
 
     Returns:
         A `TuneResult`.
@@ -125,6 +126,7 @@ def tune(
         max_samples=max_samples,
         validation_split=validation_split,
         data_dir=data_dir,
+        images_dir=images_dir,
     )
     result = run_trials(
         setup.build,

@@ -170,6 +170,7 @@ class Classification(Task):
         classes: int,
         class_names: Sequence[str] | None = None,
         dataset_class_names: Sequence[str] | None = None,
+        output_type: str = "logits",
     ) -> "ClassificationEvaluator":
         """Returns what collects predicted classes: top-1 accuracy, and top-5 for 6 classes or more.
 
@@ -180,6 +181,8 @@ class Classification(Task):
 
             dataset_class_names: one str for each class of the dataset; None if labels are the model's
                 classes.
+
+            output_type: str, not used: any scores have the same order.
         """
         index = None
         if dataset_class_names is not None:

@@ -9,13 +9,13 @@ Results go to stdout, progress and notes to stderr. A module is imported when it
 `newnet --help`, `newnet list` and `newnet info` do not import TensorFlow.
 """
 
-import argparse
 import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 
 import newnet_tf
+from newnet_tf.cli.parser import Parser
 
 GROUPS = {
     "look": {
@@ -51,21 +51,13 @@ GROUPS = {
 }
 COMMANDS = {name: summary for group in GROUPS.values() for name, summary in group.items()}
 SHARED_MODULES = {"list": "info", "info": "info"}  # other commands have a module of their name
-HELP_POSITION = 28  # column where the texts of options begin
 
 
-class _Format(argparse.RawDescriptionHelpFormatter):
-    """Keeps line breaks of epilogs, and an option and its text on one line where they fit."""
-
-    def __init__(self, prog: str):
-        super().__init__(prog, max_help_position=HELP_POSITION)
-
-
-class _Subcommand(argparse.ArgumentParser):
+class _Subcommand(Parser):
     """A parser that imports its command's module at first use."""
 
     def __init__(self, *args, command: str | None = None, **kwargs):
-        super().__init__(*args, formatter_class=_Format, **kwargs)
+        super().__init__(*args, **kwargs)
         self.command = command
 
     def parse_known_args(self, args=None, namespace=None):
@@ -86,14 +78,13 @@ def _functions(command: str) -> tuple[Callable, Callable]:
     return module.add_arguments, module.run
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the parser of the whole command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="newnet",
         usage="newnet [-h] [--version] COMMAND ...",
         description="Light-weight vision models for Keras 3 and for phones.",
         epilog=_listing(),
-        formatter_class=_Format,
     )
     top.add_argument("--version", action="version", version=f"newnet_tf {newnet_tf.__version__}")
     commands = top.add_subparsers(

@@ -7,8 +7,9 @@ Each function adds options to a parser; a command calls those that it needs:
   `--labels`, `--classes`, `--task`, `--outputs`, `--activation`; `model_options` are their values
 - `add_allow_untrained_argument`: `--allow-untrained`
 - `add_activation_argument`: `--activation` alone
-- `add_data_arguments`: `--data`, `--data-dir`, `--validation-split`, `--seed`; `--split` if asked
-- `add_data_dir_argument`, `add_seed_argument`: `--data-dir`, `--seed` alone
+- `add_data_arguments`: `--data`, `--data-dir`, `--images-dir`, `--validation-split`, `--seed`;
+  `--split` if asked
+- `add_data_dir_argument`, `add_images_dir_argument`, `add_seed_argument`: each of these alone
 - `add_max_samples_argument`, `add_batch_size_argument`, `add_image_size_argument`: `--max-samples`,
   `--batch-size`, `--image-size`
 - `add_recipe_arguments`: `--recipe` for recipes to choose from, `--set`, `--epochs`
@@ -139,6 +140,7 @@ def add_data_arguments(
 
     parser.add_argument("--data", required=True, help=DATA)
     add_data_dir_argument(parser)
+    add_images_dir_argument(parser)
     parser.add_argument(
         "--validation-split",
         type=float,
@@ -158,6 +160,16 @@ def add_data_dir_argument(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="folder of the tensorflow-datasets; default: TFDS_DATA_DIR, else ~/tensorflow_datasets",
+    )
+
+
+def add_images_dir_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--images-dir`."""
+    parser.add_argument(
+        "--images-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder that the paths of a CSV file start from; default: the CSV file's own",
     )
 
 

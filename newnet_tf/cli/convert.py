@@ -32,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which weights of a file with several: the key of the dictionary (model, model_ema) or "
         "the prefix; default: found by the names, averaged weights (EMA) first",
     )
+    parser.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="names of the classes: a text file with a class a line, or imagenet",
+    )
     parser.add_argument("--no-top", action="store_true", help="leave pooling and classifier out")
     common.add_json_argument(parser)
     parser.epilog = (
@@ -51,9 +56,11 @@ def run(arguments: argparse.Namespace) -> None:
         classes=arguments.classes,
         include_top=not arguments.no_top,
         state_dict=arguments.state_dict,
+        class_names=arguments.labels,
     )
     if arguments.json:
-        print(tables.to_json(vars(result)))
+        values = {name: value for name, value in vars(result).items() if name != "metadata"}
+        print(tables.to_json(values))
         return
     print(result)
     if result.skipped:

@@ -38,16 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _add_info_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_data_arguments(parser)
-    _add_images_dir_argument(parser)
     common.add_json_argument(parser)
-
-
-def _add_images_dir_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--images-dir",
-        metavar="DIR",
-        help="folder that the paths of a CSV file start from; default: its own",
-    )
 
 
 def _load(arguments: argparse.Namespace):
@@ -107,7 +98,6 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
 def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_data_arguments(parser)
-    _add_images_dir_argument(parser)
     parser.add_argument(
         "--augmentation",
         default="resnet",

@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
             validation_split=arguments.validation_split,
             seed=arguments.seed,
             data_dir=arguments.data_dir,
+            images_dir=arguments.images_dir,
             max_samples=arguments.max_samples,
             batch_size=arguments.batch_size,
             save_results=arguments.save_results,

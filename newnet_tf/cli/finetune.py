@@ -1,7 +1,6 @@
 """`newnet finetune`: a pretrained model on classes of your own, with report and exported files."""
 
 import argparse
-from pathlib import Path
 
 from newnet_tf.cli import common, export_options
 from newnet_tf.utils import tables
@@ -36,12 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.1,
         metavar="FRACTION",
         help="training images that only decide which stage's model is kept; default: 0.1",
-    )
-    parser.add_argument(
-        "--images-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder that the paths of a CSV file start from; default: its own",
     )
     export_options.add_precision_argument(parser, None)
     common.add_save_results_argument(parser, "accuracy")

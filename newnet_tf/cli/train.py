@@ -93,6 +93,7 @@ def training_options(arguments: argparse.Namespace) -> dict:
         "max_samples": arguments.max_samples,
         "validation_split": arguments.validation_split,
         "data_dir": arguments.data_dir,
+        "images_dir": arguments.images_dir,
         "checkpoint_every": arguments.checkpoint_every,
         "deterministic": arguments.deterministic,
         "metadata": {"command": shlex.join(["newnet", *sys.argv[1:]])},

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from newnet_tf.data.crops import EncodedImage, open_image, open_jpeg
 from newnet_tf.data.datasets.base import Split
+from newnet_tf.data.image_files import display_name
 from newnet_tf.data.images import ImageError, SkippedImage, read_image
 from newnet_tf.data.orientation import PNG, decode_png
 
@@ -221,5 +222,5 @@ def _replacements(read_positions, is_readable, positions):
 
 
 def _add(skipped: SkippedImages, name: bytes, reason: str) -> None:
-    text = name.decode(errors="replace")
+    text = display_name(name)
     skipped.add(text, reason if text in reason else f"{text}: {reason}")

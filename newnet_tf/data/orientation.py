@@ -104,7 +104,21 @@ def decode_other(data):
 
 def decode_png(data):
     """Decodes a PNG file and applies its EXIF orientation; uint8 tensor (height, width, 3)."""
-    return orient(tf.io.decode_png(data, channels=3), png_orientation(data))
+    has_16_bits = tf.equal(tf.strings.substr(data, 24, 1), b"\x10")
+    pixels = tf.cond(
+        has_16_bits, lambda: _decode_16_bits(data), lambda: tf.io.decode_png(data, channels=3)
+    )
+    return orient(pixels, png_orientation(data))
+
+
+def _decode_16_bits(data):
+    """Decodes a PNG file of 16 bits a channel; gray is scaled as `images.scale_16_bits` does."""
+    values = tf.cast(tf.io.decode_png(data, channels=3, dtype=tf.uint16), tf.int32)
+    is_gray = tf.equal(tf.strings.substr(data, 25, 1), b"\0")
+    largest = tf.reduce_max(values)
+    used = tf.searchsorted(tf.constant([2**8, 2**10, 2**12, 2**14]), largest[None], side="right")[0]
+    shift = tf.where(is_gray & (largest > 0), 2 * used, 8)
+    return tf.cast(tf.bitwise.right_shift(values, shift), tf.uint8)
 
 
 def decode_jpeg(data):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from newnet_tf.deploy.quantization.precisions import PRECISIONS
 from newnet_tf.models.config import RGB, PreprocessConfig
 from newnet_tf.models.config.metadata import LOGITS, PROBABILITIES, SIGMOID
+from newnet_tf.utils.suggest import suggestion
 
 IO_DTYPES = ("float32", "int8", "uint8")
 OUTPUT_TYPES = (LOGITS, PROBABILITIES, SIGMOID)
@@ -26,7 +27,8 @@ def check_options(
     for precision in precisions:
         if precision not in PRECISIONS:
             raise ValueError(
-                f"`precision` must be among {tuple(PRECISIONS)}. Received: precision={precision!r}"
+                f"`precision` must be among {tuple(PRECISIONS)}. "
+                f"Received: precision={precision!r}{suggestion(precision, PRECISIONS)}"
             )
     if io_dtype not in IO_DTYPES:
         raise ValueError(f"`io_dtype` must be among {IO_DTYPES}. Received: io_dtype={io_dtype!r}")
@@ -53,7 +55,8 @@ def check_output_type(output_type: str | None) -> None:
     """Raises ValueError unless files may have this `output_type`; None is the model's own."""
     if output_type is not None and output_type not in OUTPUT_TYPES:
         raise ValueError(
-            f"`output_type` must be among {OUTPUT_TYPES}. Received: output_type={output_type!r}"
+            f"`output_type` must be among {OUTPUT_TYPES}. "
+            f"Received: output_type={output_type!r}{suggestion(output_type, OUTPUT_TYPES)}"
         )
 
 
@@ -81,6 +84,7 @@ def check_calibration_method(precisions: Sequence[str], calibration_method: str 
         raise ValueError(
             f"`calibration_method` must be among {CALIBRATION_METHODS}. "
             f"Received: calibration_method={calibration_method!r}"
+            f"{suggestion(calibration_method, CALIBRATION_METHODS)}"
         )
     if calibration_method is not None and set(precisions) != {"int8-full"}:
         raise ValueError(

@@ -34,7 +34,8 @@ def load_zoo_model(name: str, weights: str | None, classes: int | None) -> Loade
     metadata = get_metadata(model)
     if is_file:
         path = Path(chosen)
-        known = model_file.read_metadata(path) if path.suffix == ".keras" else None
+        holds_record = path.suffix in (".keras", ".safetensors")
+        known = model_file.read_metadata(path) if holds_record else None
         if known is not None:
             names = known.class_names if metadata.trained else None
             metadata = dataclasses.replace(

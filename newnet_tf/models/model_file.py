@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from newnet_tf.models.config.metadata import ModelMetadata
+from newnet_tf.models.config.metadata import KEY, ModelMetadata
 from newnet_tf.utils.io import atomic_write
 from newnet_tf.utils.lazy import keras
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ENTRY = "newnet_tf.json"
 MAX_BYTES = 4 * 2**20  # of the entry: 20,000 long class names
+MAX_HEADER = 100 * 2**20  # of a safetensors file, as that format allows
 DAMAGE = (  # what a damaged archive, or an entry of other values, raises
     EOFError,
     KeyError,
@@ -74,7 +75,7 @@ def write_model(model: keras.Model, file: Path, metadata: ModelMetadata) -> Mode
 
 
 def read_metadata(file: str | os.PathLike) -> ModelMetadata | None:
-    """Returns the metadata inside a `.keras` file; None where there is none.
+    """Returns the metadata inside a `.keras` or `.safetensors` file; None where there is none.
 
     Args:
         file: path.
@@ -83,6 +84,8 @@ def read_metadata(file: str | os.PathLike) -> ModelMetadata | None:
         ValueError: if the file is no archive, or its metadata are damaged; it names the file.
     """
     try:
+        if Path(file).suffix == ".safetensors":
+            return _in_header(Path(file))
         with zipfile.ZipFile(file) as archive:
             if ENTRY not in archive.namelist():
                 return None
@@ -91,8 +94,19 @@ def read_metadata(file: str | os.PathLike) -> ModelMetadata | None:
             return ModelMetadata.from_dict(json.loads(archive.read(ENTRY).decode()))
     except DAMAGE as error:
         raise ValueError(
-            f"{file} must be a .keras file with whole metadata ({ENTRY}). Received: {error}"
+            f"{file} must be a file with whole metadata ({ENTRY}). Received: {error}"
         ) from error
+
+
+def _in_header(file: Path) -> ModelMetadata | None:
+    """Returns the metadata in the header of a safetensors file."""
+    with file.open("rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        if size > MAX_HEADER:
+            raise ValueError(f"a header of at most {MAX_HEADER} bytes is expected")
+        header = json.loads(opened.read(size).decode())
+    record = (header.get("__metadata__") or {}).get(KEY) if isinstance(header, dict) else None
+    return None if record is None else ModelMetadata.from_dict(json.loads(record))
 
 
 def weights_digest(model: keras.Model) -> str:

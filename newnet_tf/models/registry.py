@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import os
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from newnet_tf import applications as applications  # registers every family
 from newnet_tf.models.config import Card, HubFile, PreprocessConfig
 from newnet_tf.models.variants import REGISTRY, Variant
+from newnet_tf.utils.suggest import suggestion
 
 if TYPE_CHECKING:
     import keras
@@ -213,10 +213,9 @@ def resolve(name: str) -> tuple[Variant, str | None]:
     variant = REGISTRY.get(base) or REGISTRY.get(aliases.get(base, ""))
     if variant is None:
         names = [*REGISTRY, *aliases]
-        nearest = difflib.get_close_matches(base, names, n=5, cutoff=0.4) or list_models()
         raise ValueError(
-            f"`name` must be a model of the zoo (`newnet list` lists them). Received: name={name!r}; "
-            f"nearest: {', '.join(nearest)}"
+            "`name` must be a model of the zoo (`newnet list` lists them). "
+            f"Received: name={name!r}{suggestion(base, names, count=5, cutoff=0.5)}"
         )
     if tag:
         variant.card.select(tag)

@@ -1,13 +1,13 @@
 """`--set lr=0.1,augmentation.cutmix_alpha=1.0`: fields of a recipe changed by name, checked by type."""
 
 import dataclasses
-import difflib
 import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
 
 from newnet_tf.training.recipes import Recipe
+from newnet_tf.utils.suggest import suggestion
 
 SEPARATOR = re.compile(
     r",(?=\s*[A-Za-z_.]+\s*=)"
@@ -114,10 +114,8 @@ def kinds(name: str) -> tuple:
     """
     known = fields()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
-        near += [k for k in known if k.split(".")[-1].startswith(name) and k not in near]
-        hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(known)}"
-        raise ValueError(f"a recipe has no field of this name ({hint}). Received: {name!r}")
+        hint = suggestion(name, known, cutoff=0.5) or f". Known are {', '.join(known)}"
+        raise ValueError(f"a recipe has no field of this name. Received: {name!r}{hint}")
     kind = known[name]
     return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
 

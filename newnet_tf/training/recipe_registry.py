@@ -1,10 +1,10 @@
 """The named recipes, each with its command, hours, hardware and expected result."""
 
-import difflib
 from dataclasses import dataclass, replace
 
 from newnet_tf.data.augment.config import Augmentation
 from newnet_tf.training.recipes import Recipe
+from newnet_tf.utils.suggest import suggestion
 
 NOT_RUN = "not run here"
 
@@ -138,7 +138,8 @@ def get_recipe(name: str) -> Recipe:
         ValueError: if the name is unknown; the message names the nearest ones.
     """
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=3, cutoff=0.4)
-        hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(RECIPES)}"
-        raise ValueError(f"`recipe` must be a named recipe ({hint}). Received: {name!r}")
+        raise ValueError(
+            f"`recipe` (--recipe) must be among {', '.join(RECIPES)}. "
+            f"Received: {name!r}{suggestion(name, RECIPES)}"
+        )
     return RECIPES[name].recipe

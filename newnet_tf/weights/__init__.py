@@ -8,7 +8,7 @@ of them.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -202,7 +202,7 @@ def load(
     )
 
 
-def save(model, path: str | os.PathLike) -> Path:
+def save(model, path: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> Path:
     """Writes the weights of a model; `load` reads each of these files exactly.
 
     Args:
@@ -210,6 +210,8 @@ def save(model, path: str | os.PathLike) -> Path:
 
         path: path of the file. Its suffix chooses the format: `.weights.h5` and `.keras` are written
             by Keras itself, `.safetensors` and `.npz` hold `layer/variable` in Keras' layout.
+
+        metadata: mapping of str to str, for the header of a `.safetensors` file. Default: none.
 
     Returns:
         `path`.
@@ -222,4 +224,4 @@ def save(model, path: str | os.PathLike) -> Path:
     """
     from newnet_tf.weights import reader
 
-    return reader.save(model, Path(path).expanduser())
+    return reader.save(model, Path(path).expanduser(), metadata or {})

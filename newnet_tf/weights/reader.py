@@ -233,13 +233,13 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, 
     return path
 
 
-def save(model, path: Path) -> Path:
+def save(model, path: Path, metadata: Mapping[str, str]) -> Path:
     """Writes the weights of `model`; see `newnet_tf.weights.save`."""
     kind = suffix(path)
     if kind not in WRITABLE:
         raise CheckpointError(f"`path` must end in one of {', '.join(WRITABLE)}. Received: {path}")
     if kind == ".safetensors":
-        return write(path, tensors_of(model), {"format": "newnet_tf"})
+        return write(path, tensors_of(model), {"format": "newnet_tf", **metadata})
     with files.atomic_write(path) as temporary:
         if kind == ".npz":
             np.savez(temporary, **tensors_of(model))

@@ -51,13 +51,16 @@ def smooth_targets(labels, classes: int, smoothing: float = 0.0):
     """Returns one-hot targets with label smoothing: a float32 tensor (n, classes).
 
     Args:
-        labels: int tensor (n,).
+        labels: int tensor (n,); or (n, classes) of 0 and 1, for several classes an image.
 
         classes: int, number of classes.
 
         smoothing: float in 0 to below 1: the class gets 1 - smoothing, and each of all classes gets
-            smoothing / classes in addition. Default: 0.
+            smoothing / classes in addition; with several classes an image each 0 and 1 gets nearer to
+            0.5 by smoothing / 2. Default: 0.
     """
+    if labels.shape.rank == 2:
+        return tf.cast(labels, tf.float32) * (1.0 - smoothing) + smoothing / 2
     return tf.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
 
 

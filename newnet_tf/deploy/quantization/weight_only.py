@@ -1,17 +1,19 @@
 """int8 kernels in a graph whose activations are floats.
 
-The kernels of convolutions and dense layers are stored as int8 with a scale for each output channel.
-An operator then either quantizes its input at run time (dynamic range), or gets floats from a
-DEQUANTIZE that XNNPACK runs once, when the file is loaded. Depthwise kernels, which are small and lose
-most by rounding, stay float32: XNNPACK does not take integer ones with float activations, each would
-split the graph.
+The kernels of convolutions are stored as int8 with a scale for each output channel, those of dense
+layers with one scale: FULLY_CONNECTED takes several since its version 12 only, which tflite-runtime
+2.14 does not know. An operator then either quantizes its input at run time (dynamic range), or gets
+floats from a DEQUANTIZE that XNNPACK runs once, when the file is loaded. Depthwise kernels, which are
+small and lose most by rounding, stay float32: XNNPACK does not take integer ones with float
+activations, each would split the graph.
 """
 
 import numpy as np
 
 from newnet_tf.deploy.flatbuffer.graph import CHANNEL_AXIS, LARGEST, Graph
 
-MIN_VERSIONS = {"CONV_2D": 5, "FULLY_CONNECTED": 12}  # that take int8 with a scale by channel
+MIN_VERSIONS = {"CONV_2D": 5, "FULLY_CONNECTED": 9}  # that take such kernels with float inputs
+ONE_SCALE = ("FULLY_CONNECTED",)
 MIN_WEIGHTS = 1024  # kernels with fewer stay float32, as the converter does
 
 
@@ -27,7 +29,7 @@ def quantize_kernels(graph: Graph) -> None:
         if floats is None or floats.dtype != np.float32 or floats.size < MIN_WEIGHTS:
             continue
         axis = CHANNEL_AXIS[name]
-        others = tuple(i for i in range(floats.ndim) if i != axis)
+        others = tuple(i for i in range(floats.ndim) if i != axis or name in ONE_SCALE)
         largest = np.abs(floats).max(others, keepdims=True)
         scale = np.maximum(largest, np.finfo(np.float32).tiny * LARGEST) / np.float32(LARGEST)
         integers = np.round(floats / scale).astype(np.int8)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from newnet_tf import results
 from newnet_tf.models.config.preprocess import PreprocessConfig
+from newnet_tf.utils.suggest import suggestion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +205,7 @@ class Card:
         hint = f"known: {known}" if known else "none are published"
         raise ValueError(
             f"`weights` must name weights of {self.name!r} ({hint}), be None, or a checkpoint file. "
-            f"Received: weights={tag!r}"
+            f"Received: weights={tag!r}{suggestion(tag, known)}"
         )
 
     @property
