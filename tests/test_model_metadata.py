@@ -55,7 +55,12 @@ def test_a_record_comes_back_from_json():
     [
         ({"format": 99}, "format 1. Received: 99"),
         ({"name": 3}, "must hold texts"),
-        ({"class_names": "red"}, "must hold texts"),
+        ({"class_names": "red"}, "must hold a list of class names or null"),
+        ({"class_names": 1}, "must hold a list of class names or null"),
+        ({"trained": "yes"}, "`trained` as a bool"),
+        ({"preprocess": {"image_size": 1.5}}, "`image_size` must be an int"),
+        ({"preprocess": {"mean": [0, None, 0]}}, "finite numbers"),
+        ({"preprocess": {"std": [1, float("nan"), 1]}}, "finite numbers"),
         ({"extra": 1}, r"Received: not \['extra'\]"),
         ({"output_type": "softmax"}, "`output_type` of a model for 'classification' must be among"),
         (
@@ -400,3 +405,30 @@ def test_what_train_writes_can_be_used_alone(tmp_path):
         (tmp_path / "data" / color).rename(tmp_path / "data" / name)
     with pytest.raises(ValueError, match="the data's classes must be the model's"):
         newnet_tf.evaluate(tmp_path / "run", tmp_path / "data", split="all")
+
+
+def test_a_model_that_resizes_is_exported_as_in_inference(tmp_path):
+    """Keras' Resizing says `training=True` by itself, and batch normalization after it would follow."""
+    inner = own_models.functional()
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, inner(keras.layers.Resizing(32, 32)(image)), name="any_size")
+    preprocess = dataclasses.replace(PIXELS, image_size=48)
+    [file] = newnet_tf.export(
+        model,
+        tmp_path,
+        preprocess=preprocess,
+        class_names=own_models.COLORS,
+        validation_images=own_models.images(6),
+    )
+    assert file.verification.max_normalized_error < 1e-4
+    assert file.delegation.fully_delegated
+    assert newnet_tf.load_predictor(file)(own_models.image(1))[0].label == "green"
+
+
+def test_imagenets_names_fit_tensorflows_1001_classes():
+    from newnet_tf.classification.class_matching import check_class_names, match_classes
+    from newnet_tf.data.labels import imagenet_names
+
+    names = check_class_names(imagenet_names(), 1001)
+    assert (names[0], names[282]) == ("background", "tabby")
+    assert match_classes(["n01440764", "n02123045"], names, 1001) == [1, 282]

@@ -3,6 +3,8 @@
 The images and two of the checkpoints are not part of the project; without them these skip.
 """
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from newnet_tf.data.datasets.folder import labeled_files
 from newnet_tf.deploy import Runner, export_tflite
 from newnet_tf.evaluation.paired import compare
 
-CALIBRATION = 100
+CALIBRATION = 0.2  # of the images
+# `make test` takes every fifth image: a wrong padding costs fourteen points there.
+EVERY = pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
 
 
 def evaluate_on(model, preprocess, paths, labels):
@@ -35,23 +39,34 @@ def lite0():
 
 @pytest.fixture(scope="module")
 def lite0_on_samples(lite0, samples):
-    return evaluate_on(lite0, newnet_tf.create_transform("efficientnet_lite0").preprocess, *samples)
+    """A function from `every` to the result for every so many of the images."""
+    preprocess = newnet_tf.create_transform("efficientnet_lite0").preprocess
+
+    @functools.cache
+    def result(every):
+        return evaluate_on(lite0, preprocess, *(column[::every] for column in samples))
+
+    return result
 
 
-def test_efficientnet_lite0_reaches_the_reference(lite0_on_samples):
+@EVERY
+def test_efficientnet_lite0_reaches_the_reference(lite0_on_samples, every):
     """The reference implementation with Pillow: 87.0 %."""
-    assert lite0_on_samples.n == 500
-    assert abs(lite0_on_samples.accuracy() - 87.0) <= 0.6
+    result = lite0_on_samples(every)
+    assert result.n == 500 // every
+    assert abs(result.accuracy() - 87.0) <= (0.6 if every == 1 else 2.0)
 
 
-def test_google_mobilenet_v1_reaches_the_reference(shared_data, samples):
+@EVERY
+def test_google_mobilenet_v1_reaches_the_reference(shared_data, samples, every):
     """83.4 %; with symmetric padding instead of TensorFlow's it would be 73.4 %."""
     weights = shared_data("weights/mobilenet_v1_075_224.keras_names.safetensors")
     model = newnet_tf.create_model(
         "tf_mobilenet_v1_075", weights=weights, classifier_activation=None
     )
     preprocess = newnet_tf.create_transform("tf_mobilenet_v1_075").preprocess
-    assert evaluate_on(model, preprocess, *samples).accuracy() >= 82.8
+    result = evaluate_on(model, preprocess, *(column[::every] for column in samples))
+    assert result.accuracy() >= (82.8 if every == 1 else 80)
 
 
 def test_gluon_mobilenet_v2_is_the_network_its_statistics_come_from(shared_data, samples):
@@ -69,18 +84,20 @@ def test_gluon_mobilenet_v2_is_the_network_its_statistics_come_from(shared_data,
         assert 0.7 < np.median(measured / stored) < 1.4, norm.name
 
 
-def test_full_int8_keeps_its_accuracy(lite0, lite0_on_samples, samples, tmp_path):
-    """Calibrated on 100 seeded images, evaluated on the other 400: at most one point is lost."""
-    paths, labels = samples
+@EVERY
+def test_full_int8_keeps_its_accuracy(lite0, lite0_on_samples, samples, tmp_path, every):
+    """Calibrated on a seeded fifth, evaluated on the others: of 400, at most one point is lost."""
+    exact, (paths, labels) = lite0_on_samples(every), (column[::every] for column in samples)
     chosen = np.random.RandomState(0).permutation(len(paths))
+    calibration, rest = np.split(chosen, [int(CALIBRATION * len(paths))])
+    rest = sorted(rest)
     preprocess = newnet_tf.create_transform("efficientnet_lite0").preprocess
-    rest = sorted(chosen[CALIBRATION:])
     [file] = export_tflite(
         lite0,
         preprocess,
         tmp_path,
         precisions=["int8-full"],
-        calibration_images=[paths[i] for i in chosen[:CALIBRATION]],
+        calibration_images=[paths[i] for i in calibration],
         validation_images=[paths[i] for i in rest[::8]],
     )
     quantized = evaluate_files(
@@ -90,12 +107,10 @@ def test_full_int8_keeps_its_accuracy(lite0, lite0_on_samples, samples, tmp_path
         preprocess,
     )
     exact = ClassificationResult(
-        tuple(lite0_on_samples.paths[i] for i in rest),
-        lite0_on_samples.labels[rest],
-        lite0_on_samples.topk[rest],
-        lite0_on_samples.top,
+        tuple(exact.paths[i] for i in rest), exact.labels[rest], exact.topk[rest], exact.top
     )
-    assert compare(exact, quantized).difference >= -1.0
+    print("DIFF", compare(exact, quantized))
+    assert compare(exact, quantized).difference >= (-1.0 if every == 1 else -3.0)
 
 
 def test_squeezenet_answers_as_published(shared_data):

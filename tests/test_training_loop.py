@@ -12,12 +12,12 @@ import pytest
 import tiny_run
 
 from newnet_tf.data.augment.config import NONE
-from newnet_tf.training import TrainingStopped, checkpoint, compilation, trainer
+from newnet_tf.training import TrainingStopped, checkpoint, compilation, run, trainer
 from newnet_tf.training.evaluator import evaluate_batches
 from newnet_tf.training.progress import Progress, duration
-from newnet_tf.training.run import Run
 
 BATCHES = 6  # an epoch
+EPOCHS = 3  # of the whole run
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(folder, tmp_path_factory):
     """A whole run: (outcome, model, data, what it said)."""
-    made = tiny_run.recipe(augmentation=NONE, epochs=4, lr=0.01)
-    data, model, out = tiny_run.loader(folder, made), tiny_run.network(), io.StringIO()
+    made = tiny_run.recipe(augmentation=NONE, epochs=EPOCHS, lr=0.01)
+    data, model, out = tiny_run.loader(folder, made, files=True), tiny_run.network(), io.StringIO()
     output = tmp_path_factory.mktemp("runs") / "whole"
     outcome = trainer.fit(
         model, data, made, output, checkpoint_every=4, metadata={"command": "newnet train"}, out=out
@@ -41,7 +41,7 @@ def test_it_learns_and_leaves_a_whole_folder(trained):
     outcome, _, _, said = trained
     assert outcome.best["test_error"] < 30  # chance: 75
     assert outcome.history[-1]["train_loss"] < outcome.history[0]["train_loss"]
-    assert [row["epoch"] for row in outcome.history] == [1, 2, 3, 4]
+    assert [row["epoch"] for row in outcome.history] == list(range(1, EPOCHS + 1))
     assert {path.name for path in outcome.output_dir.iterdir()} == {
         ".lock", "best.keras", "checkpoint.safetensors", "curves.png", "history.csv", "last.keras",
         "run.json", "tensorboard",
@@ -52,8 +52,10 @@ def test_it_learns_and_leaves_a_whole_folder(trained):
     assert summary["recipe"]["lr"] == 0.01
     assert summary["best"] == outcome.best
     assert summary["diagnosis"] == str(outcome.diagnosis)
-    assert re.search(r"epoch 4/4: train loss .*; test loss .* %; \d+ images/s, 0 s left", said)
-    assert said.count("epoch ") == 4  # no line of steps within a minute
+    assert re.search(
+        rf"epoch {EPOCHS}/{EPOCHS}: train loss .*; test loss .* %; \d+ images/s, 0 s left", said
+    )
+    assert said.count("epoch ") == EPOCHS  # no line of steps within a minute
 
 
 def test_the_saved_networks_are_those_that_were_tested(trained):
@@ -84,9 +86,15 @@ def test_evaluation_counts_every_image(trained):
         evaluate_batches(model.predict_on_batch, []).result()
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leaves out `curves.png`."""
+    monkeypatch.setattr(run, "write_curves", lambda *arguments: None)
+
+
 def fingerprint(data, made, output):
     model = tiny_run.network()
-    return Run(model=model, loader=data, recipe=made, output_dir=output).fingerprint
+    return run.Run(model=model, loader=data, recipe=made, output_dir=output).fingerprint
 
 
 def stopping(data, made, output, make_step, match, every=2, model=None):
@@ -102,9 +110,9 @@ def stopping(data, made, output, make_step, match, every=2, model=None):
     return str(caught.value)
 
 
-def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path):
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path, undrawn):
     made = tiny_run.recipe()
-    data = tiny_run.loader(folder, made)
+    data = tiny_run.arrays(made)
 
     def breaking(trained):
         step, done = trainer.single_step(trained), 0
@@ -127,9 +135,9 @@ def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path):
     assert (position.epoch, position.step) == (1, 2)
 
 
-def test_weights_that_are_no_numbers_are_not_saved(folder, tmp_path):
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path, undrawn):
     made = tiny_run.recipe()
-    data = tiny_run.loader(folder, made)
+    data = tiny_run.arrays(made)
 
     def breaking(trained):
         step, done = trainer.single_step(trained), 0
@@ -152,10 +160,10 @@ def test_weights_that_are_no_numbers_are_not_saved(folder, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["checkpoint", "best.keras", "history.csv"])
-def test_a_full_disk_stops_the_run(folder, tmp_path, monkeypatch, what):
+def test_a_full_disk_stops_the_run(tmp_path, undrawn, monkeypatch, what):
     """The second writing of a file fails, as where there is no room for it."""
     made = tiny_run.recipe()
-    data = tiny_run.loader(folder, made)
+    data = tiny_run.arrays(made)
     replace, done = os.replace, {}
 
     def full(source, target):
@@ -218,9 +226,9 @@ def test_a_limit_draws_the_same_images(folder):
     assert sorted(few(0, seed=4)) != sorted(first)
 
 
-def test_dropout_and_average_of_the_recipe(folder, tmp_path):
+def test_dropout_and_average_of_the_recipe(tmp_path, undrawn):
     made = tiny_run.recipe(dropout=0.1, ema_decay=0.5, epochs=1)
-    data, model = tiny_run.loader(folder, made), tiny_run.network()
+    data, model = tiny_run.arrays(made), tiny_run.network()
     weights, kept = [], None
 
     def watching(trained):
@@ -243,12 +251,12 @@ def test_dropout_and_average_of_the_recipe(folder, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_trains(folder, tmp_path, dtype):
+def test_mixed_precision_trains(tmp_path, undrawn, dtype):
     made = tiny_run.recipe(dtype=dtype, epochs=1, batch_size=16)
     keras.config.set_dtype_policy(dtype)
     try:
         model = tiny_run.network()
-        outcome = trainer.fit(model, tiny_run.loader(folder, made), made, tmp_path)
+        outcome = trainer.fit(model, tiny_run.arrays(made), made, tmp_path)
     finally:
         keras.config.set_dtype_policy("float32")
     assert np.isfinite(outcome.history[0]["train_loss"])

@@ -1,9 +1,11 @@
 """A run small enough to train in a test: a network with batch norm and dropout, 64 made images.
 
-As a program it is the child of `test_training_resume`: `python tiny_run.py IMAGES FOLDER` trains,
-tells each step on stdout, and takes its time over it, so that it can be killed at a chosen one.
+As a program it is the child of `test_training_resume`: `python tiny_run.py IMAGES FOLDER...` trains in
+one folder after the other, tells each step on stdout, and takes its time over it, so that it can be
+killed at a chosen one.
 """
 
+import functools
 import os
 import sys
 import time
@@ -15,16 +17,22 @@ SIZE, CLASSES, COUNT, BATCH = 32, 4, 64, 8
 PAUSE = 0.05  # seconds of a step of the child
 
 
+def images(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images and labels: noise, brighter in one quarter, which tells the class."""
+    random = np.random.default_rng(seed)
+    pixels, labels = np.empty((COUNT, SIZE, SIZE, 3), np.uint8), np.arange(COUNT) % CLASSES
+    for image, label in zip(pixels, labels, strict=True):
+        image[:] = random.integers(0, 156, image.shape, np.uint8)
+        top, left = 16 * (label // 2), 16 * (label % 2)
+        image[top : top + 16, left : left + 16] += np.uint8(100)
+    return pixels, labels
+
+
 def make_images(folder: Path, seed: int = 0) -> Path:
-    """Writes PNG files: noise, brighter in one quarter, which tells the class."""
+    """Writes `images` as PNG files in a folder for each class."""
     from PIL import Image
 
-    random = np.random.default_rng(seed)
-    for number in range(COUNT):
-        label = number % CLASSES
-        pixels = random.integers(0, 156, (SIZE, SIZE, 3), np.uint8)
-        top, left = 16 * (label // 2), 16 * (label % 2)
-        pixels[top : top + 16, left : left + 16] += np.uint8(100)
+    for number, (pixels, label) in enumerate(zip(*images(seed), strict=True)):
         path = folder / f"class{label}" / f"{number:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
@@ -64,14 +72,42 @@ def network(seed: int = 0, dropout: float = 0.3):
     return keras.Model(image, keras.layers.Dense(CLASSES, name="classifier")(x), name="tiny")
 
 
-def loader(folder: Path, made, **options):
-    from newnet_tf.data.datasets.factory import folder_dataset
-    from newnet_tf.data.image_loader import ImageLoader
+def preprocess():
     from newnet_tf.models.config import PreprocessConfig
 
+    return PreprocessConfig(image_size=SIZE, crop_pct=1.0)
+
+
+@functools.cache
+def dataset(folder: Path, files: bool = False):
+    """Returns the folder as a dataset that reads files, or that has read them into memory.
+
+    `tf.data` makes a graph for each epoch: without decoders it takes half the time.
+    """
+    from newnet_tf.data.datasets.base import Dataset, memory_split
+    from newnet_tf.data.datasets.factory import folder_dataset
+    from newnet_tf.data.host_loader import iter_samples
+    from newnet_tf.data.images import read_image
+
+    listed = folder_dataset(folder, validation_split=0.25)
+    if files:
+        return listed
+    splits = {}
+    for name in ("train", "validation"):
+        samples = list(iter_samples(listed.split(name)))
+        pixels = np.stack([read_image(sample.source) for sample in samples])
+        labels, names = zip(*((sample.label, sample.name) for sample in samples), strict=True)
+        splits[name] = memory_split(pixels, labels, names)
+    return Dataset(listed.name, listed.class_names, splits)
+
+
+def loader(folder: Path, made, files: bool = False, **options):
+    """Returns the `ImageLoader` of a folder, see `dataset`."""
+    from newnet_tf.data.image_loader import ImageLoader
+
     return ImageLoader(
-        folder_dataset(folder, validation_split=0.25),
-        PreprocessConfig(image_size=SIZE, crop_pct=1.0),
+        dataset(Path(folder), files),
+        preprocess(),
         augmentation=made.augmentation,
         batch_size=made.batch_size,
         seed=made.seed,
@@ -79,11 +115,31 @@ def loader(folder: Path, made, **options):
     )
 
 
-def child(folder: Path, output: Path) -> None:
+def arrays(made, **options):
+    """Returns an `ArrayLoader` of as many images: it needs no graph at all."""
+    from newnet_tf.data.array_loader import ArrayLoader
+
+    pixels, labels = images()
+    return ArrayLoader(
+        "made",
+        CLASSES,
+        (pixels[16:], labels[16:]),
+        (pixels[:16], labels[:16]),
+        preprocess(),
+        augmentation=made.augmentation,
+        batch_size=made.batch_size,
+        seed=made.seed,
+        **options,
+    )
+
+
+def child(folder: Path, outputs: list[Path]) -> None:
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
-    from newnet_tf.training import trainer
+    from newnet_tf.training import run, trainer
+
+    run.write_curves = lambda *arguments: None  # matplotlib takes longer than the run
 
     def slow_step(trained):
         step, done = trainer.single_step(trained), 0
@@ -91,18 +147,19 @@ def child(folder: Path, output: Path) -> None:
         def slow(images, targets):
             nonlocal done
             found, done = step(images, targets), done + 1
-            print(f"step {done}", flush=True)
+            print(f"{output.name}: step {done}", flush=True)
             time.sleep(PAUSE)
             return found
 
         return slow
 
-    made = recipe(ema_decay=0.9)
-    data = loader(folder, made)
-    trainer.fit(network(), data, made, output, resume=True, checkpoint_every=2, make_step=slow_step)
+    made = recipe(ema_decay=0.9, epochs=2)
+    options = {"resume": True, "checkpoint_every": 2, "make_step": slow_step}
+    for output in outputs:
+        trainer.fit(network(), loader(folder, made), made, output, **options)
 
 
 if __name__ == "__main__":
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    child(Path(sys.argv[1]), Path(sys.argv[2]))
+    child(Path(sys.argv[1]), [Path(output) for output in sys.argv[2:]])

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from newnet_tf.api.arguments import check_file, check_output_folder, check_positive
 from newnet_tf.deploy.export_options import check_options
 from newnet_tf.models import registry
 from newnet_tf.profiling import latency, paper_tables, untrained_models
@@ -129,6 +130,12 @@ def benchmark(
             "`models` or `tables` (--table) must name something to time. Received: neither"
         )
     check_options(precisions, "float32", False, "logits")
+    check_positive(runs=runs)
+    for count in threads:
+        check_positive(threads=count)
+    for file in given_files:
+        check_file("models", file)
+    check_output_folder(output)
     names = untrained_models.expand_names(names)
     baseline = baseline or next(iter(names), None)
     if names and baseline:

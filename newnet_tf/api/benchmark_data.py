@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from newnet_tf.api.arguments import check_positive
 from newnet_tf.data import pipeline_benchmark
 from newnet_tf.data.pipeline_benchmark import Throughput
 from newnet_tf.utils import tables
@@ -80,6 +81,7 @@ def benchmark_data(
     Example:
         >>> print(newnet_tf.benchmark_data(num_images=512))
     """
+    check_positive(num_images=num_images, runs=runs, batch_size=batch_size, num_workers=num_workers)
     start_keras()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from newnet_tf.api.image_sets import Images, calibration_set, validation_set
+from newnet_tf.api.arguments import check_images, check_model
+from newnet_tf.api.image_sets import (
+    MIN_CALIBRATION,
+    MIN_VALIDATION,
+    Images,
+    calibration_set,
+    validation_set,
+)
 from newnet_tf.data.sample_images import sample_images
 from newnet_tf.deploy import export_options
 from newnet_tf.deploy.bundle.build import Bundle, bundle_files, check_path, make_bundle
@@ -131,6 +138,9 @@ def bundle(
         examples = _examples(validation_images)
         name = file_stem(read_config(files[0]).model) if read_config(files[0]) else files[0].stem
         return bundle_files(files, output or FOLDER / name, examples, package=package)
+    check_model(model, **given)
+    check_images("calibration_images", calibration_images, MIN_CALIBRATION, "--calibration-images")
+    check_images("validation_images", validation_images, MIN_VALIDATION, "--images")
     loaded = load_model(model, **given)
     loaded.check_trained()
     image_size = loaded.preprocess.image_size

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from newnet_tf import results
+from newnet_tf.api.arguments import check_file, check_output_folder, check_positive
 from newnet_tf.api.export import export
 from newnet_tf.api.predict import predict
 from newnet_tf.data.sample_images import sample_images
@@ -96,6 +97,9 @@ def demo(
         >>> print(newnet_tf.demo())
     """
     start = time.monotonic()
+    check_positive(runs=runs)
+    check_file("image", image)
+    check_output_folder(output)
     path = Path(image) if image else next(p for p in sample_images() if p.name == IMAGE)
     files = Path(output) / "models"
     with warnings.catch_warnings():

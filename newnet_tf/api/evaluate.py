@@ -5,6 +5,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from newnet_tf.api.arguments import check_model, check_positive
+from newnet_tf.api.data_arguments import check_data
 from newnet_tf.classification.result import ClassificationResult
 from newnet_tf.data.datasets.base import Dataset, Split
 from newnet_tf.data.datasets.factory import load_dataset
@@ -16,6 +18,7 @@ from newnet_tf.inference.predictor import Predictor
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.task import get_task
 from newnet_tf.utils.progress import note
+from newnet_tf.utils.quiet import start_keras
 
 
 def evaluate(
@@ -100,13 +103,21 @@ def evaluate(
         >>> result = newnet_tf.evaluate("efficientnet_lite0", "imagenet_v2", max_samples=1000)
         >>> print(result.accuracy(1), result.interval(1))
     """
-    if max_samples is not None and (not isinstance(max_samples, int) or max_samples < 1):
-        raise ValueError(
-            f"`max_samples` (--max-samples) must be a positive int. Received: {max_samples}"
-        )
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` (--batch-size) must be positive. Received: {batch_size}")
+    given = {
+        "weights": weights,
+        "preprocess_as": preprocess_as,
+        "preprocess": preprocess,
+        "class_names": class_names,
+        "task": task,
+        "outputs": outputs,
+        "activation": activation,
+        "allow_untrained": allow_untrained,
+    }
+    check_positive(max_samples=max_samples, batch_size=batch_size)
+    check_model(model, **given, exported=True)
+    check_data(dataset, split=split, validation_split=validation_split, images_dir=images_dir)
     if not isinstance(dataset, (Dataset, Split)):
+        start_keras()  # without TensorFlow's messages
         dataset = load_dataset(
             dataset,
             validation_split=validation_split,
@@ -120,17 +131,7 @@ def evaluate(
             f"Received: a Split with {split=}, {save_results=}"
         )
     images = dataset if isinstance(dataset, Split) else dataset.split(split)
-    predictor = load_predictor(
-        model,
-        weights=weights,
-        preprocess_as=preprocess_as,
-        preprocess=preprocess,
-        class_names=class_names,
-        task=task,
-        outputs=outputs,
-        activation=activation,
-        allow_untrained=allow_untrained,
-    )
+    predictor = load_predictor(model, **given)
     names = None if isinstance(dataset, Split) else dataset.class_names
     result = evaluate_split(predictor, images, names, max_samples, batch_size)
     if isinstance(dataset, Split):

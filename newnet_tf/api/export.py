@@ -6,12 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from newnet_tf.api.image_sets import Images, calibration_set, validation_set
+from newnet_tf.api.arguments import (
+    check_choice,
+    check_images,
+    check_model,
+    check_output_folder,
+)
+from newnet_tf.api.image_sets import (
+    MIN_CALIBRATION,
+    MIN_VALIDATION,
+    Images,
+    calibration_set,
+    validation_set,
+)
 from newnet_tf.deploy import export_options
 from newnet_tf.inference.loaded import LoadedModel
 from newnet_tf.inference.model import load_model
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.io import file_stem
+from newnet_tf.utils.progress import note
 
 FORMATS = ("tflite", "saved_model", "onnx")
 FOLDER = Path("build/export")  # default folder
@@ -119,22 +132,27 @@ def export(
         >>> files = newnet_tf.export("rexnet_100", "out", precisions=["fp32", "int8-full"])
         >>> newnet_tf.load_predictor(files[1])("cat.jpg")
     """
-    if format not in FORMATS:
-        raise ValueError(f"`format` must be among {FORMATS}. Received: format={format!r}")
+    check_choice("format", format, FORMATS)
     export_options.check_options(precisions, io_dtype, embed_normalization, output_type)
     export_options.check_exclude_layers(precisions, exclude_layers)
     export_options.check_calibration_method(["int8-full"], calibration_method)
-    loaded = load_model(
-        model,
-        weights=weights,
-        preprocess_as=preprocess_as,
-        preprocess=preprocess,
-        class_names=class_names,
-        classes=classes,
-        task=task,
-        outputs=outputs,
-        activation=activation,
-    )
+    given = {
+        "weights": weights,
+        "preprocess_as": preprocess_as,
+        "preprocess": preprocess,
+        "class_names": class_names,
+        "classes": classes,
+        "task": task,
+        "outputs": outputs,
+        "activation": activation,
+    }
+    check_model(model, **given, allow_untrained=allow_untrained)
+    check_images("calibration_images", calibration_images, MIN_CALIBRATION, "--calibration-images")
+    check_images("validation_images", validation_images, MIN_VALIDATION, "--images")
+    check_output_folder(output)
+    if isinstance(model, str | os.PathLike):
+        note(f"{os.fspath(model)}: loading the model")
+    loaded = load_model(model, **given)
     loaded.check_trained(allow_untrained)
     if format == "saved_model":
         return [_to_saved_model(loaded, Path(output))]
@@ -146,6 +164,8 @@ def export(
         if format == "onnx":
             from newnet_tf.deploy import export_onnx
 
+            compared = f", comparing on {len(validation)} images" if validation is not None else ""
+            note(f"{loaded.name}: converting to ONNX{compared}")
             result = export_onnx(
                 loaded.model,
                 loaded.metadata,
@@ -178,6 +198,7 @@ def export(
 def _to_saved_model(loaded: LoadedModel, output: Path) -> Path:
     from newnet_tf.deploy import export_saved_model
 
+    note(f"{loaded.name}: writing the SavedModel")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return export_saved_model(loaded.model, output / file_stem(loaded.name), loaded.metadata)

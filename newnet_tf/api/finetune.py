@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from newnet_tf.api.data_arguments import check_data
 from newnet_tf.api.evaluate import evaluate_split
 from newnet_tf.api.export import export
 from newnet_tf.api.finetune_setup import check_arguments, pretrained_model
@@ -27,6 +28,7 @@ from newnet_tf.training.recipe_registry import get_recipe
 from newnet_tf.training.recipes import Recipe
 from newnet_tf.training.run_files import Diverged
 from newnet_tf.utils.progress import note
+from newnet_tf.utils.quiet import start_keras
 
 CALIBRATION_IMAGES = VERIFICATION_IMAGES = 100
 
@@ -153,8 +155,10 @@ def finetune(
             "seed": seed,
         }
         recipe = _recipe(changes | {name: v for name, v in fields.items() if v is not None})
+    check_data(dataset, validation_split=validation_split, images_dir=images_dir)
     pretrained = pretrained_model(model, weights, preprocess_as, image_size, activation)
     if not isinstance(dataset, Dataset):
+        start_keras()  # without TensorFlow's messages
         dataset = load_dataset(
             dataset,
             validation_split=validation_split,

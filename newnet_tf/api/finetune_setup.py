@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from newnet_tf import weights as checkpoints
+from newnet_tf.api.arguments import check_choice, check_model, check_positive
 from newnet_tf.data.datasets.base import MULTILABEL, Dataset
 from newnet_tf.finetuning.full_finetune import BATCH_NORM
 from newnet_tf.inference.model import REPLACED_ACTIVATION
@@ -89,6 +90,7 @@ def pretrained_model(
             f"{variant.card.name} has no public weights; pass a checkpoint file as `weights` "
             "(--weights). Received: no weights"
         )
+    check_model(name, weights=weights, preprocess_as=preprocess_as, activation=activation)
     is_file = checkpoints.is_file(chosen)
     preprocess = registry.preprocess_config(
         preprocess_as or variant.card.name, None if is_file else chosen
@@ -107,15 +109,15 @@ def check_arguments(
     image_size: int | None,
 ) -> None:
     """Raises ValueError for arguments of `finetune` outside of their ranges."""
-    if batch_norm not in (None, *BATCH_NORM) or backbone_lr_scale < 0:
+    check_choice("batch_norm", batch_norm, BATCH_NORM)
+    if backbone_lr_scale < 0:
         raise ValueError(
-            f"`batch_norm` must be among {BATCH_NORM}, `backbone_lr_scale` not negative. "
-            f"Received: {batch_norm=}, {backbone_lr_scale=}"
+            "`backbone_lr_scale` (--backbone-lr-scale) must not be negative. "
+            f"Received: {backbone_lr_scale}"
         )
     if not 0 <= holdout_fraction < 1:
         raise ValueError(
             "`holdout_fraction` (--holdout-fraction) must lie in [0, 1). "
             f"Received: {holdout_fraction=}"
         )
-    if image_size is not None and image_size < 1:
-        raise ValueError(f"`image_size` (--image-size) must be positive. Received: {image_size}")
+    check_positive(image_size=image_size)

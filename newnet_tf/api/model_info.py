@@ -7,6 +7,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from newnet_tf import results
+from newnet_tf.api.model_summary import LATENCY_PRECISIONS, latencies, summary
 from newnet_tf.models import registry
 from newnet_tf.models.config import Card, HubFile, brief
 from newnet_tf.profiling import paper_tables
@@ -33,19 +35,26 @@ class ModelTable:
             {title: self._cell(row[key]) for title, key in self.columns.items()}
             for row in self.rows
         ]
-        return f"{tables.table(lines, right=list(self.columns)[1:-1])}\n{len(self.rows)} models"
+        text = f"{tables.table(lines, right=list(self.columns)[1:-1])}\n{len(self.rows)} models"
+        if any(row["fp32_ms"] for row in self.rows):
+            text += "; ms: median latency of one image, one thread, TFLite with random weights"
+        return text
 
     @staticmethod
     def _cell(value: object) -> object:
-        return (", ".join(value) or "-") if isinstance(value, list) else value
+        if not isinstance(value, list):
+            return value
+        return f"{value[0]} +{len(value) - 1}" if len(value) > 1 else "".join(value) or "-"
 
 
 COLUMNS = {
     "name": "name",
-    "image size": "image_size",
-    "params (M)": "params_M",
-    "MACs (M)": "macs_M",
-    "reported top-1 error (%)": "reported_top1_error",
+    "pixels": "image_size",
+    "params M": "params_M",
+    "MACs M": "macs_M",
+    "error %": "reported_top1_error",
+    "fp32 ms": "fp32_ms",
+    "int8 ms": "int8_ms",
     "weights": "weights",
 }
 
@@ -72,10 +81,13 @@ class ModelInfo:
         card: `Card`, reported figures, input and weights; `card.measured` has the tables of results.
 
         layers: tuple of dictionaries, the cost of each layer; None if it was not asked for.
+
+        full: bool, whether to print every table of results, and not what fits a screen.
     """
 
     card: Card
     layers: tuple[dict, ...] | None = None
+    full: bool = False
 
     def to_dict(self) -> dict:
         """Returns everything as JSON values."""
@@ -83,17 +95,18 @@ class ModelInfo:
         return values | ({"layers": list(self.layers)} if self.layers else {})
 
     def __str__(self) -> str:
-        text = "\n".join(_description(self.card))
+        text = "\n".join((_description if self.full else summary)(self.card))
         if self.layers:
             text += f"\n\n{tables.table(self.layers, right=('params', 'MACs'))}"
         return text
 
 
 def model_table(pattern: str = "*", *, table: str | None = None) -> ModelTable | PaperTable:
-    """Returns image size, parameters, multiply-adds, reported error and weights of models.
+    """Returns image size, cost, reported error, measured latency and weights of models.
 
     Parameters and multiply-adds are counted (convolutions and dense layers, one image of the model's
-    own size).
+    own size). The top-1 error is the reported one. Latencies are medians with one thread, of TFLite
+    files in fp32 and int8-full with random weights, on the machine that `results/latency.csv` names.
 
     Args:
         pattern: str, pattern of names, such as `"rexnet*"`. Default: `"*"`, all models.
@@ -116,16 +129,24 @@ def model_table(pattern: str = "*", *, table: str | None = None) -> ModelTable |
     cards = [registry.model_card(name) for name in names]
     if table:
         return PaperTable(tuple(paper_tables.rows(cards, table)))
-    return ModelTable(tuple(_row(card) for card in cards), COLUMNS)
+    times: dict[str, list[dict[str, str]]] = {}
+    for row in results.read("latency"):
+        times.setdefault(row["model"], []).append(row)
+    costs = {row["model"]: row for row in results.read("cost")}
+    rows = [_row(card, costs.get(card.name), times.get(card.name, [])) for card in cards]
+    return ModelTable(tuple(rows), COLUMNS)
 
 
-def model_info(name: str, *, layers: bool = False) -> ModelInfo:
+def model_info(name: str, *, layers: bool = False, full: bool = False) -> ModelInfo:
     """Returns what is known of a model: reported and measured figures, input, weights.
 
     Args:
         name: str, a model of the zoo, or timm's name, with or without `.tag`.
 
         layers: bool, whether to build the model and count the cost of its layers. Default: False.
+
+        full: bool, whether the result prints every table of results. Default: False, as much as
+            fits a screen.
 
     Returns:
         A `ModelInfo`.
@@ -137,17 +158,23 @@ def model_info(name: str, *, layers: bool = False) -> ModelInfo:
         >>> print(newnet_tf.model_info("rexnet_100"))
     """
     card = registry.model_card(name)
-    return ModelInfo(card, tuple(_layers(card)) if layers else None)
+    return ModelInfo(card, tuple(_layers(card)) if layers else None, full)
 
 
-def _row(card: Card) -> dict:
-    cost = paper_tables.cost(card)
+def _row(card: Card, cost: dict[str, str] | None, latency_rows: list[dict[str, str]]) -> dict:
+    times = latencies(latency_rows)
     return {
         "name": card.name,
         "image_size": card.preprocess.image_size,
         "params_M": round(int(cost["params"]) / 1e6, 2) if cost else None,
         "macs_M": round(int(cost["macs"]) / 1e6, 1) if cost else None,
         "reported_top1_error": card.reported.top1_error if card.reported else None,
+        **{
+            f"{precision}_ms": round(float(times[precision]["median_ms"]), 1)
+            if precision in times
+            else None
+            for precision in LATENCY_PRECISIONS
+        },
         "weights": [w.tag for w in card.weights],
     }
 

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from newnet_tf.data.images import SkippedImage, read_images
+from newnet_tf.api.arguments import check_model, check_positive
+from newnet_tf.data.images import ImageError, SkippedImage, read_images
 from newnet_tf.data.sample_images import image_files
 from newnet_tf.inference.loading import load_predictor
 from newnet_tf.inference.predictor import TOP
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.task import Prediction
+
+SHOWN = 3  # missing images in an error
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def predict(
         ValueError: if there is no such model, it has no trained weights, or `top` is not a positive
             int.
 
-        ImageError: if a folder is missing or holds no image.
+        ImageError: if a folder holds no image, or no image or folder exists.
 
     Example:
         >>> print(newnet_tf.predict("efficientnet_lite0", ["cat.jpg", "cup.jpg"], top=1))
@@ -126,18 +129,20 @@ def predict(
         cup.jpg
           coffee_mug 48.0 %
     """
+    given = {
+        "weights": weights,
+        "preprocess_as": preprocess_as,
+        "preprocess": preprocess,
+        "class_names": class_names,
+        "task": task,
+        "outputs": outputs,
+        "activation": activation,
+        "allow_untrained": allow_untrained,
+    }
+    check_positive(top=top)
+    check_model(model, **given, exported=True)
     sources = _list_images(images)
-    predictor = load_predictor(
-        model,
-        weights=weights,
-        preprocess_as=preprocess_as,
-        preprocess=preprocess,
-        class_names=class_names,
-        task=task,
-        outputs=outputs,
-        activation=activation,
-        allow_untrained=allow_untrained,
-    )
+    predictor = load_predictor(model, **given)
     reader, results = read_images(sources), []
     for position, pixels in reader:
         source = sources[position]
@@ -154,4 +159,10 @@ def _list_images(images: Any) -> list:
     for image in images:
         is_path = isinstance(image, (str, os.PathLike))
         sources += image_files([Path(image)]) if is_path else [image]
+    missing = [image for image in sources if isinstance(image, Path) and not image.exists()]
+    if missing and len(missing) == len(sources):
+        raise ImageError(
+            "`images` must be existing images or folders. "
+            f"Received: {', '.join(map(str, missing[:SHOWN]))}: no such file"
+        )
     return sources

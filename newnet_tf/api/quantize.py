@@ -3,17 +3,18 @@
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from newnet_tf.api.image_sets import DRAWN, Images, drawn
+from newnet_tf.api.arguments import check_images, check_model, check_output_folder
+from newnet_tf.api.image_sets import DRAWN, MIN_CALIBRATION, Images, drawn
 from newnet_tf.api.labeled_images import (
     PRECISION,
     LabeledImages,
     calibration_sample,
     labeled_validation_set,
 )
+from newnet_tf.api.quantize_result import QuantizeResult, row
 from newnet_tf.deploy import export_options
 from newnet_tf.inference.loaded import LoadedModel
 from newnet_tf.inference.model import load_model
@@ -26,43 +27,6 @@ if TYPE_CHECKING:
     from newnet_tf.deploy.quantization.sensitivity import LayerSensitivity, SensitivityAnalysis
 
 FOLDER = Path("build/quantize")  # default folder
-
-
-@dataclass(frozen=True, kw_only=True)
-class QuantizeResult:
-    """What `quantize` found and wrote.
-
-    Args:
-        model: str, the model's name.
-
-        file: `ExportResult`, None where only the analysis was asked for.
-
-        layers: tuple of `LayerSensitivity`, in the model's order; empty without an analysis.
-
-        exclude_layers: tuple of str, layers that stay float32, or are proposed for it.
-
-        summary: str, what they gain; "" where nothing was measured.
-
-        table, chart: paths of the CSV and PNG files of all layers, None without `sensitivity`.
-    """
-
-    model: str
-    file: "ExportResult | None"
-    layers: "tuple[LayerSensitivity, ...]"
-    exclude_layers: tuple[str, ...]
-    summary: str = ""
-    table: Path | None = None
-    chart: Path | None = None
-
-    def rows(self) -> list[dict[str, str]]:
-        """Returns the layers as rows of a table, in the model's order."""
-        return [_row(layer, layer.name in self.exclude_layers) for layer in self.layers]
-
-    def __str__(self) -> str:
-        lines = [self.summary] if self.summary else []
-        lines += [f"{self.file}"] if self.file else []
-        lines += [f"{self.table}, {self.chart}"] if self.table else []
-        return "\n".join(lines)
 
 
 def quantize(
@@ -145,17 +109,21 @@ def quantize(
         ...                          validation_images=flowers.split(), max_accuracy_drop=0.5))
     """
     _check(exclude_layers, max_accuracy_drop, validation_images, calibration_method)
-    loaded = load_model(
-        model,
-        weights=weights,
-        preprocess_as=preprocess_as,
-        preprocess=preprocess,
-        class_names=class_names,
-        classes=classes,
-        task=task,
-        outputs=outputs,
-        activation=activation,
-    )
+    given = {
+        "weights": weights,
+        "preprocess_as": preprocess_as,
+        "preprocess": preprocess,
+        "class_names": class_names,
+        "classes": classes,
+        "task": task,
+        "outputs": outputs,
+        "activation": activation,
+    }
+    check_model(model, **given)
+    check_images("calibration_images", calibration_images, MIN_CALIBRATION, "--calibration-images")
+    check_images("validation_images", validation_images, 1, "--images")
+    check_output_folder(output)
+    loaded = load_model(model, **given)
     loaded.check_trained()
     calibration = calibration_sample(calibration_images, loaded)
     validation = labeled_validation_set(validation_images, loaded, calibration)
@@ -250,25 +218,13 @@ def _select(
     return selection.exclude_layers, selection.summary
 
 
-def _row(layer: "LayerSensitivity", is_float: bool) -> dict[str, str]:
-    figures, top1 = layer.verification, layer.top1_gain
-    return {
-        "layer": layer.name,
-        "SQNR dB": f"{figures.sqnr:.1f}",
-        "share": f"{layer.share:.1%}",
-        "agreement": f"{100 * figures.top1_matches / figures.images:.1f}",
-        "top-1": "" if top1 is None else f"{100 * top1 / figures.images:+.1f}",
-        "float": "yes" if is_float else "",
-    }
-
-
 def _write(
     folder: Path, name: str, layers: "Sequence[LayerSensitivity]", exclude_layers: Sequence[str]
 ) -> dict[str, Path]:
     """Writes the table of all layers and its chart; returns their paths."""
     from newnet_tf.visualization import charts
 
-    rows = [_row(layer, layer.name in exclude_layers) for layer in layers]
+    rows = [row(layer, layer.name in exclude_layers) for layer in layers]
     table = folder / f"{name}.sensitivity.csv"
     io.write_csv(table, list(rows[0]), rows)
     values = [(layer.name, layer.verification.sqnr) for layer in layers]

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from newnet_tf.api.data_arguments import check_run_folder
 from newnet_tf.api.train_result import FILES, TrainResult
 from newnet_tf.api.training_setup import (
     TrainingSetup,
-    check_model_argument,
+    check_arguments,
+    model_name,
     resolve_recipe,
     set_up,
     start_training,
@@ -134,7 +136,19 @@ def train(
         >>> print(newnet_tf.evaluate(result, "more_flowers/"))
     """
     chosen, recipe_name = resolve_recipe(recipe, overrides, epochs, seed)
-    check_model_argument(model)
+    check_arguments(
+        model,
+        dataset,
+        weights=weights,
+        image_size=image_size,
+        activation=activation,
+        max_samples=max_samples,
+        validation_split=validation_split,
+        images_dir=images_dir,
+        checkpoint_every=checkpoint_every,
+    )
+    folder = Path(output_dir or Path("runs") / f"{model_name(model, activation)}.{recipe_name}")
+    check_run_folder(folder, chosen, resume)
     devices = _resolve_strategy(strategy, workers, worker_index)  # before TensorFlow computes
     start_training(chosen, deterministic)
     setup = set_up(
@@ -157,7 +171,6 @@ def train(
         shard = {"num_shards": devices.workers, "shard_index": devices.index}
         about["strategy"] = str(devices)
     built = _build(setup, chosen, devices, is_new=not hasattr(model, "layers"))
-    folder = Path(output_dir or Path("runs") / f"{setup.name}.{recipe_name}")
     fitted = fit(
         built,
         setup.make_loader(chosen, **shard),

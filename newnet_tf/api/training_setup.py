@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from newnet_tf import weights as checkpoints
+from newnet_tf.api.arguments import check_model, check_positive
+from newnet_tf.api.data_arguments import check_data
 from newnet_tf.data.datasets.base import Dataset
 from newnet_tf.data.datasets.factory import load_dataset
 from newnet_tf.data.image_loader import ImageLoader
@@ -99,14 +101,30 @@ class TrainingSetup:
         )
 
 
-def check_model_argument(model: Any) -> None:
-    """Checks a name before anything expensive is imported.
+def check_arguments(
+    model: Any,
+    dataset: Any,
+    *,
+    weights: str | os.PathLike | None,
+    image_size: int | None,
+    activation: str | None,
+    max_samples: int | None,
+    validation_split: float,
+    images_dir: str | os.PathLike | None,
+    checkpoint_every: int,
+) -> None:
+    """Checks what `train` and `tune` have in common, before anything expensive is imported.
 
     Raises:
-        ValueError: if no model of the zoo has the name.
+        ValueError: for the first argument that cannot be right.
     """
+    check_positive(
+        image_size=image_size, max_samples=max_samples, checkpoint_every=checkpoint_every
+    )
     if isinstance(model, str):
         registry.resolve(model)
+        check_model(model, weights=weights, activation=activation, allow_untrained=True)
+    check_data(dataset, validation_split=validation_split, images_dir=images_dir)
 
 
 def start_training(recipe: Recipe, deterministic: bool) -> None:
@@ -192,7 +210,7 @@ def set_up(
 
     known = None if isinstance(model, str) else get_metadata(model)
     return TrainingSetup(
-        name=_name(model, activation),
+        name=model_name(model, activation),
         build=build,
         make_loader=make_loader,
         task=task,
@@ -206,7 +224,8 @@ def _is_builder(model: Any) -> bool:
     return callable(model) and not hasattr(model, "layers")
 
 
-def _name(model: Any, activation: str | None) -> str:
+def model_name(model: Any, activation: str | None) -> str:
+    """Returns the name of a model in folders and tables."""
     if isinstance(model, str):
         name = registry.resolve(model)[0].card.name
         return activations.name_with(name, activation)

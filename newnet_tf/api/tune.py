@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from newnet_tf.api.training_setup import (
-    check_model_argument,
+    check_arguments,
     resolve_recipe,
     set_up,
     start_training,
@@ -107,7 +107,17 @@ def tune(
     space = search_space or default_search_space(chosen)
     trial_storage.import_optuna()  # raised before anything is read
     trial_storage.choose_sampler(parse_search_space(chosen, space), sampler, trials)
-    check_model_argument(model)
+    check_arguments(
+        model,
+        dataset,
+        weights=weights,
+        image_size=image_size,
+        activation=activation,
+        max_samples=max_samples,
+        validation_split=validation_split,
+        images_dir=images_dir,
+        checkpoint_every=checkpoint_every,
+    )
     if not isinstance(model, str) and hasattr(model, "layers"):
         raise ValueError(
             "`model` must be a name, or a callable that returns a new model for each trial. "

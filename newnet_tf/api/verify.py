@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from newnet_tf.api.image_sets import Images, validation_set
+from newnet_tf.api.arguments import check_images, check_model
+from newnet_tf.api.image_sets import MIN_VALIDATION, Images, validation_set
 from newnet_tf.deploy.verification import Verification
 from newnet_tf.inference.loaded import LoadedModel
 from newnet_tf.inference.model import load_model
@@ -51,6 +52,7 @@ def verify(
     weights: str | os.PathLike | None = None,
     preprocess_as: str | None = None,
     preprocess: PreprocessConfig | str | os.PathLike | None = None,
+    class_names: Sequence[str] | str | os.PathLike | None = None,
     classes: int | None = None,
     task: str | None = None,
     outputs: str | None = None,
@@ -76,6 +78,8 @@ def verify(
 
         preprocess: `PreprocessConfig` or path, as in `load_model`.
 
+        class_names: names or path, as in `load_model`.
+
         classes: int, as in `load_model`.
 
         task: str, as in `load_model`.
@@ -98,31 +102,29 @@ def verify(
     from newnet_tf.deploy import formats
 
     paths = [files] if isinstance(files, str | os.PathLike) else list(files)
+    given = {
+        "weights": weights,
+        "preprocess_as": preprocess_as,
+        "preprocess": preprocess,
+        "class_names": class_names,
+        "classes": classes,
+        "task": task,
+        "outputs": outputs,
+    }
+    for file in paths:
+        if not Path(file).exists():
+            raise ValueError(f"`files` must exist. Received: {os.fspath(file)}: no such file")
+        formats.format_of(file)
+    check_images("images", images, MIN_VALIDATION, "--images")
+    sources = [_source(file, model, activation) for file in paths]
+    for source, replaced in sources:
+        check_model(source, **given, activation=replaced)
     loaded: dict[Any, LoadedModel] = {}
     results = []
-    for file in paths:
-        source, replaced = model, activation
-        if source is None:
-            name = formats.model_name_of(file)
-            if name is None:
-                raise ValueError(
-                    f"{os.fspath(file)} does not name its model: pass `model` (--model). "
-                    "Received: no model"
-                )
-            source, own = activations.split_name(name)
-            replaced = activation or own
+    for file, (source, replaced) in zip(paths, sources, strict=True):
         key = source if isinstance(source, str) else id(source)
         if key not in loaded:
-            loaded[key] = load_model(
-                source,
-                weights=weights,
-                preprocess_as=preprocess_as,
-                preprocess=preprocess,
-                classes=classes,
-                task=task,
-                outputs=outputs,
-                activation=replaced,
-            )
+            loaded[key] = load_model(source, **given, activation=replaced)
             loaded[key].check_trained()
         known = loaded[key]
         validation = validation_set(images, known.preprocess.image_size)
@@ -131,3 +133,18 @@ def verify(
             verification = formats.verify_file(known.model, file, validation, known.metadata)
         results.append(FileVerification(Path(file), verification))
     return results
+
+
+def _source(file: str | os.PathLike, model: Any, activation: str | None) -> tuple[Any, str | None]:
+    """Returns the model that a file is compared with, and the activation that replaces SiLU in it."""
+    from newnet_tf.deploy import formats
+
+    if model is not None:
+        return model, activation
+    name = formats.model_name_of(file)
+    if name is None:
+        raise ValueError(
+            f"{os.fspath(file)} does not name its model: pass `model` (--model). Received: no model"
+        )
+    name, own = activations.split_name(name)
+    return name, activation or own

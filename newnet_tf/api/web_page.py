@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from newnet_tf.api.image_sets import Images, calibration_set, validation_set
+from newnet_tf.api.arguments import check_images, check_model, check_output_folder
+from newnet_tf.api.image_sets import (
+    MIN_CALIBRATION,
+    MIN_VALIDATION,
+    Images,
+    calibration_set,
+    validation_set,
+)
 from newnet_tf.data.labels import imagenet_names
 from newnet_tf.data.sample_images import sample_images
 from newnet_tf.deploy.export_options import check_options
@@ -17,6 +24,7 @@ from newnet_tf.inference.loaded import resolve_names
 from newnet_tf.inference.model import load_model
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils.progress import note
+from newnet_tf.web import litert_js
 from newnet_tf.web.site import (
     Site,
     build_site,
@@ -110,7 +118,10 @@ def make_web_page(
         site: 26 files, 35.5 MB
     """
     output = Path(output)
+    check_output_folder(output)
     check_folder(output)
+    if assets is not None:
+        litert_js.files(Path(assets))  # refuses what is none
     check_example(example and Path(example))
     check_options(precisions, "float32", False, None)
     models = [os.fspath(m) for m in model] if isinstance(model, (list, tuple)) else [model]
@@ -127,17 +138,22 @@ def make_web_page(
             f"Received: {', '.join(models)}"
         )
     else:
-        loaded = load_model(
-            models[0],
-            weights=weights,
-            preprocess_as=preprocess_as,
-            preprocess=preprocess,
-            class_names=class_names,
-            classes=classes,
-            task=task,
-            outputs=outputs,
-            activation=activation,
+        given = {
+            "weights": weights,
+            "preprocess_as": preprocess_as,
+            "preprocess": preprocess,
+            "class_names": class_names,
+            "classes": classes,
+            "task": task,
+            "outputs": outputs,
+            "activation": activation,
+        }
+        check_model(models[0], **given)
+        check_images(
+            "calibration_images", calibration_images, MIN_CALIBRATION, "--calibration-images"
         )
+        check_images("validation_images", validation_images, MIN_VALIDATION, "--images")
+        loaded = load_model(models[0], **given)
         check_task(loaded.task)
         loaded.check_trained()
         image_size = loaded.preprocess.image_size

@@ -8,6 +8,7 @@ from newnet_tf.data.labels import imagenet_labels, imagenet_names
 from newnet_tf.utils.progress import note
 
 IMAGENET = "imagenet"
+BACKGROUND = "background"  # the first of the 1,001 classes that TensorFlow's ImageNet models have
 
 
 def read_class_names(class_names: object) -> tuple[str, ...] | None:
@@ -40,11 +41,13 @@ def read_class_names(class_names: object) -> tuple[str, ...] | None:
 
 
 def check_class_names(class_names: Sequence[str], classes: int) -> tuple[str, ...]:
-    """Returns class names as a tuple.
+    """Returns class names as a tuple; ImageNet's for 1,001 classes with `background` before them.
 
     Raises:
         ValueError: if there are more or fewer names than classes.
     """
+    if tuple(class_names) == imagenet_names() and classes == len(class_names) + 1:
+        return (BACKGROUND, *class_names)
     if len(class_names) != classes:
         raise ValueError(
             f"`class_names` (--labels) must name {classes} classes, as the model has scores. "
@@ -100,8 +103,10 @@ def match_classes(
         return list(range(classes))
     if tuple(dataset_class_names) == tuple(class_names):
         return list(range(classes))
-    is_imagenet = tuple(class_names) == imagenet_names()
-    keys = [label.wnid for label in imagenet_labels()] if is_imagenet else list(class_names)
+    is_imagenet = tuple(class_names) in (imagenet_names(), (BACKGROUND, *imagenet_names()))
+    keys = list(class_names)
+    if is_imagenet:
+        keys[-len(imagenet_names()) :] = [label.wnid for label in imagenet_labels()]
     index = {key: number for number, key in enumerate(keys)}
     unknown = [name for name in dataset_class_names if name not in index]
     if unknown:

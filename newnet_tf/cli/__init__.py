@@ -10,6 +10,7 @@ Results go to stdout, progress and notes to stderr. A module is imported when it
 """
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -107,6 +108,11 @@ def _listing() -> str:
     return "\n".join(lines).rstrip()
 
 
+def _is_no_retracing(record: logging.LogRecord) -> bool:
+    """Leaves out a warning of TensorFlow that a user of a command can do nothing about."""
+    return "retracing" not in record.getMessage()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
@@ -117,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         int, the exit status: 0, 1 for an error, 130 when interrupted.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").addFilter(_is_no_retracing)
     arguments = parser().parse_args(argv)
     try:
         status = arguments.run(arguments) or 0

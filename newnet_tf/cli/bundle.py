@@ -39,6 +39,8 @@ def run(arguments: argparse.Namespace) -> None:
     if bool(models) == bool(arguments.check):
         received = "both" if models else "neither"
         raise ValueError(f"a MODEL or --check PATH must be given. Received: {received}")
+    if arguments.digest and not arguments.check:
+        raise ValueError("--digest must come with --check. Received: it, and a MODEL")
     import newnet_tf
 
     if arguments.check:

@@ -43,7 +43,13 @@ def _add_info_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _load(arguments: argparse.Namespace):
     import newnet_tf
+    from newnet_tf.api.data_arguments import check_data
 
+    check_data(
+        arguments.data,
+        validation_split=arguments.validation_split,
+        images_dir=arguments.images_dir,
+    )
     start_keras()
     return newnet_tf.load_dataset(
         arguments.data,
@@ -87,7 +93,9 @@ def _add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _prepare(arguments: argparse.Namespace) -> None:
     import newnet_tf
+    from newnet_tf.api.data_arguments import check_prepared
 
+    check_prepared(arguments.name)
     splits, folder = newnet_tf.data.prepare(
         arguments.name, arguments.manual_dir, arguments.data_dir, arguments.allow_missing
     )
@@ -113,13 +121,12 @@ def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _show(arguments: argparse.Namespace) -> None:
     import newnet_tf
+    from newnet_tf.api.arguments import check_choice, check_positive
 
+    check_positive(count=arguments.count, image_size=arguments.image_size)
     fields = {}
     for name in arguments.augmentation.split("+"):
-        if name not in AUGMENTATIONS:
-            raise ValueError(
-                f"`--augmentation` must be among {', '.join(AUGMENTATIONS)}. Received: {name!r}"
-            )
+        check_choice("augmentation", name, AUGMENTATIONS)
         fields |= AUGMENTATIONS[name]
     dataset = _load(arguments)
     if dataset.skipped:

@@ -17,7 +17,9 @@ def add_list_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_json_argument(parser)
     parser.epilog = (
         "Parameters and MACs are counted (convolutions and dense layers, one image of the model's own\n"
-        "size); the top-1 error is the reported one."
+        "size); the top-1 error is the reported one. Latencies are those of one thread in\n"
+        "newnet_tf/results/latency.csv, which names the machine. Weights: the first tag, and how many\n"
+        "more there are; `newnet info NAME` shows them."
     )
 
 
@@ -33,11 +35,14 @@ def add_info_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layers", action="store_true", help="build the model and list the cost of its layers"
     )
+    parser.add_argument(
+        "--full", action="store_true", help="show every table of measured figures, and all weights"
+    )
     common.add_json_argument(parser)
 
 
 def run_info(arguments: argparse.Namespace) -> None:
     import newnet_tf
 
-    result = newnet_tf.model_info(arguments.model, layers=arguments.layers)
+    result = newnet_tf.model_info(arguments.model, layers=arguments.layers, full=arguments.full)
     print(tables.to_json(result.to_dict()) if arguments.json else result)

@@ -73,7 +73,9 @@ class Parser(argparse.ArgumentParser):
 
     def _refuse(self, argument: str) -> None:
         is_option = argument.startswith("-")
-        hint = suggestion(argument.partition("=")[0], self._options()) if is_option else ""
+        hint = (
+            suggestion(argument.partition("=")[0], self._options(), cutoff=0.7) if is_option else ""
+        )
         self.error(
             f"{'unknown option' if is_option else 'too many arguments'}. Received: {argument}{hint}"
         )

@@ -115,6 +115,9 @@ class GraphFactory:
     @functools.cached_property
     def calibrated(self) -> CalibratedGraph:
         """The float graph with its activation ranges measured."""
+        images = self._calibration_images
+        on = f" on {len(images)} images" if images else ""
+        self._log(f"{self._name}: measuring activation ranges{on}")
         with silence(), _conversion_errors(self._name):
             graph = CalibratedGraph(self._saved_model, self._calibration_images)
             excluded = graph.excluded_images

@@ -9,7 +9,6 @@ import dataclasses
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from newnet_tf.deploy import (
     model_outputs,
     source_model,
 )
+from newnet_tf.deploy.advice import advice
 from newnet_tf.deploy.converter import ExportError
 from newnet_tf.deploy.export_config import DEPLOYMENT, TIMING, Calibration, ExportConfig
 from newnet_tf.deploy.export_options import DEFAULT_CALIBRATION_METHOD
@@ -38,6 +38,7 @@ from newnet_tf.deploy.verifier import Verifier, check_images
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.models.config.metadata import LOGITS, ModelMetadata
 from newnet_tf.utils import io
+from newnet_tf.utils.progress import note
 
 if TYPE_CHECKING:
     from newnet_tf.task import Task
@@ -175,7 +176,7 @@ def export_tflite(
     with _staging(Path(out_dir)) as staging:
         cached = [c for c in configs if not force and _is_cached(staging.parent, c)]
         missing = [config for config in configs if config not in cached]
-        converter.convert(source.graph, missing, calibration, staging, _log)
+        converter.convert(source.graph, missing, calibration, staging, note)
         results = []
         for config in configs:
             folder = staging.parent if config in cached else staging
@@ -193,9 +194,11 @@ def _check(
 ) -> ExportResult:
     """Verifies one file, new or cached, and writes its config into `staging`."""
     name, delegation = runner.file.name, runner.delegation()
+    if verifier:
+        note(f"{name}: comparing with the model on {len(verifier.images)} images")
     verified = verifier(runner, config) if verifier else None
     size = runner.file.stat().st_size
-    _log(
+    note(
         f"{name}: {size / 1e6:.2f} MB{', cached' * cached}, XNNPACK {delegation}; "
         f"{verified or 'not verified (timing only)'}"
     )
@@ -203,6 +206,7 @@ def _check(
         raise ExportError(
             f"{name} must give the model's outputs within the tolerance of {config.precision!r}. "
             f"Received: {'; '.join(verified.reasons)} ({verified}); nothing was written"
+            f"{advice(config.precision)}"
         )
     is_first_check = verified and cached and runner.config.purpose != config.purpose
     if is_first_check:  # it was exported for timing only, and its record says so
@@ -294,7 +298,3 @@ def _staging(folder: Path) -> Iterator[Path]:
         shutil.rmtree(staging)
         if is_new and not any(folder.iterdir()):
             folder.rmdir()
-
-
-def _log(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

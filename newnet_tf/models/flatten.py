@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from newnet_tf.utils.lazy import keras
@@ -28,8 +29,9 @@ def flatten(model: keras.Model, input_shape: tuple[int | None, ...] | None = Non
 
     The layers of nested models (`Sequential`, a `keras.applications` base, a head of one's own) become
     layers of the model itself, under their own names where these are free. Layers that act in training
-    only (random augmentation, dropout, noise) are left out. Layers of mixed precision are replaced by
-    float32 layers of the same weights. All others are the model's own layers, and share its weights.
+    only (random augmentation, dropout, noise) are left out, all others run as in inference. Layers of
+    mixed precision are replaced by float32 layers of the same weights. All others are the model's own
+    layers, and share its weights.
     Subclassed models and layers stay one layer.
 
     Args:
@@ -114,6 +116,8 @@ class _Flattener:
         if id(operation) not in self._replacements:
             self._replacements[id(operation)] = self._replacement(operation)
         replacement, weights = self._replacements[id(operation)]
+        if _training_argument(replacement) is not None:
+            options["training"] = False
         outputs = replacement(*arguments, **options)
         if weights is not None:
             replacement.set_weights(weights)
@@ -165,10 +169,21 @@ def _changes(operation: Any) -> bool:
     """Whether `flatten` does something to an operation besides leaving dropout out."""
     if _is_graph(operation):
         return True
+    # Such as Resizing: Keras then takes all layers that follow to be in training too.
+    argument = _training_argument(operation)
+    trains_by_default = argument is not None and argument.default is True
     return isinstance(operation, keras.layers.Layer) and (
         _is_mixed(operation)
+        or trains_by_default
         or (_acts_in_training_only(operation) and type(operation).__name__ != "Dropout")
     )
+
+
+def _training_argument(operation: Any) -> inspect.Parameter | None:
+    """Returns the argument `training` of a layer, None where it has none."""
+    if not isinstance(operation, keras.layers.Layer):
+        return None
+    return inspect.signature(operation.call).parameters.get("training")
 
 
 def _is_mixed(layer: Any) -> bool:

@@ -215,7 +215,7 @@ def resolve(name: str) -> tuple[Variant, str | None]:
         names = [*REGISTRY, *aliases]
         raise ValueError(
             "`name` must be a model of the zoo (`newnet list` lists them). "
-            f"Received: name={name!r}{suggestion(base, names, count=5, cutoff=0.5)}"
+            f"Received: name={name!r}{suggestion(base, names, count=4, cutoff=0.5)}"
         )
     if tag:
         variant.card.select(tag)

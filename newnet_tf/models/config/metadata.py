@@ -102,6 +102,12 @@ class ModelMetadata:
             odd = sorted(set(fields) ^ known)
             raise ValueError(f"a model's metadata must hold {sorted(known)}. Received: not {odd}")
         names = fields["class_names"]
+        is_list = names is None or isinstance(names, list | tuple)
+        if not is_list or not isinstance(fields["trained"], bool):
+            raise ValueError(
+                "a model's metadata must hold a list of class names or null, and `trained` as a bool. "
+                f"Received: class_names={names!r:.60}, trained={fields['trained']!r:.60}"
+            )
         texts = [
             fields["name"],
             fields["task"],
@@ -112,8 +118,7 @@ class ModelMetadata:
         texts += [
             fields[key] for key in ("license", "author", "dataset") if fields[key] is not None
         ]
-        is_list = names is None or isinstance(names, list | tuple)
-        if not is_list or not all(isinstance(text, str) for text in texts):
+        if not all(isinstance(text, str) for text in texts):
             raise ValueError("a model's metadata must hold texts. Received: another type in it")
         fields["preprocess"] = PreprocessConfig.from_dict(fields["preprocess"])
         fields["class_names"] = None if names is None else tuple(names)

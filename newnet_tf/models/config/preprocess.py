@@ -11,6 +11,10 @@ CHANNELS = (1, 3)
 CHANNEL_ORDERS = RGB, BGR = "RGB", "BGR"
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PreprocessConfig:
     """Preprocessing of an image for a model.
@@ -58,7 +62,13 @@ class PreprocessConfig:
             raise ValueError(
                 f"`interpolation` must be among {INTERPOLATIONS}. Received: {self.interpolation!r}"
             )
-        if not 0 < self.crop_pct <= 1 or self.image_size < 1 or min(self.std) <= 0:
+        numbers = (self.crop_pct, *self.mean, *self.std)
+        if not isinstance(self.image_size, int) or not all(map(_is_number, numbers)):
+            raise ValueError(
+                "`image_size` must be an int; `crop_pct`, `mean` and `std` finite numbers. "
+                f"Received: {self}"
+            )
+        if not 0 < self.crop_pct <= 1 or self.image_size < 1 or min(self.std, default=0) <= 0:
             raise ValueError(
                 "`crop_pct` must lie in (0, 1], `image_size` and `std` must be positive. "
                 f"Received: {self}"
