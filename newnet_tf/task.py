@@ -78,11 +78,8 @@ class Metrics(Protocol):
         """Returns the metrics of both parts of a split together."""
 
     def result(self) -> dict[str, float]:
-        """Returns the figures by name, `task.metric` among them, and if known `"loss"`, the mean.
-
-        Raises:
-            ValueError: if no image was added.
-        """
+        """Returns the figures by name, `task.metric` among them, and if known `"loss"`, the mean;
+        raises ValueError if no image was added."""
 
     def state(self) -> dict[str, Any]:
         """Returns the sums as JSON values, to send them to another process."""

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import tiny_run
@@ -30,7 +31,7 @@ def recipe(name: str):
         "killed": {"ema_decay": 0.9},
         "whole": {"ema_decay": 0.9},
     }
-    return tiny_run.recipe(**fields[name])
+    return tiny_run.recipe(**{"epochs": 2, **fields[name]})
 
 
 def network(name: str, seed: int):
@@ -50,7 +51,7 @@ def do_run(name: str, folder: Path, output: Path, strategy=None) -> None:
     """Trains the tiny network by a recipe of the above and writes losses and weights."""
     import keras
 
-    from newnet_tf.training import trainer
+    from newnet_tf.training import run, trainer
     from newnet_tf.training.distributed.single_process import SingleProcess
 
     made, share = recipe(name), shared(strategy)
@@ -75,16 +76,9 @@ def do_run(name: str, folder: Path, output: Path, strategy=None) -> None:
 
         return told
 
-    outcome = trainer.fit(
-        model,
-        data,
-        made,
-        output / name,
-        resume=True,
-        checkpoint_every=2,
-        make_step=make_step,
-        strategy=strategy,
-    )
+    options = {"resume": True, "checkpoint_every": 2, "make_step": make_step, "strategy": strategy}
+    with patch.object(run, "write_curves"):  # matplotlib takes longer than the run
+        outcome = trainer.fit(model, data, made, output / name, **options)
     keras.config.set_dtype_policy("float32")
     tested = [(row["test_loss"], row["test_error"]) for row in outcome.history]
     output.mkdir(exist_ok=True)

@@ -245,6 +245,7 @@ def test_wrong_shards_and_splits_are_clear_errors(hundred):
         memory_split(tf.zeros((0, 4, 4, 3)), [], [])
 
 
+@pytest.mark.slow
 def test_cifar10_is_read_from_its_tarball(shared_data):
     dataset = load_dataset(shared_data("cifar10.tar.gz"))
     assert dataset.name == "cifar10"

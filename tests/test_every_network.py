@@ -1,7 +1,8 @@
 """What every model of the zoo does for a user; five with all kinds of blocks run always.
 
-Two of them are exported always, which takes longest. The other models are marked slow: `make test-all`
-runs them and writes `results/compatibility.csv`.
+Two of them are trained in mixed precision and loaded without newnet_tf always, one is exported always,
+which takes longest. The other models are marked slow: `make test-all` runs them and writes
+`results/compatibility.csv`.
 """
 
 import functools
@@ -26,7 +27,9 @@ QUICK = (
     "shufflenet_v1_100",  # grouped convolutions
     "squeezenet1_1",  # no batch norm
 )
-EXPORTED = ("mobilenet_v3_small", "newnet_small")
+SAVED = ("mobilenet_v3_small", "newnet_small")
+MIXED = ("mobilenet_v3_small", "squeezenet1_1")
+EXPORTED = ("mobilenet_v3_small",)  # the blocks of newnet_small are those of `small_network`
 LARGEST_EXPORTED = 30e6  # parameters
 PRECISIONS = ("fp32", "int8-full")
 GROWTH = 64  # pixels
@@ -131,8 +134,15 @@ def test_outputs_feature_maps(name):
         assert pooled.output.shape == (None, model.output.shape[-1])
 
 
-@every_network(QUICK)
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def policies():
+    """All models in both precisions, float32 first."""
+    for policy, always in (("float32", QUICK), ("mixed_bfloat16", MIXED)):
+        for name in newnet_tf.list_models():
+            marks = () if name in always else pytest.mark.slow
+            yield pytest.param(policy, name, marks=marks, id=f"{policy}-{name}")
+
+
+@pytest.mark.parametrize(("policy", "name"), list(policies()))
 def test_trains(name, policy):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
@@ -148,7 +158,7 @@ def test_trains(name, policy):
     assert not np.array_equal(first, model.trainable_weights[0].numpy())
 
 
-@every_network(EXPORTED)
+@every_network(SAVED)
 def test_loads_without_newnet_tf(name, loader, tmp_path):
     model = newnet_tf.create_model(name, weights=None, input_shape=shape(name), classes=5)
     images = noise(2, *shape(name))

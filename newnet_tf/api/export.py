@@ -164,8 +164,6 @@ def export(
         if format == "onnx":
             from newnet_tf.deploy import export_onnx
 
-            compared = f", comparing on {len(validation)} images" if validation is not None else ""
-            note(f"{loaded.name}: converting to ONNX{compared}")
             result = export_onnx(
                 loaded.model,
                 loaded.metadata,
@@ -198,7 +196,6 @@ def export(
 def _to_saved_model(loaded: LoadedModel, output: Path) -> Path:
     from newnet_tf.deploy import export_saved_model
 
-    note(f"{loaded.name}: writing the SavedModel")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return export_saved_model(loaded.model, output / file_stem(loaded.name), loaded.metadata)

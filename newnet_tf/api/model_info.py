@@ -102,7 +102,7 @@ class ModelInfo:
 
 
 def model_table(pattern: str = "*", *, table: str | None = None) -> ModelTable | PaperTable:
-    """Returns image size, cost, reported error, measured latency and weights of models.
+    """Returns image size, parameters, multiply-adds, reported error and weights of models.
 
     Parameters and multiply-adds are counted (convolutions and dense layers, one image of the model's
     own size). The top-1 error is the reported one. Latencies are medians with one thread, of TFLite

@@ -3,7 +3,8 @@
 A command NAME has a module `newnet_tf/cli/NAME.py` with two functions: `add_arguments(parser)` and
 `run(arguments)`, which returns the exit status (None: 0). `newnet list` and `newnet info` share
 `info.py`, whose functions are called `add_list_arguments`, `run_list`, `add_info_arguments` and
-`run_info`. Options that several commands share are in `common.py` and `export_options.py`.
+`run_info`. Options that several commands share are in `common.py`, `model_options.py` and
+`export_options.py`, errors and help texts in `argument_parser.py`.
 
 Results go to stdout, progress and notes to stderr. A module is imported when its command is used:
 `newnet --help`, `newnet list` and `newnet info` do not import TensorFlow.
@@ -16,7 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import newnet_tf
-from newnet_tf.cli.parser import Parser
+from newnet_tf.cli.argument_parser import Parser
 
 GROUPS = {
     "look": {

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from newnet_tf.cli import common, export_options
+from newnet_tf.cli import common, export_options, model_options
 from newnet_tf.utils import tables
 
 PACKAGE = "com.example.app"
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     common.add_output_argument(parser, "folder, or NAME.zip; default: build/bundle/MODEL")
     export_options.add_precision_argument(parser, "fp32,int8-full")
-    common.add_weights_arguments(parser)
+    model_options.add_weights_arguments(parser)
     export_options.add_image_arguments(parser)
     export_options.add_interface_arguments(parser)
     parser.add_argument("--license", help="license of your own weights, as SPDX names it")
@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--digest", help="with --check: the sha256 that was printed for the bundle")
     common.add_json_argument(parser)
     parser.epilog = (
+        "Labels, preprocessing and license are those that the model holds, or what --labels,\n"
+        "--preprocess and --license say. A model that was not trained is refused.\n"
         "It holds .tflite files with metadata inside, labels, model.json, code for Kotlin, Swift and\n"
         "C++ generated from it, and check.py, which needs LiteRT and NumPy only and checks that the\n"
         "files give the expected outputs."
@@ -54,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
         calibration_images=arguments.calibration_images,
         validation_images=arguments.images,
         license=arguments.license,
-        **common.model_options(arguments),
+        **model_options.model_options(arguments),
         io_dtype=arguments.io_dtype,
         embed_normalization=arguments.embed_normalization,
         output_type=arguments.output_type,

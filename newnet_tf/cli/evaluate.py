@@ -2,7 +2,7 @@
 
 import argparse
 
-from newnet_tf.cli import common
+from newnet_tf.cli import common, model_options
 from newnet_tf.utils import tables
 from newnet_tf.utils.progress import note
 
@@ -11,8 +11,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `newnet evaluate`."""
     common.add_model_argument(parser)
     common.add_data_arguments(parser, split=True)
-    common.add_weights_arguments(parser, classes=False)
-    common.add_allow_untrained_argument(parser)
+    model_options.add_weights_arguments(parser, classes=False)
+    model_options.add_allow_untrained_argument(parser)
     common.add_max_samples_argument(parser)
     common.add_batch_size_argument(parser, 32)
     parser.add_argument(
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.model,
             arguments.data,
             split=arguments.split,
-            **common.model_options(arguments),
+            **model_options.model_options(arguments),
             allow_untrained=arguments.allow_untrained,
             validation_split=arguments.validation_split,
             seed=arguments.seed,

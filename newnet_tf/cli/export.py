@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from newnet_tf.cli import common, export_options
+from newnet_tf.cli import common, export_options, model_options
 from newnet_tf.utils import tables
 
 FORMATS = ("tflite", "saved_model", "onnx")
@@ -15,18 +15,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", choices=FORMATS, default="tflite", help="default: tflite")
     common.add_output_argument(parser, "folder of the files", "build/export")
     export_options.add_precision_argument(parser)
-    common.add_weights_arguments(parser)
+    model_options.add_weights_arguments(parser)
     export_options.add_image_arguments(parser)
     export_options.add_interface_arguments(parser)
     export_options.add_calibration_method_argument(parser)
     export_options.add_exclude_layers_argument(parser)
-    common.add_allow_untrained_argument(parser)
+    model_options.add_allow_untrained_argument(parser)
     parser.add_argument(
         "--no-verify", action="store_true", help="do not compare: files are marked 'timing only'"
     )
     common.add_force_argument(parser)
     common.add_json_argument(parser)
     parser.epilog = (
+        "Every file holds its labels, preprocessing, task and license. The .json and .labels.txt next\n"
+        "to it are for people and are not read. A model of your own without such metadata needs\n"
+        "--preprocess-as or --preprocess; --labels names its classes, --outputs says what they are.\n"
         "int8-dynamic and int8-weights need no calibration images, but are more accurate with them.\n"
         "A file that differs from its model by more than its precision's tolerance is not written."
     )
@@ -48,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         precisions=arguments.precisions,
         calibration_images=arguments.calibration_images,
         validation_images=arguments.images,
-        **common.model_options(arguments),
+        **model_options.model_options(arguments),
         allow_untrained=arguments.allow_untrained,
         io_dtype=arguments.io_dtype,
         embed_normalization=arguments.embed_normalization,

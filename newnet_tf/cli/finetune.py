@@ -2,7 +2,7 @@
 
 import argparse
 
-from newnet_tf.cli import common, export_options
+from newnet_tf.cli import common, export_options, model_options
 from newnet_tf.utils import tables
 
 
@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_model_argument(parser, "a model of the zoo that has weights")
     common.add_data_arguments(parser)
     common.add_output_argument(parser, "folder of the run; default: runs/DATASET-MODEL")
-    common.add_weights_arguments(parser, classes=False)
+    model_options.add_weights_arguments(parser, classes=False)
     common.add_image_size_argument(parser)
     parser.add_argument(
         "--linear-probe", action="store_true", help="end after the classifier of frozen features"

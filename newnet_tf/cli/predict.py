@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from newnet_tf.cli import common
+from newnet_tf.cli import common, model_options
 from newnet_tf.utils import tables
 from newnet_tf.utils.progress import note
 
@@ -12,11 +12,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `newnet predict`."""
     common.add_model_argument(parser)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="images or folders")
-    common.add_weights_arguments(parser, classes=False)
-    common.add_allow_untrained_argument(parser)
+    model_options.add_weights_arguments(parser, classes=False)
+    model_options.add_allow_untrained_argument(parser)
     parser.add_argument("--top", type=int, default=5, help="number of classes; default: 5")
     common.add_json_argument(parser)
     parser.epilog = (
+        "--labels names the classes of a model that does not hold their names: they are numbers else.\n"
         "A .tflite file is run by LiteRT alone, with the preprocessing that it holds; for one of\n"
         "another package name it with --preprocess-as or --preprocess.\n"
         "Images that cannot be read are skipped and named; the exit status is then 1."
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.model,
             arguments.images,
             top=arguments.top,
-            **common.model_options(arguments),
+            **model_options.model_options(arguments),
             allow_untrained=arguments.allow_untrained,
         )
     if arguments.json:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from newnet_tf.cli import common, export, export_options
+from newnet_tf.cli import common, export, export_options, model_options
 from newnet_tf.utils import tables
 
 RIGHT = ("SQNR dB", "share", "agreement", "top-1")  # columns of numbers
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="as few layers stay float32 as keep the loss of top-1 within POINTS",
     )
     export_options.add_calibration_method_argument(parser)
-    common.add_weights_arguments(parser)
+    model_options.add_weights_arguments(parser)
     common.add_output_argument(parser, "folder of the files", "build/quantize")
     common.add_json_argument(parser)
     parser.epilog = (
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
         exclude_layers=arguments.exclude_layers,
         max_accuracy_drop=arguments.max_accuracy_drop,
         calibration_method=arguments.calibration_method,
-        **common.model_options(arguments),
+        **model_options.model_options(arguments),
     )
     files = [export.row(result.file)] if result.file else []
     if arguments.json:

@@ -5,7 +5,7 @@ import shlex
 import sys
 import textwrap
 
-from newnet_tf.cli import common
+from newnet_tf.cli import common, model_options
 from newnet_tf.training import recipe_registry
 from newnet_tf.training.distributed.strategy import MULTIWORKER, STRATEGIES
 from newnet_tf.training.overrides import parse_overrides
@@ -40,7 +40,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_data_arguments(parser, seed=None)
     common.add_recipe_arguments(parser, tuple(recipe_registry.RECIPES))
     parser.add_argument("--weights", help="tag or checkpoint file; default: none, random weights")
-    common.add_activation_argument(parser)
+    model_options.add_activation_argument(parser)
     common.add_image_size_argument(parser)
     parser.add_argument(
         "--cifar-stem",

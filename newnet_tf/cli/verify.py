@@ -2,7 +2,7 @@
 
 import argparse
 
-from newnet_tf.cli import common
+from newnet_tf.cli import common, model_options
 from newnet_tf.utils import tables
 
 
@@ -13,10 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", help="a model of the zoo or a .keras file; default: what the file names"
     )
-    common.add_weights_arguments(parser)
+    model_options.add_weights_arguments(parser)
     parser.add_argument("--images", metavar="DIR", help="default: sample images")
     common.add_json_argument(parser)
     parser.epilog = (
+        "Files are compared with the model that the metadata inside them name; --model gives another.\n"
         "Exit status 1 if a file is outside the tolerance of its precision. A .tflite file runs in a\n"
         "process of its own: one that crashes the runtime is an invalid model."
     )
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.files,
         model=arguments.model,
         images=arguments.images,
-        **common.model_options(arguments),
+        **model_options.model_options(arguments),
     )
     if arguments.json:
         print(tables.to_json([{"file": str(r.file), **r.verification.to_dict()} for r in results]))

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from newnet_tf.cli import common, export_options
+from newnet_tf.cli import common, export_options, model_options
 from newnet_tf.utils.progress import note
 
 PORT = 8000
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     common.add_output_argument(parser, "folder of the site", "build/web")
     export_options.add_precision_argument(parser, "int8-full,fp32")
-    common.add_weights_arguments(parser)
+    model_options.add_weights_arguments(parser)
     export_options.add_image_arguments(parser)
     parser.add_argument("--title", help="of the page; default: the model's name")
     parser.add_argument(
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--serve", action="store_true", help="serve it to this machine's browser")
     parser.add_argument("--port", type=int, default=PORT, help=f"default: {PORT}; 0: any free one")
     parser.epilog = (
+        "Labels and preprocessing are those that the model or the file holds; --labels gives others.\n"
         "The page starts with the first precision. Exported files are verified as by `newnet export`\n"
         "and stay in the folder SITE.export. docs/web.md explains how to put the site on a host, and\n"
         "which headers give it threads."
@@ -60,7 +61,7 @@ def _write(arguments: argparse.Namespace) -> None:
         title=arguments.title,
         example=arguments.example,
         assets=arguments.assets,
-        **common.model_options(arguments),
+        **model_options.model_options(arguments),
     )
     print(site)
     note(
