@@ -40,6 +40,7 @@ def start(home, hub, *steps, **environment):
     """Starts a process that asks `hub` (an address) for weights and keeps its files in `home`."""
     environment = {
         "HF_ENDPOINT": hub,
+        "KERAS_BACKEND": "numpy",  # TensorFlow takes longer to import than all the rest
         "HF_HOME": f"{home}/hub",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "NEWNET_HOME": f"{home}/newnet",

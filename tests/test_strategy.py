@@ -1,11 +1,12 @@
 """Several devices or processes train as one with the global batch; if a worker dies, all end.
 
 TensorFlow's devices and workers are set up once in a process: `strategy_child` does what needs one of
-its own, in as few processes as can be. Resuming with two workers is slow (`test_training_resume`
-resumes with one).
+its own, in as few processes as can be. Two workers are quick; two devices in one process, which take
+the same step, and resuming (`test_training_resume` does so with one worker) are slow.
 """
 
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -91,13 +92,15 @@ def finish(*processes):
 
 
 @pytest.fixture(scope="module")
-def one_and_mirrored(start, folder, output):
-    """The runs of one device, in this process, next to those of two devices: Path of their outputs."""
-    child = start("mirrored", "mirrored", "average", "devices")
-    for name in ("plain", "average"):
+def one(folder, output):
+    """A function from a run's name to what one device, in this process, leaves of it."""
+
+    @functools.cache
+    def left(name):
         strategy_child.do_run(name, folder, output / "one")
-    finish(child)
-    return output
+        return arrays(output / "one" / f"{name}.npz")
+
+    return left
 
 
 @pytest.fixture(scope="module")
@@ -133,13 +136,17 @@ def assert_close(found, expected, bound):
         np.testing.assert_allclose(found[key], value, rtol=0, atol=most, err_msg=key)
 
 
-def test_two_devices_train_as_one_with_the_global_batch(one_and_mirrored):
+@pytest.mark.slow
+def test_two_devices_train_as_one_with_the_global_batch(start, one, output):
     """With AdamW and a running average."""
-    one, mirrored = one_and_mirrored / "one", one_and_mirrored / "mirrored"
-    expected, found = (arrays(path / "average.npz") for path in (one, mirrored))
+    child = start("mirrored", "mirrored", "average", "devices")
+    expected = one("average")
+    finish(child)
+    found = arrays(output / "mirrored" / "average.npz")
     assert len(expected["losses"]) == STEPS
     assert_close(found, expected, BOUND)
-    saved = [keras.models.load_model(path / "average" / "last.keras") for path in (mirrored, one)]
+    places = [output / place / "average" / "last.keras" for place in ("mirrored", "one")]
+    saved = [keras.models.load_model(path) for path in places]
     kernels = [model.get_layer("classifier").kernel.numpy() for model in saved]
     most = BOUND * np.abs(kernels[1]).max()
     np.testing.assert_allclose(*kernels, rtol=0, atol=most)
@@ -147,11 +154,11 @@ def test_two_devices_train_as_one_with_the_global_batch(one_and_mirrored):
     assert not saved[0].get_layer("stem_bn").synchronized
 
 
-def test_two_workers_train_as_one_with_the_global_batch(one_and_mirrored, killed):
-    expected = arrays(one_and_mirrored / "one" / "plain.npz")
+def test_two_workers_train_as_one_with_the_global_batch(one, killed, output):
+    expected = one("plain")
     assert len(expected["losses"]) == STEPS
     for worker in ("worker0", "worker1"):
-        assert_close(arrays(one_and_mirrored / worker / "plain.npz"), expected, BOUND)
+        assert_close(arrays(output / worker / "plain.npz"), expected, BOUND)
 
 
 def test_the_chief_alone_writes(killed, output):
@@ -200,12 +207,10 @@ def test_another_number_of_workers_may_go_on(resumed, folder, output):
 
 
 @pytest.mark.slow
-def test_two_workers_train_in_half_precision(resumed, folder, output):
-    strategy_child.do_run("half", folder, output / "one")
+def test_two_workers_train_in_half_precision(resumed, one, output):
     chief, other = (arrays(output / f"worker{index}" / "half.npz") for index in range(2))
     assert_close(other, chief, 0)
-    expected = arrays(output / "one" / "half.npz")
-    np.testing.assert_allclose(chief["losses"][:, 0], expected["losses"][:, 0], rtol=HALF)
+    np.testing.assert_allclose(chief["losses"][:, 0], one("half")["losses"][:, 0], rtol=HALF)
 
 
 def test_workers_come_from_arguments_or_the_environment():

@@ -118,7 +118,7 @@ def _check_folder(name: str, split: str | None) -> None:
     splits = tuple(layout.splits) or (TRAIN, VALIDATION, ALL)
     if split is not None and split not in splits:
         raise DatasetError(
-            f"`split` (--split) of {name} must be among {', '.join(splits)}. "
+            f"`split` (--split) of {name} must be among {splits}. "
             f"Received: {split!r}{suggestion(split, splits)}"
         )
 
