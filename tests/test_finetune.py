@@ -24,6 +24,7 @@ from newnet_tf.models.model_file import read_metadata
 from newnet_tf.training import Recipe
 
 NETWORK, SIDE, EACH = "efficientnet_lite0", 64, 20
+SMALL = "mobilenet_v1_025"  # for tests of what does not depend on the network
 CLASSES = ("fog", "sea", "wood")
 COLORS = ((200, 200, 200), (30, 60, 180), (150, 90, 30))
 PREPROCESS = dataclasses.replace(newnet_tf.model_card(NETWORK).preprocess, image_size=SIDE)
@@ -55,7 +56,9 @@ def photos(tmp_path_factory):
 def loaded():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one names the fresh classifier
-        model = newnet_tf.create_model(NETWORK, classes=len(CLASSES), input_shape=PREPROCESS.shape)
+        model = newnet_tf.create_model(
+            SMALL, weights=None, classes=len(CLASSES), input_shape=PREPROCESS.shape
+        )
     return model, model.get_weights()
 
 

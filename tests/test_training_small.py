@@ -55,17 +55,17 @@ def test_only_the_stems_stride_changes(name):
 
 def test_a_map_after_the_stem_is_every_second_one_there():
     """Without a stride the stem gives all positions, of which the strided one keeps every second."""
-    model = newnet_tf.create_model("rexnet_lite_100", weights=None, input_shape=(64, 64, 3))
+    model = newnet_tf.create_model("mobilenet_v1_025", weights=None, input_shape=(64, 64, 3))
     small = with_stride1_stem(model)
     image = np.random.default_rng(0).normal(size=(1, 32, 32, 3)).astype(np.float32)
     maps = keras.Model(small.input, small.get_layer("stem_conv").output)(image)
-    strided = newnet_tf.create_model("rexnet_lite_100", weights=None, input_shape=(32, 32, 3))
+    strided = newnet_tf.create_model("mobilenet_v1_025", weights=None, input_shape=(32, 32, 3))
     strided.set_weights(model.get_weights())
     fewer = keras.Model(strided.input, strided.get_layer("stem_conv").output)(image)
     np.testing.assert_allclose(np.array(maps)[:, ::2, ::2], np.array(fewer), atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "side"), [("shufflenet_v2_050", 64), ("newnet_small", None)])
+@pytest.mark.parametrize(("name", "side"), [("shufflenet_v2_050", 64), ("mobilenet_v1_025", None)])
 def test_reshaped_channels_and_unknown_sides_work(name, side):
     small = with_stride1_stem(build_model(name, side))
     assert small.input_shape == (None, *[side and 32] * 2, 3)
@@ -73,7 +73,7 @@ def test_reshaped_channels_and_unknown_sides_work(name, side):
 
 
 def test_it_saves_and_loads(tmp_path):
-    small = with_stride1_stem(build_model("newnet_small"))
+    small = with_stride1_stem(build_model("mobilenet_v1_025"))
     small.save(tmp_path / "small.keras")
     again = keras.models.load_model(tmp_path / "small.keras")
     image = np.random.default_rng(0).normal(size=(1, 32, 32, 3)).astype(np.float32)
@@ -82,9 +82,9 @@ def test_it_saves_and_loads(tmp_path):
 
 def test_what_has_no_such_stem_is_refused():
     with pytest.raises(ValueError, match=r"even height and width.*63"):
-        with_stride1_stem(build_model("newnet_small", 63))
+        with_stride1_stem(build_model("mobilenet_v1_025", 63))
     with pytest.raises(ValueError, match=r"convolution of stride 2.*'stem_conv' of strides"):
-        with_stride1_stem(with_stride1_stem(build_model("newnet_small")))
+        with_stride1_stem(with_stride1_stem(build_model("mobilenet_v1_025")))
     image = keras.Input((64, 64, 3))
     plain = keras.Model(image, keras.layers.Flatten()(image), name="plain")
     with pytest.raises(ValueError, match="Received: plain, without a convolution"):
