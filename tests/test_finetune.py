@@ -54,17 +54,14 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one names the fresh classifier
-        model = newnet_tf.create_model(
-            SMALL, weights=None, classes=len(CLASSES), input_shape=PREPROCESS.shape
-        )
+    options = {"weights": None, "classes": len(CLASSES), "input_shape": PREPROCESS.shape}
+    model = newnet_tf.create_model(SMALL, **options)
     return model, model.get_weights()
 
 
 @pytest.fixture
 def network(loaded):
-    """The network with its ImageNet weights and a fresh classifier."""
+    """The small network with its first weights."""
     model, weights = loaded
     model.set_weights(weights)
     return model
@@ -374,6 +371,7 @@ def test_a_run_resumes_and_saves_results(run, capsys, tmp_path, monkeypatch):
     assert "2 epochs" in table[0]["note"]
 
 
+@pytest.mark.slow
 def test_a_second_stage_that_comes_out_worse_is_not_kept(run, tmp_path, capsys, monkeypatch):
     """It is said where the accuracy stands, and the files are those of the first stage."""
     real = full_finetune.train_all_layers

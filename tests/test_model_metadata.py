@@ -213,7 +213,7 @@ def test_a_thousand_classes_are_numbers_until_they_are_named():
     x = keras.layers.Dense(1000)(keras.layers.GlobalAveragePooling2D()(image))
     model = keras.Model(image, x, name="mobilenet")
     assert newnet_tf.load_model(model, preprocess_as="tf").class_names is None
-    named = newnet_tf.load_model(model, class_names="imagenet")
+    named = newnet_tf.load_model(model, preprocess_as="tf", class_names="imagenet")
     assert named.class_names[281] == "tabby"
 
 
@@ -238,7 +238,7 @@ def test_an_activation_of_ones_own_is_tried_out():
 def test_what_cannot_be_decided_is_asked():
     with pytest.raises(ValueError, match=r"what do the 3 output\(s\) .* mean\? Pass `outputs`"):
         newnet_tf.load_model(own_models.functional(halved_sigmoid), preprocess_as="raw")
-    with pytest.raises(ValueError, match=r"one output without a sigmoid"):
+    with pytest.raises(ValueError, match=r"one output that does not end in a sigmoid"):
         newnet_tf.load_model(own_models.functional(None, classes=1), preprocess_as="raw")
     told = newnet_tf.load_model(
         own_models.functional(None, classes=1), preprocess_as="raw", outputs="logits"
@@ -270,8 +270,10 @@ def test_a_subclassed_model_is_one_layer():
     model(np.zeros((1, 32, 32, 3), np.float32))
     predictor = newnet_tf.load_predictor(model, preprocess=PIXELS, class_names=own_models.COLORS)
     assert predictor(own_models.image(1))[0].label == "green"
-    with pytest.raises(ValueError, match=r"must take images of shape \(224, 224, 3\)"):
+    with pytest.raises(ValueError, match=r"the image size of 'wrapper' must be known"):
         newnet_tf.load_model(model, preprocess_as="raw")
+    with pytest.raises(ValueError, match=r"must take images of shape \(224, 224, 3\)"):
+        newnet_tf.load_model(model, preprocess=PreprocessConfig())
 
 
 @pytest.mark.parametrize(
@@ -432,3 +434,59 @@ def test_imagenets_names_fit_tensorflows_1001_classes():
     names = check_class_names(imagenet_names(), 1001)
     assert (names[0], names[282]) == ("background", "tabby")
     assert match_classes(["n01440764", "n02123045"], names, 1001) == [1, 282]
+
+
+def test_what_the_user_says_of_a_model_belongs_to_the_result_alone():
+    model = own_models.functional()
+    first = newnet_tf.load_model(model, preprocess_as="unit", class_names=["x", "y", "z"])
+    assert newnet_tf.get_metadata(model) is None
+    with pytest.raises(ValueError, match=r"preprocessing of .* must be known"):
+        newnet_tf.load_model(model)
+    second = newnet_tf.load_model(model, preprocess_as="raw")
+    assert (first.class_names, second.class_names) == (("x", "y", "z"), None)
+
+
+def test_the_image_size_of_a_model_that_takes_any_is_asked():
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(image))
+    model = keras.Model(image, x, name="any_size")
+    with pytest.raises(
+        ValueError, match=r"the image size of 'any_size' must be known.*`image_size`"
+    ):
+        newnet_tf.load_model(model, preprocess_as="raw")
+    assert newnet_tf.load_model(model, preprocess=PIXELS).preprocess.image_size == own_models.SIZE
+
+
+def test_stretched_images_are_the_same_on_the_host_and_in_tf_data():
+    stretch = dataclasses.replace(
+        PIXELS, resize_mode="stretch", interpolation="bilinear", crop_pct=0.5
+    )
+    pixels = own_models.image(0, size=(40, 96))
+    expected = np.asarray(Image.fromarray(pixels).resize((32, 32), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(Transform(stretch)(pixels)[0], expected)
+    assert np.abs(np.asarray(tf_preprocess(stretch)(pixels)) - expected).max() <= 1
+    with pytest.raises(ValueError, match="`resize_mode` must be among"):
+        dataclasses.replace(PIXELS, resize_mode="squash")
+
+
+def test_percent_and_contradictions_are_not_taken_for_logits():
+    model = own_models.functional()
+    percent = keras.Model(model.input, keras.layers.Rescaling(100.0, name="percent")(model.output))
+    with pytest.raises(ValueError, match=r"what do the 3 output\(s\) .* add up to 100 to 100"):
+        newnet_tf.load_model(percent, preprocess_as="raw")
+    with pytest.raises(ValueError, match=r"must not be 'logits': its graph ends in a softmax"):
+        newnet_tf.load_model(own_models.functional(), preprocess_as="raw", outputs="logits")
+    wrong = newnet_tf.load_predictor(
+        own_models.functional(None), preprocess_as="raw", outputs="probabilities"
+    )
+    with pytest.raises(ValueError, match="must be probabilities if its metadata say so"):
+        wrong(own_models.image(0))
+
+
+def test_a_model_may_have_any_name(tmp_path):
+    model = own_models.functional()
+    model.name = "mein Modell äö 1"
+    loaded = newnet_tf.load_model(model, preprocess_as="raw", class_names=own_models.COLORS)
+    [file] = newnet_tf.export(loaded, tmp_path, validation_images=own_models.images(6))
+    assert file.file.name == "mein Modell äö 1.fp32.tflite"
+    assert newnet_tf.load_predictor(file)(own_models.image(1))[0].label == "green"

@@ -66,7 +66,7 @@ def test_command_lines_are_understood():
     lines = [
         line.split("#")[0].split()[1:] for line in re.findall(r"^    (newnet .*)$", TEXT, re.M)
     ]
-    assert len(lines) == 20
+    assert len(lines) == 21
     for line in lines:
         arguments = parser().parse_args([word.strip("'") for word in line])
         assert callable(arguments.run)

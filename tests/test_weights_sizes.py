@@ -176,3 +176,11 @@ def test_class_count_and_channels_are_read_from_every_kind_of_file(tmp_path):
     backbone = checkpoint_of({"features.0.weight": np.ones((4, 3, 3, 3), "f4")})
     assert weights.class_count(backbone, target) is None
     assert weights.input_channels(backbone, target) == 3
+
+
+def test_transposed_tensors_are_written_as_they_are(tmp_path):
+    from newnet_tf.weights import reader
+
+    tensor = np.arange(6, dtype=np.float32).reshape(2, 3).T
+    file = reader.write(tmp_path / "t.safetensors", {"kernel": tensor}, {})
+    np.testing.assert_array_equal(reader.read(file).tensors["kernel"], tensor)

@@ -14,6 +14,7 @@ from newnet_tf.api.image_sets import (
     Images,
     calibration_set,
     validation_set,
+    verified_on,
 )
 from newnet_tf.data.sample_images import sample_images
 from newnet_tf.deploy import export_options
@@ -149,7 +150,7 @@ def bundle(
     metadata = loaded.metadata
     if license is not None:
         metadata = dataclasses.replace(metadata, license=license)
-    with warnings.catch_warnings():
+    with verified_on(validation_images), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return make_bundle(
             loaded.model,

@@ -18,6 +18,7 @@ from newnet_tf.api.image_sets import (
     Images,
     calibration_set,
     validation_set,
+    verified_on,
 )
 from newnet_tf.deploy import export_options
 from newnet_tf.inference.loaded import LoadedModel
@@ -159,7 +160,7 @@ def export(
     verify = verify and loaded.is_trained
     size = loaded.preprocess.image_size
     validation = validation_set(validation_images, size) if verify else None
-    with warnings.catch_warnings():
+    with verified_on(validation_images), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if format == "onnx":
             from newnet_tf.deploy import export_onnx

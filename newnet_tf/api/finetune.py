@@ -1,5 +1,6 @@
 """`newnet_tf.finetune`: a pretrained model on classes of your own."""
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from newnet_tf.api.finetune_setup import check_arguments, pretrained_model
 from newnet_tf.classification.multilabel_result import MultilabelResult, compare_multilabel
 from newnet_tf.data.datasets.base import Dataset
 from newnet_tf.data.datasets.factory import load_dataset
+from newnet_tf.deploy.converter import ExportError
 from newnet_tf.deploy.export_options import check_options
 from newnet_tf.deploy.quantization.precisions import uses_calibration_images
 from newnet_tf.evaluation.accuracy_table import save_accuracy
@@ -184,8 +186,14 @@ def finetune(
         note(dataset.skipped_summary())
     result = _run(pretrained.build(dataset), config)
     if precisions:
-        result = dataclasses.replace(result, exports=_export(result, precisions))
-        result = run_files.write_report(result)
+        exports, failures = _export(result, precisions)
+        result = run_files.write_report(dataclasses.replace(result, exports=exports))
+        if failures:
+            written = ", ".join(file.name for file in result.files)
+            raise ExportError(
+                f"{failures[0]}\n{result.output_dir} holds all else: {written}. `newnet export "
+                f"{result.output_dir} --calibration-images DIR` tries again with other images"
+            )
     if save_results:
         note(f"wrote {_save_results(result)}")
     return result
@@ -214,18 +222,36 @@ def _run(built: Any, config: FinetuneConfig) -> FinetuneResult:
     return run_files.write_report(result)  # before the exports, whose errors end the function
 
 
-def _export(result: FinetuneResult, precisions: Sequence[str]) -> tuple[ExportedFile, ...]:
-    """Exports TFLite files, calibrated on training images, and evaluates them on the test images."""
+def _export(
+    result: FinetuneResult, precisions: Sequence[str]
+) -> tuple[tuple[ExportedFile, ...], list[ExportError]]:
+    """Exports TFLite files, calibrated on training images, and evaluates them on the test images.
+
+    Returns:
+        The files, and the errors of those that were refused.
+    """
     calibration_images = None
     if any(map(uses_calibration_images, precisions)):
         calibration_images = run_files.readable_sources(result, result.train, CALIBRATION_IMAGES)
-    exported = export(
-        result.model,
-        result.output_dir,
-        precisions=precisions,
-        calibration_images=calibration_images,
-        validation_images=run_files.readable_sources(result, result.test, VERIFICATION_IMAGES),
-    )
+    validation_images = run_files.readable_sources(result, result.test, VERIFICATION_IMAGES)
+
+    def export_some(some: Sequence[str]) -> list:
+        return export(
+            result.model,
+            result.output_dir,
+            precisions=some,
+            calibration_images=calibration_images,
+            validation_images=validation_images,
+        )
+
+    exported, failures = [], []
+    try:
+        exported = export_some(precisions)
+    except ExportError as error:  # then none was written
+        failures.append(error)
+        for precision in precisions if len(precisions) > 1 else ():
+            with contextlib.suppress(ExportError):
+                exported += export_some([precision])
     files = []
     for tflite in exported:
         accuracy = evaluate_split(load_predictor(tflite), result.test)
@@ -233,7 +259,7 @@ def _export(result: FinetuneResult, precisions: Sequence[str]) -> tuple[Exported
         comparison = (compare_multilabel if is_multilabel else compare)(result.result, accuracy)
         verification = getattr(tflite, "verification", None)
         files.append(ExportedFile(Path(tflite), accuracy, comparison, verification))
-    return tuple(files)
+    return tuple(files), failures
 
 
 def _save_results(result: FinetuneResult) -> Path:

@@ -1,7 +1,8 @@
 """The images that an exported file is calibrated with and verified on."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,26 @@ def validation_set(images: Images, image_size: int) -> Sequence[Any]:
     if isinstance(images, Split | Dataset):
         return split_images(images, "validation_images")
     return sample_images() if images is None else images
+
+
+@contextlib.contextmanager
+def verified_on(validation_images: Images) -> Iterator[None]:
+    """Adds to the errors of a verification on sample images that others may be needed.
+
+    Args:
+        validation_images: as the user gave them, None for sample images.
+    """
+    from newnet_tf.deploy import DegenerateOutputsError, ExportError
+
+    try:
+        yield
+    except (ExportError, DegenerateOutputsError) as error:
+        if validation_images is not None:
+            raise
+        raise type(error)(
+            f"{error}. It was verified on sample photographs: images of the kind that the model will "
+            "see (`validation_images`, --images DIR) may tell more"
+        ) from error
 
 
 def split_images(split: Split | Dataset, argument: str, count: int = DRAWN) -> list[Any]:

@@ -12,7 +12,7 @@ from newnet_tf.api.image_sets import MIN_VALIDATION, Images, validation_set
 from newnet_tf.deploy.verification import Verification
 from newnet_tf.inference.loaded import LoadedModel
 from newnet_tf.inference.model import load_model
-from newnet_tf.models import activations
+from newnet_tf.models import activations, registry
 from newnet_tf.models.config import PreprocessConfig
 
 
@@ -142,6 +142,11 @@ def _source(file: str | os.PathLike, model: Any, activation: str | None) -> tupl
     if model is not None:
         return model, activation
     name = formats.model_name_of(file)
+    if name is not None and activations.split_name(name)[0] not in registry.list_models():
+        raise ValueError(
+            f"{os.fspath(file)} was made from a model of its user's own: pass that as `model` (--model "
+            f"FILE.keras). Received: no model; the file calls it {name!r}"
+        )
     if name is None:
         raise ValueError(
             f"{os.fspath(file)} does not name its model: pass `model` (--model). Received: no model"

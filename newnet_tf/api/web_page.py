@@ -14,6 +14,7 @@ from newnet_tf.api.image_sets import (
     Images,
     calibration_set,
     validation_set,
+    verified_on,
 )
 from newnet_tf.data.labels import imagenet_names
 from newnet_tf.data.sample_images import sample_images
@@ -157,7 +158,7 @@ def make_web_page(
         check_task(loaded.task)
         loaded.check_trained()
         image_size = loaded.preprocess.image_size
-        with warnings.catch_warnings():
+        with verified_on(validation_images), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             results = export_tflite(
                 loaded.model,

@@ -230,6 +230,14 @@ class Classification(Task):
         if np.isnan(scores).any():
             raise ValueError("`outputs` must be numbers. Received: NaN among them")
         order = np.argsort(-scores, kind="stable")[: max_predictions or TOP]
+        if output_type == "probabilities" and not (
+            scores.min() > -0.01 and 0.5 < scores.sum() < 1.5
+        ):
+            raise ValueError(
+                "outputs of a model must be probabilities if its metadata say so; `outputs` "
+                f"(--outputs) says otherwise. Received: values that add up to {scores.sum():.3g}, the "
+                f"least {scores.min():.3g}"
+            )
         probabilities = softmax(scores) if output_type == "logits" else scores
         return [
             Prediction(

@@ -2,8 +2,9 @@
 
 All forms follow one rule, torchvision's `Resize(short side)` and then `CenterCrop`: the short side
 becomes `resize`, the long side `resize * long // short`, and the crop begins at half of what is left
-over, halves rounded to even. An image longer than `LONGEST` times its short side is first cropped to
-that about its center, so that an image of 1 x 20,000 pixels needs no more memory than a panorama.
+over, halves rounded to even; or, with `resize_mode="stretch"`, both sides become `image_size`. An
+image longer than `LONGEST` times its short side is first cropped to that about its center, so that an
+image of 1 x 20,000 pixels needs no more memory than a panorama.
 EXIF orientation is applied before, as phones and browsers do.
 
 On the host Pillow resizes, with results equal to torchvision's on the same pixels. In TensorFlow
@@ -23,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from newnet_tf.data.images import read_image
-from newnet_tf.models.config import RGB, PreprocessConfig
+from newnet_tf.models.config import RGB, STRETCH, PreprocessConfig
 from newnet_tf.utils.lazy import keras
 
 LONGEST = 64
@@ -229,6 +230,8 @@ class Transform:
         p = self.preprocess
         size = f"{p.image_size} x {p.image_size}"
         steps = f"short side to {p.resize} ({p.interpolation}), center {size}"
+        if p.resize_mode == STRETCH:
+            steps = f"stretched to {size} ({p.interpolation})"
         steps += "" if p.channel_order == RGB else f", {p.channel_order}"
         return f"Transform({steps}, minus mean {p.mean}, by std {p.std})"
 
@@ -255,6 +258,10 @@ def plan_axis(length, other, preprocess: PreprocessConfig, minimum: Callable) ->
         minimum: callable of two lengths, `min` or `tf.minimum`.
     """
     extent = minimum(length, LONGEST * other)
+    if preprocess.resize_mode == STRETCH:
+        return AxisPlan(
+            (length - extent) // 2, extent, 0 * extent + preprocess.image_size, 0 * extent
+        )
     resized = preprocess.resize * extent // minimum(length, other)
     spare = resized - preprocess.image_size
     return AxisPlan((length - extent) // 2, extent, resized, (spare + spare // 2 % 2) // 2)

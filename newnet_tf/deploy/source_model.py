@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from newnet_tf.models.config.metadata import (
 from newnet_tf.models.flatten import compute_dtypes, flatten
 from newnet_tf.models.model_file import weights_digest
 from newnet_tf.task import get_task
-from newnet_tf.utils.lazy import LazyModule
+from newnet_tf.utils.lazy import LazyModule, keras
 
 if TYPE_CHECKING:
     from newnet_tf.task import Task
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 image_batch = LazyModule("newnet_tf.deploy.image_batch")
 
 SOFTMAX = "softmax"
+SCOPE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 HALF_PRECISION = {"float16": "fp16", "bfloat16": "int8-full"}  # whose tolerance bounds its rounding
 
 
@@ -143,6 +145,8 @@ def source_model(
     known = dataclasses.replace(
         known, name=name or known.name, preprocess=preprocess, sha256=weights_digest(model)
     )
+    if not SCOPE_NAME.fullmatch(flat.name):  # of TensorFlow's graphs
+        flat = keras.Model(flat.inputs[0], flat.output, name="model")
     resolved = get_task(known.task if isinstance(task, str) or task is None else task)
     model_outputs.check_image_size(flat, preprocess)
     if known.task not in OUTPUT_TYPES:
@@ -196,6 +200,11 @@ def describe(
     ending = outputs.final_activation(flat)
     if output_type is None and ending == outputs.LINEAR and (has_names or task == MULTILABEL):
         output_type = LOGITS
+    if output_type == LOGITS and ending in (SOFTMAX, SIGMOID):
+        raise ValueError(
+            f"`outputs` (--outputs) of {name!r} must not be {LOGITS!r}: its graph ends in a {ending}. "
+            f"Received: outputs={LOGITS!r}"
+        )
     known = outputs.declared(task, output_type, classes)
     if known is None:
 

@@ -105,9 +105,8 @@ def load_model(
         loaded = load_zoo_model(source, weights, classes)
     else:
         keras_model, known, name = _open(source)
-        is_exact = isinstance(preprocess, PreprocessConfig)
-        if given is not None and not is_exact and has_graph(keras_model):
-            given = fitted(given, keras_model.input_shape)
+        if given is not None and not isinstance(preprocess, PreprocessConfig):
+            given = _fitted(given, keras_model, known is None and preprocess is None)
         if known is None:
             checked = preprocessing.check_known(given, name)
             if not has_graph(keras_model):
@@ -129,7 +128,8 @@ def load_model(
         loaded = _replace(loaded, class_names=names)
     if activation is not None:
         loaded = _replace_activation(loaded, activation, weights)
-    set_metadata(loaded.model, loaded.metadata)
+    if loaded.model is not source:  # what the user says of a model of his own belongs to the result
+        set_metadata(loaded.model, loaded.metadata)
     return loaded
 
 
@@ -207,6 +207,23 @@ def _open(source: Any) -> tuple[Any, ModelMetadata | None, str]:
     return source, known, known.name if known else source.name
 
 
+def _fitted(preprocess: PreprocessConfig, model: Any, needs_size: bool) -> PreprocessConfig:
+    """Returns preprocessing at the image size of a model.
+
+    Raises:
+        ValueError: where the size is needed, and the model takes any.
+    """
+    shape = model.input_shape if has_graph(model) else None
+    is_open = shape is None or (isinstance(shape, tuple) and len(shape) == 4 and shape[1] is None)
+    if needs_size and is_open:
+        raise ValueError(
+            f"the image size of {model.name!r} must be known, as its input takes any: pass "
+            "`preprocess`, a PreprocessConfig with `image_size` (--preprocess: a JSON file with "
+            f"image_size, mean, std, crop_pct). Received: input shape {shape}"
+        )
+    return fitted(preprocess, shape)
+
+
 def _describe(
     model: Any,
     preprocess: PreprocessConfig,
@@ -222,7 +239,8 @@ def _describe(
         p = metadata.preprocess
         note(
             f"{model.name}: {metadata.task}, outputs are {metadata.output_type}; images of "
-            f"{p.image_size} pixels, {p.channel_order}, mean {brief(p.mean)}, std {brief(p.std)}"
+            f"{p.image_size} pixels ({p.resize_mode}), {p.channel_order}, mean {brief(p.mean)}, std "
+            f"{brief(p.std)}"
         )
     return metadata
 

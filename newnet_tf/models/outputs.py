@@ -97,15 +97,17 @@ def describe_outputs(
         f"(--task) {MULTILABEL!r} where several classes can be right. Received: "
     )
     if classes == 1:
-        raise ValueError(f"{question}one output without a sigmoid, a logit or a number of any kind")
+        raise ValueError(f"{question}one output that does not end in a sigmoid")
     outputs = np.asarray(sample_outputs(), np.float64)
-    if outputs.min() < 0 or outputs.max() > 1 + SUM_TOLERANCE:
-        return CLASSIFICATION, LOGITS
-    if np.abs(outputs.sum(1) - 1).max() <= SUM_TOLERANCE:
+    low, high, sums = outputs.min(), outputs.max(), outputs.sum(1)
+    if low >= 0 and np.abs(sums - 1).max() <= SUM_TOLERANCE:
         return CLASSIFICATION, PROBABILITIES
-    sums = outputs.sum(1)
+    has_fixed_sum = low >= 0 and np.ptp(sums) <= SUM_TOLERANCE * np.abs(sums).max()  # percent
+    if (low < -1 or high > 1 + SUM_TOLERANCE) and not has_fixed_sum:
+        return CLASSIFICATION, LOGITS
     raise ValueError(
-        f"{question}outputs within 0 and 1 that add up to {sums.min():.3g} to {sums.max():.3g}"
+        f"{question}outputs from {low:.3g} to {high:.3g} that add up to {sums.min():.3g} to "
+        f"{sums.max():.3g}"
     )
 
 

@@ -21,7 +21,7 @@ from newnet_tf import __version__
 from newnet_tf.data.preprocess import LONGEST
 from newnet_tf.deploy.export_config import ExportConfig
 from newnet_tf.deploy.runtime import Runner
-from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config import STRETCH, PreprocessConfig
 from newnet_tf.models.config.metadata import CLASSIFICATION, MULTILABEL
 from newnet_tf.utils import io
 from newnet_tf.web import litert_js, serve
@@ -175,11 +175,7 @@ def check_task(task: str) -> None:
 
 
 def check_record(runner: Runner) -> ExportConfig:
-    """Returns the config of a classifier's file, as the page needs it.
-
-    Raises:
-        ValueError: for a file without a record, of another task, or that is no classifier.
-    """
+    """Returns the config of a classifier's file; raises ValueError if the page cannot run it."""
     if runner.config is None:
         raise ValueError(
             f"{runner.file} must be a file that `newnet export` wrote, with its record inside. "
@@ -187,6 +183,8 @@ def check_record(runner: Runner) -> ExportConfig:
         )
     check_task(runner.config.task)
     runner.check_classifier()
+    if runner.config.preprocess.resize_mode == STRETCH:
+        raise ValueError(f"{runner.file} must crop images, as the page does. Received: 'stretch'")
     return runner.config
 
 

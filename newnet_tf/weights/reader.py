@@ -228,7 +228,9 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, 
     """Writes arrays to a `.safetensors` file."""
     import safetensors.numpy
 
-    data = safetensors.numpy.save(dict(tensors), metadata=dict(metadata))
+    # safetensors writes wrong values of arrays that are not contiguous.
+    whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    data = safetensors.numpy.save(whole, metadata=dict(metadata))
     files.write_bytes(path, data)
     return path
 

@@ -11,7 +11,7 @@ from newnet_tf.deploy.flatbuffer.graph import Graph
 from newnet_tf.deploy.image_batch import ImageBatch
 from newnet_tf.deploy.runtime import Runner
 from newnet_tf.deploy.verification import Verification
-from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config import STRETCH, PreprocessConfig
 from newnet_tf.models.config.metadata import OUTPUT_TYPES, PROBABILITIES
 from newnet_tf.utils import io
 
@@ -44,6 +44,11 @@ def make_info(
         raise ExportError(f"all files must have the same input and outputs. Received: {tensors}")
     image, outputs = tensors[0]
     preprocess = config.preprocess
+    if preprocess.resize_mode == STRETCH:
+        raise ValueError(
+            "a bundle's model must take images with `resize_mode='center_crop'`: the generated code "
+            "crops. Received: resize_mode='stretch'"
+        )
     return {
         "format": FORMAT,
         "name": config.model,

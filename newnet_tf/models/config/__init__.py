@@ -20,7 +20,9 @@ from newnet_tf.models.config.preprocess import (
     IMAGENET_STD as IMAGENET_STD,
     INCEPTION as INCEPTION,
     INTERPOLATIONS as INTERPOLATIONS,
+    RESIZE_MODES as RESIZE_MODES,
     RGB as RGB,
+    STRETCH as STRETCH,
     PreprocessConfig as PreprocessConfig,
     brief as brief,
 )

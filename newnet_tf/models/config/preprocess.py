@@ -9,6 +9,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 INTERPOLATIONS = ("bicubic", "bilinear")
 CHANNELS = (1, 3)
 CHANNEL_ORDERS = RGB, BGR = "RGB", "BGR"
+RESIZE_MODES = CENTER_CROP, STRETCH = "center_crop", "stretch"
 
 
 def _is_number(value: object) -> bool:
@@ -19,8 +20,9 @@ def _is_number(value: object) -> bool:
 class PreprocessConfig:
     """Preprocessing of an image for a model.
 
-    The short side is resized to `resize` pixels, the center `image_size` x `image_size` is cropped, and
-    pixels are normalized as `(pixel / 255 - mean) / std`, in the model's order of channels.
+    The short side is resized to `resize` pixels and the center `image_size` x `image_size` is cropped;
+    with `resize_mode="stretch"` the whole image is resized to `image_size` x `image_size`. Pixels are
+    normalized as `(pixel / 255 - mean) / std`, in the model's order of channels.
 
     Args:
         image_size: int, height and width of the input in pixels. Default: 224.
@@ -39,6 +41,9 @@ class PreprocessConfig:
 
         channel_order: `"RGB"` (default) or `"BGR"`, as Caffe's models take it.
 
+        resize_mode: `"center_crop"` (default), or `"stretch"`, which changes the aspect ratio, as
+            `keras.utils.image_dataset_from_directory` does; `crop_pct` has no effect then.
+
     Raises:
         ValueError: for an argument outside of the above.
 
@@ -52,11 +57,16 @@ class PreprocessConfig:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     channel_order: str = RGB
+    resize_mode: str = CENTER_CROP
 
     def __post_init__(self):
         if self.channel_order not in CHANNEL_ORDERS:
             raise ValueError(
                 f"`channel_order` must be among {CHANNEL_ORDERS}. Received: {self.channel_order!r}"
+            )
+        if self.resize_mode not in RESIZE_MODES:
+            raise ValueError(
+                f"`resize_mode` must be among {RESIZE_MODES}. Received: {self.resize_mode!r}"
             )
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(
