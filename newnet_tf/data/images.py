@@ -227,7 +227,9 @@ def _openable(source: object, name: str):
 
 def _rgb(image: Image.Image, exif: bool, name: str) -> np.ndarray:
     """Decodes, turns and converts an image (its current frame)."""
-    has_16_bits_color = any("16" in str(tile[3]) for tile in image.tile) and image.mode == "RGB"
+    has_16_bits_color = (
+        any("16" in str(tile[3]) for tile in getattr(image, "tile", ())) and image.mode == "RGB"
+    )
     image.load()
     sixteen_bits = image.mode.startswith("I;16") or (
         image.mode == "I" and image.format in ("PNG", "PPM")
