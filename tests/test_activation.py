@@ -193,7 +193,7 @@ def test_predict_names_the_activation(folder, capsys):
 
 
 def test_a_network_without_silu_is_refused(capsys):
-    assert main(["export", "mobilenet_v1_025", "--activation", "relu", "--no-verify"]) == 1
+    assert main(["export", "mobilenet_v1_025", "--activation", "relu", "--allow-untrained"]) == 1
     assert "silu. Received: mobilenet_v1_025, which has relu6" in capsys.readouterr().err
 
 

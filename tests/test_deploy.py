@@ -86,11 +86,11 @@ def test_exports_are_silent_but_for_progress(tmp_path, capfd, pixels):
     export_tflite(logits_network(), PREPROCESS, tmp_path, validation_images=pixels)
     out, err = capfd.readouterr()
     assert out == ""
-    assert [line.split(":")[0] for line in err.splitlines()] == [
-        "small",
-        "small.fp32.tflite",
-        "small.fp32.tflite",
-    ]
+    lines = err.splitlines()
+    assert all(
+        line.startswith(("newnet: small: ", "newnet: small.fp32.tflite: ")) for line in lines
+    )
+    assert len(lines) == 4  # the graph, the conversion, the comparison, the result
     assert "100% of 18 nodes in 1 partition; cosine 1.000000" in err
 
 
@@ -325,11 +325,12 @@ def test_bad_arguments_are_errors(tmp_path, options, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_conversion_shows_native_output_only_if_it_fails(capfd):
+def test_conversion_shows_no_native_output_also_if_it_fails(capfd):
+    """The error says what failed; the converter's own report is hundreds of lines of MLIR."""
     with contextlib.suppress(KeyError), silence():
         os.write(2, b"what went wrong")
         raise KeyError
-    assert "what went wrong" in capfd.readouterr().err
+    assert capfd.readouterr().err == ""
 
 
 # SavedModel.

@@ -1,12 +1,14 @@
 """Top-k accuracy, intervals, paired comparison, the results' table, the linear probe."""
 
+import functools
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from newnet_tf import results
 from newnet_tf.classification.evaluator import evaluate_files
-from newnet_tf.classification.linear_probe import _fit, _loss, linear_probe
+from newnet_tf.classification.linear_probe import _fit, _softmax_loss, linear_probe
 from newnet_tf.classification.result import ClassificationResult
 from newnet_tf.evaluation.accuracy_table import save_accuracy
 from newnet_tf.evaluation.intervals import newcombe, wilson
@@ -244,14 +246,15 @@ def test_probe_stops_at_the_minimum(penalty):
     features, labels = blobs(90, np.random.default_rng(1))
     x = np.c_[(features - features.mean(0)) / np.where(features.std(0), features.std(0), 1)]
     x, truth = np.c_[x, np.ones(90)], np.eye(3)[labels]
-    weights = _fit(x, truth, penalty, np.zeros((x.shape[1], 3)))
-    loss, gradient = _loss(x, truth, penalty, weights)
+    loss_of = functools.partial(_softmax_loss, np.ones(3), x, truth, penalty)
+    weights = _fit(loss_of, np.zeros((x.shape[1], 3)))
+    loss, gradient = loss_of(weights)
     assert np.abs(gradient).max() < 1e-5
     step = np.random.default_rng(2).normal(size=weights.shape) * 1e-3
-    numeric = (_loss(x, truth, penalty, step)[0] - _loss(x, truth, penalty, -step)[0]) / 2
-    start = _loss(x, truth, penalty, np.zeros_like(weights))[1]
+    numeric = (loss_of(step)[0] - loss_of(-step)[0]) / 2
+    start = loss_of(np.zeros_like(weights))[1]
     assert numeric == pytest.approx((start * step).sum(), rel=1e-4)
-    assert loss < _loss(x, truth, penalty, weights + step)[0]
+    assert loss < loss_of(weights + step)[0]
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,9 @@ def test_many_mutated_files(whole, inputs, tmp_path, use, seeds):
 def test_the_command_names_the_file(whole, tmp_path, capsys):
     file = tmp_path / "cut.tflite"
     file.write_bytes(whole.read_bytes()[:-100])
-    for command in (["profile", file], ["predict", file, "x.png"]):
+    image = tmp_path / "x.png"
+    Image.new("RGB", (8, 8)).save(image)
+    for command in (["profile", file], ["predict", file, image]):
         assert main(
             [*map(str, command), *(["--preprocess-as", "newnet_small"] * (command[0] != "profile"))]
         )

@@ -320,16 +320,25 @@ def test_dynamic_range_kernels_are_the_converters(ranges, tmp_path):
         )
     weight_only.quantize_kernels(ours)
     weight_only.use_dynamic_range(ours)
-    assert ours.operators == converters.operators
+    # A dense layer is a 1 x 1 convolution between two RESHAPE here: older runtimes take it so.
+    dense = converters.operators.index("FULLY_CONNECTED")
+    added = [dense, dense + 2]
+    assert [ours.operators[place] for place in added] == ["RESHAPE", "RESHAPE"]
+    kept = [o for place, o in enumerate(ours.body.operators) if place not in added]
+    expected = list(converters.operators)
+    expected[dense] = "CONV_2D"
+    assert [ours.name_of(operator) for operator in kept] == expected
     compared = 0
-    for operator, other in zip(ours.body.operators, converters.body.operators, strict=True):
+    for operator, other in zip(kept, converters.body.operators, strict=True):
         if ours.name_of(operator) in weight_only.MIN_VERSIONS and ours.is_integer(
             operator.inputs[1]
         ):
             steps = [g.constant(o.inputs[1]) for g, o in ((ours, operator), (converters, other))]
+            steps[1] = steps[1].reshape(steps[0].shape)
             assert np.abs(steps[0].astype(int) - steps[1]).max() <= 1  # ties
             assert (steps[0] == steps[1]).mean() > 0.999
-            assert ours.version_of(operator) == converters.version_of(other)
-            assert vars(operator.builtinOptions) == vars(other.builtinOptions)
+            if converters.name_of(other) != "FULLY_CONNECTED":
+                assert ours.version_of(operator) == converters.version_of(other)
+                assert vars(operator.builtinOptions) == vars(other.builtinOptions)
             compared += 1
     assert compared == 4

@@ -35,8 +35,9 @@ from newnet_tf.data.datasets.folder import labeled_files
 from newnet_tf.data.images import read_image
 from newnet_tf.data.preprocess import preprocess_image
 from newnet_tf.evaluation.accuracy_table import save_accuracy
+from newnet_tf.finetuning.config import FinetuneConfig
 from newnet_tf.finetuning.result import ALL_LAYERS, FinetuneResult
-from newnet_tf.finetuning.run import FinetuneConfig, run_stages
+from newnet_tf.finetuning.run import all_layers_stage, linear_probe_stage
 from newnet_tf.models import blocks, registry
 from newnet_tf.profiling.cost import cost
 from newnet_tf.training import get_recipe, override
@@ -197,7 +198,9 @@ def finetune_pooled(name, weights, source, recipe, arguments) -> FinetuneResult:
         backbone_lr_scale=BACKBONE_LR_SCALE,
         holdout_fraction=HOLDOUT_FRACTION,
     )
-    return run_stages(keras.Model(pooled.input, logits, name=name), config)
+    model = keras.Model(pooled.input, logits, name=name)
+    result, features = linear_probe_stage(model, config)
+    return all_layers_stage(model, config, recipe, result, features) if recipe else result
 
 
 def transfer_row(result: FinetuneResult) -> dict:

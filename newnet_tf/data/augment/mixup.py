@@ -59,6 +59,7 @@ def smooth_targets(labels, classes: int, smoothing: float = 0.0):
             smoothing / classes in addition; with several classes an image each 0 and 1 gets nearer to
             0.5 by smoothing / 2. Default: 0.
     """
+    labels = tf.convert_to_tensor(labels)
     if labels.shape.rank == 2:
         return tf.cast(labels, tf.float32) * (1.0 - smoothing) + smoothing / 2
     return tf.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes

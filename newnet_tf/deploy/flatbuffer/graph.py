@@ -101,12 +101,22 @@ class Graph:
         return self._names[self._number(code)]
 
     def version_of(self, operator) -> int:
-        """Returns the version of an operator; newer tensor types need a higher one."""
+        """Returns the version of an operator."""
         return self._model.operatorCodes[operator.opcodeIndex].version
 
     def set_version(self, operator, version: int) -> None:
         """Gives an operator another version."""
         operator.opcodeIndex = self._code(self.name_of(operator), version)
+
+    def make_convolution(self, operator, padding: int) -> None:
+        """Makes a FULLY_CONNECTED, whose tensors fit already, a CONV_2D of stride 1."""
+        options = schema.Conv2DOptionsT()
+        options.fusedActivationFunction = operator.builtinOptions.fusedActivationFunction
+        options.padding, options.strideH, options.strideW = padding, 1, 1
+        options.dilationHFactor = options.dilationWFactor = 1
+        operator.builtinOptionsType = schema.BuiltinOptions.Conv2DOptions
+        operator.builtinOptions = options
+        operator.opcodeIndex = self._code("CONV_2D", 1)
 
     def _code(self, name: str, version: int) -> int:
         """Returns the index of a builtin operator's code, which is added if the file lacks it."""
@@ -160,8 +170,7 @@ class Graph:
 
             values: float32 or integer array.
 
-            quantization: (scales, zero point, axis) of integers. Default: unchanged; none where
-                floats replace integers.
+            quantization: (scales, zero point, axis) of integers. Default: unchanged; none for floats.
         """
         description, dtype = self.body.tensors[tensor], self._type(values.dtype.name)
         before, description.buffer = description.buffer, self._add_buffer(values.tobytes())
@@ -258,13 +267,9 @@ class Graph:
         """Adds a builtin operator at `position` in the order of execution; returns its options.
 
         Args:
-            position: int.
+            position, name: int; str, such as `"ADD"`.
 
-            name: str, such as `"ADD"`.
-
-            inputs: indices of tensors.
-
-            output: int, index of a tensor.
+            inputs, output: indices of tensors.
 
             options: str or None, the schema's class of its options, such as `"AddOptions"`.
 
