@@ -135,6 +135,9 @@ def linear_probe(
     features, truth = _check(features, labels)
     test_features, test_truth = _check(test_features, test_labels)
     classes, test_classes = truth.argmax(axis=1), test_truth.argmax(axis=1)
+    if not truth.any(axis=0).all():
+        missing = int(truth.any(axis=0).argmin())
+        raise ValueError(f"`labels` must hold every class. Received: 0 of class {missing}")
     if features.shape[1] != test_features.shape[1] or test_classes.max() > classes.max():
         raise ValueError(
             "`test_features` and `test_labels` must have the depth and the classes of the training "
