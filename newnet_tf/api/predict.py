@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from newnet_tf.api.arguments import check_model, check_positive
+from newnet_tf.classification.decoding import TOP
 from newnet_tf.data.images import ImageError, SkippedImage, read_images
 from newnet_tf.data.sample_images import image_files
 from newnet_tf.inference.loading import load_predictor
-from newnet_tf.inference.predictor import TOP
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.task import Prediction
 

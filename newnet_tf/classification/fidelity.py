@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from newnet_tf.utils.math import MAX_LOGIT, MIN_PROBABILITY, as_logits, log_softmax
+from newnet_tf.utils.math import (
+    MAX_LOGIT,
+    MIN_PROBABILITY,
+    as_logits,
+    log_softmax,
+    rms,
+    score_matrix,
+)
 
 
 def fidelity(
@@ -41,7 +48,7 @@ def fidelity(
     Raises:
         ValueError: if the shapes differ.
     """
-    reference, outputs = matrix(reference), matrix(outputs)
+    reference, outputs = score_matrix(reference), score_matrix(outputs)
     if reference.shape != outputs.shape:
         raise ValueError(
             "`reference` and the file's outputs must have the same shape. Received: "
@@ -81,22 +88,3 @@ def _comparable(scores: np.ndarray, output_type: str, types: set[str]) -> np.nda
     if "probabilities" in types and output_type == "logits":
         return np.maximum(log_softmax(logits), np.log(MIN_PROBABILITY))
     return logits
-
-
-def matrix(values: np.ndarray) -> np.ndarray:
-    """Returns scores as a float64 array (images, classes).
-
-    Raises:
-        ValueError: if they have another shape, or there are none.
-    """
-    values = np.asarray(values, np.float64)
-    if values.ndim != 2 or not values.size:
-        raise ValueError(
-            f"scores must be of shape (images, classes). Received: shape={values.shape}"
-        )
-    return values
-
-
-def rms(values: np.ndarray) -> float:
-    """Returns the root mean square."""
-    return float(np.sqrt(np.square(values).mean()))

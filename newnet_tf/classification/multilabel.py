@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from newnet_tf.classification.class_matching import match_classes
+from newnet_tf.classification.decoding import check_scores, one_row, ranked
 from newnet_tf.classification.multilabel_metrics import MultilabelSums
-from newnet_tf.classification.task import TOP, Classification
+from newnet_tf.classification.task import Classification
 from newnet_tf.task import Prediction
 from newnet_tf.utils.lazy import LazyModule, keras
 from newnet_tf.utils.math import sigmoid
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from newnet_tf.classification.multilabel_result import MultilabelEvaluator
 
 multilabel_result = LazyModule("newnet_tf.classification.multilabel_result")
-ENDS = ("softmax", "sigmoid")  # activations that logits must not have passed
 
 
 class MultilabelClassification(Classification):
@@ -43,32 +43,7 @@ class MultilabelClassification(Classification):
         "mAP": "mean average precision (%)",
         "micro_f1": "micro-F1 (%)",
     }
-
-    def check(self, model, dataset) -> None:
-        """Checks that the model gives logits of the dataset's classes.
-
-        Args:
-            model: Keras model.
-
-            dataset: `Dataset` or loader, its `classes` is the number of classes.
-
-        Raises:
-            ValueError: if the model has several outputs, another number of classes, or an activation at
-                its end.
-        """
-        shape = model.output_shape
-        is_one = isinstance(shape, tuple) and all(not isinstance(n, (tuple, list)) for n in shape)
-        if not is_one or len(shape) != 2 or shape[-1] != dataset.classes:
-            raise ValueError(
-                f"`model` must give logits of the data's {dataset.classes} classes. "
-                f"Received: output_shape={shape}"
-            )
-        activation = getattr(model.layers[-1], "activation", None)
-        if getattr(activation, "__name__", None) in ENDS:
-            raise ValueError(
-                "`model` must give logits: build it with classifier_activation=None. "
-                f"Received: a {activation.__name__} at its end"
-            )
+    endings = ("softmax", "sigmoid")
 
     def with_class_weight(self, weights: Sequence[float]) -> MultilabelClassification:
         """Returns the task with a weight for each class' positive labels in its loss."""
@@ -175,25 +150,9 @@ class MultilabelClassification(Classification):
             ValueError: if the shape is another, a value is NaN, or there are more or fewer names than
                 classes.
         """
-        scores = np.asarray(outputs)
-        if scores.ndim != 1 or not scores.size:
-            raise ValueError(f"`outputs` must be of shape (classes,). Received: {scores.shape}")
-        if class_names is not None and len(class_names) != len(scores):
-            raise ValueError(
-                f"`class_names` must name {len(scores)} classes. Received: {len(class_names)} names"
-            )
-        if np.isnan(scores).any():
-            raise ValueError("`outputs` must be numbers. Received: NaN among them")
-        probabilities = as_probabilities(scores, output_type)
-        order = np.argsort(-scores, kind="stable")[: max_predictions or TOP]
-        return [
-            Prediction(
-                label=None if class_names is None else class_names[index],
-                class_index=int(index),
-                score=float(probabilities[index]),
-            )
-            for index in order
-        ]
+        scores = one_row(outputs)
+        check_scores(scores, class_names)
+        return ranked(scores, as_probabilities(scores, output_type), class_names, max_predictions)
 
     def fidelity(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from newnet_tf.classification.class_matching import match_classes
+from newnet_tf.classification.decoding import check_scores, one_row, ranked, two_classes
 from newnet_tf.classification.fidelity import fidelity
 from newnet_tf.classification.metrics import MetricSums
 from newnet_tf.data.augment.config import Augmentation
@@ -24,8 +25,6 @@ drawing = LazyModule("newnet_tf.classification.drawing")
 evaluator = LazyModule("newnet_tf.classification.evaluator")
 data_preprocess = LazyModule("newnet_tf.data.preprocess")
 
-TOP = 5  # predictions of an image
-
 
 class Classification(Task):
     """Image classification: top-1 error chooses the best checkpoint, cross entropy is the loss.
@@ -40,6 +39,7 @@ class Classification(Task):
     name, metric, mode = "classification", "error", "min"
     units: Mapping[str, str] = {"error": "%"}
     labels: Mapping[str, str] = {"loss": "loss (cross entropy)", "error": "top-1 error (%)"}
+    endings: tuple[str, ...] = ("softmax",)  # activations that logits must not have passed
 
     def __init__(self, class_weight: Sequence[float] | None = None):
         self.class_weight = class_weight
@@ -53,8 +53,8 @@ class Classification(Task):
             dataset: `Dataset` or loader, its `classes` is the number of classes.
 
         Raises:
-            ValueError: if the model has several outputs, another number of classes, or a softmax at
-                its end.
+            ValueError: if the model has several outputs, another number of classes, or one of the
+                `endings` as its activation.
         """
         shape = model.output_shape
         is_one = isinstance(shape, tuple) and all(not isinstance(n, (tuple, list)) for n in shape)
@@ -63,10 +63,11 @@ class Classification(Task):
                 f"`model` must give logits of the data's {dataset.classes} classes. "
                 f"Received: output_shape={shape}"
             )
-        if getattr(model.layers[-1], "activation", None) is keras.activations.softmax:
+        activation = getattr(model.layers[-1], "activation", None)
+        if getattr(activation, "__name__", None) in self.endings:
             raise ValueError(
                 "`model` must give logits: build it with classifier_activation=None. "
-                "Received: a softmax at its end"
+                f"Received: a {activation.__name__} at its end"
             )
 
     def preprocess(
@@ -219,17 +220,8 @@ class Classification(Task):
             ValueError: if the shape is another, a value is NaN, or there are more or fewer names than
                 classes.
         """
-        scores = np.asarray(outputs)
-        if scores.ndim != 1 or not scores.size:
-            raise ValueError(f"`outputs` must be of shape (classes,). Received: {scores.shape}")
-        scores, output_type = two_classes(scores, output_type)
-        if class_names is not None and len(class_names) != len(scores):
-            raise ValueError(
-                f"`class_names` must name {len(scores)} classes. Received: {len(class_names)} names"
-            )
-        if np.isnan(scores).any():
-            raise ValueError("`outputs` must be numbers. Received: NaN among them")
-        order = np.argsort(-scores, kind="stable")[: max_predictions or TOP]
+        scores, output_type = two_classes(one_row(outputs), output_type)
+        check_scores(scores, class_names)
         if output_type == "probabilities" and not (
             scores.min() > -0.01 and 0.5 < scores.sum() < 1.5
         ):
@@ -239,14 +231,7 @@ class Classification(Task):
                 f"least {scores.min():.3g}"
             )
         probabilities = softmax(scores) if output_type == "logits" else scores
-        return [
-            Prediction(
-                label=None if class_names is None else class_names[index],
-                class_index=int(index),
-                score=float(probabilities[index]),
-            )
-            for index in order
-        ]
+        return ranked(scores, probabilities, class_names, max_predictions)
 
     def fidelity(
         self,
@@ -270,22 +255,6 @@ class Classification(Task):
             uint8 array (height + bars, width or more, 3).
         """
         return drawing.bars_below(image, predictions)
-
-
-def two_classes(scores: np.ndarray, output_type: str) -> tuple[np.ndarray, str]:
-    """Returns the scores of both classes of a binary classifier, and what they are.
-
-    Args:
-        scores: array (..., classes). One score, a logit or (`"sigmoid"`) a probability, is that of the
-            second class; more are returned as they are.
-
-        output_type: str, what `scores` are.
-    """
-    if scores.shape[-1] != 1:
-        return scores, output_type
-    if output_type == "logits":
-        return np.concatenate([np.zeros_like(scores), scores], axis=-1), output_type
-    return np.concatenate([1 - scores, scores], axis=-1), "probabilities"
 
 
 TASK = Classification()

@@ -6,19 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from newnet_tf.classification.task import two_classes
+from newnet_tf.classification.decoding import TOP, two_classes
+from newnet_tf.classification.multilabel import as_probabilities
 from newnet_tf.data.images import read_image
 from newnet_tf.data.labels import imagenet_names
-from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.models.config.metadata import CLASSIFICATION, LOGITS, MULTILABEL, ModelMetadata
+from newnet_tf.models.config.metadata import (
+    CLASSIFICATION,
+    LOGITS,
+    MULTILABEL,
+    HasMetadata,
+    ModelMetadata,
+)
 from newnet_tf.task import Prediction, get_task
-from newnet_tf.utils.math import sigmoid, softmax
-
-TOP = 5
+from newnet_tf.utils.math import softmax
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Predictor:
+class Predictor(HasMetadata):
     """Predicts images with a Keras model, a TFLite or ONNX file, or a SavedModel.
 
     Call it with an image: path, bytes of an encoded image, PIL image, or uint8 array of shape
@@ -59,21 +63,6 @@ class Predictor:
     def weights(self) -> str:
         """Tag or file name of the weights."""
         return self.metadata.weights
-
-    @property
-    def task(self) -> str:
-        """The task, a name in `newnet_tf.task.TASKS`."""
-        return self.metadata.task
-
-    @property
-    def preprocess(self) -> PreprocessConfig:
-        """How images become the model's input."""
-        return self.metadata.preprocess
-
-    @property
-    def class_names(self) -> tuple[str, ...] | None:
-        """A name for each class, None where they are unknown."""
-        return self.metadata.class_names
 
     def __call__(self, images: Any, top: int = TOP) -> list:
         """Returns predictions, the best first.
@@ -124,7 +113,7 @@ class Predictor:
         """
         outputs = self.run([self.prepare(image)])
         if self.task == MULTILABEL:
-            return sigmoid(outputs) if self.metadata.output_type == LOGITS else outputs
+            return as_probabilities(outputs, self.metadata.output_type)
         scores, output_type = two_classes(outputs, self.metadata.output_type)
         return softmax(scores) if output_type == LOGITS else scores
 
