@@ -8,6 +8,7 @@ from typing import Any
 from newnet_tf import weights as checkpoints
 from newnet_tf.classification.class_matching import check_class_names, read_class_names
 from newnet_tf.data.image_files import find_images, summarize_skipped
+from newnet_tf.deploy.export_options import OUTPUT_TYPES
 from newnet_tf.inference.loaded import LoadedModel
 from newnet_tf.inference.loading import EXPORTED
 from newnet_tf.inference.model import KERAS_FILES, REPLACED_ACTIVATION, run_model_file
@@ -15,11 +16,10 @@ from newnet_tf.inference.preprocessing import read_preprocess
 from newnet_tf.models import registry
 from newnet_tf.models.activations import KINDS
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.models.config.metadata import LOGITS, PROBABILITIES, SIGMOID, ModelMetadata
+from newnet_tf.models.config.metadata import ModelMetadata
 from newnet_tf.task import TASKS
 from newnet_tf.utils.suggest import suggestion
 
-OUTPUTS = (LOGITS, PROBABILITIES, SIGMOID)
 ACTIVATIONS = tuple(kind for kind in KINDS if kind != REPLACED_ACTIVATION)
 
 
@@ -52,7 +52,7 @@ def check_model(
     """
     read_preprocess(preprocess, preprocess_as)
     check_choice("task", task, TASKS)
-    check_choice("outputs", outputs, OUTPUTS)
+    check_choice("outputs", outputs, OUTPUT_TYPES)
     check_choice("activation", activation, ACTIVATIONS)
     check_positive(classes=classes)
     names = read_class_names(class_names)

@@ -23,6 +23,7 @@ from newnet_tf.task import Task
 from newnet_tf.training.compilation import build_model
 from newnet_tf.training.distributed import cluster, strategy as strategies
 from newnet_tf.training.distributed.single_process import SingleProcess
+from newnet_tf.training.progress import fit_batch_size
 from newnet_tf.training.recipes import Recipe
 from newnet_tf.training.run import BEST, CHECKPOINT_EVERY, FitResult
 from newnet_tf.training.trainer import fit
@@ -194,12 +195,7 @@ def _fit_batch_size(recipe: Recipe, setup: TrainingSetup, max_samples: int | Non
     if setup.dataset is None:
         return recipe
     images = setup.dataset.split(TRAIN).size
-    fitted = recipe.fit_batch_size(images if max_samples is None else min(images, max_samples))
-    if fitted.batch_size != recipe.batch_size:
-        note(
-            f"batches of {fitted.batch_size} images instead of {recipe.batch_size}: there are no more"
-        )
-    return fitted
+    return fit_batch_size(recipe, images if max_samples is None else min(images, max_samples))
 
 
 def _build(setup: TrainingSetup, recipe: Recipe, devices: Any, is_new: bool):

@@ -9,11 +9,11 @@
 import argparse
 from pathlib import Path
 
+from newnet_tf.deploy.export_options import OUTPUT_TYPES
 from newnet_tf.models import activations
 
 REPLACED_ACTIVATION = "silu"  # which `--activation` replaces
 TASKS = ("classification", "multilabel_classification")
-OUTPUTS = ("logits", "probabilities", "sigmoid")
 
 
 def add_weights_arguments(parser: argparse.ArgumentParser, *, classes: bool = True) -> None:
@@ -46,7 +46,7 @@ def add_weights_arguments(parser: argparse.ArgumentParser, *, classes: bool = Tr
     )
     parser.add_argument(
         "--outputs",
-        choices=OUTPUTS,
+        choices=OUTPUT_TYPES,
         help="for a model that does not say it: what it returns",
     )
     if classes:

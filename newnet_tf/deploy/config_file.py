@@ -10,30 +10,17 @@ import hashlib
 import io
 import json
 import os
-import struct
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from newnet_tf.deploy.export_config import ExportConfig
-from newnet_tf.utils.io import file_stem
+from newnet_tf.models.config.metadata import ENTRY
+from newnet_tf.utils.io import DAMAGED_ARCHIVE, file_stem, lines_of
 
-ENTRY, LABELS = "newnet_tf.json", "labels.txt"
+LABELS = "labels.txt"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip archive: the same bytes every time
 MAX_BYTES = 16 * 2**20  # of the record
-DAMAGE = (  # what a damaged archive raises
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def append_record(model: bytes, config: ExportConfig) -> bytes:
@@ -49,8 +36,8 @@ def append_record(model: bytes, config: ExportConfig) -> bytes:
         fields["calibration"]["image_names"] = []  # names of the user's files stay with the user
     record = {"sha256": hashlib.sha256(model).hexdigest(), "config": fields}
     files = {ENTRY: json.dumps(record, ensure_ascii=False).encode()}
-    if config.metadata.class_names:
-        files[LABELS] = "".join(f"{name}\n" for name in config.metadata.class_names).encode()
+    if config.class_names:
+        files[LABELS] = lines_of(config.class_names).encode()
     return model + archive(files)
 
 
@@ -87,7 +74,7 @@ def read_config(file: str | os.PathLike) -> ExportConfig | None:
                 raise ValueError(f"a record of {entries[ENTRY].file_size} bytes")
             record = json.loads(zipped.read(ENTRY).decode())
             size = min(entry.header_offset for entry in entries.values())
-    except DAMAGE as error:
+    except DAMAGED_ARCHIVE as error:
         if ENTRY.encode() not in Path(file).read_bytes():
             return None  # of another package
         raise ValueError(
@@ -118,9 +105,11 @@ def description_path(file: str | os.PathLike) -> Path:
     return file.with_name(f"{file.name.removesuffix('.tflite')}.json")
 
 
-def labels_path(file: str | os.PathLike, model_name: str) -> Path:
-    """Returns the path of the labels next to a model's files, a class a line. They are not read."""
-    return Path(file).with_name(f"{file_stem(model_name)}.labels.txt")
+def write_labels(folder: Path, config: ExportConfig) -> None:
+    """Writes the class names next to a model's files, a class a line, if known. They are not read."""
+    if config.class_names:
+        labels = folder / f"{file_stem(config.model)}.labels.txt"
+        labels.write_text(lines_of(config.class_names), encoding="utf-8")
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:

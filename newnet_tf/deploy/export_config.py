@@ -17,8 +17,7 @@ from newnet_tf.deploy.export_options import (
     check_options,
 )
 from newnet_tf.deploy.quantization.precisions import PRECISIONS, Tolerance
-from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.models.config.metadata import LOGITS, ModelMetadata
+from newnet_tf.models.config.metadata import LOGITS, HasMetadata, ModelMetadata
 from newnet_tf.utils import io
 
 FORMAT = 9  # raise it when an unchanged config begins to give another file, or when its keys change
@@ -61,7 +60,7 @@ class TensorSignature:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig:
+class ExportConfig(HasMetadata):
     """All that determines an exported file.
 
     Args:
@@ -127,16 +126,6 @@ class ExportConfig:
     def model(self) -> str:
         """The model's name."""
         return self.metadata.name
-
-    @property
-    def task(self) -> str:
-        """The task, a name in `newnet_tf.task.TASKS`."""
-        return self.metadata.task
-
-    @property
-    def preprocess(self) -> PreprocessConfig:
-        """How images become the model's input."""
-        return self.metadata.preprocess
 
     @property
     def output_type(self) -> str:

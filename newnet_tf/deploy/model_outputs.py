@@ -6,7 +6,9 @@ import numpy as np
 
 from newnet_tf.deploy.export_config import PIXELS, TensorSignature
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.utils.lazy import keras
+from newnet_tf.utils.lazy import LazyModule, keras
+
+tf = LazyModule("tensorflow")
 
 BATCH_SIZE = 16
 IMAGE = "image"  # name of the input in a file's signature
@@ -100,3 +102,8 @@ def signatures(
             for name, tensor in named.items()
         ),
     }
+
+
+def activate(outputs: Any, activation: str | None) -> Any:
+    """Returns TensorFlow's outputs after an activation, `"softmax"` or `"sigmoid"`; None for none."""
+    return getattr(tf.nn, activation)(outputs) if activation else tf.identity(outputs)

@@ -116,9 +116,7 @@ def export_onnx(
                 f"{path.name} must give the model's outputs. "
                 f"Received: {'; '.join(verified.reasons)} ({verified}); nothing was written"
             )
-    if config.metadata.class_names:
-        labels = "".join(f"{name}\n" for name in config.metadata.class_names)
-        io.write_text(config_file.labels_path(path, config.model), labels)
+    config_file.write_labels(path.parent, config)
     note = verified or "not verified (timing only)"
     print(f"{path.name}: {len(data) / 1e6:.2f} MB; {note}", file=sys.stderr, flush=True)
     return OnnxResult(path, config, opset, verified)
@@ -162,8 +160,7 @@ def _frozen(model: Any, config: ExportConfig) -> tuple[Any, str, dict[str, str]]
         outputs = model(image, training=False)
         if isinstance(outputs, dict):
             return [tf.identity(outputs[tensor.name]) for tensor in config.outputs]
-        activations = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid, None: tf.identity}
-        return [activations[config.appended_activation](outputs)]
+        return [model_outputs.activate(outputs, config.appended_activation)]
 
     spec = tf.TensorSpec((None, *config.preprocess.shape), tf.float32, IMAGE)
     before = tf.config.functions_run_eagerly()

@@ -103,14 +103,7 @@ class OnnxRunner:
         Raises:
             ValueError: for inputs of another name or shape.
         """
-        if not isinstance(inputs, Mapping):
-            inputs = {self.inputs[0].name: inputs} if len(self.inputs) == 1 else {"": inputs}
-        names = {spec.name for spec in self.inputs}
-        if set(inputs) != names:
-            raise ValueError(
-                f"`inputs` of {self.file.name} must be a mapping with {', '.join(sorted(names))}. "
-                f"Received: {', '.join(sorted(map(str, inputs))) or 'an array'}"
-            )
+        inputs = tensor_spec.by_name(inputs, self.inputs, self.file.name)
         arrays = {
             spec.name: tensor_spec.prepare(
                 inputs[spec.name], spec, f"input {spec.name!r} of {self.file.name}"

@@ -184,14 +184,7 @@ class Runner:
 
     def _prepare(self, inputs: Any) -> dict[str, np.ndarray]:
         """Returns checked arrays by input name."""
-        if not isinstance(inputs, Mapping):
-            inputs = {self.inputs[0].name: inputs} if len(self.inputs) == 1 else {"": inputs}
-        names = {spec.name for spec in self.inputs}
-        if set(inputs) != names:
-            raise ValueError(
-                f"`inputs` of {self.file.name} must be a mapping with {', '.join(sorted(names))}. "
-                f"Received: {', '.join(sorted(map(str, inputs))) or 'an array'}"
-            )
+        inputs = tensor_spec.by_name(inputs, self.inputs, self.file.name)
         arrays = {}
         for spec in self.inputs:
             values = np.asarray(inputs[spec.name])

@@ -19,18 +19,20 @@ from PIL import Image
 
 from newnet_tf.data.images import read_image
 from newnet_tf.data.preprocess import tf_preprocess
-from newnet_tf.deploy import fingerprint
+from newnet_tf.deploy import fingerprint, model_outputs
 from newnet_tf.deploy.converter import silence
 from newnet_tf.deploy.runtime import ModelFileError
 from newnet_tf.deploy.source_model import source_model
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.models.config.metadata import (
     CLASSIFICATION,
+    ENTRY,
     OUTPUT_TYPES,
     PROBABILITIES,
     SIGMOID,
     ModelMetadata,
 )
+from newnet_tf.utils.io import lines_of, staging_folder
 from newnet_tf.utils.lazy import LazyModule, keras
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 tf = LazyModule("tensorflow")
 
 EXTRA = "assets.extra"  # where TensorFlow Serving looks for files of the user's own
-METADATA, CLASS_NAMES = "newnet_tf.json", "class_names.txt"
+METADATA, CLASS_NAMES = ENTRY, "class_names.txt"
 MAX_BYTES = 16 * 2**20  # of the record
 
 
@@ -93,7 +95,10 @@ def export_saved_model(
     print(f"{folder.name}: exporting the SavedModel", file=sys.stderr, flush=True)
     known = dataclasses.replace(source.metadata, output_type=output_type)
     # TensorFlow's writers read `[` and `\\` in a path as patterns: they write elsewhere.
-    with tempfile.TemporaryDirectory(prefix="newnet-") as temporary, _staging(folder) as staging:
+    with (
+        tempfile.TemporaryDirectory(prefix="newnet-") as temporary,
+        staging_folder(folder.parent, folder.name) as staging,
+    ):
         written, new = Path(temporary) / "new", staging / "new"
         with silence():
             _archive(source.graph, known, activation).write_out(written, verbose=False)
@@ -204,14 +209,13 @@ def _archive(model: Any, metadata: ModelMetadata, activation: str | None) -> Any
     """Returns the graph with both signatures."""
     preprocess = metadata.preprocess
     transform = tf_preprocess(preprocess)
-    activations = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid, None: tf.identity}
 
     def serve(encoded):
         prepared = tf.map_fn(transform, encoded, fn_output_signature=tf.float32)
         outputs = model(prepared, training=False)
         if isinstance(outputs, dict):
             return outputs
-        return {metadata.output_type: activations[activation](outputs)}
+        return {metadata.output_type: model_outputs.activate(outputs, activation)}
 
     def of_images(images):
         return serve(images)
@@ -227,17 +231,6 @@ def _archive(model: Any, metadata: ModelMetadata, activation: str | None) -> Any
     return archive
 
 
-@contextlib.contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """Gives a hidden folder in the same place, removed afterwards."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging)
-
-
 def _write_metadata(folder: Path, graph: Any, metadata: ModelMetadata) -> None:
     """Writes what a reader of the SavedModel needs to know."""
     folder.mkdir()
@@ -251,5 +244,4 @@ def _write_metadata(folder: Path, graph: Any, metadata: ModelMetadata) -> None:
     text = json.dumps(values, indent=2, ensure_ascii=False)
     (folder / METADATA).write_text(f"{text}\n", encoding="utf-8")
     if metadata.class_names:
-        names = "".join(f"{name}\n" for name in metadata.class_names)
-        (folder / CLASS_NAMES).write_text(names, encoding="utf-8")
+        (folder / CLASS_NAMES).write_text(lines_of(metadata.class_names), encoding="utf-8")

@@ -162,7 +162,7 @@ def source_model(
 def _check_class_names(metadata: ModelMetadata, scores: int) -> None:
     """Raises ValueError for more or fewer names than a model with so many scores has classes."""
     names = metadata.class_names
-    classes = 2 if scores == 1 and metadata.task == CLASSIFICATION else scores
+    classes = metadata.count_classes(scores)
     if names is not None and len(names) != classes:
         raise ValueError(
             f"`class_names` (--labels) must name {classes} classes, as the model has {scores} "

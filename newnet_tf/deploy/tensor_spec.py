@@ -83,6 +83,30 @@ def is_classifier(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -
     return is_image and len(scores) == 2 and scores[0] == 1
 
 
+def by_name(inputs: Any, specs: Sequence[TensorSpec], file: str) -> Mapping[str, Any]:
+    """Returns the inputs of a file by name; an array is that of its only input.
+
+    Args:
+        inputs: array, or mapping of input names to arrays.
+
+        specs: `TensorSpec` of each input.
+
+        file: str, name of the file, for the error.
+
+    Raises:
+        ValueError: for other names.
+    """
+    if not isinstance(inputs, Mapping):
+        inputs = {specs[0].name: inputs} if len(specs) == 1 else {"": inputs}
+    names = {spec.name for spec in specs}
+    if set(inputs) != names:
+        raise ValueError(
+            f"`inputs` of {file} must be a mapping with {', '.join(sorted(names))}. "
+            f"Received: {', '.join(sorted(map(str, inputs))) or 'an array'}"
+        )
+    return inputs
+
+
 def prepare(values: Any, spec: TensorSpec, subject: str) -> np.ndarray:
     """Returns a batch as a file takes it: of its own type, checked.
 

@@ -8,8 +8,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -211,9 +209,7 @@ def _check(
     is_first_check = verified and cached and runner.config.purpose != config.purpose
     if is_first_check:  # it was exported for timing only, and its record says so
         (staging / name).write_bytes(config_file.with_config(runner.file, config))
-    if config.metadata.class_names:
-        labels = config_file.labels_path(staging / name, config.model)
-        labels.write_text("".join(f"{n}\n" for n in config.metadata.class_names), encoding="utf-8")
+    config_file.write_labels(staging, config)
     if verifier or not cached:
         values = {
             "file": name,
@@ -290,11 +286,9 @@ def _is_cached(folder: Path, config: ExportConfig) -> bool:
 def _staging(folder: Path) -> Iterator[Path]:
     """Gives a hidden folder inside `folder`, removed afterwards; so is `folder` if new and empty."""
     is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=folder, prefix=".export-"))
     try:
-        yield staging
+        with io.staging_folder(folder, "export") as staging:
+            yield staging
     finally:
-        shutil.rmtree(staging)
         if is_new and not any(folder.iterdir()):
             folder.rmdir()

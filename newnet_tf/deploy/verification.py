@@ -19,7 +19,7 @@ from newnet_tf.deploy.quantization.precisions import PRECISIONS, Tolerance
 from newnet_tf.deploy.runtime import Outputs, Runner
 from newnet_tf.models.config.metadata import CLASSIFICATION, LOGITS, OUTPUT_TYPES
 from newnet_tf.task import get_task
-from newnet_tf.utils.math import as_logits
+from newnet_tf.utils.math import as_logits, rms, score_matrix
 
 if TYPE_CHECKING:
     from newnet_tf.task import Task
@@ -161,7 +161,7 @@ def check_task_outputs(reference: Outputs, task: "Task", output_type: str = LOGI
     for name, values in outputs.items():
         values = np.asarray(values, np.float64).reshape(len(values), -1)
         _check_finite(values)
-        size, std = _rms(values), _rms(values - values.mean(0))
+        size, std = rms(values), rms(values - values.mean(0))
         if not std > MIN_RELATIVE_STD * size:
             raise DegenerateOutputsError(
                 f"the model's output {name!r} must vary from image to image, or agreement proves "
@@ -181,10 +181,10 @@ def check_outputs_vary(reference: np.ndarray) -> None:
     Args:
         reference: array (images, classes).
     """
-    reference = _matrix(reference)
+    reference = score_matrix(reference)
     _check_finite(reference)
     centered = reference - (reference.mean(1, keepdims=True) if reference.shape[1] > 1 else 0)
-    std = _rms(centered - centered.mean(0))
+    std = rms(centered - centered.mean(0))
     unit = centered / np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-30)
     count = len(unit)
     mean_cosine = (np.square(unit.sum(0)).sum() - np.square(unit).sum()) / (count * (count - 1))
@@ -270,16 +270,3 @@ def _check_finite(values: np.ndarray) -> None:
         raise DegenerateOutputsError(
             "the model's outputs must be finite. Received: NaN or infinity"
         )
-
-
-def _matrix(values: np.ndarray) -> np.ndarray:
-    values = np.asarray(values, np.float64)
-    if values.ndim != 2 or not values.size:
-        raise ValueError(
-            f"scores must be of shape (images, classes). Received: shape={values.shape}"
-        )
-    return values
-
-
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.square(values).mean()))

@@ -14,6 +14,7 @@ from newnet_tf.finetuning.config import MIN_STEPS, TRAINING, FinetuneConfig, che
 from newnet_tf.finetuning.feature_cache import ModelOutputs
 from newnet_tf.finetuning.result import ALL_LAYERS, LINEAR_PROBE, FinetuneResult, StageResult
 from newnet_tf.training.class_weight import class_weights
+from newnet_tf.training.progress import fit_batch_size
 from newnet_tf.training.recipes import Recipe
 from newnet_tf.utils.math import sigmoid, softmax
 from newnet_tf.utils.progress import note
@@ -124,7 +125,7 @@ def _all_layers(
             )
         splits[VALIDATION] = held_out
     dataset = dataclasses.replace(config.dataset, splits=splits)
-    recipe = _fit_batch(recipe, train.size)
+    recipe = fit_batch_size(recipe, train.size, MIN_STEPS)
     folder = config.output_dir / TRAINING
     arguments = (folder, config.backbone_lr_scale, config.batch_norm, config.task)
     if config.cap_lr:
@@ -188,17 +189,6 @@ def _fit_linear(config: FinetuneConfig, features: ModelOutputs) -> LinearClassif
     return fit_linear(
         features.values, features.labels, seed=config.seed, classes=classes, class_weight=weights
     )
-
-
-def _fit_batch(recipe: Recipe, images: int) -> Recipe:
-    """Returns the recipe with a batch size that few images fill several times an epoch."""
-    fitted = recipe.fit_batch_size(images, MIN_STEPS)
-    if fitted.batch_size != recipe.batch_size:
-        note(
-            f"batches of {fitted.batch_size} images instead of {recipe.batch_size}: {images} training "
-            "images are few"
-        )
-    return fitted
 
 
 def _features(model: Any, config: FinetuneConfig) -> tuple[ModelOutputs, ModelOutputs]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from newnet_tf.classification.class_matching import (
     binary_names,
@@ -11,14 +12,21 @@ from newnet_tf.classification.class_matching import (
     read_class_names,
 )
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.models.config.metadata import CLASSIFICATION, OUTPUT_TYPES, ModelMetadata
+from newnet_tf.models.config.metadata import (
+    CLASSIFICATION,
+    LOGITS,
+    OUTPUT_TYPES,
+    HasMetadata,
+    ModelMetadata,
+)
+from newnet_tf.models.outputs import declared
 
 if TYPE_CHECKING:
     import keras
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedModel:
+class LoadedModel(HasMetadata):
     """A Keras model and what is needed to use it.
 
     Args:
@@ -38,21 +46,6 @@ class LoadedModel:
     def name(self) -> str:
         """The model's name in tables and file names."""
         return self.metadata.name
-
-    @property
-    def task(self) -> str:
-        """The task, a name in `newnet_tf.task.TASKS`."""
-        return self.metadata.task
-
-    @property
-    def preprocess(self) -> PreprocessConfig:
-        """How images become the model's input."""
-        return self.metadata.preprocess
-
-    @property
-    def class_names(self) -> tuple[str, ...] | None:
-        """A name for each class, None where they are unknown."""
-        return self.metadata.class_names
 
     @property
     def weights(self) -> str:
@@ -84,7 +77,7 @@ class LoadedModel:
             )
 
 
-def count_classes(output_shape: object, metadata: ModelMetadata) -> int | None:
+def count_classes(output_shape: Any, metadata: ModelMetadata) -> int | None:
     """Returns the number of classes of a model, two for a binary classifier.
 
     Args:
@@ -94,12 +87,42 @@ def count_classes(output_shape: object, metadata: ModelMetadata) -> int | None:
     """
     if metadata.task not in OUTPUT_TYPES:
         return len(metadata.class_names) if metadata.class_names else None
-    outputs = output_shape[-1]
-    return 2 if outputs == 1 and metadata.task == CLASSIFICATION else outputs
+    return metadata.count_classes(output_shape[-1])
+
+
+def with_given(
+    metadata: ModelMetadata,
+    output_shape: Any,
+    preprocess: PreprocessConfig | None,
+    class_names: object,
+    task: str | None,
+    outputs: str | None,
+) -> ModelMetadata:
+    """Returns metadata with what the user says of a model; None stands for what the metadata say.
+
+    Args:
+        metadata, output_shape: as in `count_classes`.
+
+        preprocess, class_names, task, outputs: as in `load_model`, `preprocess` as a config.
+
+    Raises:
+        ValueError: where they do not fit each other, or the number of outputs.
+    """
+    if preprocess is not None:
+        metadata = dataclasses.replace(metadata, preprocess=preprocess)
+    if task is not None and task not in OUTPUT_TYPES:
+        metadata = dataclasses.replace(metadata, task=task, output_type=LOGITS)
+    elif metadata.task in OUTPUT_TYPES and (outputs or task):
+        known = declared(task, outputs or metadata.output_type, output_shape[-1])
+        metadata = dataclasses.replace(metadata, task=known[0], output_type=known[1])
+    if class_names is not None:
+        names = resolve_names(class_names, output_shape, metadata)
+        metadata = dataclasses.replace(metadata, class_names=names)
+    return metadata
 
 
 def resolve_names(
-    class_names: object, output_shape: object, metadata: ModelMetadata
+    class_names: object, output_shape: Any, metadata: ModelMetadata
 ) -> tuple[str, ...] | None:
     """Returns names for the classes of a model, as the user gives them.
 

@@ -12,11 +12,11 @@ from PIL import Image
 
 from newnet_tf.data.preprocess import crop_image, preprocess_image
 from newnet_tf.inference import preprocessing
-from newnet_tf.inference.loaded import LoadedModel, count_classes, resolve_names
+from newnet_tf.inference.loaded import LoadedModel, count_classes, with_given
 from newnet_tf.inference.model import load_model
 from newnet_tf.inference.predictor import Predictor
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.models.config.metadata import OUTPUT_TYPES, ModelMetadata
+from newnet_tf.models.config.metadata import ModelMetadata
 from newnet_tf.models.outputs import declared
 from newnet_tf.models.zoo_metadata import fitted
 from newnet_tf.utils.quiet import start_keras
@@ -151,7 +151,7 @@ def _file_predictor(
         given = None
         metadata = _of_foreign_file(name, checked, task, outputs or runner.output_type, shape[-1])
     _check_trained(name, metadata, allow_untrained)
-    metadata = _with_given(metadata, given, class_names, task, outputs, shape)
+    metadata = with_given(metadata, shape, given, class_names, task, outputs)
     prepare = crop_image if runner.expects_uint8_pixels else preprocess_image
     return Predictor(
         metadata=dataclasses.replace(metadata, weights=Path(name).name),
@@ -203,7 +203,7 @@ def _saved_model_predictor(
     shape = (None, runner.classes)
     metadata = runner.metadata
     _check_trained(name, metadata, allow_untrained)
-    metadata = _with_given(metadata, None, class_names, task, outputs, shape)
+    metadata = with_given(metadata, shape, None, class_names, task, outputs)
     is_gray = metadata.preprocess.channels == 1
 
     def prepare(image: np.ndarray) -> np.ndarray:
@@ -216,26 +216,6 @@ def _saved_model_predictor(
         prepare=prepare,
         run=runner,
     )
-
-
-def _with_given(
-    metadata: ModelMetadata,
-    preprocess: PreprocessConfig | None,
-    class_names: Any,
-    task: str | None,
-    outputs: str | None,
-    shape: Any,
-) -> ModelMetadata:
-    """Returns metadata with what the user says of the model."""
-    if preprocess is not None:
-        metadata = dataclasses.replace(metadata, preprocess=preprocess)
-    if metadata.task in OUTPUT_TYPES and (outputs or task):
-        known = declared(task, outputs or metadata.output_type, shape[-1])
-        metadata = dataclasses.replace(metadata, task=known[0], output_type=known[1])
-    if class_names is not None:
-        names = resolve_names(class_names, shape, metadata)
-        metadata = dataclasses.replace(metadata, class_names=names)
-    return metadata
 
 
 def _check_trained(name: str, metadata: ModelMetadata, allow_untrained: bool) -> None:

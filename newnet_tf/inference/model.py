@@ -11,13 +11,12 @@ from typing import Any
 from newnet_tf import weights as checkpoints
 from newnet_tf.deploy import source_model
 from newnet_tf.inference import preprocessing
-from newnet_tf.inference.loaded import LoadedModel, resolve_names
+from newnet_tf.inference.loaded import LoadedModel, with_given
 from newnet_tf.inference.zoo_model import load_zoo_model
 from newnet_tf.models import activations, model_file
 from newnet_tf.models.config import PreprocessConfig, brief
 from newnet_tf.models.config.metadata import OUTPUT_TYPES, ModelMetadata, get_metadata, set_metadata
 from newnet_tf.models.flatten import flatten, has_graph
-from newnet_tf.models.outputs import declared
 from newnet_tf.models.zoo_metadata import current_metadata, fitted
 from newnet_tf.utils.progress import note
 from newnet_tf.utils.quiet import start_keras
@@ -103,6 +102,7 @@ def load_model(
     weights = None if weights is None else os.fspath(weights)
     if is_name:
         loaded = load_zoo_model(source, weights, classes)
+        given = given and fitted(given, loaded.model.input_shape)
     else:
         keras_model, known, name = _open(source)
         if given is not None and not isinstance(preprocess, PreprocessConfig):
@@ -117,15 +117,9 @@ def load_model(
         if isinstance(source, str) and not known.weights:
             known = dataclasses.replace(known, weights=Path(source).name)
         loaded = LoadedModel(keras_model, known)
-    loaded = _with_given(
-        loaded, given if preprocess_as is None or not is_name else None, task, outputs
-    )
-    if is_name and given is not None:
-        fitting = fitted(given, loaded.model.input_shape)
-        loaded = _replace(loaded, preprocess=fitting)
-    if class_names is not None:
-        names = resolve_names(class_names, loaded.model.output_shape, loaded.metadata)
-        loaded = _replace(loaded, class_names=names)
+    shape = loaded.model.output_shape
+    known = with_given(loaded.metadata, shape, given, class_names, task, outputs)
+    loaded = LoadedModel(loaded.model, known)
     if activation is not None:
         loaded = _replace_activation(loaded, activation, weights)
     if loaded.model is not source:  # what the user says of a model of his own belongs to the result
@@ -243,23 +237,6 @@ def _describe(
             f"{brief(p.std)}"
         )
     return metadata
-
-
-def _with_given(
-    loaded: LoadedModel, preprocess: PreprocessConfig | None, task: str | None, outputs: str | None
-) -> LoadedModel:
-    """Returns the model with what the user says of it."""
-    if preprocess is not None:
-        loaded = _replace(loaded, preprocess=preprocess)
-    if task is not None and task not in OUTPUT_TYPES:
-        return _replace(loaded, task=task, output_type="logits")
-    output_type = outputs or (loaded.metadata.output_type if task else None)
-    known = declared(task, output_type, loaded.model.output_shape[-1]) if output_type else None
-    return loaded if known is None else _replace(loaded, task=known[0], output_type=known[1])
-
-
-def _replace(loaded: LoadedModel, **fields: Any) -> LoadedModel:
-    return LoadedModel(loaded.model, dataclasses.replace(loaded.metadata, **fields))
 
 
 def _replace_activation(loaded: LoadedModel, activation: str, weights: str | None) -> LoadedModel:

@@ -6,35 +6,19 @@ import dataclasses
 import hashlib
 import json
 import os
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from newnet_tf.models.config.metadata import KEY, ModelMetadata
-from newnet_tf.utils.io import atomic_write
+from newnet_tf.models.config.metadata import ENTRY, KEY, ModelMetadata
+from newnet_tf.utils.io import DAMAGED_ARCHIVE, atomic_write
 from newnet_tf.utils.lazy import keras
 
 if TYPE_CHECKING:
     import keras
 
-ENTRY = "newnet_tf.json"
 MAX_BYTES = 4 * 2**20  # of the entry: 20,000 long class names
 MAX_HEADER = 100 * 2**20  # of a safetensors file, as that format allows
-DAMAGE = (  # what a damaged archive, or an entry of other values, raises
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def save_model(
@@ -92,7 +76,7 @@ def read_metadata(file: str | os.PathLike) -> ModelMetadata | None:
             if archive.getinfo(ENTRY).file_size > MAX_BYTES:
                 raise ValueError(f"metadata of at most {MAX_BYTES} bytes are expected")
             return ModelMetadata.from_dict(json.loads(archive.read(ENTRY).decode()))
-    except DAMAGE as error:
+    except DAMAGED_ARCHIVE as error:
         raise ValueError(
             f"{file} must be a file with whole metadata ({ENTRY}). Received: {error}"
         ) from error

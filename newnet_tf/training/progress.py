@@ -15,6 +15,8 @@ from newnet_tf.training.history import (
     is_loss,
     split_columns,
 )
+from newnet_tf.training.recipes import Recipe
+from newnet_tf.utils.progress import note
 
 TERMINAL_INTERVAL, LOG_INTERVAL = 0.5, 60.0  # seconds between lines
 SMOOTHING = 0.1  # weight of a new step in the running mean of step times
@@ -140,3 +142,14 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def fit_batch_size(recipe: Recipe, images: int, steps: int = 1) -> Recipe:
+    """Returns `recipe.fit_batch_size(images, steps)`, with a note where that changes the recipe."""
+    fitted = recipe.fit_batch_size(images, steps)
+    if fitted is not recipe:
+        note(
+            f"batches of {fitted.batch_size} images instead of {recipe.batch_size}: {images} training "
+            "images are few"
+        )
+    return fitted

@@ -4,11 +4,32 @@ import contextlib
 import csv
 import hashlib
 import io
+import lzma
 import os
 import re
 import secrets
+import shutil
+import struct
+import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+DAMAGED_ARCHIVE = (  # what reading a damaged zip archive, or JSON in it, raises
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @contextlib.contextmanager
@@ -44,6 +65,28 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def staging_folder(parent: str | os.PathLike, name: str) -> Iterator[Path]:
+    """Gives a new hidden folder, to write files in that are then renamed; it is removed at the end.
+
+    Args:
+        parent: path of the folder to make it in, which is created if it does not exist.
+
+        name: str, what its name begins with, after a dot.
+    """
+    Path(parent).mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=parent, prefix=f".{name}-"))
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging)
+
+
+def lines_of(texts: Iterable[str]) -> str:
+    """Returns texts as lines, each with its end: the content of a file of labels."""
+    return "".join(f"{text}\n" for text in texts)
 
 
 def file_stem(name: str) -> str:

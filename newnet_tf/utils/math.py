@@ -1,4 +1,4 @@
-"""Softmax and sigmoid in NumPy, computed so that large logits do not overflow, and their inverses."""
+"""Softmax and sigmoid in NumPy, their inverses, and what class scores are compared with."""
 
 import numpy as np
 
@@ -65,3 +65,22 @@ def as_logits(scores: np.ndarray, output_type: str) -> np.ndarray:
         with np.errstate(divide="ignore"):
             return np.clip(np.log(scores) - np.log1p(-scores), -MAX_LOGIT, MAX_LOGIT)
     return scores
+
+
+def score_matrix(values: np.ndarray) -> np.ndarray:
+    """Returns scores as a float64 array (images, classes).
+
+    Raises:
+        ValueError: if they have another shape, or there are none.
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(
+            f"scores must be of shape (images, classes). Received: shape={values.shape}"
+        )
+    return values
+
+
+def rms(values: np.ndarray) -> float:
+    """Returns the root mean square."""
+    return float(np.sqrt(np.square(values).mean()))

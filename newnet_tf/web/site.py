@@ -8,8 +8,6 @@ import html
 import json
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,9 +101,7 @@ def build_site(
     check_folder(folder)
     runners = [Runner(file) for file in files]
     config = _shared_config(runners)
-    classes = runners[0].classes
-    if config.task == CLASSIFICATION and classes == 1:  # a score of the second of two classes
-        classes = 2
+    classes = config.metadata.count_classes(runners[0].classes)
     names = class_names or [f"class {number}" for number in range(classes)]
     if len(names) != classes:
         raise ValueError(f"`class_names` must name {classes} classes. Received: {len(names)}")
@@ -281,17 +277,13 @@ def _write(folder: Path, contents: dict[str, bytes]) -> None:
         earlier = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError):
         earlier = []
-    folder.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=folder, prefix=".web-"))
-    try:
+    with io.staging_folder(folder, "web") as staging:
         for name, data in contents.items():
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             (staging / name).write_bytes(data)
         for name in sorted(contents, key=lambda name: name == RECORD):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(staging / name, folder / name)
-    finally:
-        shutil.rmtree(staging)
     for name in earlier:
         file = folder / name
         if name not in contents and folder in file.resolve().parents and file.is_file():

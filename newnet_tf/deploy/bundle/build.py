@@ -6,12 +6,10 @@ that a changed bundle is refused. With the stored images and expected outputs an
 NumPy and LiteRT only, that the files give the same outputs elsewhere (`templates/check.py`).
 """
 
-import contextlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,7 +112,7 @@ def make_bundle(
     path = Path(path)
     check_path(path)
     codegen.check_package(package)
-    with _staging(path) as staging:
+    with io.staging_folder(path.parent, path.stem) as staging:
         results = export_tflite(
             model,
             metadata,
@@ -177,7 +175,7 @@ def bundle_files(
             "`files` must be of one model, with the same preprocessing, classes and outputs. "
             f"Received: {', '.join(source.name for source in sources)}"
         )
-    with _staging(path) as staging:
+    with io.staging_folder(path.parent, path.stem) as staging:
         folder = staging / "new"
         folder.mkdir()
         copies = []
@@ -187,17 +185,6 @@ def bundle_files(
             if description.is_file():
                 shutil.copy2(description, folder / description.name)
         return _finish(staging, path, copies, [None] * len(copies), examples, package)
-
-
-@contextlib.contextmanager
-def _staging(path: Path) -> Iterator[Path]:
-    """Gives a hidden folder in the same place, removed afterwards."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.stem}-"))
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging)
 
 
 def _finish(
@@ -243,8 +230,7 @@ def _write_files(
     """Writes all files but the .tflite files and their configs; adds the digests to `info`."""
     class_names = runners[0].config.metadata.class_names
     if class_names:
-        labels = "".join(f"{name}\n" for name in class_names)
-        (folder / info["labels"]).write_text(labels, encoding="utf-8")
+        (folder / info["labels"]).write_text(io.lines_of(class_names), encoding="utf-8")
     expected = {
         f"{runner.file.name}/{name}": values
         for runner in runners

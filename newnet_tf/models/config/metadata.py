@@ -17,6 +17,7 @@ from newnet_tf.models.config.preprocess import PreprocessConfig
 
 FORMAT = 1  # raise it when keys change
 KEY = "newnet_tf"  # under which files hold the record
+ENTRY = "newnet_tf.json"  # the file that holds it in archives and folders
 CLASSIFICATION, MULTILABEL = "classification", "multilabel_classification"
 LOGITS, PROBABILITIES, SIGMOID = "logits", "probabilities", "sigmoid"
 OUTPUT_TYPES = {  # of each task whose outputs are class scores
@@ -75,6 +76,14 @@ class ModelMetadata:
     def __post_init__(self):
         check_output_type(self.output_type, self.task)
 
+    def count_classes(self, outputs: int) -> int:
+        """Returns the number of classes of a classifier: two for a binary one, of one output.
+
+        Args:
+            outputs: int, number of its outputs.
+        """
+        return 2 if outputs == 1 and self.task == CLASSIFICATION else outputs
+
     def to_dict(self) -> dict:
         """Returns the record as JSON values."""
         return {"format": FORMAT, **json.loads(json.dumps(dataclasses.asdict(self)))}
@@ -123,6 +132,27 @@ class ModelMetadata:
         fields["preprocess"] = PreprocessConfig.from_dict(fields["preprocess"])
         fields["class_names"] = None if names is None else tuple(names)
         return cls(**fields)
+
+
+class HasMetadata:
+    """What is said of a model by everything that has its `ModelMetadata` as `metadata`."""
+
+    metadata: ModelMetadata
+
+    @property
+    def task(self) -> str:
+        """The task, a name in `newnet_tf.task.TASKS`."""
+        return self.metadata.task
+
+    @property
+    def preprocess(self) -> PreprocessConfig:
+        """How images become the model's input."""
+        return self.metadata.preprocess
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """A name for each class, None where they are unknown."""
+        return self.metadata.class_names
 
 
 def check_output_type(output_type: str, task: str) -> None:
