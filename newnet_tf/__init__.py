@@ -20,7 +20,7 @@
                         exported files.
     tune                Trains a model with each setting of a search space, or resumes an interrupted
                         search.
-    evaluate            Measures the accuracy of a model on labeled images; shows progress on stderr.
+    evaluate            Measures the accuracy, or average precision, of a model on labeled images.
     load_model          Loads a model with its metadata: preprocessing, class names, what its outputs
                         are.
     load_predictor      Loads a model of any format for prediction.
@@ -29,6 +29,8 @@
     set_metadata        Keeps the metadata of a Keras model for as long as the object lives.
     save_model          Writes a `.keras` file with metadata inside, which `newnet_tf.load_model` reads.
     predict             Predicts images, one by one; images that cannot be read are skipped and counted.
+    detect              Detects objects in images, and draws their boxes; images that cannot be read are
+                        skipped.
     convert             Converts a checkpoint; every tensor must be used and every variable must be set.
     export              Exports a model to TFLite or ONNX files or to a SavedModel.
     quantize            Writes an int8-full TFLite file of a classifier, and says which layers lose most
@@ -77,6 +79,7 @@ PUBLIC = {
     "set_metadata": "newnet_tf.models.config.metadata",
     "save_model": "newnet_tf.models.model_file",
     "predict": "newnet_tf.api.predict",
+    "detect": "newnet_tf.api.detect",
     "convert": "newnet_tf.api.convert",
     "export": "newnet_tf.api.export",
     "quantize": "newnet_tf.api.quantize",
@@ -96,6 +99,7 @@ ROOMS = (
     "cli",
     "data",
     "deploy",
+    "detection",
     "evaluation",
     "finetuning",
     "inference",

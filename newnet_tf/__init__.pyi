@@ -7,6 +7,7 @@ from newnet_tf import (
     cli as cli,
     data as data,
     deploy as deploy,
+    detection as detection,
     evaluation as evaluation,
     finetuning as finetuning,
     inference as inference,
@@ -25,6 +26,7 @@ from newnet_tf.api.benchmark_data import benchmark_data as benchmark_data
 from newnet_tf.api.bundle import bundle as bundle
 from newnet_tf.api.convert import convert as convert
 from newnet_tf.api.demo import demo as demo
+from newnet_tf.api.detect import detect as detect
 from newnet_tf.api.evaluate import evaluate as evaluate
 from newnet_tf.api.export import export as export
 from newnet_tf.api.finetune import finetune as finetune

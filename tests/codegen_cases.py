@@ -7,6 +7,9 @@ from newnet_tf.models.config import PreprocessConfig
 
 SIZE, CLASSES = 24, 5
 PREPROCESS = PreprocessConfig(image_size=SIZE, crop_pct=1.0)
+UNROUNDED = PreprocessConfig(
+    image_size=SIZE, crop_pct=0.8, interpolation="bilinear", antialias=False
+)
 BGR = PreprocessConfig(
     image_size=SIZE, crop_pct=1.0, mean=(0.4, 0.5, 0.6), std=(0.2, 0.4, 0.5), channel_order="BGR"
 )
@@ -55,12 +58,17 @@ def info(
         "labels": labels,
         "image": {
             "image_size": SIZE,
-            "resize": SIZE,
-            "interpolation": "bicubic",
+            "resize": preprocess.resize,
+            "resize_mode": preprocess.resize_mode,
+            "interpolation": preprocess.interpolation,
+            "antialias": preprocess.antialias,
+            "half_pixel_centers": preprocess.half_pixel_centers,
+            "max_aspect": 64,
             "colors": "gray" if gray else preprocess.channel_order,
         },
         "input": image,
         "outputs": [scores],
+        "decoder": None,
         "files": [
             {"file": "small.fp32.tflite", "precision": "fp32", "bytes": 1000, "xnnpack": "all"}
         ],

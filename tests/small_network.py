@@ -63,7 +63,11 @@ def network(preprocess: PreprocessConfig = PREPROCESS, classifier_activation: st
 
 
 @functools.cache
-def tiny(classifier_activation: str | None = None, seed: int = 0):
+def tiny(
+    classifier_activation: str | None = None,
+    seed: int = 0,
+    preprocess: PreprocessConfig = PREPROCESS,
+):
     """Returns a network of two layers, for tests of what does not depend on the network."""
     keras.utils.set_random_seed(seed)
     image = keras.Input((SIZE, SIZE, 3), name="image")
@@ -71,7 +75,7 @@ def tiny(classifier_activation: str | None = None, seed: int = 0):
     features = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dense(4, name="classifier")(features)
     model = keras.Model(image, keras.layers.Activation(classifier_activation)(x), name="tiny")
-    found = keras.ops.convert_to_numpy(keras.Model(image, x)(normalize(images(), PREPROCESS)))
+    found = keras.ops.convert_to_numpy(keras.Model(image, x)(normalize(images(), preprocess)))
     spread(model.get_layer("classifier"), found)
     return model
 

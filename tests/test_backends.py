@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-SAMPLE = ("mobilenet_v1_025", "shufflenet_v2_050", "squeezenet1_1")
+QUICK = ("shufflenet_v2_050",)  # depthwise convolutions, pools, channels split and reshaped
+SAMPLES = (QUICK, pytest.param(("mobilenet_v1_025", "squeezenet1_1"), marks=pytest.mark.slow))
 CODE = """
 import sys
 from newnet_tf.models import registry
@@ -24,13 +25,14 @@ print("tensorflow" in sys.modules)
 """
 
 
+@pytest.mark.parametrize("names", SAMPLES, ids=",".join)
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_equals_reference(backend):
+def test_equals_reference(backend, names):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed: pip install {backend}")
     environment = {**os.environ, "KERAS_BACKEND": backend}
     process = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", CODE, *SAMPLE],
+        [sys.executable, "-W", "ignore", "-c", CODE, *names],
         env=environment,
         cwd=Path(__file__).resolve().parents[1],
         stdout=subprocess.PIPE,
@@ -38,6 +40,6 @@ def test_equals_reference(backend):
         check=True,
     )
     *distances, has_tensorflow = process.stdout.split()
-    assert len(distances) == len(SAMPLE)
+    assert len(distances) == len(names)
     assert all(float(distance) < 1e-4 for distance in distances)
     assert has_tensorflow == "False"

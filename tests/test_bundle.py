@@ -76,7 +76,7 @@ def test_a_bundle_is_complete(bundle, folder):
     assert info == json.loads(json.dumps(bundle.info))
     assert info["input"]["shape"] == [1, 64, 64, 3]
     assert info["image"]["mean"] == list(small_network.PREPROCESS.mean)
-    assert (info["task"], info["format"]) == ("classification", 3)
+    assert (info["task"], info["format"]) == ("classification", 4)
     assert (info["output_type"], info["image"]["colors"]) == ("logits", "RGB")
     [output] = info["outputs"]
     assert (output["name"], output["shape"], output["index"]) == ("logits", [1, 10], 0)
@@ -145,7 +145,7 @@ def test_a_bundle_of_another_task(tmp_path):
 def test_a_bundle_of_an_earlier_format_says_so(folder):
     info = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps(info | {"format": 1}))
-    with pytest.raises(BundleError, match=r"must have format 3: write the bundle again.* format 1"):
+    with pytest.raises(BundleError, match=r"must have format 4: write the bundle again.* format 1"):
         check_bundle(folder)
 
 

@@ -4,21 +4,15 @@ import argparse
 import contextlib
 import io
 import json
-import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import newnet_tf
-from newnet_tf import deploy, results
-from newnet_tf.api import benchmark, demo
 from newnet_tf.cli import COMMANDS, main, parser
-from newnet_tf.profiling import paper_tables
 from newnet_tf.weights import reader
 
 OWN_TEXT = {
@@ -41,29 +35,6 @@ def run(capsys, *arguments):
     status = main([str(a) for a in arguments])
     captured = capsys.readouterr()
     return status, captured.out, captured.err
-
-
-@pytest.fixture(scope="module")
-def demo_run(tmp_path_factory):
-    """Runs the demo, with one untrained network; returns its folder and what it said."""
-    folder, said = tmp_path_factory.mktemp("demo"), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
-        patch.setattr(demo, "UNTRAINED", ("mobilenet_v1_025",))
-        assert main(["demo", "-o", str(folder), "--runs", "2"]) == 0
-    return folder, said.getvalue()
-
-
-@pytest.fixture(scope="module")
-def exported(demo_run, tmp_path_factory):
-    """A folder with EfficientNet-Lite0's fp32 and int8-full files, the demo's, which export keeps."""
-    folder = tmp_path_factory.mktemp("exported")
-    names = "fp32,int8-full"
-    for name in names.split(","):
-        for suffix in (".tflite", ".json"):
-            file = demo_run[0] / "models" / f"efficientnet_lite0.{name}{suffix}"
-            shutil.copy2(file, folder)
-    assert main(["export", "efficientnet_lite0", "--precision", names, "-o", str(folder)]) == 0
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -230,179 +201,6 @@ def test_a_network_of_ten_classes_and_gray_images(capsys, images, tmp_path):
     assert {line.rsplit(maxsplit=2)[0].strip() for line in out.splitlines()[1:]} == {
         f"class {number}" for number in range(10)
     }
-
-
-def test_predict_skips_and_names_bad_images(capsys, images, exported, tmp_path):
-    (tmp_path / "empty.jpg").touch()
-    (tmp_path / "text.png").write_text("no image")
-    whole = images["rocket.jpg"].read_bytes()
-    (tmp_path / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
-    Image.new("CMYK", (50, 40), (0, 200, 200, 0)).save(tmp_path / "cmyk.jpg")
-    Image.new("L", (1, 1), 90).save(tmp_path / "one.png")
-    file = exported / "efficientnet_lite0.int8-full.tflite"
-    status, out, err = run(capsys, "predict", file, tmp_path, images["chelsea.png"], "--json")
-    answer = json.loads(out)
-    assert status == 1
-    assert [a["image"].split("/")[-1] for a in answer["images"]] == [
-        "cmyk.jpg",
-        "one.png",
-        "chelsea.png",
-    ]
-    assert answer["images"][-1]["predictions"][0]["label"] in CAT
-    skipped = [s["image"].split("/")[-1] for s in answer["skipped"]]
-    assert skipped == ["empty.jpg", "text.png", "truncated.jpg"]
-    assert all(name in err for name in skipped)
-
-
-def test_exported_files_verify(capsys, exported):
-    files = sorted(exported.glob("*.tflite"))
-    assert [f.name for f in files] == [
-        "efficientnet_lite0.fp32.tflite",
-        "efficientnet_lite0.int8-full.tflite",
-    ]
-    labels = (exported / "efficientnet_lite0.labels.txt").read_text(encoding="utf-8").splitlines()
-    assert (len(labels), labels[281]) == (1000, "tabby")
-    status, out, _ = run(capsys, "verify", *files, "--json")
-    rows = json.loads(out)
-    assert status == 0
-    assert [row["passed"] for row in rows] == [True, True]
-    assert rows[0]["cosine"] > rows[1]["cosine"] > 0.98
-
-
-def test_verify_fails_for_other_weights(capsys, exported):
-    file = exported / "efficientnet_lite0.fp32.tflite"
-    status, _, err = run(capsys, "verify", file, "--model", "mobilenet_v1_025")
-    assert status == 1
-    assert "weights" in err
-    assert "Received" in err
-
-
-def test_export_keeps_what_has_not_changed(capsys, exported):
-    before = {f.name: f.stat().st_mtime_ns for f in exported.glob("*.tflite")}
-    status, out, _ = run(
-        capsys,
-        "export",
-        "efficientnet_lite0",
-        "--precision",
-        "fp32,int8-full",
-        "-o",
-        exported,
-        "--json",
-    )
-    assert status == 0
-    assert [row["state"] for row in json.loads(out)] == ["cached", "cached"]
-    assert before == {f.name: f.stat().st_mtime_ns for f in exported.glob("*.tflite")}
-
-
-def test_export_saved_model(capsys, tmp_path):
-    status, out, _ = run(
-        capsys, "export", "efficientnet_lite0", "--to", "saved_model", "-o", tmp_path, "--json"
-    )
-    assert status == 0
-    [row] = json.loads(out)
-    assert (tmp_path / "efficientnet_lite0" / "saved_model.pb").exists()
-    assert row["MB"] > 18
-
-
-def test_benchmark(capsys, tmp_path):
-    status, out, _ = run(
-        capsys,
-        *(
-            "benchmark",
-            "mobilenet_v1_025",
-            "tf_mobilenet_v1_025",
-            "--runs",
-            3,
-            "--threads",
-            "1,2",
-        ),
-        *("-o", tmp_path, "--json"),
-    )
-    rows = json.loads(out)
-    assert status == 0
-    assert [(r["model"], r["threads"]) for r in rows] == [
-        ("mobilenet_v1_025", 1),
-        ("tf_mobilenet_v1_025", 1),
-        ("mobilenet_v1_025", 2),
-        ("tf_mobilenet_v1_025", 2),
-    ]
-    assert {r["weights"] for r in rows} == {"untrained (timing only)"}
-    assert rows[0]["ratio"] == "1.00"
-
-
-def test_benchmark_of_a_table(capsys, tmp_path, monkeypatch):
-    """With --table: both precisions, 1 and 2 threads, the baseline too, recorded; refusals listed."""
-    tables = {"new": [], "light": ["mobilenet_v1_025"], "nas": ["tf_mobilenet_v1_025"]}
-    members = lambda cards, table: [newnet_tf.model_card(name) for name in tables[table]]  # noqa: E731
-    export = deploy.export_tflite
-
-    def refusing(model, preprocess, folder, name, precisions, **options):
-        if name.startswith("tf_") and "int8-full" in precisions:
-            raise deploy.ExportError("a reason. Received: this")
-        return export(model, preprocess, folder, name=name, precisions=precisions, **options)
-
-    monkeypatch.setattr(paper_tables, "members", members)
-    base = ("--baseline", "mobilenet_v1_025")
-    monkeypatch.setattr(deploy, "export_tflite", refusing)
-    monkeypatch.setattr(results, "HERE", tmp_path)
-    command = (
-        "benchmark",
-        "--table",
-        "light",
-        *base,
-        "--runs",
-        1,
-        "-o",
-        tmp_path / "files",
-        "--json",
-    )
-    status, out, err = run(capsys, *command)
-    assert status == 1
-    assert "not timed: tf_mobilenet_v1_025 int8-full: a reason. Received: this" in err
-    assert "2 of 2 models, 0 s left" in err
-    rows = json.loads(out)
-    keys = [(row["model"].startswith("tf_"), row["precision"], row["threads"]) for row in rows]
-    fp32 = [(is_tf, "fp32", threads) for threads in (1, 2) for is_tf in (False, True)]
-    assert keys == [*fp32, (False, "int8-full", 1), (False, "int8-full", 2)]
-    recorded = results.read("latency", tmp_path)
-    assert len(recorded) == len(rows)
-    assert {row["baseline"] for row in recorded} == {"mobilenet_v1_025"}
-    files = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "files").glob("*.tflite")}
-    monkeypatch.setattr(deploy, "export_tflite", export)
-    (tmp_path / "latency.csv").unlink()
-    status, out, _ = run(capsys, *command, "--no-save-results", "--threads", 1)
-    assert (status, len(json.loads(out))) == (0, 4)
-    assert not (tmp_path / "latency.csv").exists()
-    again = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "files").glob("*.tflite")}
-    assert len(again) == 4
-    assert files.items() <= again.items()  # those are kept
-
-
-def test_tables_bring_their_networks():
-    light = benchmark._table_models(benchmark._expand_tables(["light"]))
-    assert {"newnet_small", "mobilenet_v3_large", "nasnet_a_mobile"} <= set(light)
-    assert "resnet50" not in light
-    assert benchmark._expand_tables(["nas", "new", "nas"]) == ["nas", "new"]
-    assert set(benchmark._table_models(["heavy"])) >= {"vgg16_bn", "xception"}
-
-
-def test_demo_twice(capsys, demo_run, monkeypatch):
-    folder, out = demo_run
-    assert any(name in out.splitlines()[1] for name in CAT)
-    assert out.count("verified on") == 4
-    assert out.count("timing only") == 2
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/svg+xml;base64,") == 2
-    assert "data:image/png;base64," in page
-    assert "http" not in page.replace("http-equiv", "")
-    files = {f.name: f.stat().st_mtime_ns for f in (folder / "models").glob("*.tflite")}
-    assert len(files) == 6
-    start = time.time_ns()
-    monkeypatch.setattr(demo, "UNTRAINED", ("mobilenet_v1_025",))
-    assert run(capsys, "demo", "-o", folder, "--runs", 2)[0] == 0
-    again = {f.name: f.stat().st_mtime_ns for f in (folder / "models").glob("*.tflite")}
-    assert again == files
-    assert (folder / "report.html").stat().st_mtime_ns > start
 
 
 def test_a_reader_that_leaves_is_no_error():

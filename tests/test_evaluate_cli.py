@@ -186,7 +186,7 @@ def test_a_predictor_takes_what_read_image_takes(forms, data):
         assert (
             predictor([path, pixels], top=2) == [best, best] == predictor(pixels[None], top=2) * 2
         )
-    with pytest.raises(ValueError, match=r"`top` must be a positive int. Received: top=0"):
+    with pytest.raises(ValueError, match=r"`top` must be a positive int or None. Received: top=0"):
         predictor(path, top=0)
     with pytest.raises(ValueError, match=r"broken\.jpg"):
         predictor(next(data.rglob("broken.jpg")))

@@ -1,8 +1,8 @@
-"""What every model of the zoo does for a user; five with all kinds of blocks run always.
+"""What every model of the zoo does for a user.
 
-Two of them are trained in mixed precision and loaded without newnet_tf always, one is exported always,
-which takes longest. The other models are marked slow: `make test-all` runs them and writes
-`results/compatibility.csv`.
+A few models run always: those whose blocks occur in no other of them. Exports take longest, and what is
+exported always is `small_network` (see `test_deploy`) and the network of `test_blocks_on_phones`. All
+other models are marked slow: `make test-all` runs them and writes `results/compatibility.csv`.
 """
 
 import functools
@@ -21,15 +21,14 @@ from newnet_tf.models.registry import resolve
 from newnet_tf.profiling.untrained_models import export_untrained
 
 QUICK = (
-    "mixnet_s",  # kernels by splits of the channels
     "mobilenet_v3_small",  # hard swish, squeeze-and-excitation
-    "newnet_small",  # linear depthwise, partial shortcuts
     "shufflenet_v1_100",  # grouped convolutions
     "squeezenet1_1",  # no batch norm
 )
-SAVED = ("mobilenet_v3_small", "newnet_small")
-MIXED = ("mobilenet_v3_small", "squeezenet1_1")
-EXPORTED = ("mobilenet_v3_small",)  # the blocks of newnet_small are those of `small_network`
+WITH_FEATURES = ("mobilenet_v3_small", "squeezenet1_1")  # others are in test_parity
+SAVED = ("mobilenet_v3_small", "newnet_small")  # layers of `keras.ops`; partial shortcuts
+MIXED = ("mobilenet_v3_small",)
+EXPORTED = ()
 LARGEST_EXPORTED = 30e6  # parameters
 PRECISIONS = ("fp32", "int8-full")
 GROWTH = 64  # pixels
@@ -47,7 +46,8 @@ for line in sys.stdin:
 
 def every_network(always):
     """Parametrizes a test by all models; those not in `always` are marked slow."""
-    slow = {name: () if name in always else pytest.mark.slow for name in newnet_tf.list_models()}
+    models = newnet_tf.list_models(task="classification")
+    slow = {name: () if name in always else pytest.mark.slow for name in models}
     names = [pytest.param(name, marks=marks, id=name) for name, marks in slow.items()]
     return pytest.mark.parametrize("name", names)
 
@@ -109,7 +109,7 @@ def test_accepts_sizes_down_to_its_minimum(name):
         newnet_tf.create_model(name, weights=None, input_shape=(least, least - 1, channels))
 
 
-@every_network(QUICK)
+@every_network(WITH_FEATURES)
 def test_outputs_feature_maps(name):
     """An image larger by GROWTH has feature maps larger by GROWTH / stride, whatever the padding."""
     variant, _ = resolve(name)
@@ -137,7 +137,7 @@ def test_outputs_feature_maps(name):
 def policies():
     """All models in both precisions, float32 first."""
     for policy, always in (("float32", QUICK), ("mixed_bfloat16", MIXED)):
-        for name in newnet_tf.list_models():
+        for name in newnet_tf.list_models(task="classification"):
             marks = () if name in always else pytest.mark.slow
             yield pytest.param(policy, name, marks=marks, id=f"{policy}-{name}")
 

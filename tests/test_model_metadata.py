@@ -52,7 +52,7 @@ def test_a_record_comes_back_from_json():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "format 1. Received: 99"),
+        ({"format": 99}, "format 2. Received: 99"),
         ({"name": 3}, "must hold texts"),
         ({"class_names": "red"}, "must hold a list of class names or null"),
         ({"class_names": 1}, "must hold a list of class names or null"),

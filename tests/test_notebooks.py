@@ -8,7 +8,6 @@ from IPython.core.inputtransformer2 import TransformerManager
 from tools import run_notebooks
 
 NAMES = ("finetune_flowers", "quantize_and_deploy", "quickstart", "training_settings")
-QUICK = ("quickstart",)  # the others run in `make test-all`
 MAX_BYTES = 300_000  # of a notebook
 each_notebook = pytest.mark.parametrize("name", NAMES)
 
@@ -94,9 +93,8 @@ def test_it_uses_the_python_api_and_not_the_command_line(name):
     assert not [path for path in used if path.startswith("newnet_tf.cli.")]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow, id=n) for n in NAMES]
-)
+@pytest.mark.slow  # `test_readme` runs the same functions always
+@each_notebook
 def test_it_runs(name, tmp_path):
     notebook, committed = run_notebooks.read(name), run_notebooks.read(name)
     for cell in code_cells(notebook):

@@ -22,7 +22,7 @@ from newnet_tf.web import litert_js
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "own_models.md"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
-QUICK = ("own head", "sigmoid", "multi-label")  # in `make test`; the others in `make test-all`
+QUICK = ("own head", "multi-label")  # in `make test`; the others in `make test-all`
 FOREIGN = {"foreign `.keras`": "nested base", "`.h5`": "functional"}  # files that Keras alone wrote
 STEPS = ("predict", "evaluate", "SavedModel", "TFLite fp32", "TFLite int8", "ONNX", "bundle", "web")
 EXACT, INT8 = 2e-4, 0.03  # how far a probability may lie from the user's own model's

@@ -25,8 +25,10 @@ from newnet_tf.data.preprocess import (
     normalization_layer,
     normalize,
     preprocess_image,
+    resize_image,
     tf_preprocess,
 )
+from newnet_tf.data.resize import LONGEST
 from newnet_tf.models.config import PreprocessConfig
 
 GOLDEN = Path(__file__).parent / "golden" / "preprocess.npz"
@@ -38,8 +40,16 @@ RECORDS = (
     PreprocessConfig(),
     PreprocessConfig(image_size=97, crop_pct=0.882, **BACKWARDS),
     PreprocessConfig(image_size=160, interpolation="bilinear"),
-    PreprocessConfig(image_size=192, crop_pct=1.0),
+    PreprocessConfig(image_size=192, resize_mode="stretch"),
     PreprocessConfig(image_size=64, mean=(0.4,), std=(0.3,)),
+)
+RAW = {"interpolation": "bilinear", "antialias": False}
+UNROUNDED = (
+    PreprocessConfig(image_size=97, crop_pct=0.882, **RAW, **BACKWARDS),
+    PreprocessConfig(
+        image_size=61, resize_mode="stretch", half_pixel_centers=False, channel_order="BGR", **RAW
+    ),
+    PreprocessConfig(image_size=40, half_pixel_centers=False, mean=(0.4,), std=(0.3,), **RAW),
 )
 
 
@@ -161,6 +171,95 @@ def test_tf_data_equals_host_on_every_file_format(files, config):
         assert difference.mean() < MEAN, name
 
 
+@pytest.mark.parametrize("config", UNROUNDED, ids=str)
+def test_without_antialiasing_tensorflow_and_host_compute_the_same_floats(files, config):
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensor_slices(list(files.values())).map(tf_preprocess(config))
+    for (name, data), found in zip(files.items(), dataset.as_numpy_iterator(), strict=True):
+        difference = levels(preprocess_image(data, config), found, config)
+        assert difference.max() < 1e-3, name
+
+
+def interpolated(pixels, height, width, corner):
+    """Bilinear interpolation as torch and TensorFlow define it, a pixel at a time, in float64.
+
+    `corner`: where a pixel is sampled: 0.5, its center, or 0, as TensorFlow 1 does.
+    """
+
+    def between(size, length):
+        for i in range(length):
+            place = max((i + corner) * size / length - corner, 0)
+            first = int(place)
+            yield first, min(first + 1, size - 1), place - first
+
+    result = np.zeros((height, width, pixels.shape[2]))
+    for i, (top, bottom, down) in enumerate(between(len(pixels), height)):
+        for j, (left, right, across) in enumerate(between(pixels.shape[1], width)):
+            first = (1 - across) * pixels[top, left] + across * pixels[top, right]
+            second = (1 - across) * pixels[bottom, left] + across * pixels[bottom, right]
+            result[i, j] = (1 - down) * first + down * second
+    return result
+
+
+@pytest.mark.parametrize("corner", [0.5, 0.0])
+@pytest.mark.parametrize("shape", [(37, 50), (9, 11), (1, 7)])
+def test_pixels_without_antialiasing_are_bilinear_interpolation(shape, corner):
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    config = PreprocessConfig(
+        image_size=16, resize_mode="stretch", half_pixel_centers=bool(corner), **RAW
+    )
+    expected = interpolated(pixels, 16, 16, corner)
+    found = resize_image(pixels, config)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_array_equal(crop_image(pixels, config), np.round(found))
+    assert crop_image(pixels, config).dtype == np.uint8
+    np.testing.assert_array_equal(preprocess_image(pixels, config), normalize(found, config))
+
+
+def test_pixels_without_antialiasing_are_tensorflows(images):
+    import tensorflow as tf
+
+    pixels = np.array(Image.open(images["rocket.jpg"]).convert("RGB"))
+    config = PreprocessConfig(image_size=64, resize_mode="stretch", **RAW)
+    expected = tf.image.resize(pixels, (64, 64), "bilinear", antialias=False)
+    np.testing.assert_allclose(resize_image(pixels, config), expected, atol=1e-3)
+    legacy = dataclasses.replace(config, half_pixel_centers=False)
+    expected = tf.compat.v1.image.resize_bilinear(
+        pixels[None], (64, 64), align_corners=False, half_pixel_centers=False
+    )[0]
+    np.testing.assert_allclose(resize_image(pixels, legacy), expected, atol=1e-3)
+    assert np.abs(resize_image(pixels, config) - expected).max() > 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"antialias": False},
+            "`antialias` must be True, or False with `interpolation='bilinear'`",
+        ),
+        ({"antialias": 0, "interpolation": "bilinear"}, "Received: antialias=0"),
+        ({"half_pixel_centers": False}, "`half_pixel_centers` must be True, or False with"),
+        ({"half_pixel_centers": 0, **RAW}, "Received: half_pixel_centers=0"),
+    ],
+)
+def test_antialias_and_half_pixel_centers_are_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        PreprocessConfig(**options)
+
+
+def test_records_without_the_resize_options_are_antialiased():
+    config = UNROUNDED[1]
+    values = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert PreprocessConfig.from_dict(values) == config
+    del values["half_pixel_centers"], values["antialias"]
+    earlier = PreprocessConfig.from_dict(values)
+    assert (earlier.antialias, earlier.half_pixel_centers) == (True, True)
+    assert "without antialiasing, sampled at pixel corners" in repr(Transform(config))
+
+
 def test_tf_eagerly_on_pixels_equals_host(images):
     for name in ("chelsea.png", "rocket.jpg"):
         pixels = np.array(Image.open(images[name]).convert("RGB"))
@@ -271,7 +370,7 @@ def test_any_aspect_works_in_bounded_memory(shape):
     config = PreprocessConfig()
     height, width = shape
     for side, other in ((height, width), (width, height)):
-        assert module.plan_axis(side, other, config, min).resized <= config.resize * module.LONGEST
+        assert module.plan_axis(side, other, config, min).resized <= config.resize * LONGEST
     pixels = np.zeros((*shape, 3), np.uint8)
     ramp = np.linspace(0, 250, max(shape))[:, None]
     pixels[...] = ramp[:, None] if height > width else ramp

@@ -32,9 +32,9 @@ from newnet_tf.profiling.keras_baselines import KERAS_BASELINES, keras_baseline
     ("make", "params", "macs"),
     [
         (NewNetSmall, 3_764_664, 399_054_592),
-        (NewNetLarge, 3_994_233, 706_642_848),
-        (ReXNet100, 4_796_873, 398_370_392),
-        (ReXNetLite100, 4_740_056, 406_806_592),
+        pytest.param(NewNetLarge, 3_994_233, 706_642_848, marks=pytest.mark.slow),
+        pytest.param(ReXNet100, 4_796_873, 398_370_392, marks=pytest.mark.slow),
+        pytest.param(ReXNetLite100, 4_740_056, 406_806_592, marks=pytest.mark.slow),
         (MobileNetV1_100, 4_231_976, 568_740_352),
     ],
 )

@@ -88,9 +88,8 @@ def test_gluon_mobilenet_v2_is_the_network_its_statistics_come_from(shared_data,
         assert 0.7 < np.median(measured / stored) < 1.4, norm.name
 
 
-@pytest.mark.parametrize(
-    ("name", "every"), [(V1, 5), pytest.param(LITE0, 1, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "every"), [(V1, 5), (LITE0, 1)])
 def test_full_int8_keeps_its_accuracy(models, on_samples, samples, tmp_path, name, every):
     """Calibrated on a seeded fifth, evaluated on the others: of 400, at most one point is lost."""
     exact, (paths, labels) = on_samples(name, every), (column[::every] for column in samples)

@@ -5,11 +5,19 @@ import json
 import keras
 import pytest
 import tiny_run
+import tiny_zoo
 
 from newnet_tf.cli import main
 from newnet_tf.models.model_file import read_metadata
 
-MODEL = "mobilenet_v1_025"
+MODEL = tiny_zoo.NAME
+
+
+@pytest.fixture(autouse=True)
+def zoo():
+    """A small network is a model of the zoo."""
+    with tiny_zoo.registered():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""`newnet tune`: every setting once, by several processes, killed or not; warnings about the best."""
+"""A search: every setting once, by several processes, killed or not."""
 
 import csv
 import json
@@ -14,32 +14,20 @@ import tiny_run
 import tiny_tuning
 from PIL import Image
 
-from newnet_tf.cli import main
-from newnet_tf.task import get_task
 from newnet_tf.training import TrainingStopped, trainer
 from newnet_tf.training.history import read_history
-from newnet_tf.training.tuning import summary
-from newnet_tf.training.tuning.search_space import (
-    default_search_space,
-    grid_points,
-    parse_search_space,
-)
-from newnet_tf.training.tuning.trial_storage import JOURNAL, TrialStorage
-from newnet_tf.training.tuning.trials import COMPLETE, FAILED, Trial, TuneResult
+from newnet_tf.training.tuning.search_space import grid_points, parse_search_space
+from newnet_tf.training.tuning.trial_storage import JOURNAL
+from newnet_tf.training.tuning.trials import COMPLETE, FAILED
 
 ALL = list(grid_points(parse_search_space(tiny_run.recipe(), tiny_tuning.GRID)))
 DIVERGING = {"lr": [0.05, 1e30]}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tiny_run.make_images(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture(scope="module")
-def searched(folder, tmp_path_factory):
+def searched(tmp_path_factory):
     """A search of two real runs, one of which diverges."""
-    return tiny_tuning.real(folder, tmp_path_factory.mktemp("searches") / "one", DIVERGING)
+    return tiny_tuning.real(tmp_path_factory.mktemp("searches") / "one", DIVERGING)
 
 
 def start(*arguments):
@@ -124,34 +112,63 @@ def test_killed_again_and_again_a_grid_is_still_covered_once(tmp_path):
     assert sum(found.count("begun") for found in words.values()) <= len(ALL) + 3
 
 
-def test_killed_in_mid_trial_it_resumes_from_the_checkpoint(folder, tmp_path, monkeypatch):
-    process = start("real", folder, tmp_path)
-    send(process)
-    for _ in range(6 + 4):  # a whole trial, and four steps of six of the next
-        assert process.stdout.readline().startswith("step ")
-    kill(process)
-    [row] = read_table(tmp_path)
-    assert (row["trial"], row["state"]) == ("0", COMPLETE)
-    second = json.loads((tmp_path / "trials/0001/run.json").read_text())["recipe"]
-    before, steps = (tmp_path / "trials/0000/run.json").stat().st_mtime_ns, []
+def counted_steps(monkeypatch, last=None):
+    """Counts the steps of training in the list that it returns; ends the process's work at `last`."""
+    steps = []
 
     def counted(trained, step=trainer.single_step):
         plain = step(trained)
-        return lambda *batch: steps.append(1) or plain(*batch)
+
+        def run(*batch):
+            steps.append(1)
+            if len(steps) == last:
+                raise KeyboardInterrupt
+            return plain(*batch)
+
+        return run
 
     monkeypatch.setattr(trainer, "single_step", counted)
-    outcome = tiny_tuning.real(folder, tmp_path)
+    return steps
+
+
+def check_resumed(path, monkeypatch):
+    """A search of two trials whose second ended after four steps of six goes on from its checkpoint."""
+    [row] = read_table(path)
+    assert (row["trial"], row["state"]) == ("0", COMPLETE)
+    second = json.loads((path / "trials/0001/run.json").read_text())["recipe"]
+    before = (path / "trials/0000/run.json").stat().st_mtime_ns
+    with monkeypatch.context() as patch:
+        steps = counted_steps(patch)
+        outcome = tiny_tuning.real(path)
     assert values(outcome) == [(0.02,), (0.05,)]
     assert [tried.state for tried in outcome.trials] == [COMPLETE, COMPLETE]
     assert outcome.trials[1].values == {"lr": second["lr"]}
-    assert (tmp_path / "trials/0000/run.json").stat().st_mtime_ns == before
+    assert (path / "trials/0000/run.json").stat().st_mtime_ns == before
     assert 0 < len(steps) <= 4  # what was left of the second
 
 
-def test_a_trial_is_an_ordinary_run(searched, folder, tmp_path):
+def test_interrupted_in_mid_trial_it_resumes_from_the_checkpoint(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        counted_steps(patch, last=6 + 5)  # a whole trial, and four steps of six of the next
+        with pytest.raises(KeyboardInterrupt):
+            tiny_tuning.real(tmp_path)
+    check_resumed(tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+def test_killed_in_mid_trial_it_resumes_from_the_checkpoint(tmp_path, monkeypatch):
+    process = start("real", tmp_path)
+    send(process)
+    for _ in range(6 + 4):
+        assert process.stdout.readline().startswith("step ")
+    kill(process)
+    check_resumed(tmp_path, monkeypatch)
+
+
+def test_a_trial_is_an_ordinary_run(searched, tmp_path):
     tried = searched.best
     made = tiny_run.recipe(epochs=1, **tried.values)
-    outcome = trainer.fit(tiny_run.network(), tiny_run.loader(folder, made), made, tmp_path)
+    outcome = trainer.fit(tiny_run.network(), tiny_run.arrays(made), made, tmp_path)
     [expected], [found] = (
         outcome.history,
         read_history(searched.output_dir / f"trials/{tried.number:04d}"),
@@ -185,9 +202,9 @@ def test_runs_that_diverge_are_recorded_and_not_fatal(searched):
     }  # fmt: skip
 
 
-def test_settings_that_cannot_be_trained_fail_alone(folder, tmp_path):
+def test_settings_that_cannot_be_trained_fail_alone(tmp_path):
     """64 images, of which 48 to train on."""
-    outcome = tiny_tuning.real(folder, tmp_path, {"batch_size": [8, 64]})
+    outcome = tiny_tuning.real(tmp_path, {"batch_size": [8, 64]})
     assert {t.values["batch_size"]: t.state for t in outcome.trials} == {8: COMPLETE, 64: FAILED}
     assert (
         "`batch_size` must be at most the number of training images (48" in outcome.ranked[1].reason
@@ -241,252 +258,8 @@ def test_a_journal_whose_last_line_was_cut_is_mended(tmp_path):
     assert values(outcome) == sorted(tuple(point.values()) for point in ALL)
 
 
-def journal(path, sampler, over, planned=8):
-    dimensions = parse_search_space(tiny_run.recipe(), over)
-    return TrialStorage(path, dimensions, sampler, planned, 3, {})
-
-
-def test_trials_left_behind_half_drawn_are_taken_up(tmp_path):
-    first = journal(tmp_path, "grid", tiny_tuning.FEW, 4)
-    with first.locked():
-        first.study.enqueue_trial({"lr": 0.05, "weight_decay": 0.0})
-        first.study.ask().suggest_categorical("lr", tiny_tuning.FEW["lr"])
-        first.study.enqueue_trial({"lr": 0.02, "weight_decay": 0.0})  # and not even asked for
-    second = journal(tmp_path, "grid", tiny_tuning.FEW, 4)
-    leases = [second.lease() for _ in range(4)]
-    assert [lease.is_resumed for lease in leases] == [True, False, False, False]
-    assert [lease.values["lr"] for lease in leases[:2]] == [0.05, 0.02]
-    assert len({tuple(lease.values.values()) for lease in leases}) == 4
-    assert second.lease() is None
-    assert journal(tmp_path, "grid", tiny_tuning.FEW, 4).lease() is None  # all are held
-    leases[2].lock.release()
-    assert journal(tmp_path, "grid", tiny_tuning.FEW, 4).lease().values == leases[2].values
-
-
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
-def test_draws_hang_on_seed_and_number_alone(sampler, tmp_path):
-    over = {"lr": "0.02..0.4:log", "batch_size": "8..64", "optimizer": "sgd,adamw"}
-
-    def drawn(path, processes):
-        shared = [journal(path, sampler, over) for _ in range(processes)]
-        leases = [shared[number % processes].lease() for number in range(8)]
-        assert shared[0].lease() is None
-        return [lease.values for lease in leases]
-
-    alone, shared = drawn(tmp_path / "alone", 1), drawn(tmp_path / "shared", 2)
-    assert alone == shared
-    assert len({found["lr"] for found in alone}) == 8
-    for found in alone:
-        assert 0.02 <= found["lr"] <= 0.4
-        assert found["lr"] == float(f"{found['lr']:.3g}")
-        assert isinstance(found["batch_size"], int)
-        assert 8 <= found["batch_size"] <= 64
-        assert found["optimizer"] in ("sgd", "adamw")
-
-
-def test_what_is_varied_is_read_by_the_fields_type():
-    def text(**over):
-        return [str(one) for one in parse_search_space(tiny_run.recipe(), over)]
-
-    assert text(lr="0.02..0.4:log") == ["lr=0.02..0.4:log"]
-    assert text(batch_size="8..64", dropout="none, 0.2") == ["batch_size=8..64", "dropout=none,0.2"]
-    assert text(nesterov="true,false", seed=[1, 2]) == ["nesterov=true,false", "seed=1,2"]
-    [pair] = parse_search_space(tiny_run.recipe(), {"augmentation.scale": "0.08,1/0.5,1"})
-    assert pair.choices == ((0.08, 1.0), (0.5, 1.0))
-    assert str(pair) == "augmentation.scale=0.08,1.0/0.5,1.0"
-    [lr] = parse_search_space(tiny_run.recipe(), {"lr": "0.02..0.4"})
-    assert (lr.value(0.0234567), lr.value(0.39999)) == (0.0235, 0.4)
-    assert default_search_space(tiny_run.recipe(lr=0.1, weight_decay=0.0)) == {
-        "lr": (0.033, 0.1, 0.3),
-        "weight_decay": (0.0, 1e-5, 1e-4),
-    }
-    assert default_search_space(tiny_run.recipe(weight_decay=5e-4))["weight_decay"] == (
-        1.7e-4,
-        5e-4,
-        1.5e-3,
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "what", "match"),
-    [
-        ("lrr", "0.1,0.2", "Received: 'lrr'. Did you mean 'lr'"),
-        ("cutmix", "0,1", "Did you mean 'augmentation.cutmix_alpha'"),
-        ("lr", "0.1", r"a range, or two choices or more, each once .*Received: 0\.1$"),
-        ("lr", 0.1, "two choices or more"),
-        ("lr", "0.1,1e-1", "each once"),
-        ("lr", "fast,slow", r"`lr` must be float\. Received: lr='fast'"),
-        ("lr", "0.4..0.02", r"a range that rises .*Received: lr=0\.4\.\.0\.02"),
-        ("lr", "0.1..0.2:lin", "`lr` must be float"),
-        ("weight_decay", "0..0.1:log", "a range above 0 to be sampled logarithmically"),
-        ("optimizer", "adamw..sgd", "`optimizer` must have choices: it is not a number"),
-        ("optimizer", "sgd,adam", r"every setting must be a recipe: `optimizer` .*\(in optimizer=adam"),
-        ("momentum", "0.5..1", r"lie in 0 to below 1.*\(in momentum=1\.0"),
-        ("augmentation.scale", "0.1..1", "it is not a number"),
-    ],
-)  # fmt: skip
-def test_wrong_ranges_say_what_is_known(name, what, match):
-    with pytest.raises(ValueError, match=match):
-        parse_search_space(tiny_run.recipe(), {name: what})
-
-
 def test_a_search_needs_optuna(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(RuntimeError, match=r"pip install 'newnet_tf\[tune\]'\. Received: "):
         tiny_tuning.quick(tmp_path / "none")
     assert not (tmp_path / "none").exists()
-
-
-def outcome(over, errors, *, tests=1000, epochs=9, metric="test_error", planned=None, folder=None):
-    """A search with these errors (None: failed), of a grid's points, or {value: error} of a field."""
-    made = tiny_run.recipe(epochs=epochs)
-    varied = parse_search_space(made, over)
-    settings = (
-        list(grid_points(varied)) if isinstance(errors, list) else [{"lr": lr} for lr in errors]
-    )
-    tried = []
-    for number, error in enumerate(errors if isinstance(errors, list) else errors.values()):
-        known = {"number": number, "values": settings[number], "seconds": 1.0}
-        if error is None:
-            tried.append(Trial(**known, state=FAILED, reason="nan"))
-        else:
-            figures = {"test_error": error, "test_loss": error / 10}
-            tried.append(Trial(**known, state=COMPLETE, figures=figures))
-    return TuneResult(
-        output_dir=folder,
-        title="tiny on made",
-        recipe=made,
-        dimensions=varied,
-        trials=tried,
-        planned=planned or len(tried),
-        task=get_task("classification"),
-        metric=metric,
-        mode="min",
-        num_eval_samples=tests,
-    )
-
-
-def test_the_edge_of_what_was_tried_is_told():
-    lr = {"lr": "0.05,0.1,0.2,0.4"}
-    assert outcome(lr, [30, 20, 25, 40]).warnings() == []
-    [low] = outcome(lr, [20, 25, 30, 40]).warnings()
-    assert low.startswith("The best lr, 0.05, lies at the low end of the search space")
-    [high] = outcome(lr, [40, 35, 30, 20]).warnings()
-    assert high.startswith("The best lr, 0.4, lies at the high end")
-    assert outcome(lr, [40, 35, 20, None]).warnings() == []  # above it, runs diverge
-    assert outcome({"weight_decay": "0,1e-4,1e-3"}, [20, 30, 40]).warnings() == []
-    assert outcome({"optimizer": "sgd,adamw"}, [20, 30]).warnings() == []
-    assert outcome({"seed": "1,2,3"}, [20, 30, 40]).warnings() == []
-    spread = {"lr": "0.01..1:log"}
-    assert outcome(spread, {0.0126: 20.0, 0.1: 40.0}).warnings() == []
-    [near] = outcome(spread, {0.0125: 20.0, 0.1: 40.0}).warnings()
-    assert "low end" in near
-    assert outcome({"lr": "0.01..1"}, {0.06: 20.0, 0.5: 40.0}).warnings() == []
-    [near] = outcome({"lr": "0.01..1"}, {0.05: 20.0, 0.5: 40.0}).warnings()
-    assert "low end" in near
-
-
-def test_trials_within_the_interval_are_reported_as_ties():
-    over = {"optimizer": "sgd,adamw", "nesterov": "true,false"}
-    assert outcome(over, [20.0, 25.0, 24.0, None], tests=1000).warnings() == []
-    [tie] = outcome(over, [20.0, 25.0, 22.5, None], tests=1000).warnings()
-    assert tie == (
-        "Best and second (trials 0 and 2) differ by 2.50 points of error, less than the 95 % "
-        "interval of 1,000 images (17.64 to 22.59 %), which holds 1 of the 2 others: the "
-        "difference is not significant."
-    )
-    assert outcome(over, [20.0, 25.0, 22.5, None], tests=2000).warnings() == []
-    [short] = outcome(over, [20.0, 40.0], epochs=3).warnings()
-    assert short.startswith("Early trends need not last: a run of 3 epochs")
-    nothing = outcome(over, [None, None])
-    assert (nothing.best, nothing.setting, nothing.warnings()) == (None, "", [])
-
-
-def texts(axes):
-    return [text.get_text() for text in axes.texts]
-
-
-def test_a_grid_is_drawn_as_a_map_and_failures_are_hatched():
-    over = {"lr": "0.1,0.05", "weight_decay": "1e-4,0"}
-    drawn = summary.draw(outcome(over, [30.0, 20.0, None, 25.5], planned=5))
-    axes, bar = drawn.axes
-    assert sorted(texts(axes)) == ["20.00", "25.50", "30.00", "failed"]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.05", "0.1"]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["0.0", "0.0001"]
-    [where] = [text.get_position() for text in axes.texts if text.get_text() == "20.00"]
-    assert where == (1, 0)
-    [hatched] = [patch for patch in axes.patches if patch.get_hatch()]
-    assert hatched.get_center() == pytest.approx((0, 1))
-    assert bar.get_ylabel() == "test error of the last epoch (%)"
-    assert drawn.get_suptitle() == "tiny on made: 3 of 5 trials"
-    assert drawn.get_supxlabel().startswith("best: lr=0.1,weight_decay=0.0\nThe best lr, 0.1, lies")
-    deep = summary.draw(outcome({**over, "seed": "1,2"}, [9, 8, 7, 6, 5, 4, None, None]))
-    assert sorted(texts(deep.axes[0])) == ["4.00", "6.00", "8.00", "failed"]
-    assert "the best of all trials with its two values, over seed" in deep.get_supxlabel()
-
-
-def test_a_range_is_drawn_as_points_against_each_field(tmp_path):
-    drawn = summary.draw(outcome({"lr": "0.01..1:log"}, {0.02: 30.0, 0.1: 20.0, 0.9: None}))
-    [axes] = drawn.axes
-    assert axes.get_xscale() == "log"
-    points_, ring, failed = axes.collections
-    assert sorted(map(tuple, points_.get_offsets().tolist())) == [(0.02, 30.0), (0.1, 20.0)]
-    assert ring.get_offsets().tolist() == [[0.1, 20.0]]
-    assert failed.get_offsets()[:, 0].tolist() == [0.9]
-    linear = summary.draw(outcome({"lr": "0.01..1"}, {0.02: 30.0}, metric="test_loss"))
-    assert linear.axes[0].get_xscale() == "linear"
-    assert linear.axes[0].get_ylabel() == "test loss of the last epoch"
-    for over, errors in (
-        ({"lr": "0.01..1"}, {0.5: None}),
-        ({"lr": "1,2", "epochs": "3,4"}, [None]),
-    ):
-        found = outcome(over, errors, folder=tmp_path)
-        summary.write_figure(found)
-        assert (tmp_path / "trials.png").stat().st_size > 1000
-        assert summary.draw(found).get_supxlabel() == "no trial is complete"
-
-
-def command(folder, output, *more):
-    options = ["mobilenet_v1_025", "--cifar-stem", "--data", folder, "--recipe", "cifar"]
-    few = ["--set", "batch_size=16,warmup=0", "--epochs", "1", "--max-samples", "32", "-o", output]
-    return [str(part) for part in ("tune", *options, *few, *more)]
-
-
-def test_the_command(folder, tmp_path, capsys):
-    output = tmp_path / "cifar"
-    over = ("--search", "lr=0.05,0.02", "--seed", "5")
-    assert main(command(folder, output, *over, "--trials", "1")) == 0
-    out, err = capsys.readouterr()
-    assert "trial 1 of 1 (0000): lr=0.0" in err
-    assert "epoch 1/1: train loss" in err
-    lines = out.splitlines()
-    assert " ".join(lines[0].split()) == "trial state lr test error % low high test loss seconds"
-    assert "best by test error of the last epoch: --set lr=0.0" in out
-    assert "- Early trends need not last: a run of 1 epoch" in out
-    assert lines[-1] == str(output)
-    assert main(command(folder, output, *over, "--trials", "1", "--json")) == 0
-    out, err = capsys.readouterr()
-    found = json.loads(out)
-    assert [tried["state"] for tried in found["trials"]] == [COMPLETE]
-    assert found["best"] == f"lr={found['trials'][0]['values']['lr']}"
-    assert "trial" not in err
-    summary = json.loads((output / "trials/0000/run.json").read_text())
-    assert (summary["recipe_name"], summary["recipe"]["seed"]) == ("cifar", 5)
-
-    def refused(*more):
-        assert main(command(folder, output, *more)) == 1
-        return capsys.readouterr().err
-
-    assert "Did you mean 'lr'" in refused("--search", "lrr=1,2")
-    assert "`--search` must be NAME=VALUE" in refused("--search", "lr")
-    assert "`--search` must name a field once" in refused(
-        "--search", "lr=1,2", "--search", "lr=2,3"
-    )
-    assert "set or varied, not both. Received: epochs" in refused("--search", "epochs=1,2")
-    assert "set or varied, not both. Received: batch_size" in refused("--search", "batch_size=8,16")
-    assert "a grid must have choices" in refused("--search", "lr=0.1..1", "--sampler", "grid")
-    assert "`trials` (--trials) must be a positive number. Received: None" in refused(
-        "--search", "lr=0.1..1"
-    )
-    assert "up to the grid's 2. Received: 3" in refused(*over, "--trials", "3")
-    assert "up to the grid's 9. Received: 0" in refused("--set", "lr=0.05", "--trials", "0")

@@ -23,12 +23,12 @@ from PIL import Image
 import newnet_tf
 from newnet_tf.cli import main
 from newnet_tf.data.images import read_image
-from newnet_tf.data.preprocess import crop_image, normalize
+from newnet_tf.data.preprocess import crop_image, preprocess_image
 from newnet_tf.deploy import Runner, export_tflite
 from newnet_tf.inference.loaded import LoadedModel
 from newnet_tf.models.config import INCEPTION, PreprocessConfig
 from newnet_tf.models.config.metadata import ModelMetadata
-from newnet_tf.web import EngineError, build_site, litert_js, server, site
+from newnet_tf.web import EngineError, build_site, litert_js, page, server, site
 
 NAMES = [f"kind_{number}" for number in range(small_network.CLASSES)]
 OURS = (".html", ".css", ".js", ".json", ".webmanifest")
@@ -114,7 +114,7 @@ def test_the_record_describes_the_files(built, files):
         assert model["bytes"] == len(data)
         assert model["sha256"] == hashlib.sha256(data).hexdigest()
     assert about["labels"][1] == "kind 1"
-    assert (about["format"], about["task"]) == (3, "classification")
+    assert (about["format"], about["task"]) == (4, "classification")
     assert {m["output_type"] for m in about["models"]} == {Runner(files[0]).output_type}
     assert about["outputs"][0]["shape"] == [1, small_network.CLASSES]
     assert "A &lt;title&gt;" in (built.folder / "index.html").read_text(encoding="utf-8")
@@ -155,6 +155,17 @@ def cases():
         image_size=32, mean=(0.4, 0.5, 0.6), std=(1 / 255,) * 3, channel_order="BGR"
     )
     yield random.integers(0, 256, (50, 70, 3), np.uint8), caffe
+    raw = {"interpolation": "bilinear", "antialias": False}
+    for options in (
+        {"resize_mode": "stretch"},
+        {"resize_mode": "stretch", "interpolation": "bilinear"},
+        {"resize_mode": "stretch", **raw},
+        {"resize_mode": "stretch", "half_pixel_centers": False, **raw},
+        {"half_pixel_centers": False, "mean": (0.5,), "std": (0.3,), **raw},
+    ):
+        preprocess = PreprocessConfig(image_size=40, **options)
+        for width, height in ((131, 62), (7, 500), (23, 17)):
+            yield random.integers(0, 256, (height, width, 3), np.uint8), preprocess
     for preprocess in (PreprocessConfig(), bilinear, gray):  # overshoot at edges must be cut off
         yield np.uint8(random.random((90, 120, 1)) > 0.5).repeat(3, 2) * np.uint8(255), preprocess
 
@@ -178,7 +189,7 @@ def test_preprocessing_equals_the_python_side_bit_for_bit(images, node):
         about = {"width": width, "height": height, "config": site._page_preprocess(preprocess)}
         lines.append(json.dumps({"data": base64.b64encode(image).decode(), **about}))
     run = subprocess.run(
-        [node, Path(__file__).with_name("preprocess_cases.mjs"), site.STATIC / "preprocess.js"],
+        [node, Path(__file__).with_name("preprocess_cases.mjs"), page.STATIC / "preprocess.js"],
         input="\n".join(lines),
         capture_output=True,
         text=True,
@@ -192,7 +203,8 @@ def test_preprocessing_equals_the_python_side_bit_for_bit(images, node):
         expected = crop_image(image, preprocess)
         assert np.array_equal(np.frombuffer(pixels, np.uint8), expected.ravel()), image.shape
         floats = np.frombuffer(floats, np.float32)
-        assert np.array_equal(floats, normalize(expected, preprocess).ravel())
+        expected = preprocess_image(image, preprocess)
+        assert np.array_equal(floats, expected.ravel()), (image.shape, preprocess)
 
 
 PROBABILITIES = """
@@ -221,7 +233,7 @@ def test_probabilities_are_as_the_outputs_are_declared(node):
         ([0.99994], one, "sigmoid", [0.00006, 0.99994]),
     ]
     run = subprocess.run(
-        [node, "--input-type=module", "-e", PROBABILITIES, site.STATIC / "outputs.js"],
+        [node, "--input-type=module", "-e", PROBABILITIES, page.STATIC / "outputs.js"],
         input=json.dumps([case[:3] for case in cases]),
         capture_output=True,
         text=True,
@@ -251,8 +263,8 @@ def test_a_page_for_a_binary_classifier_without_names(tmp_path, assets):
 
 
 def test_the_page_of_a_multi_label_model_says_so():
-    page = site._static("Signs", 1500, "multilabel_classification")["index.html"].decode()
-    assert "Says which of 1,500 classes an image shows, each on its own." in page
+    text = page.static_files("Signs", 1500, "multilabel_classification")["index.html"].decode()
+    assert "Says which of 1,500 classes an image shows, each on its own." in text
 
 
 def test_the_server_sends_what_threads_need(built):

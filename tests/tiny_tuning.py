@@ -1,9 +1,9 @@
 """Searches small enough for a test, in processes of their own that can be killed.
 
 `python tiny_tuning.py quick FOLDER PAUSE` takes part in a search whose runs are made up: they print
-that they begin, log who began and ended them, and take a while. `python tiny_tuning.py real IMAGES
-FOLDER` trains the network of `tiny_run`, and prints each step. Both print "ready", and begin when they
-are sent a line.
+that they begin, log who began and ended them, and take a while. `python tiny_tuning.py real FOLDER`
+trains the network of `tiny_run`, and prints each step. Both print "ready", and begin when they are sent
+a line.
 """
 
 import os
@@ -81,13 +81,13 @@ def quick(
         )
 
 
-def real(images: Path, folder: Path, search_space=TWO, **options):
-    """Takes part in a search of real runs of one epoch; returns its result."""
+def real(folder: Path, search_space=TWO, **options):
+    """Takes part in a search of real runs of one epoch on images in memory; returns its result."""
     from newnet_tf.training import run_trials
 
     return run_trials(
         lambda _: tiny_run.network(),
-        lambda recipe: tiny_run.loader(images, recipe),
+        tiny_run.arrays,
         tiny_run.recipe(epochs=1),
         folder,
         search_space,
@@ -121,4 +121,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "quick":
         quick(Path(sys.argv[2]), pause=float(sys.argv[3]))
     else:
-        real(Path(sys.argv[2]), Path(sys.argv[3]))
+        real(Path(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""Runs the reference implementations of `tools/references` and writes `tests/golden/*.npz`.
+"""Runs the reference implementations of `tools/references` and writes `tests/golden/**/*.npz`.
 
 Needs an environment of its own with torch 2.13, torchvision 0.28, timm 1.0.31, pytorchcv 0.0.74,
 efficientnet_lite_pytorch 0.1, scikit-image and pillow, and the authors' `rexnetv1.py` and
@@ -116,6 +116,7 @@ def main():
         torch.manual_seed(0)
         golden = make(reference)
         path = ROOT / "tests" / "golden" / f"{stem}.npz"
+        path.parent.mkdir(exist_ok=True)
         golden.save(path)
         first, second = golden.logits[reference.image_size]
         distance, kib = np.sqrt(np.mean((first - second) ** 2)), path.stat().st_size / 1024

@@ -28,7 +28,7 @@ are reported ones: none was measured here on ImageNet's validation set.
 
 def page() -> str:
     """Returns the text of the page."""
-    cards = [registry.model_card(name) for name in registry.list_models()]
+    cards = [registry.model_card(name) for name in registry.list_models(task="classification")]
     parts = [INTRODUCTION]
     for table, title in TITLES.items():
         parts += [f"## {title}\n", markdown(paper_tables.rows(cards, table))]

@@ -2,6 +2,7 @@
 and quantization (`tools/measure_quantization.py`).
 
     python tools/measure.py cost [--only 'vgg*']         # parameters and multiply-adds
+    python tools/measure.py detection_cost               # the same of detectors, with COCO's classes
     python tools/measure.py parity [--only 'vgg*']       # distance from the references
     python tools/measure.py accuracy --samples DIR [--mobilenet FILE]
     python tools/measure.py probe --flowers DIR [--mobilenet FILE] [--gluon FILE]
@@ -45,6 +46,7 @@ from newnet_tf.weights import assign, parity
 from newnet_tf.weights.reader import Checkpoint
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
+COCO_CLASSES, DETECTION_SIZE = 80, 320
 SAMPLES, FLOWERS = "imagenet_samples", "flowers"
 TEST_SHARE, HOLDOUT_FRACTION, BACKBONE_LR_SCALE = 0.2, 0.1, 0.25
 
@@ -63,6 +65,31 @@ def measure_cost(arguments):
         rows.append(row)
         print(rows[-1], flush=True)
     results.record("cost", rows)
+
+
+def measure_detection_cost(arguments):
+    """Detectors with COCO's 80 classes at 320 pixels, as papers count them; torchvision's has 90."""
+    rows = []
+    for name in newnet_tf.list_models(arguments.only, task="detection"):
+        card = newnet_tf.model_card(name)
+        classes = COCO_CLASSES if name.startswith("ssdlite_") else card.classes
+        shape = (DETECTION_SIZE, DETECTION_SIZE, 3)
+        model = newnet_tf.create_model(name, weights=None, classes=classes, input_shape=shape)
+        counted, reported = cost(model), card.reported
+        row = {
+            "model": name,
+            "classes": classes,
+            "image_size": DETECTION_SIZE,
+            "params": counted.params,
+            "macs": counted.macs,
+            "anchors": model.output["boxes"].shape[1],
+            "reported_params_M": reported.params if reported else "",
+            "reported_macs_G": reported.macs if reported else "",
+            "reported_ap": reported.mean_ap if reported else "",
+        }
+        rows.append(row)
+        print(row, flush=True)
+    results.record("detection_cost", rows)
 
 
 def measure_parity(arguments):
@@ -225,7 +252,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    kinds = ["cost", "parity", "accuracy", "probe", "transfer"]
+    kinds = ["cost", "detection_cost", "parity", "accuracy", "probe", "transfer"]
     parser.add_argument("what", choices=kinds)
     parser.add_argument("--only", default="*", help="pattern of models, for cost and parity")
     for name in ("samples", "flowers", "mobilenet", "gluon", "squeezenet"):

@@ -29,7 +29,7 @@ def representatives() -> dict[str, str]:
     """Returns {family: its cheapest model}, the cheapest first."""
     macs = {row["model"]: int(row["macs"]) for row in results.read("cost")}
     names: dict[str, str] = {}
-    for name in sorted(registry.list_models(), key=macs.__getitem__):
+    for name in sorted(registry.list_models(task="classification"), key=macs.__getitem__):
         names.setdefault(registry.resolve(name)[0].family.module.rpartition(".")[2], name)
     return names
 

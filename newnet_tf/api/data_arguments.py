@@ -6,6 +6,7 @@ from typing import Any
 
 from newnet_tf.data.datasets import folder, tfds
 from newnet_tf.data.datasets.base import ALL, TRAIN, VALIDATION, DatasetError
+from newnet_tf.data.datasets.detection.folder import find_box_format
 from newnet_tf.data.datasets.factory import DATA, load_dataset
 from newnet_tf.data.image_files import SUFFIXES, find_images, summarize_skipped
 from newnet_tf.training import checkpoint
@@ -108,6 +109,9 @@ def _is_prepared(name: str) -> bool:
 
 
 def _check_folder(name: str, split: str | None) -> None:
+    if boxes := find_box_format(Path(name)):
+        _check_split(name, split, boxes.known_splits)
+        return
     layout = folder.folder_layout(name)
     for place in layout.splits.values() or [layout.root]:
         if not _has_image(place):
@@ -115,7 +119,10 @@ def _check_folder(name: str, split: str | None) -> None:
             raise DatasetError(
                 f"`data` (--data) must hold images. Received: {name!r}: none in {str(place)!r}, {why}"
             )
-    splits = tuple(layout.splits) or (TRAIN, VALIDATION, ALL)
+    _check_split(name, split, tuple(layout.splits) or (TRAIN, VALIDATION, ALL))
+
+
+def _check_split(name: str, split: str | None, splits: tuple[str, ...]) -> None:
     if split is not None and split not in splits:
         raise DatasetError(
             f"`split` (--split) of {name} must be among {splits}. "

@@ -1,9 +1,11 @@
-"""`newnet_tf.evaluate`: the accuracy of a model on labeled images."""
+"""`newnet_tf.evaluate`: the accuracy, or average precision, of a model on labeled images."""
 
 import dataclasses
 import os
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from newnet_tf.api.arguments import check_model, check_positive
 from newnet_tf.api.data_arguments import check_data
@@ -11,12 +13,14 @@ from newnet_tf.classification.result import ClassificationResult
 from newnet_tf.data.datasets.base import Dataset, Split
 from newnet_tf.data.datasets.factory import load_dataset
 from newnet_tf.data.host_loader import iter_samples
+from newnet_tf.detection.evaluation.result import DetectionResult
 from newnet_tf.evaluation.accuracy_table import save_accuracy
+from newnet_tf.evaluation.detection_table import save_detection
 from newnet_tf.evaluation.loop import evaluate_samples
 from newnet_tf.inference.loading import load_predictor
 from newnet_tf.inference.predictor import Predictor
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.task import get_task
+from newnet_tf.task import task_of
 from newnet_tf.utils.progress import note
 from newnet_tf.utils.quiet import start_keras
 
@@ -41,11 +45,11 @@ def evaluate(
     max_samples: int | None = None,
     batch_size: int = 32,
     save_results: bool = False,
-) -> ClassificationResult:
-    """Measures the accuracy of a model on labeled images; shows progress on stderr.
+) -> ClassificationResult | DetectionResult:
+    """Measures the accuracy, or average precision, of a model on labeled images.
 
-    Images are decoded and prepared on the host, as `predict` does, for models of every format. Those
-    that cannot be read are skipped, counted, and named in one warning.
+    Shows progress on stderr. Images are decoded and prepared on the host, as `predict` does, for models
+    of every format. Those that cannot be read are skipped, counted, and named in one warning.
 
     Args:
         model: what `load_predictor` takes: name of a model of the zoo, `.keras`, `.tflite` or `.onnx`
@@ -53,8 +57,9 @@ def evaluate(
             or `Predictor`.
 
         dataset: `Dataset`, one of its splits, or what `load_dataset` takes: a name, a folder of
-            classes, or a tar file. Its classes are matched with the model's by name;
-            those of a split without a dataset must be the model's.
+            classes, a tar file; of a detector, boxes: a COCO, VOC or YOLO folder, a CSV file. Its
+            classes are matched with the model's by name; those of a split without a dataset must be
+            the model's.
 
         split: str, name of the split. Default: validation, else test, else all.
 
@@ -89,11 +94,12 @@ def evaluate(
 
         batch_size: int, images a call. Default: 32.
 
-        save_results: bool, whether to write the result into `newnet_tf/results/accuracy.csv`. Default:
-            False.
+        save_results: bool, whether to write the result into `newnet_tf/results/accuracy.csv`, or
+            `detection.csv` of a detector. Default: False.
 
     Returns:
-        A `ClassificationResult` (for a model of another task, the result of that task).
+        A `ClassificationResult`; a `DetectionResult` of a detector; for a model of another task, the
+        result of that task.
 
     Raises:
         ValueError: if there is no such model, dataset or split, if an argument does not fit, if the
@@ -142,9 +148,8 @@ def evaluate(
         part = "" if split_name in ("validation", "all") else f", {split_name}"
         sample = f", sample of {max_samples}" if max_samples else ""
         data = f"{dataset.name}{part}{sample}"
-        path = save_accuracy(
-            result, predictor.network, data, predictor.precision, predictor.weights
-        )
+        save = save_detection if isinstance(result, DetectionResult) else save_accuracy
+        path = save(result, predictor.network, data, predictor.precision, predictor.weights)
         note(f"wrote {path}")
     return result
 
@@ -155,7 +160,7 @@ def evaluate_split(
     dataset_class_names: tuple[str, ...] | None = None,
     max_samples: int | None = None,
     batch_size: int = 32,
-) -> ClassificationResult:
+) -> ClassificationResult | DetectionResult:
     """Measures the accuracy of a predictor on a split.
 
     Args:
@@ -171,7 +176,7 @@ def evaluate_split(
     Returns:
         As `evaluate`.
     """
-    evaluator = get_task(predictor.task).evaluator(
+    evaluator = task_of(predictor.metadata).evaluator(
         predictor.classes,
         predictor.class_names,
         dataset_class_names,
@@ -179,10 +184,10 @@ def evaluate_split(
     )
     total = split.size if max_samples is None else min(max_samples, split.size)
     result = evaluate_samples(
-        predictor.scores,
+        lambda images: _outputs(predictor, images),
         iter_samples(split, max_samples),
         total,
-        predictor.prepare,
+        lambda image: (predictor.prepare(image), image.shape[:2]),
         evaluator,
         batch_size,
     )
@@ -193,3 +198,17 @@ def evaluate_split(
         precision=predictor.precision,
         class_names=predictor.class_names or dataset_class_names or (),
     )
+
+
+def _outputs(predictor: Predictor, images: list[tuple[Any, tuple[int, int]]]) -> Any:
+    """Returns a model's outputs; named ones with `"image_sizes"`, which boxes are found with.
+
+    Args:
+        predictor: `Predictor`.
+
+        images: list of (prepared image, (height, width) of the original).
+    """
+    outputs = predictor.scores([image for image, _ in images])
+    if isinstance(outputs, dict):
+        return {**outputs, "image_sizes": np.array([size for _, size in images])}
+    return outputs

@@ -50,6 +50,7 @@ def export(
     allow_untrained: bool = False,
     io_dtype: str = "float32",
     embed_normalization: bool = False,
+    embed_postprocess: bool = False,
     output_type: str | None = None,
     exclude_layers: Sequence[str] = (),
     calibration_method: str = export_options.DEFAULT_CALIBRATION_METHOD,
@@ -105,6 +106,10 @@ def export(
         embed_normalization: bool, whether TFLite files take uint8 pixels in 0-255 and normalize them.
             Default: False.
 
+        embed_postprocess: bool, whether the TFLite files of a detector return boxes, classes and scores
+            after non-maximum suppression (the operator `TFLite_Detection_PostProcess`), instead of raw
+            outputs for code outside of the file. Default: False.
+
         output_type: `"logits"`, `"probabilities"` or `"sigmoid"`, for TFLite and ONNX files of a
             classifier. Default: what the model returns. A classifier's SavedModel always returns
             probabilities.
@@ -134,6 +139,11 @@ def export(
         >>> newnet_tf.load_predictor(files[1])("cat.jpg")
     """
     check_choice("format", format, FORMATS)
+    if embed_postprocess and format != "tflite":
+        raise ValueError(
+            "`embed_postprocess` (--embed-postprocess) must come with format 'tflite'. "
+            f"Received: format={format!r}"
+        )
     export_options.check_options(precisions, io_dtype, embed_normalization, output_type)
     export_options.check_exclude_layers(precisions, exclude_layers)
     export_options.check_calibration_method(["int8-full"], calibration_method)
@@ -186,6 +196,7 @@ def export(
             calibration_method=calibration_method,
             io_dtype=io_dtype,
             embed_normalization=embed_normalization,
+            embed_postprocess=embed_postprocess,
             output_type=output_type,
             verify=verify,
             validation_images=validation,

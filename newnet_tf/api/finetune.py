@@ -1,6 +1,5 @@
 """`newnet_tf.finetune`: a pretrained model on classes of your own."""
 
-import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -8,22 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from newnet_tf.api.data_arguments import check_data
-from newnet_tf.api.evaluate import evaluate_split
-from newnet_tf.api.export import export
+from newnet_tf.api.finetune_detector import (
+    DETECTION,
+    check_detector,
+    finetune_on_boxes,
+    is_detector,
+)
+from newnet_tf.api.finetune_exports import export_files, save_stages
 from newnet_tf.api.finetune_setup import check_arguments, pretrained_model
-from newnet_tf.classification.multilabel_result import MultilabelResult, compare_multilabel
 from newnet_tf.data.datasets.base import Dataset
 from newnet_tf.data.datasets.factory import load_dataset
 from newnet_tf.deploy.converter import ExportError
 from newnet_tf.deploy.export_options import check_options
-from newnet_tf.deploy.quantization.precisions import uses_calibration_images
-from newnet_tf.evaluation.accuracy_table import save_accuracy
-from newnet_tf.evaluation.paired import compare
 from newnet_tf.finetuning import run_files
 from newnet_tf.finetuning.config import FinetuneConfig, check_run, evaluation_split
-from newnet_tf.finetuning.result import ExportedFile, FinetuneResult
+from newnet_tf.finetuning.detector_result import DetectorFinetuneResult
+from newnet_tf.finetuning.result import FinetuneResult
 from newnet_tf.finetuning.run import all_layers_stage, linear_probe_stage
-from newnet_tf.inference.loading import load_predictor
 from newnet_tf.models.config.metadata import set_metadata
 from newnet_tf.training.overrides import override
 from newnet_tf.training.recipe_registry import get_recipe
@@ -31,8 +31,6 @@ from newnet_tf.training.recipes import Recipe
 from newnet_tf.training.run_files import Diverged
 from newnet_tf.utils.progress import note
 from newnet_tf.utils.quiet import start_keras
-
-CALIBRATION_IMAGES = VERIFICATION_IMAGES = 100
 
 
 def finetune(
@@ -48,6 +46,7 @@ def finetune(
     data_dir: str | os.PathLike | None = None,
     images_dir: str | os.PathLike | None = None,
     linear_probe: bool = False,
+    head_epochs: int | None = None,
     backbone_lr_scale: float = 0.25,
     batch_norm: str | None = None,
     holdout_fraction: float = 0.1,
@@ -58,23 +57,27 @@ def finetune(
     preprocess_as: str | None = None,
     precisions: Sequence[str] = (),
     save_results: bool = False,
-) -> FinetuneResult:
+) -> FinetuneResult | DetectorFinetuneResult:
     """Finetunes a pretrained model on classes of your own; writes model, report and exported files.
 
-    First a linear classifier is fitted to the frozen features, which are computed once and cached.
-    Then all layers are trained, the pretrained ones at a lower learning rate, none above the largest
-    stable one. The test images (the validation split) choose nothing: the model is that of the last
-    epoch, or the linear probe if all layers came out worse on held-out training images. The files of
+    A classifier: first a linear classifier is fitted to the frozen features, which are computed once
+    and cached. Then all layers are trained, the pretrained ones at a lower learning rate, none above
+    the largest stable one. The test images (the validation split) choose nothing: the model is that
+    of the last epoch, or the linear probe if all layers came out worse on held-out images. The files of
     the first stage are written before the second begins, and stay if that fails. With few images the
     batch size is lowered, to four steps an epoch. An interrupted run with the same `output_dir` and
     arguments is resumed.
+
+    A detector (`ssdlite_...`): first its new layers are trained on a frozen backbone, then all layers,
+    by the recipe `finetuning.detector.RECIPE` and `BoxAugmentation`.
 
     Args:
         model: str, name of a model of the zoo.
 
         dataset: `Dataset`, or what `load_dataset` takes, e.g. a folder with one folder of images for
             each class, or a CSV file of paths and labels. With several labels an image the model gives
-            each class a probability of its own.
+            each class a probability of its own. For a detector images with boxes, e.g. a COCO, VOC or
+            YOLO folder.
 
         output_dir: path of the run's folder. Default: `runs/DATASET-MODEL`.
 
@@ -95,6 +98,8 @@ def finetune(
 
         linear_probe: bool, whether to end after the first stage. Default: False.
 
+        head_epochs: int >= 0, of a detector's first stage; 0 leaves it out. Default: 5.
+
         backbone_lr_scale: float >= 0, the pretrained layers' learning rate as a fraction of the
             classifier's. Default: 0.25.
 
@@ -113,7 +118,9 @@ def finetune(
             Default: None, all epochs are trained, and the model is that of the last.
 
         overrides: mapping from field to value, changes of the recipe `"finetune"` of the second stage,
-            e.g. `{"lr": 0.01}`; a learning rate given here is not capped. Default: none.
+            e.g. `{"lr": 0.01}`; a learning rate given here is not capped. Of a detector changes of its
+            recipe and augmentation, e.g. `{"batch_size": 16, "augmentation.hflip_prob": 0}`. Default:
+            none.
 
         activation: one of `"relu"`, `"relu6"`, `"hard_swish"`, which replaces SiLU; for hardware
             without SiLU. Default: None.
@@ -128,7 +135,8 @@ def finetune(
             Default: False.
 
     Returns:
-        A `FinetuneResult`. `evaluate`, `predict` and `export` take it, its `.model` and its folder.
+        A `FinetuneResult`, or a `DetectorFinetuneResult`. `evaluate`, `predict` and `export` take it,
+        its `.model` and its folder.
 
     Raises:
         ValueError: if there is no such model or dataset, the model has no weights, a class has no
@@ -148,8 +156,17 @@ def finetune(
         check_options(precisions, "float32", False, None)
     check_arguments(backbone_lr_scale, batch_norm, holdout_fraction, image_size)
     changes = dict(overrides or {})
+    has_boxes = is_detector(model)
+    if has_boxes:
+        only_classifiers = {
+            "class_weight": class_weight,
+            "early_stopping": early_stopping,
+            "preprocess_as": preprocess_as,
+            "activation": activation,
+        }
+        check_detector(weights, changes, head_epochs, only_classifiers)
     recipe = None
-    if not linear_probe:
+    if not linear_probe and not has_boxes:
         fields = {
             "epochs": epochs,
             "class_weight": class_weight,
@@ -158,7 +175,8 @@ def finetune(
         }
         recipe = _recipe(changes | {name: v for name, v in fields.items() if v is not None})
     check_data(dataset, validation_split=validation_split, images_dir=images_dir)
-    pretrained = pretrained_model(model, weights, preprocess_as, image_size, activation)
+    if not has_boxes:
+        pretrained = pretrained_model(model, weights, preprocess_as, image_size, activation)
     if not isinstance(dataset, Dataset):
         start_keras()  # without TensorFlow's messages
         dataset = load_dataset(
@@ -167,6 +185,23 @@ def finetune(
             seed=seed,
             data_dir=data_dir,
             images_dir=images_dir,
+        )
+    if has_boxes or dataset.task == DETECTION:
+        return finetune_on_boxes(
+            model,
+            dataset,
+            output_dir=output_dir,
+            weights=weights,
+            epochs=epochs,
+            image_size=image_size,
+            head_only=linear_probe,
+            head_epochs=head_epochs,
+            backbone_lr_scale=backbone_lr_scale,
+            batch_norm=batch_norm or "frozen",
+            seed=seed,
+            overrides=changes,
+            precisions=precisions,
+            save_results=save_results,
         )
     evaluation_split(dataset)
     config = FinetuneConfig(
@@ -186,7 +221,7 @@ def finetune(
         note(dataset.skipped_summary())
     result = _run(pretrained.build(dataset), config)
     if precisions:
-        exports, failures = _export(result, precisions)
+        exports, failures = export_files(result, precisions)
         result = run_files.write_report(dataclasses.replace(result, exports=exports))
         if failures:
             written = ", ".join(file.name for file in result.files)
@@ -195,7 +230,7 @@ def finetune(
                 f"{result.output_dir} --calibration-images DIR` tries again with other images"
             )
     if save_results:
-        note(f"wrote {_save_results(result)}")
+        note(f"wrote {save_stages(result)}")
     return result
 
 
@@ -220,55 +255,3 @@ def _run(built: Any, config: FinetuneConfig) -> FinetuneResult:
         result = run_files.write_files(result)
     set_metadata(result.model, result.metadata)
     return run_files.write_report(result)  # before the exports, whose errors end the function
-
-
-def _export(
-    result: FinetuneResult, precisions: Sequence[str]
-) -> tuple[tuple[ExportedFile, ...], list[ExportError]]:
-    """Exports TFLite files, calibrated on training images, and evaluates them on the test images.
-
-    Returns:
-        The files, and the errors of those that were refused.
-    """
-    calibration_images = None
-    if any(map(uses_calibration_images, precisions)):
-        calibration_images = run_files.readable_sources(result, result.train, CALIBRATION_IMAGES)
-    validation_images = run_files.readable_sources(result, result.test, VERIFICATION_IMAGES)
-
-    def export_some(some: Sequence[str]) -> list:
-        return export(
-            result.model,
-            result.output_dir,
-            precisions=some,
-            calibration_images=calibration_images,
-            validation_images=validation_images,
-        )
-
-    exported, failures = [], []
-    try:
-        exported = export_some(precisions)
-    except ExportError as error:  # then none was written
-        failures.append(error)
-        for precision in precisions if len(precisions) > 1 else ():
-            with contextlib.suppress(ExportError):
-                exported += export_some([precision])
-    files = []
-    for tflite in exported:
-        accuracy = evaluate_split(load_predictor(tflite), result.test)
-        is_multilabel = isinstance(accuracy, MultilabelResult)
-        comparison = (compare_multilabel if is_multilabel else compare)(result.result, accuracy)
-        verification = getattr(tflite, "verification", None)
-        files.append(ExportedFile(Path(tflite), accuracy, comparison, verification))
-    return tuple(files), failures
-
-
-def _save_results(result: FinetuneResult) -> Path:
-    for stage in result.stages:
-        path = save_accuracy(
-            stage.result,
-            result.name,
-            f"{result.dataset.name}, finetuned",
-            weights=f"{result.weights}, {stage.name}",
-            note=stage.note,
-        )
-    return path

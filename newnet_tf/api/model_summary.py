@@ -2,7 +2,7 @@
 
 import textwrap
 
-from newnet_tf.models.config import Card, HubFile, Weights, brief
+from newnet_tf.models.config import STRETCH, Card, Weights, brief
 from newnet_tf.profiling import paper_tables
 from newnet_tf.utils import tables
 
@@ -10,6 +10,7 @@ WIDTH = 98  # characters of a line
 NOTE_LINES, SHOWN_WEIGHTS, SHOWN_ACCURACIES = 4, 3, 3
 LATENCY_PRECISIONS = {"fp32": "fp32", "int8": "int8-full"}  # as shown: in the table `latency`
 THREADS = "1"
+DETECTION = "detection"
 
 
 def summary(card: Card) -> list[str]:
@@ -25,10 +26,14 @@ def summary(card: Card) -> list[str]:
         lines += _wrapped(card.reported.source, "reported in: ")
         lines += _wrapped(card.reported.discrepancy, "why they differ: ", NOTE_LINES)
     config = card.preprocess
-    size, way = config.image_size, f"{config.resize} ({config.interpolation})"
+    size, way = config.image_size, f"({config.interpolation})"
+    is_stretched = config.resize_mode == STRETCH
+    way = (
+        f"stretched {way}" if is_stretched else f"short side resized to {config.resize} {way}, crop"
+    )
     lines += [
         "",
-        f"input: {size} x {size} pixels, {config.channel_order}; short side resized to {way}, crop,",
+        f"input: {size} x {size} pixels, {config.channel_order}; {way},",
         f"       (pixel / 255 - {brief(config.mean)}) / {brief(config.std)}",
         "",
     ]
@@ -61,9 +66,14 @@ def latencies(rows: list[dict[str, str]]) -> dict[str, dict[str, str]]:
 def _figures(card: Card) -> list[dict[str, str]]:
     cost, reported = paper_tables.cost(card), card.reported
     error = reported and reported.top1_error
+    mean_ap, params = reported and reported.mean_ap, "parameters"
+    accuracy = ("top-1 error, ImageNet validation", f"{error} %" if error else "-", "-")
+    if card.task == DETECTION:
+        accuracy = ("AP, COCO", f"{mean_ap} %" if mean_ap else "-", "-")
+        params += f", {cost['classes']} classes" if cost and "classes" in cost else ""
     lines = [
         (
-            "parameters",
+            params,
             f"{reported.params}M" if reported and reported.params else "-",
             f"{int(cost['params']):,}" if cost else "-",
         ),
@@ -72,7 +82,7 @@ def _figures(card: Card) -> list[dict[str, str]]:
             f"{reported.macs}G" if reported and reported.macs else "-",
             f"{int(cost['macs']) / 1e6:,.2f}M" if cost else "-",
         ),
-        ("top-1 error, ImageNet validation", f"{error} %" if error else "-", "-"),
+        accuracy,
     ]
     for row in card.measured.get("accuracy", [])[:SHOWN_ACCURACIES]:
         note = f", {row['note'].partition(',')[0]}" if row.get("note") else ""
@@ -86,8 +96,7 @@ def _figures(card: Card) -> list[dict[str, str]]:
 
 
 def _weights(weights: Weights) -> list[str]:
-    source = weights.sources[0]
-    place = f"hub {source.repo}" if isinstance(source, HubFile) else f"pip {source.distribution}"
+    place = weights.sources[0].place
     text = f"{weights.dataset}, {weights.license}, by {weights.author}; {place}"
     return _wrapped(text, f"weights {weights.tag}: ")
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from newnet_tf.api.arguments import check_model, check_positive
-from newnet_tf.classification.decoding import TOP
 from newnet_tf.data.images import ImageError, SkippedImage, read_images
 from newnet_tf.data.sample_images import image_files
 from newnet_tf.inference.loading import load_predictor
@@ -73,7 +72,7 @@ def predict(
     model: Any,
     images: Any,
     *,
-    top: int = TOP,
+    top: int | None = None,
     weights: str | os.PathLike | None = None,
     preprocess_as: str | None = None,
     preprocess: PreprocessConfig | str | os.PathLike | None = None,
@@ -94,7 +93,8 @@ def predict(
         images: an image or a list of images: path, bytes of an encoded image, PIL image or uint8 array
             of shape (height, width, 3 or 1). The path of a folder stands for all images in it.
 
-        top: int >= 1, the most predictions for each image. Default: 5.
+        top: int >= 1, the most predictions for each image. Default: None, 5 of a classifier, all of a
+            detector.
 
         weights: str or path, tag or checkpoint file, for a model of the zoo. Default: its public
             weights.
@@ -141,7 +141,7 @@ def predict(
     }
     check_positive(top=top)
     check_model(model, **given, exported=True)
-    sources = _list_images(images)
+    sources = list_images(images)
     predictor = load_predictor(model, **given)
     reader, results = read_images(sources), []
     for position, pixels in reader:
@@ -151,7 +151,12 @@ def predict(
     return PredictResult(predictor.network, tuple(results), tuple(reader.skipped))
 
 
-def _list_images(images: Any) -> list:
+def list_images(images: Any) -> list:
+    """Returns images one by one, folders replaced by the images in them; arguments as in `predict`.
+
+    Raises:
+        ImageError: if a folder holds no image, or none exists.
+    """
     is_one = isinstance(images, (str, os.PathLike, bytes)) or not isinstance(images, Iterable)
     if is_one or (isinstance(images, np.ndarray) and images.ndim < 4):
         images = [images]

@@ -27,6 +27,7 @@ GROUPS = {
     },
     "predict": {
         "predict": "classify images",
+        "detect": "find objects in images; draw their boxes",
         "evaluate": "measure accuracy on labeled images",
     },
     "train": {

@@ -22,7 +22,7 @@ Types of arguments: `comma_list` (a tuple of str), `comma_numbers` (a tuple of i
 import argparse
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 MODEL = "a model of the zoo (`newnet list`), a .keras or .h5 file, or the folder of a run"
@@ -229,3 +229,12 @@ def no_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def predictions_to_json(predictions: Iterable) -> list[dict]:
+    """Returns predictions as JSON values, those of a detector with `"box"`, x1, y1, x2, y2."""
+    return [
+        {"label": p.label, "class_index": p.class_index, "score": p.score}
+        | ({} if p.box is None else {"box": list(p.box)})
+        for p in predictions
+    ]

@@ -8,16 +8,6 @@ from newnet_tf.utils.io import atomic_write
 from newnet_tf.utils.progress import note
 from newnet_tf.utils.quiet import start_keras
 
-AUGMENTATIONS = {
-    "resnet": {},
-    "color": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "pca_std": 0.1},
-    "randaugment": {"randaugment_ops": 2},
-    "erasing": {"erasing_prob": 1.0},
-    "mixup": {"mixup_alpha": 0.4},
-    "cutmix": {"cutmix_alpha": 1.0},
-    "none": {"crop": "center", "hflip_prob": 0.0},
-}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the actions `info`, `prepare` and `show`."""
@@ -28,11 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_prepare_arguments(
         actions.add_parser("prepare", help="prepare a dataset, or list what is missing")
     )
-    _add_show_arguments(actions.add_parser("show", help="draw a page of augmented images"))
+    _add_show_arguments(
+        actions.add_parser("show", help="draw a page of images with their classes or boxes")
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Lists or prepares a dataset, or draws augmented images."""
+    """Lists or prepares a dataset, or draws a page of its images."""
     {"info": _info, "prepare": _prepare, "show": _show}[arguments.action](arguments)
 
 
@@ -65,10 +57,11 @@ def _info(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(tables.to_json(_to_json(dataset)))
         return
+    rows = dataset.class_table()
     print(f"{dataset}\n")
-    print(tables.table(dataset.class_table(), right=tuple(dataset.splits)))
-    if dataset.skipped:
-        print(f"\n{dataset.skipped_summary()}")
+    print(tables.table(rows, right=tuple(rows[0])[1:]))
+    if summary := dataset.skipped_summary():
+        print(f"\n{summary}")
 
 
 def _to_json(dataset) -> dict:
@@ -77,6 +70,10 @@ def _to_json(dataset) -> dict:
         "task": dataset.task,
         "classes": dataset.class_table(),
         "skipped": [{"file": file.path, "reason": file.reason} for file in dataset.skipped],
+        "remarks": [
+            {"file": remark.path, "reason": remark.reason, "boxes": remark.count}
+            for remark in dataset.remarks
+        ],
     }
 
 
@@ -105,12 +102,14 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
 
 def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
+    from newnet_tf.api.show_data import CLASSIFICATION_AUGMENTATIONS, DETECTION_AUGMENTATIONS
+
     common.add_data_arguments(parser)
     parser.add_argument(
         "--augmentation",
-        default="resnet",
         metavar="NAME[+NAME...]",
-        help=f"of {', '.join(AUGMENTATIONS)}, separated by +; default: resnet",
+        help=f"of {', '.join(CLASSIFICATION_AUGMENTATIONS)}; default: resnet. For boxes of "
+        f"{', '.join(DETECTION_AUGMENTATIONS)}; default: none",
     )
     common.add_image_size_argument(parser, 160)
     parser.add_argument(
@@ -120,20 +119,18 @@ def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    import newnet_tf
     from newnet_tf.api.arguments import check_choice, check_positive
+    from newnet_tf.api.show_data import AUGMENTATIONS, show_data
 
     check_positive(count=arguments.count, image_size=arguments.image_size)
-    fields = {}
-    for name in arguments.augmentation.split("+"):
+    for name in (arguments.augmentation or "none").split("+"):
         check_choice("augmentation", name, AUGMENTATIONS)
-        fields |= AUGMENTATIONS[name]
     dataset = _load(arguments)
-    if dataset.skipped:
-        note(dataset.skipped_summary())
-    page, skipped = newnet_tf.data.draw_augmentation(
+    if summary := dataset.skipped_summary():
+        note(summary)
+    page, skipped = show_data(
         dataset,
-        newnet_tf.data.Augmentation(**fields),
+        arguments.augmentation,
         image_size=arguments.image_size,
         count=arguments.count,
         seed=arguments.seed,
@@ -142,4 +139,4 @@ def _show(arguments: argparse.Namespace) -> None:
         page.save(temporary, "PNG")
     print(arguments.output)
     if skipped:
-        note(str(skipped))
+        note(f"{len(skipped)} images skipped:" + "".join(f"\n  {s.reason}" for s in skipped))

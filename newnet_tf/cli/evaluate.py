@@ -1,10 +1,13 @@
-"""`newnet evaluate`: accuracy on labeled images, of a model or of a file exported from it."""
+"""`newnet evaluate`: accuracy or average precision on labeled images, of any model or exported file."""
 
 import argparse
 
 from newnet_tf.cli import common, model_options
 from newnet_tf.utils import tables
 from newnet_tf.utils.progress import note
+
+TEXTS = ("class", "most often confused with")  # columns of the table of classes that hold no figure
+FIRST = ("top-1", "AP")  # the figure of a class that tells most, of each task
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Images are preprocessed as the metadata inside the model say.\n"
         "Folders of classes are matched with the model by name: its labels, or ImageNet's wnids.\n"
+        "A detector takes COCO, VOC and YOLO folders and CSV files of boxes, and reports COCO's mAP.\n"
         "Images that cannot be read are skipped, counted and named."
     )
 
@@ -52,19 +56,17 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         print(result)
         if arguments.per_class:
-            print(f"\n{tables.table(rows, right=('n', 'top-1', 'low', 'high'))}")
+            figures = [name for name in (rows[0] if rows else ()) if name not in TEXTS]
+            print(f"\n{tables.table(rows, right=figures)}")
         elif len(rows) > 1:
-            worst = ", ".join(f"{row['class']} {row['top-1']}" for row in rows[:3])
+            first = next(name for name in FIRST if name in rows[0])
+            worst = ", ".join(f"{row['class']} {row[first]}" for row in rows[:3])
             print(f"worst classes (--per-class shows all): {worst}")
     for image in result.skipped:
         note(f"skipped: {image.reason}")
 
 
 def _to_json(result, rows: list[dict]) -> dict:
-    accuracies = {
-        f"top{k}": {"accuracy": result.accuracy(k), "interval": result.interval(k)}
-        for k in result.top
-    }
     return {
         "model": result.model,
         "weights": result.weights,
@@ -72,7 +74,16 @@ def _to_json(result, rows: list[dict]) -> dict:
         "data": result.dataset,
         "split": result.split,
         "n": result.n,
-        **accuracies,
+        **_figures(result),
         "classes": rows,
         "skipped": [{"image": image.path, "reason": image.reason} for image in result.skipped],
     }
+
+
+def _figures(result) -> dict:
+    if hasattr(result, "top"):
+        return {
+            f"top{k}": {"accuracy": result.accuracy(k), "interval": result.interval(k)}
+            for k in result.top
+        }
+    return result.metrics

@@ -18,6 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model_options.add_weights_arguments(parser)
     export_options.add_image_arguments(parser)
     export_options.add_interface_arguments(parser)
+    parser.add_argument(
+        "--embed-postprocess",
+        action="store_true",
+        help="a detector's file returns boxes after non-maximum suppression, not raw outputs",
+    )
     export_options.add_calibration_method_argument(parser)
     export_options.add_exclude_layers_argument(parser)
     model_options.add_allow_untrained_argument(parser)
@@ -55,6 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
         allow_untrained=arguments.allow_untrained,
         io_dtype=arguments.io_dtype,
         embed_normalization=arguments.embed_normalization,
+        embed_postprocess=arguments.embed_postprocess,
         output_type=arguments.output_type,
         exclude_layers=layers,
         calibration_method=arguments.calibration_method,

@@ -16,6 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--linear-probe", action="store_true", help="end after the classifier of frozen features"
     )
+    parser.add_argument(
+        "--head-epochs",
+        type=int,
+        metavar="N",
+        help="of a detector, whose backbone is frozen in them; default: 5",
+    )
     common.add_recipe_arguments(parser)
     parser.add_argument(
         "--backbone-lr-scale",
@@ -45,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "above the largest stable one. The test images choose nothing: the model is that of the last\n"
         "epoch, or the linear probe if all layers came out worse on held-out training images.\n"
         "--set class_weight=balanced weighs rare classes more; --set early_stopping=5 ends the second\n"
-        "stage when five epochs in a row are no better on the held-out images."
+        "stage when five epochs in a row are no better on the held-out images.\n"
+        "A detector (ssdlite_...) takes data with boxes: a COCO, VOC or YOLO folder, or a CSV file.\n"
+        "Its new layers are trained first, then all layers; the model is that of the last epoch."
     )
 
 
@@ -67,6 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
             data_dir=arguments.data_dir,
             images_dir=arguments.images_dir,
             linear_probe=arguments.linear_probe,
+            head_epochs=arguments.head_epochs,
             backbone_lr_scale=arguments.backbone_lr_scale,
             batch_norm=arguments.batch_norm,
             holdout_fraction=arguments.holdout_fraction,
@@ -80,13 +89,13 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _to_json(result) -> dict:
+    has_choice = hasattr(result, "kept_stage")  # a detector is that of the last stage
     return {
         "model": result.name,
         "data": result.dataset.name,
         "class_names": result.class_names,
         "stages": result.stage_table(),
-        "kept_stage": result.kept_stage,
-        "holdout": result.verdict,
+        **({"kept_stage": result.kept_stage, "holdout": result.verdict} if has_choice else {}),
         "metrics": result.metrics,
         "model_file": result.model_file,
         "report": result.report,

@@ -9,6 +9,7 @@ from newnet_tf.utils import tables
 
 def add_list_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pattern", nargs="?", default="*", help="such as 'rexnet*'; default: all")
+    parser.add_argument("--task", help="only models of this task, such as detection")
     parser.add_argument(
         "--table",
         choices=paper_tables.TABLES,
@@ -26,7 +27,7 @@ def add_list_arguments(parser: argparse.ArgumentParser) -> None:
 def run_list(arguments: argparse.Namespace) -> None:
     import newnet_tf
 
-    result = newnet_tf.model_table(arguments.pattern, table=arguments.table)
+    result = newnet_tf.model_table(arguments.pattern, task=arguments.task, table=arguments.table)
     print(tables.to_json(result.rows) if arguments.json else result)
 
 

@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="images or folders")
     model_options.add_weights_arguments(parser, classes=False)
     model_options.add_allow_untrained_argument(parser)
-    parser.add_argument("--top", type=int, default=5, help="number of classes; default: 5")
+    parser.add_argument(
+        "--top", type=int, help="most predictions an image; default: 5 classes, or all boxes"
+    )
     common.add_json_argument(parser)
     parser.epilog = (
         "--labels names the classes of a model that does not hold their names: they are numbers else.\n"
@@ -49,10 +51,7 @@ def _to_json(result) -> dict:
     images = [
         {
             "image": image.image,
-            "predictions": [
-                {"label": p.label, "class_index": p.class_index, "score": p.score}
-                for p in image.predictions
-            ],
+            "predictions": common.predictions_to_json(image.predictions),
         }
         for image in result
     ]

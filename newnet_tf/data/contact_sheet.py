@@ -88,7 +88,19 @@ def contact_sheet(
             break
     if not tiles:
         raise ValueError("`batches` must hold at least one image. Received: none")
-    size = preprocess.image_size
+    return draw_tiles(tiles, preprocess.image_size, columns)
+
+
+def draw_tiles(tiles: Sequence[tuple[np.ndarray, str]], size: int, columns: int = 8) -> Image.Image:
+    """Draws images of up to `size` x `size` pixels in rows, with a line of text below each.
+
+    Args:
+        tiles: (uint8 array (height, width, 3), text) for each image.
+
+        size: int, the most pixels of a side.
+
+        columns: int, images a row. Default: 8.
+    """
     rows = -(-len(tiles) // columns)
     width, height = size + MARGIN, size + CAPTION_HEIGHT + MARGIN
     sheet = Image.new("RGB", (columns * width + MARGIN, rows * height + MARGIN), BACKGROUND)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from newnet_tf.data import orientation as exif
-from newnet_tf.data.preprocess import plan_axis
+from newnet_tf.data.resize import AxisPlan, plan_axis, tf_interpolate
 from newnet_tf.models.config import PreprocessConfig
 
 ATTEMPTS = 10  # torchvision's number of tries at a crop of random area and aspect
@@ -207,10 +207,15 @@ def center_crop(image, preprocess: PreprocessConfig):
         preprocess: `PreprocessConfig`.
 
     Returns:
-        float32 (size, size, 3), whole pixel values.
+        float32 (size, size, 3), whole pixel values; with `antialias=False` unrounded ones, equal to
+        `preprocess.resize_image`'s.
     """
     image, size = open_image(image), preprocess.image_size
     plan = plan_axis(image.shape, image.shape[::-1], preprocess, tf.minimum)  # both axes at once
+    if not preprocess.antialias:
+        pixels = image.crop(tf.concat([plan.start, plan.extent], 0))
+        y, x = (AxisPlan(*(values[axis] for values in plan)) for axis in (0, 1))
+        return tf_interpolate(tf.ensure_shape(pixels, (None, None, 3)), y, x, preprocess)
     scale = tf.cast(plan.resized, tf.float32) / tf.cast(plan.extent, tf.float32)
     offset = tf.cast(plan.offset, tf.float32)
     reach = SUPPORT[preprocess.interpolation] * tf.maximum(1.0, 1.0 / scale) + CHROMA

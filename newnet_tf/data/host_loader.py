@@ -8,13 +8,14 @@ encoded images can only be compared on the same pixels.
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from newnet_tf.data.boxes import Label, split_labels
 from newnet_tf.data.datasets.base import Split
 from newnet_tf.data.image_files import display_name
 from newnet_tf.data.images import ImageError, SkippedImage, read_image
@@ -32,13 +33,14 @@ class Sample:
     Args:
         name: str, for messages.
 
-        label: int, its class; or an int array of 0 and 1, one for each class.
+        label: int, its class; an int array of 0 and 1, one for each class; or a mapping of arrays, its
+            boxes (see `data.boxes`).
 
         source: what `images.read_image` takes: path, encoded bytes, uint8 array.
     """
 
     name: str
-    label: int | np.ndarray
+    label: int | np.ndarray | Label
     source: object
 
 
@@ -56,11 +58,12 @@ def iter_samples(split: Split, max_samples: int | None = None) -> Iterator[Sampl
     left = split.size if max_samples is None else min(max_samples, split.size)
     seed = None if max_samples is None else SAMPLE_SEED
     for keys, labels, names, _ in split.batches(LIST_BATCH, seed=seed).as_numpy_iterator():
-        for key, label, name in zip(keys, labels, names, strict=True):
+        each = split_labels(labels) if isinstance(labels, Mapping) else labels
+        for key, label, name in zip(keys, each, names, strict=True):
             if not left:
                 return
             left -= 1
-            own = int(label) if label.ndim == 0 else label
+            own = label if isinstance(label, Mapping) or label.ndim else int(label)
             yield Sample(display_name(name), own, split.image_source(key))
 
 

@@ -7,9 +7,12 @@ image longer than `LONGEST` times its short side is first cropped to that about 
 image of 1 x 20,000 pixels needs no more memory than a panorama.
 EXIF orientation is applied before, as phones and browsers do.
 
-On the host Pillow resizes, with results equal to torchvision's on the same pixels. In TensorFlow
-`tf.image` resizes (antialiased) in Pillow's two passes, columns and then rows, each rounded to whole
-pixel values: results differ by 1 here and there. Both decode JPEG files with libjpeg's accurate DCT,
+With `antialias=False` pixels are interpolated in float32 and not rounded, on the host and in TensorFlow
+with the same numbers. The rest is said of antialiased images.
+
+On the host Pillow resizes, with results equal to torchvision's on the same pixels: the width, then the
+height, each rounded to whole pixel values. In TensorFlow `tf.image` resizes (antialiased) in the same
+two passes: results differ by 1 here and there. Both decode JPEG files with libjpeg's accurate DCT,
 which gives equal pixels; TensorFlow's default does not.
 
 With a config of one channel, images become gray before they are resized, as by Pillow's
@@ -18,16 +21,15 @@ With a config of one channel, images become gray before they are resized, as by 
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from newnet_tf.data.images import read_image
+from newnet_tf.data.resize import interpolate, plan_axis, tf_interpolate
 from newnet_tf.models.config import RGB, STRETCH, PreprocessConfig
 from newnet_tf.utils.lazy import keras
 
-LONGEST = 64
 LUMA = (19595, 38470, 7471)  # weights of red, green and blue in 65536ths
 
 
@@ -42,7 +44,23 @@ def crop_image(image: object, preprocess: PreprocessConfig, exif: bool = True) -
         exif: bool, whether to apply EXIF orientation. Default: True.
 
     Returns:
-        uint8 array of shape (size, size, channels).
+        uint8 array of shape (size, size, channels); rounded, with `antialias=False`.
+
+    Raises:
+        ImageError: for what is not a readable image.
+    """
+    pixels = resize_image(image, preprocess, exif)
+    return pixels if pixels.dtype == np.uint8 else np.round(pixels).astype(np.uint8)
+
+
+def resize_image(image: object, preprocess: PreprocessConfig, exif: bool = True) -> np.ndarray:
+    """Resizes and crops one image to the pixel values that are normalized.
+
+    Args:
+        image, preprocess, exif: as in `crop_image`.
+
+    Returns:
+        Array of shape (size, size, channels): uint8, or with `antialias=False` float32 in 0-255.
 
     Raises:
         ImageError: for what is not a readable image.
@@ -51,9 +69,14 @@ def crop_image(image: object, preprocess: PreprocessConfig, exif: bool = True) -
     height, width = pixels.shape[:2]
     y, x = plan_axis(height, width, preprocess, min), plan_axis(width, height, preprocess, min)
     pixels = pixels[y.start : y.start + y.extent, x.start : x.start + x.extent]
+    if preprocess.channels == 1:
+        pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))
+    if not preprocess.antialias:
+        return interpolate(pixels, y, x, preprocess).reshape(preprocess.shape)
     method = Image.Resampling[preprocess.interpolation.upper()]
     resized = Image.fromarray(np.ascontiguousarray(pixels))
-    resized = resized if preprocess.channels == 3 else resized.convert("L")
+    # Pillow 13 would begin with the rows where that is faster, which rounds other values.
+    resized = resized.resize((x.resized, y.extent), method)
     resized = resized.resize((x.resized, y.resized), method)
     box = (x.offset, y.offset, x.offset + preprocess.image_size, y.offset + preprocess.image_size)
     return np.array(resized.crop(box)).reshape(preprocess.shape)
@@ -71,7 +94,7 @@ def preprocess_image(image: object, preprocess: PreprocessConfig, exif: bool = T
     Raises:
         ImageError: for what is not a readable image.
     """
-    return normalize(crop_image(image, preprocess, exif), preprocess)
+    return normalize(resize_image(image, preprocess, exif), preprocess)
 
 
 def normalize(x: object, preprocess: PreprocessConfig) -> object:
@@ -171,8 +194,11 @@ def tf_preprocess(preprocess: PreprocessConfig) -> Callable:
         y = plan_axis(height, width, preprocess, tf.minimum)
         x = plan_axis(width, height, preprocess, tf.minimum)
         pixels = pixels[y.start : y.start + y.extent, x.start : x.start + x.extent]
-        columns = resize_axis(tf.transpose(pixels, (1, 0, 2)), x, y.extent)
-        pixels = resize_axis(tf.transpose(columns, (1, 0, 2)), y, size)
+        if preprocess.antialias:
+            columns = resize_axis(tf.transpose(pixels, (1, 0, 2)), x, y.extent)
+            pixels = resize_axis(tf.transpose(columns, (1, 0, 2)), y, size)
+        else:
+            pixels = tf_interpolate(pixels, y, x, preprocess)
         if preprocess.channel_order != RGB:
             pixels = tf.reverse(pixels, (2,))
         return pixels * preprocess.scale + preprocess.offset
@@ -229,42 +255,12 @@ class Transform:
     def __repr__(self) -> str:
         p = self.preprocess
         size = f"{p.image_size} x {p.image_size}"
-        steps = f"short side to {p.resize} ({p.interpolation}), center {size}"
+        way = p.interpolation if p.antialias else p.resize_description
+        steps = f"short side to {p.resize} ({way}), center {size}"
         if p.resize_mode == STRETCH:
-            steps = f"stretched to {size} ({p.interpolation})"
+            steps = f"stretched to {size} ({way})"
         steps += "" if p.channel_order == RGB else f", {p.channel_order}"
         return f"Transform({steps}, minus mean {p.mean}, by std {p.std})"
-
-
-class AxisPlan(NamedTuple):
-    """One axis: `extent` pixels from `start` are resized to `resized`, and cropped from `offset`."""
-
-    start: object
-    extent: object
-    resized: object
-    offset: object
-
-
-def plan_axis(length, other, preprocess: PreprocessConfig, minimum: Callable) -> AxisPlan:
-    """Plans how one axis of an image is resized and cropped.
-
-    Args:
-        length: the axis' length, a Python int or an int tensor.
-
-        other: the length of the other axis.
-
-        preprocess: `PreprocessConfig`.
-
-        minimum: callable of two lengths, `min` or `tf.minimum`.
-    """
-    extent = minimum(length, LONGEST * other)
-    if preprocess.resize_mode == STRETCH:
-        return AxisPlan(
-            (length - extent) // 2, extent, 0 * extent + preprocess.image_size, 0 * extent
-        )
-    resized = preprocess.resize * extent // minimum(length, other)
-    spare = resized - preprocess.image_size
-    return AxisPlan((length - extent) // 2, extent, resized, (spare + spare // 2 % 2) // 2)
 
 
 def _decode(tf, data):

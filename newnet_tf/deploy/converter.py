@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from newnet_tf.deploy.export_config import PIXELS, ExportConfig
-from newnet_tf.deploy.flatbuffer import io_adapters, metadata
+from newnet_tf.deploy.flatbuffer import io_adapters, metadata, postprocess_operator
 from newnet_tf.deploy.flatbuffer.graph import Graph
 from newnet_tf.deploy.flatbuffer.xnnpack_rewrites import apply_xnnpack_rewrites
 from newnet_tf.deploy.image_batch import ImageBatch
@@ -20,6 +20,7 @@ from newnet_tf.deploy.quantization import litert_quantizer, weight_only
 from newnet_tf.deploy.quantization.precisions import PRECISIONS
 from newnet_tf.deploy.quantization.quantizer import CalibratedGraph, widen_output_ranges
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.task import PostprocessOperator
 from newnet_tf.utils.lazy import LazyModule, keras
 from newnet_tf.utils.quiet import quiet
 
@@ -39,6 +40,7 @@ def convert(
     calibration_images: ImageBatch | None,
     folder: Path,
     log: Callable[[str], None],
+    operator: PostprocessOperator | None = None,
 ) -> None:
     """Converts a model by each config and writes `<stem>.tflite` files into `folder`.
 
@@ -55,6 +57,8 @@ def convert(
         folder: path of an empty folder.
 
         log: callable that prints a line of progress.
+
+        operator: `PostprocessOperator`, for configs with `embed_postprocess`.
 
     Raises:
         ExportError: for a file with operators that phones lack, or without its weights, or where the
@@ -74,7 +78,7 @@ def convert(
             log(f"{config.stem}.tflite: converting")
             graph = factory.graph(config)
             apply_xnnpack_rewrites(graph)
-            _adapt_io(graph, config)
+            _adapt_io(graph, config, operator if config.embed_postprocess else None)
             data = graph.to_bytes()
             _check(graph, data, config, weights, permutes)
             data = metadata.embed(data, config)
@@ -199,12 +203,16 @@ def _conversion_errors(name: str) -> Iterator[None]:
         ) from error
 
 
-def _adapt_io(graph: Graph, config: ExportConfig) -> None:
+def _adapt_io(
+    graph: Graph, config: ExportConfig, operator: PostprocessOperator | None = None
+) -> None:
     """Gives the graph the input and the outputs of the config."""
     if config.embed_normalization:
         io_adapters.pixels(graph, config.preprocess.scale, config.preprocess.offset)
     elif config.io_dtype != "float32":
         io_adapters.integer_input(graph, config.io_dtype)
+    if operator is not None:
+        postprocess_operator.append(graph, operator)
     if config.appended_activation == "softmax":
         io_adapters.softmax(graph)
     elif config.appended_activation == "sigmoid":
@@ -220,7 +228,8 @@ def _adapt_io(graph: Graph, config: ExportConfig) -> None:
 
 def _check(graph: Graph, data: bytes, config: ExportConfig, weights: int, permutes: int) -> None:
     """Refuses custom operators, missing weights, lost outputs and added transposes."""
-    custom = sorted({name for name in graph.operators if name.startswith("CUSTOM")})
+    allowed = graph.operators[-1:] if config.embed_postprocess else []
+    custom = sorted({name for name in graph.operators if name.startswith("CUSTOM")} - {*allowed})
     transposes = graph.operators.count("TRANSPOSE")
     if custom or transposes > permutes:
         raise ExportError(

@@ -20,8 +20,11 @@ from newnet_tf.deploy.quantization.precisions import PRECISIONS, Tolerance
 from newnet_tf.models.config.metadata import LOGITS, HasMetadata, ModelMetadata
 from newnet_tf.utils import io
 
-FORMAT = 9  # raise it when an unchanged config begins to give another file, or when its keys change
+FORMAT = (
+    10  # raise it when an unchanged config begins to give another file, or when its keys change
+)
 DEPLOYMENT, TIMING = "deployment", "timing only"
+POSTPROCESSED = "postprocessed"  # in file names: the file ends in a post-processing operator
 PIXELS = "pixels"  # in file names and signatures: the input is uint8 in 0-255
 
 
@@ -86,6 +89,9 @@ class ExportConfig(HasMetadata):
             the converted graph. Not with an integer `io_dtype`, whose scale of 1/256 would be too
             coarse to verify. Default: None.
 
+        embed_postprocess: bool, whether the file ends in the task's post-processing operator, see
+            `Task.postprocess_operator`. Default: False.
+
         calibration: `Calibration` or None, for a precision that uses calibration images.
 
         exclude_layers: tuple of str, layers that stay float32, with `"int8-full"` only.
@@ -108,6 +114,7 @@ class ExportConfig(HasMetadata):
     embed_normalization: bool = False
     model_output_type: str = LOGITS
     appended_activation: str | None = None
+    embed_postprocess: bool = False
     calibration: Calibration | None = None
     exclude_layers: tuple[str, ...] = ()
     calibration_method: str | None = None
@@ -119,6 +126,11 @@ class ExportConfig(HasMetadata):
         precisions = [self.precision]
         check_options(precisions, self.io_dtype, self.embed_normalization, self.output_type)
         check_embedding(self.preprocess, self.embed_normalization)
+        if self.embed_postprocess and self.io_dtype != "float32":
+            raise ValueError(
+                "`io_dtype` must be 'float32' with `embed_postprocess`: boxes are floats. "
+                f"Received: io_dtype={self.io_dtype!r}"
+            )
         check_exclude_layers(precisions, self.exclude_layers)
         check_calibration_method(precisions, self.calibration_method)
 
@@ -159,6 +171,8 @@ class ExportConfig(HasMetadata):
             parts.append(self.io_dtype)
         if self.embed_normalization:
             parts.append(PIXELS)
+        if self.embed_postprocess:
+            parts.append(POSTPROCESSED)
         if self.output_type != self.model_output_type:
             parts.append(self.output_type)
         return ".".join(parts)

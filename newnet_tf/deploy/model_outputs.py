@@ -6,6 +6,7 @@ import numpy as np
 
 from newnet_tf.deploy.export_config import PIXELS, TensorSignature
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.task import PostprocessOperator
 from newnet_tf.utils.lazy import LazyModule, keras
 
 tf = LazyModule("tensorflow")
@@ -74,6 +75,7 @@ def signatures(
     io_dtype: str = "float32",
     embed_normalization: bool = False,
     batch_size: int | None = 1,
+    operator: PostprocessOperator | None = None,
 ) -> dict[str, tuple[TensorSignature, ...]]:
     """Returns names, shapes and types of a file's inputs and outputs, as of `ExportConfig`.
 
@@ -83,12 +85,20 @@ def signatures(
         preprocess, output_type, io_dtype, embed_normalization: as of `ExportConfig`.
 
         batch_size: int or None, None for files that take any.
+
+        operator: `PostprocessOperator` or None, at the end of the file.
     """
     shape = (batch_size, *preprocess.shape)
     image_dtype = "uint8" if embed_normalization else io_dtype
     image = TensorSignature(
         name=PIXELS if embed_normalization else IMAGE, shape=shape, dtype=image_dtype
     )
+    if operator is not None:
+        outputs = tuple(
+            TensorSignature(name=name, shape=tuple(size), dtype="float32")
+            for name, size in operator.outputs.items()
+        )
+        return {"inputs": (image,), "outputs": outputs}
     outputs = model.compute_output_spec(keras.KerasTensor(shape, dtype="float32"))
     named = outputs if isinstance(outputs, dict) else {output_type: outputs}
     return {

@@ -25,7 +25,7 @@ from newnet_tf.models.config.metadata import (
 )
 from newnet_tf.models.flatten import compute_dtypes, flatten
 from newnet_tf.models.model_file import weights_digest
-from newnet_tf.task import get_task
+from newnet_tf.task import task_of
 from newnet_tf.utils.lazy import LazyModule, keras
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def source_model(
     )
     if not SCOPE_NAME.fullmatch(flat.name):  # of TensorFlow's graphs
         flat = keras.Model(flat.inputs[0], flat.output, name="model")
-    resolved = get_task(known.task if isinstance(task, str) or task is None else task)
+    resolved = task_of(known) if isinstance(task, str) or task is None else task
     model_outputs.check_image_size(flat, preprocess)
     if known.task not in OUTPUT_TYPES:
         graph = model_outputs.with_named_outputs(flat)

@@ -23,15 +23,16 @@ from newnet_tf.deploy import (
 )
 from newnet_tf.deploy.advice import advice
 from newnet_tf.deploy.converter import ExportError
-from newnet_tf.deploy.export_config import DEPLOYMENT, TIMING, Calibration, ExportConfig
+from newnet_tf.deploy.export_config import DEPLOYMENT, TIMING, ExportConfig
 from newnet_tf.deploy.export_options import DEFAULT_CALIBRATION_METHOD
 from newnet_tf.deploy.export_result import ExportResult
-from newnet_tf.deploy.image_batch import ImageBatch
+from newnet_tf.deploy.precision_config import check_packages, with_precision
 from newnet_tf.deploy.quantization.precisions import (
     PRECISIONS,
     uses_calibration_images,
 )
 from newnet_tf.deploy.runtime import Runner
+from newnet_tf.deploy.source_model import SourceModel
 from newnet_tf.deploy.verifier import Verifier, check_images
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.models.config.metadata import LOGITS, ModelMetadata
@@ -39,7 +40,7 @@ from newnet_tf.utils import io
 from newnet_tf.utils.progress import note
 
 if TYPE_CHECKING:
-    from newnet_tf.task import Task
+    from newnet_tf.task import PostprocessOperator, Task
 
 
 def export_tflite(
@@ -53,6 +54,7 @@ def export_tflite(
     calibration_method: str = DEFAULT_CALIBRATION_METHOD,
     io_dtype: str = "float32",
     embed_normalization: bool = False,
+    embed_postprocess: bool = False,
     output_type: str | None = None,
     verify: bool = True,
     validation_images: Iterable | None = None,
@@ -97,6 +99,9 @@ def export_tflite(
         embed_normalization: bool, whether the file takes uint8 pixels and normalizes them. Default:
             False.
 
+        embed_postprocess: bool, whether the file returns results instead of raw outputs: of a detector
+            the boxes after non-maximum suppression, by `TFLite_Detection_PostProcess`. Default: False.
+
         output_type: `"logits"`, `"probabilities"` or `"sigmoid"`, what a classifier's file returns, see
             `ModelMetadata`. Default: what the model returns; logits where outputs are integers.
 
@@ -136,7 +141,7 @@ def export_tflite(
     check_images(precisions, calibration_images, validation_images, verify)
     export_options.check_exclude_layers(precisions, exclude_layers)
     export_options.check_calibration_method(["int8-full"], calibration_method)
-    _check_packages(precisions)
+    check_packages(precisions)
     source = source_model.source_model(model, metadata, name, task)
     if io_dtype != "float32" and output_type is None:
         output_type = LOGITS  # probabilities in steps of 1/256 would be too coarse
@@ -144,6 +149,7 @@ def export_tflite(
     export_options.check_options(precisions, io_dtype, embed_normalization, output_type)
     preprocess = source.metadata.preprocess
     export_options.check_embedding(preprocess, embed_normalization)
+    operator = _operator(source, embed_postprocess)
     verifier, calibration = None, None
     if verify:
         images = image_batch.read(validation_images, preprocess, "validation_images")
@@ -159,22 +165,28 @@ def export_tflite(
         versions=fingerprint.versions(),
         io_dtype=io_dtype,
         embed_normalization=embed_normalization,
+        embed_postprocess=embed_postprocess,
         model_output_type=source.metadata.output_type,
         appended_activation=appended,
         exclude_layers=tuple(exclude_layers),
         purpose=DEPLOYMENT if verify else TIMING,
         **model_outputs.signatures(
-            source.graph, preprocess, output_type, io_dtype, embed_normalization
+            source.graph,
+            preprocess,
+            output_type,
+            io_dtype,
+            embed_normalization,
+            operator=operator,
         ),
     )
     configs = [
-        _with_precision(base, precision, calibration_method, calibration)
+        with_precision(base, precision, calibration_method, calibration)
         for precision in dict.fromkeys(precisions)
     ]
     with _staging(Path(out_dir)) as staging:
         cached = [c for c in configs if not force and _is_cached(staging.parent, c)]
         missing = [config for config in configs if config not in cached]
-        converter.convert(source.graph, missing, calibration, staging, note)
+        converter.convert(source.graph, missing, calibration, staging, note, operator)
         results = []
         for config in configs:
             folder = staging.parent if config in cached else staging
@@ -233,43 +245,27 @@ def _check(
     )
 
 
+def _operator(source: SourceModel, embed_postprocess: bool) -> "PostprocessOperator | None":
+    """Returns the operator of `embed_postprocess`; raises ValueError for a task without one."""
+    operator = source.task.postprocess_operator() if embed_postprocess else None
+    if embed_postprocess and operator is None:
+        raise ValueError(
+            "`embed_postprocess` (--embed-postprocess) must come with a detector. "
+            f"Received: {source.metadata.name}, task {source.task.name!r}"
+        )
+    return operator
+
+
 def _check_delegation(runner: Runner, config: ExportConfig) -> None:
     """Raises ExportError unless XNNPACK takes a file in one partition, if it takes its precision."""
     delegation = runner.delegation()
-    if PRECISIONS[config.precision].delegated and not delegation.fully_delegated:
+    at_end = 1 if config.embed_postprocess else 0  # the custom operator
+    is_whole = delegation.partitions == 1 and len(delegation.fallback_ops) == at_end
+    if PRECISIONS[config.precision].delegated and not is_whole:
         raise ExportError(
             f"{runner.file.name} must be taken by XNNPACK whole, in one partition. "
             f"Received: {delegation}"
         )
-
-
-def _check_packages(precisions: Iterable[str]) -> None:
-    """Raises ValueError where a precision's package is not installed."""
-    for precision in precisions:
-        package = PRECISIONS[precision].package
-        if package and not fingerprint.versions_of(package):
-            raise ValueError(
-                f"{precision!r} needs {package}: `pip install 'newnet_tf[quantizer]'`. "
-                "Received: it is not installed"
-            )
-
-
-def _with_precision(
-    base: ExportConfig, precision: str, calibration_method: str, images: ImageBatch | None
-) -> ExportConfig:
-    """Returns the config of one precision."""
-    package, versions, calibration = PRECISIONS[precision].package, base.versions, None
-    if package:
-        versions = {**versions, **fingerprint.versions_of(package)}
-    if images and uses_calibration_images(precision):
-        calibration = Calibration(image_names=images.names, count=len(images), sha256=images.sha256)
-    return dataclasses.replace(
-        base,
-        precision=precision,
-        versions=versions,
-        calibration=calibration,
-        calibration_method=calibration_method if precision == "int8-full" else None,
-    )
 
 
 def _is_cached(folder: Path, config: ExportConfig) -> bool:

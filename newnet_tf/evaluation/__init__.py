@@ -3,11 +3,14 @@
 from newnet_tf.utils.lazy import exports
 
 PUBLIC = {
+    "DetectorComparison": "newnet_tf.evaluation.paired",
     "PairedComparison": "newnet_tf.evaluation.paired",
     "compare": "newnet_tf.evaluation.paired",
+    "compare_detectors": "newnet_tf.evaluation.paired",
     "evaluate_samples": "newnet_tf.evaluation.loop",
     "newcombe": "newnet_tf.evaluation.intervals",
     "save_accuracy": "newnet_tf.evaluation.accuracy_table",
+    "save_detection": "newnet_tf.evaluation.detection_table",
     "wilson": "newnet_tf.evaluation.intervals",
 }
 __getattr__, __dir__ = exports(__name__, PUBLIC)

@@ -110,7 +110,7 @@ def _mistakes(result: FinetuneResult) -> str:
     wanted = {outputs.names[i] for i in worst}
     sources = {s.name: s.source for s in iter_samples(result.test) if s.name in wanted}
     figures = [
-        FIGURE.format(alt=html.escape(captions(i)), data=_thumbnail(sources[outputs.names[i]]))
+        FIGURE.format(alt=html.escape(captions(i)), data=thumbnail(sources[outputs.names[i]]))
         for i in worst
     ]
     grid = '<div style="display: flex; flex-wrap: wrap; gap: .8rem">'
@@ -144,7 +144,8 @@ def _wrong_labels(outputs: ModelOutputs, names: Sequence[str]):
     return np.flatnonzero((labels != predicted).any(axis=1)), distance, caption
 
 
-def _thumbnail(source: Any) -> str:
+def thumbnail(source: Any) -> str:
+    """Returns a small JPEG file of an image in base64; `source` is what `read_image` takes."""
     image, buffer = Image.fromarray(read_image(source)), io.BytesIO()
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     image.save(buffer, "JPEG", quality=85)

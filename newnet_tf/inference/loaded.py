@@ -86,7 +86,8 @@ def count_classes(output_shape: Any, metadata: ModelMetadata) -> int | None:
         metadata: `ModelMetadata`.
     """
     if metadata.task not in OUTPUT_TYPES:
-        return len(metadata.class_names) if metadata.class_names else None
+        names = metadata.class_names
+        return len(names) if names else (metadata.task_config or {}).get("classes")
     return metadata.count_classes(output_shape[-1])
 
 

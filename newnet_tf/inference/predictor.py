@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from newnet_tf.classification.decoding import TOP, two_classes
+from newnet_tf.classification.decoding import two_classes
 from newnet_tf.classification.multilabel import as_probabilities
 from newnet_tf.data.images import read_image
 from newnet_tf.data.labels import imagenet_names
@@ -17,7 +17,7 @@ from newnet_tf.models.config.metadata import (
     HasMetadata,
     ModelMetadata,
 )
-from newnet_tf.task import Prediction, get_task
+from newnet_tf.task import Prediction, task_of
 from newnet_tf.utils.math import softmax
 
 
@@ -64,13 +64,14 @@ class Predictor(HasMetadata):
         """Tag or file name of the weights."""
         return self.metadata.weights
 
-    def __call__(self, images: Any, top: int = TOP) -> list:
+    def __call__(self, images: Any, top: int | None = None) -> list:
         """Returns predictions, the best first.
 
         Args:
             images: an image or a list of images, as above.
 
-            top: int >= 1, the most predictions for each image. Default: 5.
+            top: int >= 1, the most predictions for each image. Default: None, 5 of a classifier, all of
+                a detector.
 
         Returns:
             A list of `Prediction` for an image; a list of such lists for a list of images.
@@ -80,8 +81,8 @@ class Predictor(HasMetadata):
 
             ValueError: if `top` is not a positive int.
         """
-        if not isinstance(top, int) or isinstance(top, bool) or top < 1:
-            raise ValueError(f"`top` must be a positive int. Received: top={top!r}")
+        if top is not None and (not isinstance(top, int) or isinstance(top, bool) or top < 1):
+            raise ValueError(f"`top` must be a positive int or None. Received: top={top!r}")
         is_batch = isinstance(images, np.ndarray) and images.ndim == 4
         if is_batch or isinstance(images, (list, tuple)):
             return [self._predict(image, top) for image in images]
@@ -117,13 +118,13 @@ class Predictor(HasMetadata):
         scores, output_type = two_classes(outputs, self.metadata.output_type)
         return softmax(scores) if output_type == LOGITS else scores
 
-    def _predict(self, image: Any, top: int) -> list[Prediction]:
+    def _predict(self, image: Any, top: int | None) -> list[Prediction]:
         pixels = read_image(image)
         outputs = self.run([self.prepare(pixels)])
         if isinstance(outputs, dict):
             outputs = {name: array[0] for name, array in outputs.items()}
         else:
             outputs = outputs[0]
-        return get_task(self.task).decode(
+        return task_of(self.metadata).decode(
             outputs, pixels.shape[:2], self.class_names, top, self.metadata.output_type
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from newnet_tf import applications as applications  # registers every family
 from newnet_tf.models.config import Card, HubFile, PreprocessConfig
-from newnet_tf.models.variants import REGISTRY, Variant
+from newnet_tf.models.variants import REGISTRY
 from newnet_tf.utils.suggest import suggestion
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
     from newnet_tf.data.preprocess import Transform
 
+CATALOGS = (  # modules of the tasks with models of their own: `names()` and `find(name)`
+    "newnet_tf.detection.catalog",
+)
+BACKBONE = (
+    "backbone"  # tag of the weights of a classifier, for the backbone of another task's model
+)
 DEFAULT = "default"  # of `weights`: those of the tag in `name`, else the constructor's default
 
 
@@ -43,14 +50,16 @@ def list_models(
         >>> newnet_tf.list_models("newnet_*")
         ['newnet_large', 'newnet_small', 'newnet_small_cifar']
     """
-    tasks = sorted({variant.card.task for variant in REGISTRY.values()})
+    known = [*(variant.card for variant in REGISTRY.values()), *_other_cards()]
+    tasks = sorted({card.task for card in known})
     if task is not None and task not in tasks:
         raise ValueError(f"`task` must be None or among {tasks}. Received: task={task!r}")
-    cards = (REGISTRY[name].card for name in fnmatch.filter(REGISTRY, pattern))
     return sorted(
         card.name
-        for card in cards
-        if task in (None, card.task) and (card.weights or not pretrained)
+        for card in known
+        if fnmatch.fnmatchcase(card.name, pattern)
+        and task in (None, card.task)
+        and (not pretrained or any(weights.tag != BACKBONE for weights in card.weights))
     )
 
 
@@ -93,13 +102,14 @@ def create_model(
             weights: `"rexnet_100.nav_in1k"`.
 
         weights: str, path or None. `"default"` takes the tag in `name`, else the constructor's default:
-            `"imagenet"` where such weights are published. None initializes randomly; else a tag of the
-            model's card or a checkpoint file (`.safetensors`, `.pth`, `.pt`, `.bin`, `.ckpt`, `.npz`,
-            `.weights.h5`, `.keras`). Default: `"default"`.
+            `"imagenet"` where such weights are published; of a detector without weights of its own
+            `"backbone"`, those of its backbone. None initializes randomly; else a tag of the model's
+            card or a checkpoint file (`.safetensors`, `.pth`, `.pt`, `.bin`, `.ckpt`, `.npz`,
+            `.weights.h5`, `.keras`, `.pb`). Default: `"default"`.
 
         classes: int or None, number of classes. Where the weights have another number, the layer
-            `classifier` is newly initialized, with a warning. Default: None, the number of the
-            weights; without weights the card's.
+            `classifier` (of a detector `head1_scores` to `head6_scores`) is newly initialized, with a
+            warning. Default: None, the number of the weights; without weights the card's.
 
         drop_rate: float in [0, 1) or None, rate of the Dropout before the classifier. Default: None,
             the rate of the paper.
@@ -121,7 +131,8 @@ def create_model(
 
     Returns:
         `keras.Model` from images of shape (batch, height, width, channels), float32, as
-        `create_transform(name)` makes them, to class scores of shape (batch, classes).
+        `create_transform(name)` makes them, to class scores of shape (batch, classes); of a detector
+        to what `newnet_tf.detection.ssdlite.SSDLite` describes.
 
     Raises:
         ValueError: for an unknown name or tag, an argument outside of the above, or a checkpoint that
@@ -196,23 +207,27 @@ def preprocess_config(name: str, weights: str | None = None) -> PreprocessConfig
     return variant.card.select(tag).preprocess if tag else variant.card.preprocess
 
 
-def resolve(name: str) -> tuple[Variant, str | None]:
+def resolve(name: str) -> tuple[Any, str | None]:
     """Returns the variant of a name and the tag in the name.
 
     Args:
         name: str, as in `create_model`.
 
     Returns:
-        (`newnet_tf.models.variants.Variant`, str or None).
+        (`newnet_tf.models.variants.Variant`, or what another task has in its place, with the same
+        `card`, `build` and `target`; str or None).
 
     Raises:
         ValueError: for an unknown name or tag; the message lists the nearest names.
     """
     base, _, tag = str(name).partition(".")
     aliases = _timm_names()
-    variant = REGISTRY.get(base) or REGISTRY.get(aliases.get(base, ""))
+    variant: Any = REGISTRY.get(base) or REGISTRY.get(aliases.get(base, ""))
     if variant is None:
-        names = [*REGISTRY, *aliases]
+        found = (importlib.import_module(module).find(base) for module in CATALOGS)
+        variant = next((other for other in found if other is not None), None)
+    if variant is None:
+        names = [*REGISTRY, *aliases, *(card.name for card in _other_cards())]
         raise ValueError(
             "`name` must be a model of the zoo (`newnet list` lists them). "
             f"Received: name={name!r}{suggestion(base, names, count=4, cutoff=0.5)}"
@@ -220,6 +235,13 @@ def resolve(name: str) -> tuple[Variant, str | None]:
     if tag:
         variant.card.select(tag)
     return variant, tag or None
+
+
+def _other_cards() -> Iterator[Card]:
+    """Yields the cards of the models that are listed for other tasks than classification."""
+    for name in CATALOGS:
+        module = importlib.import_module(name)
+        yield from (module.find(model).card for model in module.names())
 
 
 def _timm_names() -> dict[str, str]:

@@ -79,7 +79,16 @@ def describe(
         )
     set_metadata(model, metadata)
     if not is_trained:
-        _initial[model] = _classifier_digest(model)
+        keep_initial(model)
+
+
+def keep_initial(model: keras.Model) -> None:
+    """Remembers the initial weights of a new model, for `current_metadata` to see that it was trained.
+
+    Args:
+        model: `keras.Model` whose metadata say that it is not trained.
+    """
+    _initial[model] = _classifier_digest(model)
 
 
 def current_metadata(model: Any) -> ModelMetadata | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from newnet_tf.models.config import Card, HubFile, PackageFile, ReportedResults
+from newnet_tf.models.config import Card, ReportedResults
 
 TABLES = {
     "new": "DEVIEW 2019 talk, table of the new model",
@@ -41,8 +41,12 @@ def members(cards: Iterable[Card], table: str) -> list[Card]:
 
 
 def cost(card: Card) -> dict[str, str] | None:
-    """Returns the counted cost of a model, a row of the table `cost`; None if there is none."""
-    return next(iter(card.measured.get("cost", [])), None)
+    """Returns the counted cost of a model, a row of the table `cost`; None if there is none.
+
+    Of a detector it is that of `detection_cost`, with as many classes as reported figures have.
+    """
+    measured = card.measured
+    return next(iter([*measured.get("detection_cost", []), *measured.get("cost", [])]), None)
 
 
 def _row(card: Card) -> dict[str, str]:
@@ -60,7 +64,7 @@ def _row(card: Card) -> dict[str, str]:
         "MACs (G)": f"{reported.macs}",
         "ours (G)": f"{macs:.3f}" if macs else "-",
         "off by (G)": _deviation(reported.macs, macs),
-        "ImageNet weights": f"{_place(weights.sources[0])}, {weights.license}" if weights else "-",
+        "ImageNet weights": f"{weights.sources[0].place}, {weights.license}" if weights else "-",
         "why it differs": _reason(reported, params, macs),
     }
 
@@ -81,7 +85,3 @@ def _reason(reported: ReportedResults, params: float | None, macs: float | None)
 def _rounds_to(counted: float, printed: float) -> bool:
     digits = len(f"{printed}".partition(".")[2])
     return abs(counted - printed) <= 0.5 * 10**-digits
-
-
-def _place(source: HubFile | PackageFile) -> str:
-    return f"hub {source.repo}" if isinstance(source, HubFile) else f"pip {source.distribution}"

@@ -4,30 +4,28 @@ Everything that the page loads is in the folder and named relative to it. Large 
 their name (models carry their digest, the engine its version), so that browsers may cache them.
 """
 
-import html
 import json
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 
 import numpy as np
 
 from newnet_tf import __version__
-from newnet_tf.data.preprocess import LONGEST
+from newnet_tf.data.resize import LONGEST
+from newnet_tf.deploy.decoder import decoder_of
 from newnet_tf.deploy.export_config import ExportConfig
+from newnet_tf.deploy.flatbuffer.graph import Graph
 from newnet_tf.deploy.runtime import Runner
-from newnet_tf.models.config import STRETCH, PreprocessConfig
-from newnet_tf.models.config.metadata import CLASSIFICATION, MULTILABEL
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.utils import io
-from newnet_tf.web import litert_js, serve
+from newnet_tf.web import litert_js
+from newnet_tf.web.page import DETECTION, PAGE, TASKS, static_files
 
-STATIC = Path(__file__).with_name("static")
-PAGE, RECORD, LICENSE = "index.html", "site.json", "LICENSES.txt"
-FORMAT = 3  # raise it when keys of `site.json` change
-TASKS = (CLASSIFICATION, MULTILABEL)  # that the page can show
+RECORD = "site.json"
+FORMAT = 4  # raise it when keys of `site.json` change
 # What the page calls a precision.
 TITLES = {
     "fp32": "32-bit floats",
@@ -101,14 +99,16 @@ def build_site(
     check_folder(folder)
     runners = [Runner(file) for file in files]
     config = _shared_config(runners)
-    classes = config.metadata.count_classes(runners[0].classes)
+    decoder = decoder_of(config, runners[0].outputs)
+    scores = runners[0].classes
+    classes = decoder["classes"] if decoder else config.metadata.count_classes(scores)
     names = class_names or [f"class {number}" for number in range(classes)]
     if len(names) != classes:
         raise ValueError(f"`class_names` must name {classes} classes. Received: {len(names)}")
     example = example and Path(example)
     check_example(example)
     title = title or config.model
-    contents = _static(title, len(names), config.task)
+    contents = static_files(title, len(names), config.task)
     engine_folder = f"litert-{litert_js.VERSION}"
     contents[f"{engine_folder}/{litert_js.LOADER}"] = contents.pop(litert_js.LOADER)
     engine_files = litert_js.files(assets and Path(assets))
@@ -131,6 +131,7 @@ def build_site(
         "title": title,
         "model": config.model,
         "task": config.task,
+        "decoder": decoder,
         "outputs": [{"name": spec.name, **spec.to_dict()} for spec in runners[0].outputs],
         "written_by": f"newnet_tf {__version__}",
         "preprocess": _page_preprocess(config.preprocess),
@@ -171,16 +172,20 @@ def check_task(task: str) -> None:
 
 
 def check_record(runner: Runner) -> ExportConfig:
-    """Returns the config of a classifier's file; raises ValueError if the page cannot run it."""
+    """Returns the config of a file; raises ValueError if the page cannot run it."""
     if runner.config is None:
         raise ValueError(
             f"{runner.file} must be a file that `newnet export` wrote, with its record inside. "
             "Received: no record"
         )
     check_task(runner.config.task)
-    runner.check_classifier()
-    if runner.config.preprocess.resize_mode == STRETCH:
-        raise ValueError(f"{runner.file} must crop images, as the page does. Received: 'stretch'")
+    if runner.config.task != DETECTION:
+        runner.check_classifier()
+    elif not decoder_of(runner.config, runner.outputs):
+        raise ValueError(
+            f"{runner.file} must return raw boxes and scores, which the page decodes: export it "
+            f"without post-processing. Received: outputs {[spec.name for spec in runner.outputs]}"
+        )
     return runner.config
 
 
@@ -219,6 +224,7 @@ def _model(runner: Runner) -> tuple[dict, bytes]:
         "sha256": digest,
         "expects_uint8_pixels": runner.expects_uint8_pixels,
         "output_type": config.output_type,
+        "outputs": Graph(data).output_names,  # in the order of the file
     }
     return description, data
 
@@ -228,47 +234,16 @@ def _page_preprocess(preprocess: PreprocessConfig) -> dict:
     return {
         "image_size": preprocess.image_size,
         "resize": preprocess.resize,
+        "resize_mode": preprocess.resize_mode,
         "interpolation": preprocess.interpolation,
+        "antialias": preprocess.antialias,
+        "half_pixel_centers": preprocess.half_pixel_centers,
         "channels": preprocess.channels,
         "channel_order": preprocess.channel_order,
         "scale": np.asarray(preprocess.scale, np.float32).tolist(),
         "offset": np.asarray(preprocess.offset, np.float32).tolist(),
         "max_aspect": LONGEST,
     }
-
-
-def _static(title: str, classes: int, task: str) -> dict[str, bytes]:
-    contents = {file.name: file.read_bytes() for file in sorted(STATIC.iterdir())}
-    page = Template(contents[PAGE].decode())
-    summary = f"Classifies images into {classes:,} classes."
-    if task == MULTILABEL:
-        summary = f"Says which of {classes:,} classes an image shows, each on its own."
-    filled = page.substitute(
-        title=html.escape(title), summary=summary, policy=html.escape(serve.POLICY)
-    )
-    manifest = {
-        "name": title,
-        "start_url": "./",
-        "display": "standalone",
-        "icons": [{"src": "icon.svg", "sizes": "any", "type": "image/svg+xml"}],
-    }
-    contents[PAGE] = filled.encode()
-    contents["site.webmanifest"] = json.dumps(manifest, ensure_ascii=False).encode()
-    contents["_headers"] = serve.headers_file().encode()
-    contents[LICENSE] = _licenses(contents.pop("APACHE-2.0.txt"))
-    return contents
-
-
-def _licenses(apache: bytes) -> bytes:
-    version = litert_js.VERSION
-    head = (
-        f"The files in litert-{version}/ but {litert_js.LOADER} are LiteRT.js, the npm package "
-        f"{litert_js.PACKAGE} {version},\nCopyright Google LLC, under the Apache License 2.0. "
-        f"{litert_js.MODULE} is changed in one word: it imports ./{litert_js.LOADER}.\n"
-        "The page itself is part of newnet_tf, under the same license. The model's weights are "
-        "under\nthe license that they were published with.\n\n"
-    )
-    return head.encode() + apache
 
 
 def _write(folder: Path, contents: dict[str, bytes]) -> None:

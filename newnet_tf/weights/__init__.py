@@ -1,15 +1,15 @@
 """From a tag or a checkpoint file to a model's variables, and back to a file.
 
 `read`, `load` and `save` are what the rest of the package calls. Behind them: `reader` reads files into
-arrays (with `kinds`, `archive`, `hdf5`, `shards`, and `pytorch`, which needs no torch), `places` finds
-the model's tensors in a file, `match` pairs tensors and variables by name, `assign` fills the
-variables, strictly both ways, `fetch` downloads the file of a tag. Importing this module imports none
-of them.
+arrays (with `kinds`, `archive`, `hdf5`, `shards`, `frozen_graph`, and `pytorch`, which needs no
+torch), `places` finds the model's tensors in a file, `match` pairs tensors and variables by name,
+`assign` fills the variables, strictly both ways, `fetch` downloads the file of a tag. Importing this
+module imports none of them.
 """
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,8 +31,10 @@ SUFFIXES = (
     ".keras",
     ".h5",
     ".hdf5",
+    ".pb",
 )  # by which a name is known to be a file; which kind of file it is, its content says
 WRITABLE = (".weights.h5", ".keras", ".safetensors", ".npz")
+CLASSIFIER = "classifier"
 
 
 class CheckpointError(ValueError):
@@ -65,12 +67,20 @@ class LoadTarget:
         head: tuple of str, names of the layers that only the head has.
 
         build: callable classes -> the Keras model with its top, randomly initialized.
+
+        classifiers: mapping from the name of each layer whose channels depend on the number of classes
+            to the number of its predictions: of a detector the anchors of a cell. Default: the layer
+            `classifier`, with one prediction.
+
+        background: int, columns of a prediction that are no class. Default: 0.
     """
 
     card: Card
     checkpoint_formats: tuple[CheckpointFormat, ...]
     head: tuple[str, ...]
     build: Callable
+    classifiers: Mapping[str, int] = field(default_factory=lambda: {CLASSIFIER: 1})
+    background: int = 0
 
 
 def suffix(path: str | os.PathLike) -> str | None:

@@ -63,7 +63,7 @@ def assign_weights(
     Every tensor must be used, every variable filled, every shape equal. Only these are skipped:
     PyTorch's `num_batches_tracked`; tensors of the head where the model has none, and of an auxiliary
     head; tensors beside the dictionary or below another prefix than the model's; and, where the
-    numbers of classes differ, the layer `classifier`, which stays newly initialized.
+    numbers of classes differ, the layers in `target.classifiers`, which stay newly initialized.
 
     Args:
         model: `keras.Model` of `target`, with or without top, of any number of classes.
@@ -88,7 +88,7 @@ def assign_weights(
     """
     plan = match.plan(model, checkpoint, target, state_dict)
     mismatches = plan.shape_mismatches
-    newly_initialized = _newly_initialized(plan) if new_classifier else ()
+    newly_initialized = _newly_initialized(plan, target) if new_classifier else ()
     if newly_initialized:
         plan.skipped += [mismatch.tensor for mismatch in mismatches]
         plan.matches = [pair for pair in plan.matches if pair.exact]
@@ -100,11 +100,14 @@ def assign_weights(
         others = ", ".join(map(repr, plan.place.others))
         note(f"{checkpoint.path.name}: took the weights {plan.place.name!r}, not {others}")
     if newly_initialized:
-        warnings.warn(
-            f"Layer {match.CLASSIFIER!r} is newly initialized: {checkpoint.path.name!r} has "
-            f"{mismatches[0].value.shape[-1]} classes, the model {mismatches[0].variable.shape[-1]}.",
-            stacklevel=2,
+        first, last = repr(newly_initialized[0]), repr(newly_initialized[-1])
+        layers = f"Layer {first} is" if first == last else f"Layers {first} to {last} are"
+        theirs, ours = (
+            _classes(shape[-1], mismatches[0].layer, target)
+            for shape in (mismatches[0].value.shape, mismatches[0].variable.shape)
         )
+        text = f"{checkpoint.path.name!r} has {theirs} classes, the model {ours}."
+        warnings.warn(f"{layers} newly initialized: {text}", stacklevel=2)
     return Report(
         format=plan.format.name,
         tensors=len(plan.matches),
@@ -150,31 +153,42 @@ def _classifier_kernel(
 ) -> tuple[int, int] | None:
     """Returns classes and size of the classifier's kernel, or None."""
     for known, place in match.formats_by_fit(checkpoint, target, state_dict):
-        kernel = _kernel(checkpoint, known, place, match.CLASSIFIER)
+        layer = next(iter(target.classifiers))
+        kernel = _kernel(checkpoint, known, place, layer)
         if kernel is not None and kernel.ndim >= 2:
-            return kernel.shape[-1 if known.layout == "keras" else 0], kernel.size
+            channels = kernel.shape[-1 if known.layout == "keras" else 0]
+            return _classes(channels, layer, target), kernel.size
     return None
+
+
+def _classes(channels: int, layer: str, target: LoadTarget) -> int:
+    """Returns the number of classes of a layer with so many channels; 0 where they do not fit."""
+    columns, rest = divmod(channels, target.classifiers[layer])
+    return 0 if rest else max(columns - target.background, 0)
 
 
 def _kernel(checkpoint: Checkpoint, known: CheckpointFormat, place, layer: str | None):
     """Returns the kernel of a layer as it is in the file, or None."""
     prefix = f"{known.layers.get(layer)}{match.SEPARATORS[known.layout]}"
-    leaves = ("kernel", "0") if known.layout == "keras" else ("weight",)
+    leaves = ("kernel", "0", "weights") if known.layout == "keras" else ("weight",)
     names = (place.tensors.get(f"{prefix}{leaf}") for leaf in leaves)
     name = next((name for name in names if name is not None), None)
     return None if name is None else checkpoint.tensors[name]
 
 
-def _newly_initialized(plan: Plan) -> tuple[str, ...]:
-    """Returns the classifier if nothing but its number of classes differs, else nothing."""
+def _newly_initialized(plan: Plan, target: LoadTarget) -> tuple[str, ...]:
+    """Returns the classifiers if nothing but their number of classes differs, else nothing."""
     mismatches = plan.shape_mismatches
     same_inputs = all(
-        pair.layer == match.CLASSIFIER and pair.value.shape[:-1] == tuple(pair.variable.shape[:-1])
+        pair.layer in target.classifiers
+        and pair.value.shape[:-1] == tuple(pair.variable.shape[:-1])
         for pair in mismatches
     )
-    whole_layer = sum(pair.layer == match.CLASSIFIER for pair in plan.matches) == len(mismatches)
-    one_count = len({pair.value.shape[-1:] for pair in mismatches}) == 1
-    return (match.CLASSIFIER,) if mismatches and same_inputs and whole_layer and one_count else ()
+    whole_layers = sum(pair.layer in target.classifiers for pair in plan.matches) == len(mismatches)
+    if not mismatches or not same_inputs or not whole_layers:
+        return ()
+    counts = {_classes((0, *pair.value.shape)[-1], pair.layer, target) for pair in mismatches}
+    return tuple(dict.fromkeys(pair.layer for pair in mismatches)) if len(counts) == 1 else ()
 
 
 def _error_text(plan: Plan, checkpoint: Checkpoint, target: LoadTarget, others) -> str:
@@ -191,8 +205,8 @@ def _error_text(plan: Plan, checkpoint: Checkpoint, target: LoadTarget, others) 
     shard = SHARD.search(checkpoint.path.name)
     if shard:
         lines.append(f"The file is one of {int(shard[1])} shards: pass the .index.json beside it.")
-    elif _other_channels(plan):
-        lines.append(_other_channels(plan))
+    elif _other_channels(plan, target):
+        lines.append(_other_channels(plan, target))
     elif plan.matches and plan.unfilled and set(plan.unfilled.values()) == set(target.head):
         lines.append("The file holds a backbone without its head: it fits with include_top=False.")
     else:
@@ -200,9 +214,9 @@ def _error_text(plan: Plan, checkpoint: Checkpoint, target: LoadTarget, others) 
     return "\n  ".join(filter(None, lines)) + f"\nReceived: weights={str(checkpoint.path)!r}"
 
 
-def _other_channels(plan: Plan) -> str:
+def _other_channels(plan: Plan, target: LoadTarget) -> str:
     """Returns the sentence for a file that differs in the number of image channels alone, else ""."""
-    differ = [pair for pair in plan.shape_mismatches if pair.layer != match.CLASSIFIER]
+    differ = [pair for pair in plan.shape_mismatches if pair.layer not in target.classifiers]
     if len(differ) != 1 or differ[0].layer != match.stem_layer(plan.format.layers):
         return ""
     ours, theirs = tuple(differ[0].variable.shape), differ[0].value.shape
@@ -235,7 +249,7 @@ def _nearest(checkpoint: Checkpoint, others) -> str:
         model = target.build(classes)
         plan = match.plan(model, checkpoint, target)
         headless = set(plan.unfilled.values()) <= set(target.head)
-        differ = [] if _other_channels(plan) else plan.shape_mismatches
+        differ = [] if _other_channels(plan, target) else plan.shape_mismatches
         if plan.matches and headless and not (plan.unused or differ):
             return f"It fits {target.card.name!r}."
         fitting = sum(pair.exact for pair in plan.matches)

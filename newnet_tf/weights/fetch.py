@@ -1,7 +1,7 @@
 """From a tag to a local file: downloaded, digest checked, converted once.
 
-A card's sources are tried in order: a file inside an installed distribution, a file on the hub. The
-file is converted and cached as `weights/<model>.<tag>.<digest>.safetensors` in the folder
+A card's sources are tried in order: a file inside an installed distribution, on the hub, on the web.
+The file is converted and cached as `weights/<model>.<tag>.<digest>.safetensors` in the folder
 `NEWNET_HOME` (default: `~/.cache/newnet_tf`); later uses need neither network nor conversion. A branch
 of the hub is resolved once; its commit is saved in `<model>.<tag>.json`.
 """
@@ -19,10 +19,10 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from newnet_tf.models.config import HubFile, PackageFile, Weights
+from newnet_tf.models.config import HubFile, PackageFile, Source, WebFile, Weights
 from newnet_tf.utils import io
 from newnet_tf.utils.progress import note
-from newnet_tf.weights import CheckpointError, LoadTarget, assign, reader
+from newnet_tf.weights import CheckpointError, LoadTarget, assign, reader, web_file
 
 FORMAT = "newnet_tf 1"
 SHA256 = re.compile("[0-9a-f]{64}")
@@ -110,7 +110,7 @@ def _cached(store: Path, stem: str, weights: Weights) -> Path | None:
     return None
 
 
-def _locked_file(store: Path, stem: str, source: HubFile | PackageFile) -> LockedFile | None:
+def _locked_file(store: Path, stem: str, source: Source) -> LockedFile | None:
     try:
         locked = LockedFile(**json.loads((store / f"{stem}.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -185,9 +185,14 @@ def _convert(
     return reader.write(path, tensors, metadata | {"content": _content(tensors, metadata)})
 
 
-def _locate(source: HubFile | PackageFile, store: Path, stem: str) -> SourceFile:
+def _locate(source: Source, store: Path, stem: str) -> SourceFile:
     if isinstance(source, PackageFile):
         return _installed(source)
+    if isinstance(source, WebFile):
+        try:
+            return SourceFile(web_file.download(source, store), source.sha256, source.url)
+        except web_file.WebFileError as error:
+            raise _Unavailable(f"{error}") from error
     return _downloaded(source, store, stem)
 
 

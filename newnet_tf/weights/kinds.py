@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from newnet_tf.weights import CheckpointError, archive, suffix
+from newnet_tf.weights import CheckpointError, archive, frozen_graph, suffix
 
 PYTORCH, SAFETENSORS, NPZ = "PyTorch", "safetensors", "npz"
 HDF5, KERAS, INDEX = "HDF5", "Keras", "index of shards"
+FROZEN_GRAPH = "frozen graph"
 EXPECTED = (
     "a checkpoint: of PyTorch (.pth, .pt, .bin, .ckpt), .safetensors, the .index.json of its shards, "
-    ".npz, or of Keras (.weights.h5, .h5, .keras)"
+    ".npz, of Keras (.weights.h5, .h5, .keras), or a frozen graph of TensorFlow 1 (.pb)"
 )
 BY_SUFFIX = {
     ".safetensors": SAFETENSORS,
@@ -18,6 +19,7 @@ BY_SUFFIX = {
     ".hdf5": HDF5,
     ".keras": KERAS,
     ".index.json": INDEX,
+    ".pb": FROZEN_GRAPH,
 }  # any other suffix is PyTorch's
 UNPACK = "it is compressed or a collection of files: unpack it first"
 OTHERS = (  # place, bytes, what it is and the next step
@@ -74,6 +76,8 @@ def kind_of(path: Path) -> str:
         return SAFETENSORS
     if head.startswith(b"\x80"):
         return PYTORCH
+    if frozen_graph.begins_as_graph(head):
+        return FROZEN_GRAPH
     if text.startswith(b"{"):
         return INDEX
     kind = BY_SUFFIX.get(suffix(path) or "")

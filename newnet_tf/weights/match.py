@@ -18,7 +18,6 @@ from newnet_tf.weights import CheckpointError, LoadTarget, places
 from newnet_tf.weights.reader import Checkpoint
 
 OWN = "newnet_tf"
-CLASSIFIER = "classifier"
 STEMS = (
     "stem_conv",
     "conv0",
@@ -49,7 +48,12 @@ LEAVES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "running_mean": ("moving_mean",),
         "running_var": ("moving_variance",),
     },
-    "keras": {"depthwise_kernel": ("kernel",)},
+    "keras": {
+        "depthwise_kernel": ("kernel",),
+        "depthwise_weights": ("kernel",),  # these three: TF-Slim
+        "weights": ("kernel",),
+        "biases": ("bias",),
+    },
 }
 
 
@@ -130,7 +134,7 @@ def formats_by_fit(
     Before the model is built, only the layers that the formats name are known, or the usual ones.
     """
     layers = {name for known in target.checkpoint_formats for name in known.layers}
-    own = own_format(sorted(layers) or (CLASSIFIER, STEMS[0]))
+    own = own_format(sorted(layers) or (*target.classifiers, STEMS[0]))
     found = []
     for known in (*target.checkpoint_formats, own):
         place = _place(checkpoint, known, state_dict)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 IMAGES = ("chelsea.png", "coffee.png")
+SAMPLED_ANCHORS = 20
 TOLERANCE = 1e-6
 
 
@@ -34,7 +35,8 @@ class Golden:
 
         scales: {module name of a batch norm: mean batch variance of its input}.
 
-        logits: {image size: array (2, classes)}.
+        logits: {image size: array (2, classes)}; of a detector box codes, then scores, of the
+            `sampled_anchors`, flattened.
 
         features: {stride: array (channels,)}, means over the first image's feature map at the first
             image size.
@@ -130,6 +132,11 @@ def pixels(size: int, channels: int = 3) -> np.ndarray:
             small = colors.resize((size, size), Image.Resampling.BICUBIC)
         batch.append(np.asarray(small, np.float32) / 63.75 - 2)
     return np.stack(batch).reshape(len(batch), size, size, channels)
+
+
+def sampled_anchors(count: int) -> np.ndarray:
+    """Returns the anchors whose outputs a detector's golden file holds, the same for the same count."""
+    return np.sort(np.random.RandomState(count).permutation(count)[:SAMPLED_ANCHORS])
 
 
 def difference(ours: np.ndarray, reference: np.ndarray) -> float:

@@ -1,8 +1,8 @@
 """Reads checkpoint files into arrays, and writes a model's weights.
 
 Everything in a file is checked before it is used, and nothing in it is executed: pickles are read by
-`pytorch`, HDF5 by `hdf5`; of a `.keras` file the weights are read and the configuration is not. `kinds`
-tells from the content which kind of file it is.
+`pytorch`, HDF5 by `hdf5`, graphs of TensorFlow 1 by `frozen_graph`; of a `.keras` file the weights are
+read and the configuration is not. `kinds` tells from the content which kind of file it is.
 """
 
 import io
@@ -22,6 +22,7 @@ from newnet_tf.weights import (
     WRITABLE,
     CheckpointError,
     archive,
+    frozen_graph,
     hdf5,
     kinds,
     pytorch,
@@ -29,6 +30,7 @@ from newnet_tf.weights import (
     suffix,
 )
 
+FROZEN_GRAPH = "a frozen graph of TensorFlow 1, with the values of its variables"
 HDF5 = "an HDF5 file of weights, as Keras saves it"
 KERAS = "a .keras archive, as `model.save` writes it"
 NPZ = "an archive of NumPy arrays, as `numpy.savez` writes it"
@@ -94,8 +96,8 @@ def read(path: str | os.PathLike) -> Checkpoint:
 
     Args:
         path: path of a file of PyTorch (`.pth`, `.pt`, `.bin`, `.ckpt`), of safetensors or the
-            `.index.json` of its shards, of NumPy (`.npz`), or of Keras (`.weights.h5`, `.h5`,
-            `.keras`). The content decides, not the suffix.
+            `.index.json` of its shards, of NumPy (`.npz`), of Keras (`.weights.h5`, `.h5`,
+            `.keras`), or a frozen graph of TensorFlow 1 (`.pb`). The content decides, not the suffix.
 
     Returns:
         `Checkpoint`.
@@ -206,12 +208,21 @@ def _hdf5(path: Path, data: bytes):
         raise CheckpointError.about(path, HDF5, f"{error}") from error
 
 
+def _read_frozen_graph(path):
+    size = path.stat().st_size
+    try:
+        return frozen_graph.read(path.read_bytes(), archive.size_limit(size)), [], {}
+    except frozen_graph.FrozenGraphError as error:
+        raise CheckpointError.about(path, FROZEN_GRAPH, f"{error}") from error
+
+
 READERS = {
     kinds.PYTORCH: _read_torch,
     kinds.SAFETENSORS: _read_safetensors,
     kinds.NPZ: _read_npz,
     kinds.HDF5: _read_hdf5,
     kinds.KERAS: _read_keras,
+    kinds.FROZEN_GRAPH: _read_frozen_graph,
 }
 
 

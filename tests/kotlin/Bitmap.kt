@@ -1,4 +1,4 @@
-// A stub of Android's class, as far as the generated code uses it. It crops, copies and scales by half.
+// A stub of Android's class, as far as the generated code uses it. It crops, copies and scales by half along one axis or both.
 package android.graphics
 
 class Bitmap(
@@ -52,10 +52,13 @@ class Bitmap(
         fun createScaledBitmap(source: Bitmap, width: Int, height: Int, filter: Boolean): Bitmap {
             check(filter)
             if (width == source.width && height == source.height) return source
-            check(2 * width == source.width && 2 * height == source.height)
+            val (across, down) = source.width / width to source.height / height
+            check(across in 1..2 && down in 1..2)
+            check(across * width == source.width && down * height == source.height)
             val colors = IntArray(width * height) { place ->
-                val first = place / width * 2 * source.width + place % width * 2
-                val four = intArrayOf(first, first + 1, first + source.width, first + source.width + 1)
+                val first = place / width * down * source.width + place % width * across
+                val (right, below) = across - 1 to (down - 1) * source.width
+                val four = intArrayOf(first, first + right, first + below, first + below + right)
                 listOf(16, 8, 0).fold(255) { color, shift ->
                     color shl 8 or four.sumOf { source.colors[it] shr shift and 255 } / 4
                 }

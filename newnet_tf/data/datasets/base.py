@@ -12,11 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from newnet_tf.data.boxes import CLASSES, BoxRemark, first_rows, summarize_remarks
+from newnet_tf.data.datasets.class_counts import count_labels, count_table
+from newnet_tf.data.datasets.shards import shard_positions
 from newnet_tf.data.image_files import SkippedImage, summarize_skipped
 
 TRAIN, VALIDATION, TEST, ALL = "train", "validation", "test", "all"
 EVALUATION = (VALIDATION, TEST, ALL)
-CLASSIFICATION, MULTILABEL = "classification", "multilabel_classification"  # names of tasks
+# Names of tasks.
+CLASSIFICATION, MULTILABEL = "classification", "multilabel_classification"
+DETECTION = "detection"
 LIST_BATCH = 1024  # images that are listed at a time
 
 
@@ -34,7 +39,8 @@ class Split:
         batches: callable `(batch_size, *, seed=None, num_shards=1, shard_index=0, start=0,
             even=False)` that returns a `tf.data.Dataset` of `(keys, labels int32, names, positions
             int64)`. A label is the number of the class, or for several classes an image a row of 0
-            and 1, one for each class. `seed` None keeps the order. `start` is the number of batches
+            and 1, one for each class, or for detection a mapping of padded arrays (see
+            `data.boxes`). `seed` None keeps the order. `start` is the number of batches
             to leave out. `even` gives all shards the same number of whole batches (training) instead
             of every image (evaluation). Positions count through the whole order, over all shards, so
             that what is drawn by position does not depend on their number.
@@ -45,14 +51,15 @@ class Split:
         image_source: callable, NumPy value of a key -> what `images.read_image` takes. It is used
             for images that `load` or TensorFlow's decoders refuse.
 
-        labels: int array of all labels in order, or None if they are not known before reading.
+        labels: int array of all labels in order, or for detection a mapping of padded arrays; None if
+            they are not known before reading.
     """
 
     size: int
     batches: Callable
     load: Callable
     image_source: Callable
-    labels: np.ndarray | None = None
+    labels: np.ndarray | Mapping[str, np.ndarray] | None = None
 
     def steps(self, batch_size: int, num_shards: int = 1, even: bool = True) -> int:
         """Returns how many batches a shard has (the most that one has, if they are not even)."""
@@ -61,7 +68,9 @@ class Split:
         return math.ceil(math.ceil(self.size / num_shards) / batch_size)
 
     def class_counts(self, classes: int) -> np.ndarray:
-        """Returns how many images each class has; it reads the whole split if `labels` is None.
+        """Returns how many images each class has, or for detection how many boxes.
+
+        It reads the whole split if `labels` is None.
 
         Args:
             classes: int, number of classes.
@@ -69,15 +78,13 @@ class Split:
         Returns:
             int array (classes,).
         """
+        return count_labels(self.all_labels(), classes)
+
+    def all_labels(self) -> list:
+        """Returns the labels in one or more batches; it reads the whole split if it has to."""
         if self.labels is not None:
-            parts = [self.labels]
-        else:
-            parts = [batch[1] for batch in self.batches(LIST_BATCH).as_numpy_iterator()]
-        counts = np.zeros(classes, int)
-        for labels in parts:
-            is_index = labels.ndim == 1
-            counts += np.bincount(labels, minlength=classes) if is_index else labels.sum(axis=0)
-        return counts
+            return [self.labels]
+        return [batch[1] for batch in self.batches(LIST_BATCH).as_numpy_iterator()]
 
     def __repr__(self) -> str:
         return f"Split({self.size:,} images)"
@@ -95,12 +102,14 @@ class Dataset:
         splits: mapping of name to `Split`; usual names are `"train"`, `"validation"`, `"test"` and
             `"all"`.
 
-        task: str, what the labels are for: `"classification"`, one class an image, or
-            `"multilabel_classification"`, any number of classes an image. Default:
-            `"classification"`.
+        task: str, what the labels are for: `"classification"`, one class an image,
+            `"multilabel_classification"`, any number of classes an image, or `"detection"`, boxes with
+            a class each. Default: `"classification"`.
 
         skipped: tuple of `SkippedImage`, files that were left out when the data was listed, with the
             reason. Images that turn out to be unreadable are counted where they are read.
+
+        remarks: tuple of `BoxRemark`, boxes that were changed or left out, and why.
 
     Example:
         >>> dataset = load_dataset("photos/flowers")
@@ -115,6 +124,7 @@ class Dataset:
     splits: Mapping[str, Split]
     task: str = CLASSIFICATION
     skipped: tuple[SkippedImage, ...] = ()
+    remarks: tuple[BoxRemark, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -146,21 +156,21 @@ class Dataset:
         return f"Dataset({self.name!r},{task} {self.classes} classes{sizes}{skipped})"
 
     def class_table(self) -> list[dict[str, object]]:
-        """Returns a table's lines: how many images each class has in each split."""
-        counts = {name: split.class_counts(self.classes) for name, split in self.splits.items()}
-        return [
-            {"class": class_name} | {name: int(count[i]) for name, count in counts.items()}
-            for i, class_name in enumerate(self.class_names)
-        ]
+        """Returns a table's lines: how many images each class has in each split.
+
+        For detection, two columns a split: boxes, and images with such a box.
+        """
+        return count_table(self.class_names, self.splits, self.task == DETECTION)
 
     def skipped_summary(self) -> str:
-        """Returns a line for each kind of file that was left out; "" if there is none."""
-        return summarize_skipped(self.skipped)
+        """Returns a line for each kind of file that was left out, and of box; "" if there is none."""
+        parts = (summarize_skipped(self.skipped), summarize_remarks(self.remarks))
+        return "\n".join(part for part in parts if part)
 
 
 def listed_split(
     keys: Sequence,
-    labels: Sequence[int],
+    labels: Sequence[int] | Mapping[str, np.ndarray],
     names: Sequence[str],
     load: Callable,
     image_source: Callable,
@@ -170,7 +180,7 @@ def listed_split(
     Args:
         keys: array of one int or str for each image.
 
-        labels: int for each image, or a row of 0 and 1.
+        labels: int for each image, or a row of 0 and 1; for detection a mapping of padded arrays.
 
         names: str for each image.
 
@@ -178,33 +188,37 @@ def listed_split(
     """
     import tensorflow as tf
 
-    size = len(labels)
+    is_boxes = isinstance(labels, Mapping)
+    label_arrays = dict(labels) if is_boxes else np.asarray(labels, np.int32)
+    size = len(label_arrays[CLASSES] if is_boxes else label_arrays)
     if not size:
         raise DatasetError("a split must hold at least one image. Received: none")
     keys = tf.constant(keys)
-    label_array = np.asarray(labels, np.int32)
-    labels = tf.constant(label_array)
+    labels = tf.nest.map_structure(tf.constant, label_arrays)
     names = keys if keys.dtype == tf.string else tf.constant(list(names))
 
     def batches(batch_size, *, seed=None, num_shards=1, shard_index=0, start=0, even=False):
-        check_shard(batch_size, num_shards, shard_index, start)
-        order = np.arange(size) if seed is None else np.random.default_rng(seed).permutation(size)
-        positions = np.arange(size)
-        if even:
-            positions = positions[: size // num_shards // batch_size * batch_size * num_shards]
-        positions = positions[shard_index::num_shards][start * batch_size :]
-        pairs = tf.data.Dataset.from_tensor_slices((order[positions], positions)).batch(batch_size)
+        chosen = shard_positions(
+            size,
+            batch_size,
+            seed=seed,
+            num_shards=num_shards,
+            shard_index=shard_index,
+            start=start,
+            even=even,
+        )
+        pairs = tf.data.Dataset.from_tensor_slices(chosen).batch(batch_size)
 
         def look_up(chosen, positions):
-            columns = [tf.gather(column, chosen) for column in (keys, labels, names)]
+            columns = tf.nest.map_structure(lambda c: tf.gather(c, chosen), (keys, labels, names))
             return (*columns, positions)
 
         return pairs.map(look_up)
 
-    return Split(size, batches, load, image_source, label_array)
+    return Split(size, batches, load, image_source, label_arrays)
 
 
-def file_split(paths: Sequence, labels: Sequence) -> Split:
+def file_split(paths: Sequence, labels: Sequence | Mapping[str, np.ndarray]) -> Split:
     """Returns a split of image files, whose names may be any bytes."""
     import tensorflow as tf
 
@@ -247,15 +261,21 @@ def list_samples(
         seed: int, of their order. Default: None, the order of the split.
 
     Returns:
-        (keys, labels, names): arrays, an element for each image.
+        (keys, labels, names): arrays, an element for each image; labels of boxes are a mapping of
+        them.
     """
     count = split.size if count is None else count
     batches = split.batches(min(count, LIST_BATCH), seed=seed)
     parts = [batch[:3] for batch in batches.take(-(-count // LIST_BATCH)).as_numpy_iterator()]
-    return tuple(np.concatenate(column)[:count] for column in zip(*parts, strict=True))
+    return tuple(first_rows(column, count) for column in zip(*parts, strict=True))
 
 
-def take(split: Split, keys: np.ndarray, labels: np.ndarray, names: np.ndarray) -> Split:
+def take(
+    split: Split,
+    keys: np.ndarray,
+    labels: np.ndarray | Mapping[str, np.ndarray],
+    names: np.ndarray,
+) -> Split:
     """Returns a split of some images of another.
 
     Args:
@@ -267,19 +287,9 @@ def take(split: Split, keys: np.ndarray, labels: np.ndarray, names: np.ndarray) 
 
     tensor = tf.constant(keys)
     return listed_split(
-        np.arange(len(labels)),
+        np.arange(len(keys)),
         labels,
         names,
         lambda position: split.load(tf.gather(tensor, position)),
         lambda position: split.image_source(keys[int(position)]),
     )
-
-
-def check_shard(batch_size: int, num_shards: int, shard_index: int, start: int) -> None:
-    """Raises ValueError for arguments of `Split.batches` that do not fit together."""
-    if batch_size < 1 or start < 0 or not 0 <= shard_index < num_shards:
-        raise ValueError(
-            "`batch_size` must be positive, `start` not negative, `shard_index` lie in 0 to "
-            f"`num_shards` - 1. Received: batch_size={batch_size}, start={start}, "
-            f"num_shards={num_shards}, shard_index={shard_index}"
-        )

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from newnet_tf.data.datasets import csv_file, folder, tar, tfds
 from newnet_tf.data.datasets.base import Dataset, DatasetError, file_split
+from newnet_tf.data.datasets.detection import box_table
+from newnet_tf.data.datasets.detection.folder import find_box_format
 from newnet_tf.data.datasets.splitting import divide_files
 from newnet_tf.data.image_files import display_name
 
 DATA = (
     "imagenet, imagenet_v2, cifar10, cifar100, tfds:NAME, a folder or a tarball of class folders, "
-    "a CSV file of paths and labels"
+    "a CSV file of paths and labels; for boxes a COCO file, a VOC or YOLO folder, a CSV file of corners"
 )
 
 
@@ -30,7 +32,10 @@ def load_dataset(
             class, or splits with such subfolders: `train` and `validation` or `test`, under any of
             their usual names (see `datasets.split_names`). A tarball of class folders, or CIFAR's
             binary version (see `datasets.tar`). A CSV file, a path and a label in each line, or several
-            labels (see `datasets.csv_file`).
+            labels (see `datasets.csv_file`). For detection: a COCO file or a folder of such
+            (`datasets.detection.coco`), a PASCAL VOC folder (`.voc`), a YOLO folder or its data.yaml
+            (`.yolo`), a CSV file with the columns x1, y1, x2, y2 (`.box_table`), or a set of
+            tensorflow-datasets with boxes (`"tfds:voc/2007"`).
 
         validation_split: float in (0, 1), the share of a folder without splits of its own that
             becomes the validation split, class by class. Default: 0.2.
@@ -41,13 +46,14 @@ def load_dataset(
         data_dir: path, where prepared sets of tensorflow-datasets are stored. Default: None, the
             environment variable `TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
 
-        images_dir: path, the folder that the paths of a CSV file start from. Default: None, the CSV
-            file's own folder.
+        images_dir: path, the folder that the paths of a CSV or COCO file start from. Default: None, the
+            CSV file's own folder; for a COCO file the one among the usual places that has the images.
 
     Returns:
         `Dataset` with `class_names` and named splits. A folder or CSV file without splits of its own
         has `"train"`, `"validation"`, and `"all"`, which is both together. Its field `skipped` names
-        the files that were left out.
+        the files that were left out. With boxes, its task is `"detection"`, labels are as in
+        `data.boxes`, and `remarks` names the boxes that were clipped or left out.
 
     Raises:
         DatasetError, ImageError: for data that cannot be opened. The message says what to do.
@@ -60,14 +66,22 @@ def load_dataset(
     name = os.fspath(data)
     if name in tfds.NAMES or name.startswith(tfds.PREFIX):
         return tfds.tfds_dataset(name, data_dir, validation_split)
-    if images_dir is not None and not csv_file.is_table(name):
+    if (
+        images_dir is not None
+        and not csv_file.is_table(name)
+        and not name.lower().endswith(".json")
+    ):
         raise DatasetError(
-            f"`images_dir` (--images-dir) must come with a CSV file. Received: data={name!r}"
+            f"`images_dir` (--images-dir) must come with a CSV or COCO file. Received: data={name!r}"
         )
     if tar.is_archive(name):
         return tar.archive_dataset(name)
     if csv_file.is_table(name):
+        if box_table.is_box_table(Path(name)):
+            return box_table.box_table_dataset(Path(name), validation_split, seed, images_dir)
         return csv_file.csv_dataset(name, validation_split, seed, images_dir)
+    if Path(name).exists() and (found := find_box_format(Path(name))):
+        return found.open(validation_split, seed, images_dir)
     if Path(name).is_dir():
         return folder_dataset(name, validation_split, seed)
     raise DatasetError(f"`data` must be among: {DATA}. Received: {name!r}")

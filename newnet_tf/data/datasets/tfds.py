@@ -4,16 +4,20 @@ Images are read encoded, as the records hold them, so that decoding and cropping
 """
 
 import os
+from collections.abc import Callable, Mapping
 
 from newnet_tf.data.datasets.base import (
+    CLASSIFICATION,
+    DETECTION,
     TEST,
     TRAIN,
     VALIDATION,
     Dataset,
     DatasetError,
     Split,
-    check_shard,
 )
+from newnet_tf.data.datasets.detection import tfds_boxes
+from newnet_tf.data.datasets.shards import check_shard
 from newnet_tf.data.labels import imagenet_labels
 
 NAMES = {
@@ -71,10 +75,11 @@ def tfds_dataset(
             end, if the set has one split alone. Default: 0.2.
 
     Raises:
-        DatasetError: if the set is not prepared, or is not one of labeled images.
+        DatasetError: if the set is not prepared, or is not one of labeled images or of boxes.
     """
     source = builder(name, data_dir)
-    image, label = _keys(source, name)
+    boxes = None if _is_classification(source) else tfds_boxes.find_box_feature(source)
+    image, label = (boxes.image, None) if boxes else _keys(source, name)
     available = source.info.splits
     if not available:
         short = name if name in NAMES else f"{PREFIX}{source.name}"
@@ -90,14 +95,34 @@ def tfds_dataset(
         parts = {s: s for s in available}
     if source.name == "imagenet2012":
         parts.pop(TEST, None)  # it has no labels
-    names = source.info.features[label].names
+    for split in tfds_boxes.UNLABELED.get(source.name, ()) if boxes else ():
+        parts.pop(split, None)
+    names = list(boxes.class_names) if boxes else source.info.features[label].names
     if source.name in WITH_IMAGENET_LABELS:
         labels = imagenet_labels()
         if names != [entry.wnid for entry in labels]:
             raise DatasetError(f"{name} must number its classes by wnid. Received: {names[:3]} ...")
         names = [entry.name for entry in labels]
-    splits = {split: _split(source, part, image, label) for split, part in parts.items()}
-    return Dataset(name.removeprefix(PREFIX), tuple(names), splits)
+    read_label = boxes.read if boxes else lambda example: tf_int32(example[label])
+    splits = {split: _split(source, part, image, read_label) for split, part in parts.items()}
+    task = DETECTION if boxes else CLASSIFICATION
+    return Dataset(name.removeprefix(PREFIX), tuple(names), splits, task)
+
+
+def tf_int32(value):
+    """Casts a tensor to int32."""
+    import tensorflow as tf
+
+    return tf.cast(value, tf.int32)
+
+
+def _is_classification(source) -> bool:
+    """Returns whether a set is one of images with a class each."""
+    try:
+        _keys(source, source.name)
+    except DatasetError:
+        return False
+    return True
 
 
 def _keys(source, name: str) -> tuple[str, str]:
@@ -110,12 +135,12 @@ def _keys(source, name: str) -> tuple[str, str]:
         if isinstance(image, package.features.Image) and is_labeled:
             return keys
     raise DatasetError(
-        "a set must hold images, each with one of named classes. "
+        "a set must hold images, each with one of named classes, or with boxes of such. "
         f"Received: {name}, with supervised keys {keys} among {sorted(features)}"
     )
 
 
-def _split(source, part: str, image: str, label: str) -> Split:
+def _split(source, part: str, image: str, read_label: Callable) -> Split:
     import tensorflow as tf
     import tensorflow_datasets as package
 
@@ -138,12 +163,17 @@ def _split(source, part: str, image: str, label: str) -> Split:
             decoders={image: package.decode.SkipDecoding()},
             read_config=config,
         )
-        images = images.map(lambda e: (e[image], tf.cast(e[label], tf.int32), e[name]))
+        images = images.map(lambda e: (e[image], read_label(e), e[name]))
         if seed is not None:
             images = images.shuffle(SHUFFLE_BUFFER, seed, reshuffle_each_iteration=False)
         if even:
             images = images.take(_size(source, part) // num_shards // batch_size * batch_size)
-        numbered = images.enumerate().skip(start * batch_size).batch(batch_size)
+        numbered = images.enumerate().skip(start * batch_size)
+        if isinstance(images.element_spec[1], Mapping):
+            fill = (None, (None, tfds_boxes.padding(), None))
+            numbered = numbered.padded_batch(batch_size, padding_values=fill)
+        else:
+            numbered = numbered.batch(batch_size)
         return numbered.map(lambda i, e: (*e, i * num_shards + shard_index))
 
     return Split(_size(source, part), batches, tf.identity, bytes)

@@ -10,14 +10,17 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from newnet_tf.deploy.bundle import languages
+from newnet_tf.deploy.bundle import languages, resizing
 from newnet_tf.deploy.bundle.languages import BYTES
+from newnet_tf.deploy.bundle.resizing import STRETCH
 
 FOLDER = Path(__file__).parent / "templates"
 CLASSIFIER_FILES = ("Classifier.kt", "Classifier.swift", "classifier.h")
+DETECTOR_FILES = ("Detector.kt", "Detector.swift", "detector.h")
 MODEL_FILES = ("Model.kt", "Model.swift", "model.h")
 CHECK, README = "check.py", "README.md"
 SHARED = ("image", "interpreter", "android")  # parts of templates
+MATH = ("ceil", "exp", "floor", "max", "min", "round")  # of kotlin.math
 PACKAGE = "com.example.app"  # of the Kotlin code, where none is given
 KOTLIN_KEYWORDS = (
     *("as", "break", "class", "continue", "do", "else", "false", "for", "fun", "if", "in"),
@@ -26,9 +29,15 @@ KOTLIN_KEYWORDS = (
 )
 
 
-def code_files(task: str) -> tuple[str, str, str]:
-    """Returns the names of the generated files of a task: Kotlin, Swift, C++."""
-    return CLASSIFIER_FILES if languages.is_classifier({"task": task}) else MODEL_FILES
+def code_files(info: Mapping) -> tuple[str, str, str]:
+    """Returns the names of the generated files: Kotlin, Swift, C++.
+
+    Args:
+        info: mapping, the content of `model.json`.
+    """
+    if languages.is_classifier(info):
+        return CLASSIFIER_FILES
+    return DETECTOR_FILES if info["decoder"] else MODEL_FILES
 
 
 def generate(info: Mapping, package: str = PACKAGE) -> dict[str, str]:
@@ -49,10 +58,19 @@ def generate(info: Mapping, package: str = PACKAGE) -> dict[str, str]:
                 f"outputs must be of type {', '.join(BYTES)}. "
                 f"Received: {output['name']!r} of type {output['dtype']}"
             )
+    if info["decoder"] and (info["image"]["resize_mode"], info["input"]["shape"][3]) != (
+        STRETCH,
+        3,
+    ):
+        raise ValueError(
+            "a detector's bundle must take colors with `resize_mode='stretch'`. Received: "
+            f"{info['image']['resize_mode']!r}, {info['input']['shape'][3]} channels"
+        )
     words = {**_words(info), "PACKAGE": package}
     texts = {README: _fill(README, words)}
-    for name in code_files(info["task"]):
-        texts[name] = _fill(name, {**words, **languages.lines(name, info)})
+    for name in code_files(info):
+        parts = resizing.parts(Path(name).suffix, info)
+        texts[name] = _fill(name, {**words, **languages.lines(name, info)}, parts)
     return {**texts, CHECK: (FOLDER / CHECK).read_text(encoding="utf-8")}
 
 
@@ -77,9 +95,14 @@ def _words(info: Mapping) -> dict[str, object]:
         for file in info["files"]
     ]
     file, labels = info["files"][-1]["file"], info["labels"]
-    kotlin, swift, _ = code_files(info["task"])
+    kotlin, swift, _ = code_files(info)
     is_classifier = languages.is_classifier(info)
     activation = languages.activation(info)
+    call, result = "run", "Map<String, FloatArray>"
+    if is_classifier:
+        call, result = "classify", "List<Pair<String, Float>>"
+    elif info["decoder"]:
+        call, result = "detect", "List<Detector.Detection>"
     return {
         "NAME": info["name"],
         "TASK": info["task"].replace("_", " "),
@@ -87,12 +110,12 @@ def _words(info: Mapping) -> dict[str, object]:
         "ASSETS": f"{file} and {labels}" if labels else file,
         "LABELS_ROW": _labels_row(info),
         "EXPECTED": info["expected"]["file"],
-        "CODE_FILES": ", ".join(f"`{name}`" for name in code_files(info["task"])),
+        "CODE_FILES": ", ".join(f"`{name}`" for name in code_files(info)),
         "KOTLIN": kotlin,
         "SWIFT": swift,
         "CLASS": Path(kotlin).stem,
-        "CALL": "classify" if is_classifier else "run",
-        "RESULT": "List<Pair<String, Float>>" if is_classifier else "Map<String, FloatArray>",
+        "CALL": call,
+        "RESULT": result,
         "ACTIVATION": activation,
         "MEANING": (
             "the probability of each class on its own (an image may show several)"
@@ -102,7 +125,6 @@ def _words(info: Mapping) -> dict[str, object]:
         "INPUT": f"one image, {shape} {image['dtype']}, {content}",
         "OUTPUTS_TEXT": "; ".join(_description(output, info) for output in info["outputs"]),
         "SIZE": config["image_size"],
-        "RESIZE": config["resize"],
         "INTERPOLATION": config["interpolation"],
         "PIXELS": "gray" if image["shape"][3] == 1 else "RGB",
         "CHANNELS": image["shape"][3],
@@ -136,17 +158,38 @@ def _description(output: Mapping, info: Mapping) -> str:
     return f"{shape} {scores}, {output['dtype']}"
 
 
-def _fill(name: str, words: Mapping) -> str:
-    """Fills a template. A line with nothing but an empty placeholder is removed."""
+def _fill(name: str, words: Mapping, parts: Mapping[str, str] | None = None) -> str:
+    """Fills a template. A line with nothing but an empty placeholder is removed.
+
+    Args:
+        name: str, name of the template.
+
+        words: mapping from placeholder to value.
+
+        parts: mapping from placeholder to the name of another template, which takes its place; `""`
+            for none.
+    """
     suffix = Path(name).suffix
     text = (FOLDER / name).read_text(encoding="utf-8")
-    parts = {part.upper(): part for part in SHARED}
-    parts["ACTIVATION_FUNCTION"] = words["ACTIVATION"]
-    for word, part in parts.items():
+    shared = {part.upper(): part for part in SHARED}
+    shared |= {
+        "OUTPUT_FUNCTION": "output",
+        "ACTIVATION_FUNCTION": words["ACTIVATION"],
+        **(parts or {}),
+    }
+    for word, part in shared.items():
         if f"@{word}@" in text:
-            shared = (FOLDER / f"{part}{suffix}").read_text(encoding="utf-8") if part else ""
-            text = text.replace(f"@{word}@\n", shared if part else "")
+            other = (FOLDER / f"{part}{suffix}").read_text(encoding="utf-8") if part else ""
+            text = text.replace(f"@{word}@\n", other)
     for word in (word for word, value in words.items() if value == ""):
         text = re.sub(rf"^ *@{word}@\n", "", text, flags=re.MULTILINE)
-    text = re.sub(r"@([A-Z_]+)@", lambda match: f"{words[match[1]]}", text)
+    words = {**words, "MATH_IMPORTS": "@MATH_IMPORTS@"}
+    while re.search(r"@(?!MATH)[A-Z_]+@", text):
+        text = re.sub(r"@([A-Z_]+)@", lambda match: f"{words[match[1]]}", text)
+    imports = [
+        f"import kotlin.math.{call}" for call in MATH if re.search(rf"(?<![.\w]){call}\(", text)
+    ]
+    if ".roundToInt(" in text:
+        imports.append("import kotlin.math.roundToInt")
+    text = text.replace("@MATH_IMPORTS@", "\n".join(imports))
     return re.sub(r"\n{3,}", "\n\n", text)

@@ -4,19 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from newnet_tf.data.resize import LONGEST
 from newnet_tf.deploy import config_file
 from newnet_tf.deploy.converter import ExportError
+from newnet_tf.deploy.decoder import decoder_of
 from newnet_tf.deploy.export_config import PIXELS
 from newnet_tf.deploy.flatbuffer.graph import Graph
 from newnet_tf.deploy.image_batch import ImageBatch
 from newnet_tf.deploy.runtime import Runner
 from newnet_tf.deploy.verification import Verification
-from newnet_tf.models.config import STRETCH, PreprocessConfig
+from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.models.config.metadata import OUTPUT_TYPES, PROBABILITIES
 from newnet_tf.utils import io
 
 INFO, EXPECTED = "model.json", "expected_outputs.npz"
-FORMAT = 3  # raise it when keys of `model.json` change; also in `templates/check.py`
+FORMAT = 4  # raise it when keys of `model.json` change; also in `templates/check.py`
 MIN_PROBABILITY = 1e-30  # float32 has no smaller ones
 # How far an output may differ on another machine or with another interpreter, in standard deviations
 # of the outputs. EfficientNet-Lite0 and 2 with tflite-runtime 2.14 (`results/runtimes.csv`): 2e-6 in
@@ -44,11 +46,6 @@ def make_info(
         raise ExportError(f"all files must have the same input and outputs. Received: {tensors}")
     image, outputs = tensors[0]
     preprocess = config.preprocess
-    if preprocess.resize_mode == STRETCH:
-        raise ValueError(
-            "a bundle's model must take images with `resize_mode='center_crop'`: the generated code "
-            "crops. Received: resize_mode='stretch'"
-        )
     return {
         "format": FORMAT,
         "name": config.model,
@@ -68,7 +65,11 @@ def make_info(
         "image": {
             "image_size": preprocess.image_size,
             "resize": preprocess.resize,
+            "resize_mode": preprocess.resize_mode,
             "interpolation": preprocess.interpolation,
+            "antialias": preprocess.antialias,
+            "half_pixel_centers": preprocess.half_pixel_centers,
+            "max_aspect": LONGEST,
             "colors": preprocess.channel_order if preprocess.channels == 3 else "gray",
             "range": [0, 255],
             "mean": preprocess.mean,
@@ -77,6 +78,7 @@ def make_info(
         },
         "input": image,
         "outputs": outputs,
+        "decoder": decoder_of(config, runners[0].outputs),
         "files": [
             _file(runner, verification, batch)
             for runner, verification in zip(runners, verifications, strict=True)

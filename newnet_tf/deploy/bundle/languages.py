@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from newnet_tf.deploy.bundle import detectors, resizing
+
 CLASSIFICATION, MULTILABEL = "classification", "multilabel_classification"
 LOGITS = "logits"
 BGR = "BGR"
@@ -69,9 +71,17 @@ def lines(name: str, info: Mapping) -> dict[str, object]:
     constants, put = {".kt": _kotlin, ".swift": _swift, ".h": _cpp}[suffix](image)
     if suffix == ".h" and is_bgr:  # its pixels are red, green, blue
         put = put.replace("pixels[i]", "pixels[i + kChannels - 1 - 2 * c]")
+    is_interpolated = not info["image"]["antialias"]
+    if is_interpolated:
+        put = _put_unrounded(suffix, put)
     types = CPP_TYPES if suffix == ".h" else SWIFT_TYPES
+    resize = resizing.words(suffix, info)
+    indent = "        " if suffix == ".kt" else "  "
     code = {
-        "CONSTANTS": constants,
+        **resize,
+        "CONSTANTS": f"\n{indent}".join(filter(None, [*resize["RESIZE_CONSTANTS"], constants])),
+        "PUT_VALUE": put,
+        "CHANNEL": _channel(image["shape"][3], is_bgr),
         "PUT": put,
         "VALUES": values.replace("@SHIFT@", "shr" if suffix == ".kt" else ">>"),
         "INDEX": "_" if image["values"] == "pixels" else "c",
@@ -85,10 +95,17 @@ def lines(name: str, info: Mapping) -> dict[str, object]:
     buffers = [
         f'        "{o["name"]}" to buffer({_size(o)} * {BYTES[o["dtype"]]}),' for o in outputs
     ]
-    return code | {
+    code |= {
         "OUTPUT_BUFFERS": "\n".join(buffers),
         "OUTPUT_ARRAYS": "\n".join(arrays(output) for output in outputs),
     }
+    if not info["decoder"]:
+        return code
+    by_name = {output["name"]: output for output in outputs}
+    names = ("boxes", "scores")
+    calls = {f"{n.upper()}_ARRAY": _cpp_call(by_name[info["decoder"][n]]) for n in names}
+    labels = _labels(suffix, info["labels"], info["decoder"]["classes"])
+    return code | calls | detectors.words(suffix, info) | {"LABEL_LINES": labels}
 
 
 def _classifier(suffix: str, info: Mapping, types: Mapping) -> dict[str, object]:
@@ -141,6 +158,29 @@ def _labels(suffix: str, file: str | None, classes: int) -> str:
             '    labels = text.split(separator: "\\n").map(String.init)'
         )
     return f"the order of {file}" if file else "the model's order"
+
+
+def _channel(channels: int, is_bgr: bool) -> str:
+    """Returns a Kotlin expression for channel `c` of a pixel, of red, green and blue."""
+    if channels == 1:
+        return f"({GRAY.replace('@SHIFT@', 'shr')})"
+    first, last = ("blue", "red") if is_bgr else ("red", "blue")
+    return f"(if (c == 0) {first} else if (c == 1) green else {last})"
+
+
+def _put_unrounded(suffix: str, put: str) -> str:
+    """Returns the line that puts a value for values that are no whole pixel values."""
+    if suffix == ".kt":
+        whole = put.replace("values[c].toByte()", "round(values[c]).toInt().toByte()")
+        line = whole.replace("values[c]", "values[i]")
+        return f"val c = i % CHANNELS\n            {line}" if "[c]" in line else line
+    if suffix == ".swift":
+        return put.replace("UInt8(value)", "UInt8(value.rounded(.toNearestOrEven))").replace(
+            "Float(value)", "value"
+        )
+    return put.replace(
+        "input[i] = pixels[i];", "input[i] = static_cast<Input>(std::nearbyint(pixels[i]));"
+    )
 
 
 def _size(output: Mapping) -> int:
@@ -233,12 +273,16 @@ def _cpp_read(output: Mapping) -> str:
 
 
 def _cpp_output(output: Mapping) -> str:
+    return f'        {{"{output["name"]}", {_cpp_call(output)}}},'
+
+
+def _cpp_call(output: Mapping) -> str:
+    """Returns the call that reads an output in C++."""
     scale, zero = 1.0, 0
     if output["quantization"] is not None:
         scale, zero, *_ = _quantization(output)
-    kind, name = CPP_TYPES[output["dtype"]], output["name"]
-    call = f"Output<{kind}>({output['index']}, {_size(output)}, {scale}f, {zero}.0f)"
-    return f'        {{"{name}", {call}}},'
+    kind = CPP_TYPES[output["dtype"]]
+    return f"Output<{kind}>({output['index']}, {_size(output)}, {scale}f, {zero}.0f)"
 
 
 def _quantization(tensor: Mapping) -> tuple[float, int, int, int]:

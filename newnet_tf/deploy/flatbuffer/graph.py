@@ -1,22 +1,22 @@
 """A TFLite file in memory: its operators, tensors and constants, to be read and changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from newnet_tf.deploy.flatbuffer.tensors import Tensors
 from newnet_tf.utils.lazy import LazyModule
 
 flatbuffers = LazyModule("flatbuffers")
 schema = LazyModule("tensorflow.lite.python.schema_py_generated")
 
-DTYPES = {n: n.upper() for n in ("float32", "int8", "uint8", "int16", "int32", "int64")}
 ALIGNMENT = 16
 PLACEHOLDER = 127  # what the old one-byte code of a newer operator holds
 LARGEST = 127  # int8 weights lie between this and its negative
 CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # of kernels
 
 
-class Graph:
+class Graph(Tensors):
     """A TFLite file in memory, with one subgraph and one signature.
 
     Args:
@@ -97,7 +97,7 @@ class Graph:
         """Returns the name of an operator's type."""
         code = self._model.operatorCodes[operator.opcodeIndex]
         if code.customCode:
-            return f"CUSTOM {code.customCode.decode()}"
+            return f"CUSTOM {_text(code.customCode)}"
         return self._names[self._number(code)]
 
     def version_of(self, operator) -> int:
@@ -117,6 +117,36 @@ class Graph:
         operator.builtinOptionsType = schema.BuiltinOptions.Conv2DOptions
         operator.builtinOptions = options
         operator.opcodeIndex = self._code("CONV_2D", 1)
+
+    def append_custom(
+        self, name: str, inputs: Sequence[int], outputs: Mapping[str, int], options: bytes
+    ) -> None:
+        """Adds a custom operator at the end, whose results become the outputs of the graph.
+
+        Args:
+            name: str, as interpreters know it.
+
+            inputs: indices of tensors.
+
+            outputs: mapping from the name of each output in the signature to its tensor, in order.
+
+            options: bytes, a FlexBuffers map.
+        """
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+        code.customCode, code.version = name, 1
+        self._model.operatorCodes.append(code)
+        operator = schema.OperatorT()
+        operator.opcodeIndex = len(self._model.operatorCodes) - 1
+        operator.inputs, operator.outputs = np.int32(inputs), np.int32(list(outputs.values()))
+        operator.customOptions = np.frombuffer(options, np.uint8)
+        self.body.operators.append(operator)
+        self.body.outputs = np.int32(list(outputs.values()))
+        self._signature.outputs = []
+        for key, tensor in outputs.items():
+            entry = schema.TensorMapT()
+            entry.name, entry.tensorIndex = key, tensor
+            self._signature.outputs.append(entry)
 
     def _code(self, name: str, version: int) -> int:
         """Returns the index of a builtin operator's code, which is added if the file lacks it."""
@@ -139,121 +169,6 @@ class Graph:
     def position(self, operator) -> int:
         """Returns the position of an operator in the order of execution."""
         return next(i for i, other in enumerate(self.body.operators) if other is operator)
-
-    def _type(self, dtype: str) -> int:
-        return getattr(schema.TensorType, DTYPES[dtype])
-
-    def quantization(self, tensor: int) -> tuple[float, int]:
-        """Returns scale and zero point of an integer tensor."""
-        quantization = self.body.tensors[tensor].quantization
-        return float(quantization.scale[0]), int(quantization.zeroPoint[0])
-
-    def constant(self, tensor: int) -> np.ndarray | None:
-        """Returns the values of a constant, float32 or integers; None for a computed tensor."""
-        description = self.body.tensors[tensor]
-        data = self._model.buffers[description.buffer].data
-        if data is None or not len(data):
-            return None
-        names = {self._type(dtype): dtype for dtype in DTYPES}
-        return np.frombuffer(data.tobytes(), names[description.type]).reshape(description.shape)
-
-    def set_constant(
-        self,
-        tensor: int,
-        values: np.ndarray,
-        quantization: tuple[np.ndarray, int, int] | None = None,
-    ) -> None:
-        """Gives a constant other values of the same shape, and their type; no other tensor changes.
-
-        Args:
-            tensor: int, its index.
-
-            values: float32 or integer array.
-
-            quantization: (scales, zero point, axis) of integers. Default: unchanged; none for floats.
-        """
-        description, dtype = self.body.tensors[tensor], self._type(values.dtype.name)
-        before, description.buffer = description.buffer, self._add_buffer(values.tobytes())
-        if all(other.buffer != before for other in self.body.tensors):
-            self._model.buffers[before].data = None
-        if quantization is not None:
-            scales, zero_point, axis = quantization
-            zero_points = np.full(scales.size, zero_point, np.int64)
-            self._set_quantization(description, scales, zero_points, axis)
-        elif dtype != description.type:
-            description.quantization = None
-        description.type = dtype
-
-    def is_integer(self, tensor: int, dtype: str = "int8") -> bool:
-        """Returns whether a tensor, constant or computed, is of an integer type."""
-        return self.body.tensors[tensor].type == self._type(dtype)
-
-    def dequantized(self, tensor: int) -> np.ndarray:
-        """Returns the values of a constant of symmetric integers as float32."""
-        quantization = self.body.tensors[tensor].quantization
-        shape = np.ones(len(self.body.tensors[tensor].shape), int)
-        shape[quantization.quantizedDimension] = len(quantization.scale)
-        return self.constant(tensor) * np.float32(quantization.scale).reshape(shape)
-
-    def add_tensor(
-        self,
-        name: str | bytes,
-        shape: Sequence[int],
-        dtype: str = "float32",
-        quantization: tuple[float, int] | None = None,
-        data: bytes = b"",
-    ) -> int:
-        """Adds a tensor with a buffer of its own; returns its index.
-
-        Args:
-            name: str or bytes.
-
-            shape: sequence of int.
-
-            dtype: str, one of `DTYPES`. Default: `"float32"`.
-
-            quantization: (scale, zero point) of integers.
-
-            data: bytes of a constant. Default: a computed tensor.
-        """
-        tensor = schema.TensorT()
-        tensor.name, tensor.shape = name, np.asarray(shape, np.int32)
-        tensor.type = self._type(dtype)
-        tensor.buffer = self._add_buffer(data)
-        if quantization:
-            scale, zero_point = quantization
-            self._set_quantization(tensor, np.float32([scale]), np.int64([zero_point]), 0)
-        self.body.tensors.append(tensor)
-        return len(self.body.tensors) - 1
-
-    @staticmethod
-    def _set_quantization(tensor, scales: np.ndarray, zero_points: np.ndarray, axis: int) -> None:
-        tensor.quantization = schema.QuantizationParametersT()
-        tensor.quantization.scale, tensor.quantization.zeroPoint = scales, zero_points
-        tensor.quantization.quantizedDimension = axis
-
-    def _add_buffer(self, data: bytes) -> int:
-        """Adds a buffer, empty for a computed tensor; returns its index."""
-        buffer = schema.BufferT()
-        if data:
-            buffer.data = np.frombuffer(data, np.uint8)
-        self._model.buffers.append(buffer)
-        return len(self._model.buffers) - 1
-
-    def add_like(self, tensor: int, name: str | bytes, shape: Sequence[int]) -> int:
-        """Adds an empty tensor of another's type and quantization; returns its index."""
-        other = self.body.tensors[tensor]
-        added = self.add_tensor(name, shape)
-        self.body.tensors[added].type = other.type
-        self.body.tensors[added].quantization = other.quantization
-        return added
-
-    def add_copy(self, tensor: int) -> int:
-        """Adds a constant with the values of another; returns its index."""
-        other = self.body.tensors[tensor]
-        added = self.add_like(tensor, other.name, other.shape)
-        self.set_constant(added, self.constant(tensor))
-        return added
 
     def insert(
         self,

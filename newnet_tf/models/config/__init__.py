@@ -10,6 +10,8 @@ from newnet_tf.models.config.card import (
     HubFile as HubFile,
     PackageFile as PackageFile,
     ReportedResults as ReportedResults,
+    Source as Source,
+    WebFile as WebFile,
     Weights as Weights,
 )
 from newnet_tf.models.config.preprocess import (

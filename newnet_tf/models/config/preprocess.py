@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-INTERPOLATIONS = ("bicubic", "bilinear")
+INTERPOLATIONS = _, BILINEAR = "bicubic", "bilinear"
 CHANNELS = (1, 3)
 CHANNEL_ORDERS = RGB, BGR = "RGB", "BGR"
 RESIZE_MODES = CENTER_CROP, STRETCH = "center_crop", "stretch"
@@ -30,8 +30,7 @@ class PreprocessConfig:
         crop_pct: float in (0, 1], `image_size` over the length of the resized short side. Default:
             0.875.
 
-        interpolation: str, one of `"bicubic"`, `"bilinear"`, both antialiased as in PIL. Default:
-            `"bicubic"`.
+        interpolation: str, one of `"bicubic"`, `"bilinear"`. Default: `"bicubic"`.
 
         mean: tuple of float, one for each channel of the model's input (red, green, blue; with
             `channel_order="BGR"` blue, green, red; or one for gray), of pixels scaled to 0-1. Default:
@@ -43,6 +42,14 @@ class PreprocessConfig:
 
         resize_mode: `"center_crop"` (default), or `"stretch"`, which changes the aspect ratio, as
             `keras.utils.image_dataset_from_directory` does; `crop_pct` has no effect then.
+
+        antialias: bool. True (default): each pixel is an average over all pixels that it covers, in
+            whole pixel values, as in PIL. False, with `"bilinear"` only: it is interpolated between
+            four pixels and not rounded, as `tf.image.resize(antialias=False)` and torch's
+            `interpolate(mode="bilinear", align_corners=False)` do.
+
+        half_pixel_centers: bool. True (default): pixels are sampled at their centers. False, without
+            antialiasing only: at their corners, as TensorFlow 1's `resize_bilinear` does.
 
     Raises:
         ValueError: for an argument outside of the above.
@@ -58,6 +65,8 @@ class PreprocessConfig:
     std: tuple[float, ...] = IMAGENET_STD
     channel_order: str = RGB
     resize_mode: str = CENTER_CROP
+    antialias: bool = True
+    half_pixel_centers: bool = True
 
     def __post_init__(self):
         if self.channel_order not in CHANNEL_ORDERS:
@@ -71,6 +80,20 @@ class PreprocessConfig:
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(
                 f"`interpolation` must be among {INTERPOLATIONS}. Received: {self.interpolation!r}"
+            )
+        if not isinstance(self.antialias, bool) or not (
+            self.antialias or self.interpolation == BILINEAR
+        ):
+            raise ValueError(
+                f"`antialias` must be True, or False with `interpolation={BILINEAR!r}`. Received: "
+                f"antialias={self.antialias!r}, interpolation={self.interpolation!r}"
+            )
+        if not isinstance(self.half_pixel_centers, bool) or (
+            self.antialias and not self.half_pixel_centers
+        ):
+            raise ValueError(
+                "`half_pixel_centers` must be True, or False with `antialias=False`. Received: "
+                f"half_pixel_centers={self.half_pixel_centers!r}, antialias={self.antialias}"
             )
         numbers = (self.crop_pct, *self.mean, *self.std)
         if not isinstance(self.image_size, int) or not all(map(_is_number, numbers)):
@@ -132,6 +155,13 @@ class PreprocessConfig:
     def resize(self) -> int:
         """Length of the short side after resizing, in pixels (timm's rule: rounded down)."""
         return math.floor(self.image_size / self.crop_pct)
+
+    @property
+    def resize_description(self) -> str:
+        """How pixels are resized, such as `"bilinear, antialiased"`."""
+        sampling = "antialiased" if self.antialias else "without antialiasing"
+        corners = "" if self.half_pixel_centers else ", sampled at pixel corners"
+        return f"{self.interpolation}, {sampling}{corners}"
 
     @property
     def scale(self) -> tuple[float, ...]:

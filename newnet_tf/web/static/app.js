@@ -1,17 +1,20 @@
 // The page: images from files, drops, the clipboard, the example or the camera go to the worker;
-// predictions are shown as bars.
+// predictions are shown as bars, detections as boxes too.
 
+import { drawBoxes } from "./boxes.js";
 import { Camera } from "./camera.js";
 import { topK } from "./outputs.js";
 import { Engine, cacheOffline } from "./site.js";
 
-const TOP = 5;
+const TOP = 5; // classes
+const LISTED = 20; // detections
 const at = (id) => document.getElementById(id);
 const controls = [at("file"), at("camera"), at("example"), at("models")];
 
 let site, engine, camera;
 let requested, current; // models: the requested one, the one in use
-let image = null; // the Blob that was classified last
+let image = null; // the Blob that was predicted last
+let latest = null; // its result
 let request = 0; // number of the latest request; results of earlier ones are ignored
 
 try {
@@ -31,10 +34,12 @@ async function start() {
   at("engine").textContent = `${threads === 1 ? "1 thread" : `${threads} threads`}.`;
   await use(site.models[0]);
   for (const control of controls) control.disabled = false;
-  at("file").onchange = () => at("file").files.length && classify(at("file").files[0]);
+  at("file").onchange = () => at("file").files.length && predict(at("file").files[0]);
   at("camera").onclick = toggleCamera;
   at("example").onclick = example;
   acceptDrops();
+  at("lowest").hidden = !site.decoder;
+  at("threshold").oninput = () => latest && present(latest);
   at("offline").textContent = await cacheOffline([...site.files, ...files]);
 }
 
@@ -54,12 +59,12 @@ function offerModels() {
   at("models").hidden = site.models.length < 2;
 }
 
-/** Switches to another model and classifies the same image again. */
+/** Switches to another model and predicts the same image again. */
 async function change(model) {
   at("models").setAttribute("aria-busy", "true");
   try {
     await use(model);
-    if (current === model && image && !camera.on) await classify(image);
+    if (current === model && image && !camera.on) await predict(image);
   } catch (error) {
     fail(error);
   }
@@ -76,13 +81,13 @@ async function use(model) {
   status(image || camera.on ? "" : "Ready. Choose an image.");
 }
 
-async function classify(blob) {
+async function predict(blob) {
   const number = ++request;
   stopCamera();
   clear();
-  status("Classifying…");
+  status("Running the model…");
   try {
-    const result = await engine.call("classify", { image: blob, file: current.file });
+    const result = await engine.call("predict", { image: blob, file: current.file });
     if (number !== request) return;
     image = blob;
     show(blob);
@@ -102,7 +107,7 @@ async function example() {
   try {
     const response = await fetch(site.example);
     if (!response.ok) throw new Error("The example image is not there.");
-    await classify(await response.blob());
+    await predict(await response.blob());
   } catch (error) {
     fail(error);
   }
@@ -131,13 +136,13 @@ async function toggleCamera() {
   watch();
 }
 
-/** Classifies the camera's images, frame after frame. */
+/** Predicts the camera's images, frame after frame. */
 async function watch() {
   try {
     while (camera.on) {
       const frame = await camera.frame();
       if (!frame) continue;
-      const result = await engine.call("classify", { image: frame, file: current.file }, [frame]);
+      const result = await engine.call("predict", { image: frame, file: current.file }, [frame]);
       if (camera.on) present(result);
     }
   } catch (error) {
@@ -168,28 +173,22 @@ function acceptDrops() {
     event.preventDefault();
     whole.classList.remove("dragging");
     const [file] = event.dataTransfer.files;
-    if (file) classify(file);
+    if (file) predict(file);
     else fail(new Error("Drop an image's file, saved on this device."));
   };
   document.onpaste = (event) => {
     const [file] = event.clipboardData.files;
-    if (file) classify(file);
+    if (file) predict(file);
   };
 }
 
-/** Shows the top predictions; existing bars are moved, not replaced. */
-function present({ scores, times, width, height }) {
+/** Shows a result: the top classes, or the detections. */
+function present(result) {
+  latest = result;
   at("error").hidden = true;
-  const list = at("predictions");
-  const top = topK(scores, TOP);
-  while (list.children.length < top.length) list.append(row());
-  top.forEach(({ score, index }, place) => {
-    const [label, value, bar] = list.children[place].children;
-    label.textContent = site.labels[index];
-    value.value = score;
-    value.textContent = `${(100 * score).toFixed(1)} %`;
-    bar.firstChild.style.width = `${100 * score}%`;
-  });
+  if (result.detections) presentDetections(result);
+  else presentRows(topK(result.scores, TOP));
+  const { times, width, height } = result;
   const milliseconds = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
   const facts = [
     `Model ${milliseconds(times.model)}`,
@@ -198,6 +197,29 @@ function present({ scores, times, width, height }) {
     `${width} × ${height} pixels`,
   ];
   at("times").textContent = facts.map((fact) => fact.replaceAll(" ", "\u00a0")).join(" · ");
+}
+
+function presentDetections({ detections, width, height }) {
+  const lowest = Number(at("threshold").value);
+  const shown = detections.filter(({ score }) => 100 * score >= lowest);
+  at("lowest-value").textContent = `${lowest} %`;
+  at("found").textContent = `${shown.length || "No"} object${shown.length === 1 ? "" : "s"} found`;
+  drawBoxes(at("boxes"), shown, site.labels, width, height);
+  presentRows(shown.slice(0, LISTED).map(({ label, score }) => ({ index: label, score })));
+}
+
+/** Shows classes and scores as bars; existing ones are changed, not replaced. */
+function presentRows(rows) {
+  const list = at("predictions");
+  while (list.children.length < rows.length) list.append(row());
+  while (list.children.length > rows.length) list.lastChild.remove();
+  rows.forEach(({ score, index }, place) => {
+    const [label, value, bar] = list.children[place].children;
+    label.textContent = site.labels[index];
+    value.value = score;
+    value.textContent = `${(100 * score).toFixed(1)} %`;
+    bar.firstChild.style.width = `${100 * score}%`;
+  });
 }
 
 function row() {
@@ -225,6 +247,9 @@ function stage(what) {
 }
 
 function clear() {
+  latest = null;
+  at("boxes").replaceChildren();
+  at("found").textContent = "";
   at("error").hidden = true;
   at("predictions").replaceChildren();
   at("times").textContent = "";

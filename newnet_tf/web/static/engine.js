@@ -4,10 +4,11 @@
 
 const MAX_THREADS = 4;
 const models = new Map(); // file name -> compiled model
-let site, core, decoder, preprocess, converter;
+let site, core, decoder, preprocess, converter, detector;
+let anchors; // of a detector
 let threads = 1;
 
-const commands = { start, load, classify };
+const commands = { start, load, predict };
 
 self.onmessage = async ({ data: { id, command, argument } }) => {
   try {
@@ -20,12 +21,14 @@ self.onmessage = async ({ data: { id, command, argument } }) => {
 /** Loads the engine, with threads where the page is cross-origin isolated. */
 async function start(description) {
   site = description;
-  [preprocess, converter, decoder, core] = await Promise.all([
+  [preprocess, converter, detector, decoder, core] = await Promise.all([
     import("./preprocess.js"),
     import("./outputs.js"),
+    import("./detect.js"),
     import("./decode.js"),
     import(`./${site.engine.folder}/core.js`),
   ]);
+  if (site.decoder) anchors = detector.makeAnchors(site.decoder.maps);
   const fast = await core.supportsFeature("relaxedSimd");
   const several = self.crossOriginIsolated && navigator.hardwareConcurrency > 1 && fast;
   if (several && (await core.supportsFeature("threads"))) {
@@ -75,8 +78,11 @@ async function download(file, bytes) {
   return data;
 }
 
-/** Classifies an image, a Blob or an ImageBitmap; returns scores and times in milliseconds. */
-async function classify({ image, file }) {
+/**
+ * Runs the model on an image, a Blob or an ImageBitmap. Returns times in milliseconds, and the scores
+ * of the classes, or of a detector the detections with boxes in pixels.
+ */
+async function predict({ image, file }) {
   const begin = performance.now();
   const bitmap = image instanceof Blob ? await decoder.decode(image) : image;
   const { data, width, height } = decoder.pixelsOf(bitmap);
@@ -84,26 +90,43 @@ async function classify({ image, file }) {
   const decoded = performance.now();
   const pixels = preprocess.crop(data, width, height, site.preprocess);
   const prepared = performance.now();
-  const { scores, milliseconds } = await run(file, pixels);
-  return {
-    scores,
-    times: { decode: decoded - begin, prepare: prepared - decoded, model: milliseconds },
-    width,
-    height,
-  };
+  const { outputs, milliseconds } = await run(file, pixels);
+  const times = { decode: decoded - begin, prepare: prepared - decoded, model: milliseconds };
+  return { ...results(outputs, file, width, height), times, width, height };
 }
 
 async function run(file, pixels) {
-  const description = site.models.find((model) => model.file === file);
+  const description = describe(file);
   const { image_size: size, channels } = site.preprocess;
   const begin = performance.now();
-  const values = description.expects_uint8_pixels ? pixels : preprocess.normalize(pixels, site.preprocess);
+  const values = description.expects_uint8_pixels
+    ? preprocess.rounded(pixels)
+    : preprocess.normalize(pixels, site.preprocess);
   const input = new core.Tensor(values, [1, size, size, channels]);
-  const [output] = await models.get(file).run([input]);
-  const outputs = Float32Array.from(await output.data());
+  const tensors = await models.get(file).run([input]);
+  const outputs = {};
+  for (const [place, tensor] of tensors.entries()) {
+    outputs[description.outputs[place]] = Float32Array.from(await tensor.data());
+    tensor.delete();
+  }
   const milliseconds = performance.now() - begin;
   input.delete();
-  output.delete();
-  const scores = converter.probabilities(outputs, site.task, description.output_type);
-  return { scores, milliseconds };
+  return { outputs, milliseconds };
 }
+
+/** What the page shows: { scores } of the classes, or { detections }. */
+function results(outputs, file, width, height) {
+  if (!site.decoder) {
+    const [scores] = Object.values(outputs);
+    return { scores: converter.probabilities(scores, site.task, describe(file).output_type) };
+  }
+  const x = preprocess.planAxis(width, height, site.preprocess);
+  const y = preprocess.planAxis(height, width, site.preprocess);
+  const { image_size: size } = site.preprocess;
+  const detections = detector.detect(outputs, anchors, site.decoder);
+  return {
+    detections: detections.map((each) => ({ ...each, box: detector.toPixels(each.box, x, y, size) })),
+  };
+}
+
+const describe = (file) => site.models.find((model) => model.file === file);

@@ -2,7 +2,7 @@
 //
 // Pillow's antialiased resize in 8 bits: each output pixel is a weighted sum over the input pixels under
 // its filter, across first, then down, each pass rounded to whole gray levels. Weights are fractions of
-// 2^22. Pure functions, without a browser: `tests/test_web.py` runs them in node.
+// 2^22. Without antialiasing pixels are interpolated between four, in float32. Pure functions, without a browser: `tests/test_web.py` runs them in node.
 
 const BITS = 22;
 const HALF = 1 << (BITS - 1);
@@ -21,6 +21,9 @@ const FILTERS = {
 /** One axis: take `extent` pixels from `start`, resize them to `length`, crop from `offset`. */
 export function planAxis(size, other, config) {
   const extent = Math.min(size, config.max_aspect * other);
+  if (config.resize_mode === "stretch") {
+    return { start: Math.floor((size - extent) / 2), extent, length: config.image_size, offset: 0 };
+  }
   const length = Math.floor((config.resize * extent) / Math.min(size, other));
   const spare = length - config.image_size;
   const toEven = Math.floor(spare / 2) % 2;
@@ -95,12 +98,56 @@ function gray(data, stride) {
   return levels;
 }
 
+/** Without antialiasing: for each output pixel of an axis the two that it lies between, and its share. */
+function samplesOf(axis, size, { half_pixel_centers: centered }) {
+  const { fround } = Math;
+  const scale = fround(axis.extent / axis.length);
+  const half = centered ? 0.5 : 0;
+  return Array.from({ length: size }, (_, i) => {
+    const place = fround(fround((axis.offset + i + half) * scale) - half);
+    const floor = Math.floor(place);
+    const second = Math.min(Math.ceil(place), axis.extent - 1);
+    return { first: Math.max(floor, 0), second, share: fround(place - floor) };
+  });
+}
+
+/** Pixels interpolated between four, as newnet_tf/data/resize.py does: a Float32Array. */
+function interpolate(input, begin, width, pixel, channels, across, down) {
+  const { fround } = Math;
+  const between = (first, second, share) => fround(first + fround(fround(second - first) * share));
+  const output = new Float32Array(down.length * across.length * channels);
+  let place = 0;
+  for (const row of down) {
+    const top = begin + row.first * width * pixel;
+    const bottom = begin + row.second * width * pixel;
+    for (const { first, second, share } of across) {
+      for (let c = 0; c < channels; c++) {
+        const [left, right] = [first * pixel + c, second * pixel + c];
+        const above = between(input[top + left], input[top + right], share);
+        const below = between(input[bottom + left], input[bottom + right], share);
+        output[place++] = between(above, below, row.share);
+      }
+    }
+  }
+  return output;
+}
+
+/** Values as whole pixels, halves to even, as NumPy rounds. */
+export function rounded(pixels) {
+  if (pixels instanceof Uint8Array) return pixels;
+  return Uint8Array.from(pixels, (value) => {
+    const whole = Math.round(value);
+    return whole - value === 0.5 && whole % 2 ? whole - 1 : whole;
+  });
+}
+
 /**
  * Resizes and crops: all of the preprocessing but the normalization.
  *
  * data: bytes of height x width pixels of three or four channels (a fourth is ignored).
- * config: { image_size, resize, interpolation, channels, max_aspect }.
- * Returns a Uint8Array of size x size x channels.
+ * config: { image_size, resize, resize_mode, interpolation, antialias, half_pixel_centers, channels,
+ *   max_aspect }.
+ * Returns a Uint8Array of size x size x channels, without antialiasing a Float32Array.
  */
 export function crop(data, width, height, config) {
   const { image_size: size, channels } = config;
@@ -110,6 +157,11 @@ export function crop(data, width, height, config) {
   const stride = data.length / (width * height);
   const input = channels === 1 ? gray(data, stride) : data;
   const pixel = channels === 1 ? 1 : stride;
+  if (!config.antialias) {
+    const corner = (y.start * width + x.start) * pixel;
+    const [across, down] = [x, y].map((axis) => samplesOf(axis, size, config));
+    return interpolate(input, corner, width, pixel, channels, across, down);
+  }
   const across = weightsOf(x, size, filter);
   const down = weightsOf(y, size, filter);
   // only the lines that the crop needs

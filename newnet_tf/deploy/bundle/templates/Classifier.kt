@@ -12,9 +12,7 @@ import java.io.FileInputStream
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.nio.channels.FileChannel
-import kotlin.math.exp
-import kotlin.math.min
-import kotlin.math.roundToInt
+@MATH_IMPORTS@
 import org.tensorflow.lite.Interpreter
 
 /** Give it images one after another, from any thread; `close()` it at the end. */
@@ -33,7 +31,7 @@ class Classifier(context: Context, file: String = "@FILE@", threads: Int = 2) : 
      */
     @Synchronized
     fun probabilities(image: Bitmap, rotationDegrees: Int = 0): FloatArray {
-        fill(centerPixels(image, rotationDegrees))
+        fill(@RESIZED@(image, rotationDegrees))
         output.rewind()
         interpreter.run(input, output)
         output.rewind()
@@ -56,7 +54,6 @@ class Classifier(context: Context, file: String = "@FILE@", threads: Int = 2) : 
 
     private companion object {
         const val SIZE = @SIZE@
-        const val RESIZE = @RESIZE@
         const val CHANNELS = @CHANNELS@
         const val OUTPUTS = @OUTPUTS@
         @CONSTANTS@

@@ -10,7 +10,6 @@ import TensorFlowLite
 
 final class Classifier {
   static let size = @SIZE@
-  static let resize = @RESIZE@
   static let channels = @CHANNELS@
   @CONSTANTS@
 
@@ -31,8 +30,7 @@ final class Classifier {
   func probabilities(
     _ image: CGImage, orientation: CGImagePropertyOrientation = .up
   ) throws -> [Float] {
-    let pixels = Classifier.upright(Classifier.cropped(image), orientation)
-    try interpreter.copy(Classifier.input(pixels), toInputAt: 0)
+    try interpreter.copy(Classifier.input(image, orientation), toInputAt: 0)
     try interpreter.invoke()
     let data = try interpreter.output(at: 0).data
     let scores: [Float] = data.withUnsafeBytes { bytes in

@@ -12,8 +12,7 @@ import java.io.FileInputStream
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.nio.channels.FileChannel
-import kotlin.math.min
-import kotlin.math.roundToInt
+@MATH_IMPORTS@
 import org.tensorflow.lite.Interpreter
 
 /** Give it images one after another, from any thread; `close()` it at the end. */
@@ -26,14 +25,14 @@ class Model(context: Context, file: String = "@FILE@", threads: Int = 2) : AutoC
 
     /**
      * Returns the outputs by name, each in the order of its shape in model.json. Positions are those
-     * of the upright image's center.
+     * of @SQUARE@.
      *
      * `rotationDegrees`: clockwise, what makes the image upright: a multiple of 90, as CameraX and
      * ExifInterface give it.
      */
     @Synchronized
     fun run(image: Bitmap, rotationDegrees: Int = 0): Map<String, FloatArray> {
-        fill(centerPixels(image, rotationDegrees))
+        fill(@RESIZED@(image, rotationDegrees))
         outputs.values.forEach { it.rewind() }
         interpreter.runSignature(mapOf("@INPUT_NAME@" to input), outputs)
         outputs.values.forEach { it.rewind() }
@@ -51,7 +50,6 @@ class Model(context: Context, file: String = "@FILE@", threads: Int = 2) : AutoC
 
     private companion object {
         const val SIZE = @SIZE@
-        const val RESIZE = @RESIZE@
         const val CHANNELS = @CHANNELS@
         @CONSTANTS@
     }

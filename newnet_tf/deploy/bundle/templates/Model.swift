@@ -10,7 +10,6 @@ import TensorFlowLite
 
 final class Model {
   static let size = @SIZE@
-  static let resize = @RESIZE@
   static let channels = @CHANNELS@
   @CONSTANTS@
 
@@ -25,13 +24,12 @@ final class Model {
   }
 
   /// Returns the outputs by name, each in the order of its shape in model.json.
-  /// `orientation`: how the image is stored, as EXIF data and UIImage say. Positions are those of the
-  /// upright image's center.
+  /// `orientation`: how the image is stored, as EXIF data and UIImage say. Positions are those of
+  /// @SQUARE@.
   func run(
     _ image: CGImage, orientation: CGImagePropertyOrientation = .up
   ) throws -> [String: [Float]] {
-    let pixels = Model.upright(Model.cropped(image), orientation)
-    try interpreter.copy(Model.input(pixels), toInputAt: 0)
+    try interpreter.copy(Model.input(image, orientation), toInputAt: 0)
     try interpreter.invoke()
     return [
 @OUTPUT_ARRAYS@

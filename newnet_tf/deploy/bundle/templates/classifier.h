@@ -30,9 +30,8 @@ class Classifier {
 @INTERPRETER@
 
   // Returns @MEANING@: kClasses values, in @LABEL_LINES@.
-  // `pixels`: kSize * kSize * kChannels bytes, row by row, @PIXELS@: the upright image's short side
-  // resized to @RESIZE@ (@INTERPOLATION@, antialiased), the center cropped.
-  std::vector<float> Probabilities(const std::uint8_t* pixels) {
+  // `pixels`: kSize * kSize * kChannels @PIXEL_WORDS@, row by row, @PIXELS@: @FITTED@
+  std::vector<float> Probabilities(const @PIXEL_TYPE@* pixels) {
     const std::vector<Input> input = Prepare(pixels);
     std::vector<Output> output(kOutputs);
     TfLiteTensor* image = TfLiteInterpreterGetInputTensor(interpreter_, 0);
@@ -48,6 +47,8 @@ class Classifier {
   }
 
 @IMAGE@
+
+@RESIZE_FUNCTION@
 
 @ACTIVATION_FUNCTION@
 

@@ -27,9 +27,8 @@ class Model {
 @INTERPRETER@
 
   // Returns the outputs by name, each in the order of its shape in model.json.
-  // `pixels`: kSize * kSize * kChannels bytes, row by row, @PIXELS@: the upright image's short side
-  // resized to @RESIZE@ (@INTERPOLATION@, antialiased), the center cropped.
-  std::map<std::string, std::vector<float>> Run(const std::uint8_t* pixels) {
+  // `pixels`: kSize * kSize * kChannels @PIXEL_WORDS@, row by row, @PIXELS@: @FITTED@
+  std::map<std::string, std::vector<float>> Run(const @PIXEL_TYPE@* pixels) {
     const std::vector<Input> input = Prepare(pixels);
     TfLiteTensor* image = TfLiteInterpreterGetInputTensor(interpreter_, 0);
     if (TfLiteTensorCopyFromBuffer(image, input.data(), input.size() * sizeof(Input)) != kTfLiteOk ||
@@ -43,18 +42,10 @@ class Model {
 
 @IMAGE@
 
+@RESIZE_FUNCTION@
+
  private:
-  template <typename Value>
-  std::vector<float> Output(int index, std::size_t size, float scale, float zero_point) {
-    std::vector<Value> values(size);
-    if (TfLiteTensorCopyToBuffer(TfLiteInterpreterGetOutputTensor(interpreter_, index), values.data(),
-                                 size * sizeof(Value)) != kTfLiteOk) {
-      throw std::runtime_error("the outputs of the file must be those in model.json");
-    }
-    std::vector<float> real(size);
-    for (std::size_t i = 0; i < size; ++i) real[i] = (static_cast<float>(values[i]) - zero_point) * scale;
-    return real;
-  }
+@OUTPUT_FUNCTION@
 
   @CONSTANTS@
   TfLiteModel* model_ = nullptr;

@@ -15,56 +15,16 @@ Terms that every method uses:
   `keras.Model(image, {"point": ..., "scores": ...})`).
 """
 
-import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from newnet_tf.task.records import PostprocessOperator, Prediction
 
 if TYPE_CHECKING:
     import numpy as np
 
 Arrays = Any  # an array, or a mapping of arrays by name
-
-TASKS = {  # name: module that defines `TASK`
-    "classification": "newnet_tf.classification.task",
-    "multilabel_classification": "newnet_tf.classification.multilabel",
-}
 MODES = ("min", "max")
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One prediction for an image: a class, and where it is, if the task says so.
-
-    Args:
-        label: str or None, name of the class; None where names are unknown.
-
-        class_index: int, number of the class, from 0.
-
-        score: float, confidence of the prediction; a probability in 0 to 1 where the task gives one.
-
-        box: tuple of four floats or None, `(x1, y1, x2, y2)` in pixels of the original image.
-
-        polygon: sequence of `(x, y)` or None, corners in pixels of the original image.
-
-        mask: bool array (height, width) or None, at the size of the original image.
-
-    Example:
-        >>> print(Prediction("tabby", 281, 0.874))
-        tabby 87.4 %
-    """
-
-    label: str | None
-    class_index: int
-    score: float
-    box: tuple[float, float, float, float] | None = None
-    polygon: Sequence[tuple[float, float]] | None = None
-    mask: "np.ndarray | None" = None
-
-    def __str__(self) -> str:
-        name = self.label if self.label is not None else f"class {self.class_index}"
-        place = "" if self.box is None else f" at ({', '.join(f'{x:.0f}' for x in self.box)})"
-        return f"{name} {100 * self.score:.1f} %{place}"
 
 
 @runtime_checkable
@@ -109,6 +69,17 @@ class Task(Protocol):
     mode: str
     units: Mapping[str, str] = {}
     labels: Mapping[str, str] = {}
+
+    def configured(self, task_config: Mapping[str, Any] | None) -> "Task":
+        """Returns the task for a model's outputs.
+
+        Args:
+            task_config: mapping or None, `ModelMetadata.task_config` of the model.
+
+        Returns:
+            A `Task`. Default: the task itself, which needs no such config.
+        """
+        return self
 
     def check(self, model, dataset) -> None:
         """Checks that a model and a dataset fit together and suit the task.
@@ -265,6 +236,16 @@ class Task(Protocol):
         """
         return None
 
+    def postprocess_operator(self) -> PostprocessOperator | None:
+        """Returns the TFLite operator that `export(embed_postprocess=True)` adds; None for a task
+        without one."""
+        return None
+
+    def decoder_spec(self) -> Mapping[str, Any] | None:
+        """Returns how code outside of Python turns raw outputs into results, as JSON values, from which
+        the code of bundles and the web page are generated; None where outputs need no decoding."""
+        return None
+
     def draw(self, image: "np.ndarray", predictions: Sequence[Prediction]) -> "np.ndarray":
         """Returns an image with its predictions drawn on it or next to it.
 
@@ -276,24 +257,3 @@ class Task(Protocol):
         Returns:
             uint8 array (height, width, 3), possibly larger.
         """
-
-
-def get_task(task: str | Task) -> Task:
-    """Returns a task by name; its module is imported at first use.
-
-    Args:
-        task: str, among `TASKS`, or a `Task`, which is returned as it is.
-
-    Raises:
-        ValueError: if the name is unknown.
-    """
-    if not isinstance(task, str):
-        if getattr(task, "mode", None) not in MODES:
-            raise ValueError(
-                f"`task` must be a name ({', '.join(TASKS)}) or a `Task` with a `mode` among {MODES}. "
-                f"Received: task={task!r}"
-            )
-        return task
-    if task not in TASKS:
-        raise ValueError(f"`task` must be among {', '.join(TASKS)}. Received: task={task!r}")
-    return importlib.import_module(TASKS[task]).TASK

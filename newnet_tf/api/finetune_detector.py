@@ -1,0 +1,287 @@
+"""Finetuning of a detector, which `newnet_tf.finetune` begins for a dataset with boxes."""
+
+import dataclasses
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from newnet_tf import weights as checkpoints
+from newnet_tf.api.evaluate import evaluate_split
+from newnet_tf.api.export import export
+from newnet_tf.data.datasets.base import TEST, TRAIN, VALIDATION, Dataset, Split
+from newnet_tf.data.host_loader import iter_samples
+from newnet_tf.deploy.converter import ExportError
+from newnet_tf.deploy.quantization.precisions import uses_calibration_images
+from newnet_tf.detection.training.augment import BoxAugmentation
+from newnet_tf.evaluation.detection_table import save_detection
+from newnet_tf.finetuning import detector_report
+from newnet_tf.finetuning.detector import (
+    HEAD_EPOCHS,
+    MIN_STEPS,
+    RECIPE,
+    DetectorRun,
+    finetune_detector,
+)
+from newnet_tf.finetuning.detector_result import DetectorFile, DetectorFinetuneResult
+from newnet_tf.inference.loading import load_predictor
+from newnet_tf.models import registry
+from newnet_tf.models.config.metadata import get_metadata, set_metadata
+from newnet_tf.models.model_file import save_model
+from newnet_tf.training.overrides import override
+from newnet_tf.training.progress import fit_batch_size
+from newnet_tf.training.recipes import Recipe
+from newnet_tf.utils.lazy import keras
+from newnet_tf.utils.progress import note
+from newnet_tf.visualization import html_page
+
+DETECTION = "detection"  # the task
+AUGMENTATION = "augmentation."
+CALIBRATION_IMAGES = VERIFICATION_IMAGES = 100
+
+
+def is_detector(model: Any) -> bool:
+    """Returns whether a name is that of a detector; imports no TensorFlow.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    return isinstance(model, str) and registry.resolve(model)[0].card.task == DETECTION
+
+
+def check_detector(
+    weights: str | os.PathLike | None,
+    changes: Mapping[str, Any],
+    head_epochs: int | None,
+    only_classifiers: Mapping[str, Any],
+) -> None:
+    """Checks the arguments of `finetune` for a detector before TensorFlow is imported.
+
+    Args:
+        weights, changes, head_epochs: as in `finetune`; `changes` are its `overrides`.
+
+        only_classifiers: mapping, arguments that a detector does not take, by name.
+
+    Raises:
+        ValueError: for the first that cannot be right.
+    """
+    for name, value in only_classifiers.items():
+        if value is not None:
+            raise ValueError(
+                f"`{name}` must be left out for a detector. Received: {name}={value!r}"
+            )
+    is_count = isinstance(head_epochs, int) and not isinstance(head_epochs, bool)
+    if head_epochs is not None and not (is_count and head_epochs >= 0):
+        raise ValueError(
+            f"`head_epochs` (--head-epochs) must be an int, not negative. Received: {head_epochs!r}"
+        )
+    if weights is not None and checkpoints.is_file(weights) and not Path(weights).is_file():
+        raise ValueError(f"`weights` must be an existing file. Received: {weights}: no such file")
+    split_overrides(changes)
+
+
+def _variant(model: str, dataset: Dataset) -> Any:
+    """Returns the variant of a detector, and the tag in its name or None."""
+    variant, tag = registry.resolve(model)
+    if variant.card.task != DETECTION:
+        raise ValueError(
+            f"`model` must be a detector, as {dataset.name} has boxes: ssdlite_{model} is one on this "
+            f"backbone. Received: {model}, whose task is {variant.card.task!r}"
+        )
+    if dataset.task != DETECTION:
+        raise ValueError(
+            f"`dataset` (--data) must have boxes for {model}. Received: {dataset}, of the task "
+            f"{dataset.task!r}"
+        )
+    return variant, tag
+
+
+def split_overrides(changes: Mapping[str, Any]) -> tuple[Recipe, BoxAugmentation]:
+    """Returns the recipe and the augmentation of a detector with some fields changed.
+
+    Args:
+        changes: mapping from field to value; a field of `BoxAugmentation` is `"augmentation.NAME"`.
+
+    Raises:
+        ValueError: for an unknown name or a value of another type.
+    """
+    known = [field.name for field in dataclasses.fields(BoxAugmentation)]
+    own, inner = {}, {}
+    for name, value in changes.items():
+        field = name.removeprefix(AUGMENTATION)
+        if field == name:
+            own[name] = value
+        elif field not in known:
+            raise ValueError(
+                f"`{AUGMENTATION}` must be followed by one of {known}. Received: {name!r}"
+            )
+        else:
+            try:
+                inner[field] = float(value)
+            except (TypeError, ValueError):
+                raise ValueError(f"`{name}` must be a number. Received: {value!r}") from None
+    return override(RECIPE, own), BoxAugmentation(**inner)
+
+
+def finetune_on_boxes(
+    model: str,
+    dataset: Dataset,
+    *,
+    output_dir: str | os.PathLike | None,
+    weights: str | os.PathLike | None,
+    epochs: int | None,
+    image_size: int | None,
+    head_only: bool,
+    head_epochs: int | None,
+    backbone_lr_scale: float,
+    batch_norm: str,
+    seed: int,
+    overrides: Mapping[str, Any],
+    precisions: Sequence[str],
+    save_results: bool,
+) -> DetectorFinetuneResult:
+    """Finetunes a detector; arguments and result as of `newnet_tf.finetune`."""
+    variant, tag = _variant(model, dataset)
+    output_dir = Path(output_dir or Path("runs") / f"{dataset.name}-{variant.card.name}")
+    own = {"epochs": epochs, "seed": seed}
+    changes = dict(overrides) | {name: value for name, value in own.items() if value is not None}
+    recipe, augmentation = split_overrides(changes)
+    train, test = _splits(dataset)
+    recipe = fit_batch_size(recipe, train.size, MIN_STEPS)
+    if recipe.warmup >= recipe.epochs:
+        recipe = dataclasses.replace(recipe, warmup=recipe.epochs / 2)
+    if summary := dataset.skipped_summary():
+        note(summary)
+    chosen = os.fspath(weights) if weights else tag or variant.card.default_weights
+    built = _build(variant, chosen, dataset, image_size, seed)
+    known = get_metadata(built)
+    preprocess = dataclasses.replace(known.preprocess, antialias=True, half_pixel_centers=True)
+    known = dataclasses.replace(
+        known,
+        preprocess=preprocess,
+        class_names=tuple(dataset.class_names),
+        trained=True,
+        weights=f"{known.weights or 'backbone'}, finetuned",
+        dataset=dataset.name,
+    )
+    run = DetectorRun(
+        dataset=dataset,
+        metadata=known,
+        output_dir=output_dir,
+        recipe=recipe,
+        head_epochs=HEAD_EPOCHS if head_epochs is None else head_epochs,
+        augmentation=augmentation,
+        backbone_lr_scale=backbone_lr_scale,
+        batch_norm=batch_norm,
+        all_layers=not head_only,
+    )
+    fits = finetune_detector(built, run)
+    set_metadata(built, known)
+    file = output_dir / f"{known.name}.keras"
+    save_model(built, file, known)
+    found = evaluate_split(load_predictor(built), test)
+    result = DetectorFinetuneResult(
+        model=built,
+        metadata=known,
+        dataset=dataset,
+        output_dir=output_dir,
+        train=train,
+        test=test,
+        fits=fits,
+        result=dataclasses.replace(found, dataset=dataset.name),
+        settings=f"{recipe}; {augmentation}; head epochs {run.head_epochs}, backbone learning rate "
+        f"scale {backbone_lr_scale}, batch norm {batch_norm}",
+        seed=seed,
+        skipped=dataset.skipped + found.skipped,
+        model_file=file,
+    )
+    result = _with_report(result)  # before the exports, whose errors end the function
+    failures: list[ExportError] = []
+    if precisions:
+        exports, failures = _export(result, precisions)
+        result = _with_report(dataclasses.replace(result, exports=exports))
+    if save_results:
+        data = f"{dataset.name}, finetuned"
+        note(f"wrote {save_detection(result.result, result.name, data, 'fp32', known.weights)}")
+    if failures:
+        written = ", ".join(file.name for file in result.files)
+        raise ExportError(f"{failures[0]}\nwritten: {written}")
+    return result
+
+
+def _splits(dataset: Dataset) -> tuple[Split, Split]:
+    """Returns the images to train on and those to test on, the validation (else test) split."""
+    name = next((name for name in (VALIDATION, TEST) if name in dataset.splits), None)
+    if TRAIN not in dataset.splits or name is None:
+        raise ValueError(
+            f"`dataset` (--data) must have images to train and to test on. Received: {dataset}"
+        )
+    train = dataset.split(TRAIN)
+    missing = [
+        dataset.class_names[i] for i in np.flatnonzero(train.class_counts(dataset.classes) == 0)
+    ]
+    if missing:
+        raise ValueError(
+            f"each class must have a training box. Received: none of {', '.join(missing)}"
+        )
+    return train, dataset.split(name)
+
+
+def _build(
+    variant: Any, weights: str | None, dataset: Dataset, image_size: int | None, seed: int
+) -> Any:
+    keras.utils.set_random_seed(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the new score layers are the purpose here
+        if weights is None:
+            return variant.build(
+                classes=dataset.classes, image_size=image_size, backbone_weights="default"
+            )
+        if not checkpoints.is_file(weights):
+            variant.card.select(weights)  # an unknown tag is named before any work
+        return variant.build(weights=weights, classes=dataset.classes, image_size=image_size)
+
+
+def _with_report(result: DetectorFinetuneResult) -> DetectorFinetuneResult:
+    path = html_page.write(
+        result.output_dir / "report.html",
+        f"{result.name} on {result.dataset.name}",
+        detector_report.sections(result),
+    )
+    return dataclasses.replace(result, report=Path(path))
+
+
+def _export(
+    result: DetectorFinetuneResult, precisions: Sequence[str]
+) -> tuple[tuple[DetectorFile, ...], list[ExportError]]:
+    """Exports TFLite files one by one and evaluates them; returns them, and the errors of the rest."""
+    skipped = {image.path for image in result.skipped}
+
+    def sources(split: Any, count: int) -> list:
+        return [s.source for s in iter_samples(split, count) if s.name not in skipped]
+
+    calibration = None
+    if any(map(uses_calibration_images, precisions)):
+        calibration = sources(result.train, CALIBRATION_IMAGES)
+    files, failures = [], []
+    for precision in precisions:
+        try:
+            exported = export(
+                result.model,
+                result.output_dir,
+                precisions=[precision],
+                calibration_images=calibration,
+                validation_images=sources(result.test, VERIFICATION_IMAGES),
+            )
+        except ExportError as error:
+            failures.append(error)
+            continue
+        for file in exported:
+            found = evaluate_split(load_predictor(file), result.test)
+            difference = found.metrics["mAP50"] - result.metrics["mAP50"]
+            verification = getattr(file, "verification", None)
+            files.append(DetectorFile(Path(file), found, difference, verification))
+    return tuple(files), failures

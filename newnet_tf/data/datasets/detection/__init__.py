@@ -1,0 +1,1 @@
+"""Datasets of boxes: COCO, PASCAL VOC, YOLO, tables, tensorflow-datasets."""

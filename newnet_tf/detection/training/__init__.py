@@ -1,0 +1,1 @@
+"""What trains a detector: augmentation, batches, matching of anchors, loss."""

@@ -1,0 +1,144 @@
+"""Finetuning of a detector: stages, frozen layers, files, errors; on drawn squares."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tiny_backbone
+from PIL import Image
+
+import newnet_tf
+from newnet_tf.finetuning import detector
+from newnet_tf.finetuning.detector_report import count_errors
+
+SIZE, COLORS = 96, {"red": (220, 30, 30), "blue": (30, 30, 220)}
+BACKBONE = tiny_backbone.NAME
+NAME = f"ssdlite_{BACKBONE}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _registered():
+    with tiny_backbone.registered():
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A COCO file of 24 images with a red or a blue square on gray."""
+    folder, random = tmp_path_factory.mktemp("squares"), np.random.default_rng(0)
+    images, annotations = [], []
+    for i in range(24):
+        pixels = np.full((SIZE, SIZE, 3), 128, np.uint8)
+        side, name = int(random.integers(36, 60)), list(COLORS)[i % 2]
+        x, y = random.integers(0, SIZE - side, 2).tolist()
+        pixels[y : y + side, x : x + side] = COLORS[name]
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+        images.append({"id": i, "file_name": f"{i}.png", "width": SIZE, "height": SIZE})
+        annotations.append(
+            {
+                "id": i,
+                "image_id": i,
+                "category_id": 1 + i % 2,
+                "bbox": [x, y, side, side],
+                "area": side**2,
+                "iscrowd": 0,
+            }
+        )
+    categories = [{"id": 1 + i, "name": name} for i, name in enumerate(COLORS)]
+    file = folder / "boxes.json"
+    file.write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    )
+    return file
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Weights of a detector of one class, to start from."""
+    keras.utils.set_random_seed(0)
+    model = newnet_tf.create_model(NAME, classes=1, weights=None, input_shape=(SIZE, SIZE, 3))
+    file = tmp_path_factory.mktemp("weights") / "one.safetensors"
+    from newnet_tf.weights import save
+
+    save(model, file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def run(data, checkpoint, tmp_path_factory):
+    """A run of three epochs of the head and three of all layers."""
+    return newnet_tf.finetune(
+        NAME,
+        data,
+        weights=checkpoint,
+        image_size=SIZE,
+        output_dir=tmp_path_factory.mktemp("run"),
+        head_epochs=1,
+        epochs=2,
+        overrides={"batch_size": 16, "augmentation.zoom_out_prob": 0, "lr": 0.003},
+    )
+
+
+def test_a_run_has_both_stages_a_model_and_a_report(run):
+    assert list(run.fits) == [detector.HEAD, detector.ALL_LAYERS]
+    assert [row["epoch"] for row in run.history] == [1, 2, 3]
+    assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
+    assert set(run.metrics) >= {"mAP", "mAP50", "mAP75", "AR100"}
+    page = run.report.read_text()
+    assert "Worst images" in page
+    assert "red" in page
+    assert str(run.model_file) in str(run)
+
+
+def test_the_file_of_a_run_gives_the_boxes_of_its_model(run, data):
+    image = data.parent / "0.png"
+    from_file = newnet_tf.load_predictor(run.output_dir)
+    from_result = newnet_tf.load_predictor(run)
+    assert from_file.class_names == ("red", "blue")
+    first, second = (predictor(image) for predictor in (from_file, from_result))
+    assert [p.class_index for p in first] == [p.class_index for p in second]
+    np.testing.assert_allclose([p.box for p in first], [p.box for p in second], atol=1e-3)
+
+
+def test_a_stage_freezes_the_backbone_or_its_batch_norm():
+    model = newnet_tf.create_model(NAME, classes=1, weights=None, input_shape=(SIZE, SIZE, 3))
+    new = {layer.name for layer in detector.new_layers(model)}
+    norms = {
+        layer.name for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)
+    }
+    names = {layer.name for layer in model.layers}
+    expected = {
+        (detector.HEAD, "frozen", 16): new,
+        (detector.HEAD, "frozen", 8): new - norms,
+        (detector.ALL_LAYERS, "frozen", 16): names - (norms - new),
+        (detector.ALL_LAYERS, "trained", 16): names,
+    }
+    for arguments, trainable in expected.items():
+        with detector.trainable_layers(model, *arguments):
+            assert {layer.name for layer in model.layers if layer.trainable} == trainable
+        assert all(layer.trainable for layer in model.layers)
+
+
+def test_errors_are_counted_by_image(run):
+    errors = count_errors(run.result)
+    assert errors.shape == (run.result.n, 2)
+    assert errors[:, 0].max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model": BACKBONE}, "must be a detector, as boxes has boxes: ssdlite_tiny_backbone"),
+        ({"class_weight": "balanced"}, "`class_weight` must be left out for a detector"),
+        ({"head_epochs": -1}, r"`head_epochs` \(--head-epochs\) must be an int"),
+        ({"overrides": {"augmentation.zoom": 1}}, "must be followed by one of"),
+        ({"overrides": {"lr": "fast"}}, "`lr` must be float"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(data, checkpoint, tmp_path, arguments, message):
+    given = {"model": NAME, "weights": checkpoint, "output_dir": tmp_path, **arguments}
+    if given["model"] == BACKBONE:
+        given["preprocess_as"] = BACKBONE
+    with pytest.raises(ValueError, match=message):
+        newnet_tf.finetune(given.pop("model"), data, **given)
