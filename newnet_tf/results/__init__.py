@@ -15,6 +15,7 @@ write them; everything else reads. Standard library only. Every table ends in th
 | `compatibility` | model | outcome of each test of `tests/test_every_network.py` |
 | `cost` | model | `params`, `non_trainable_params`, `macs` at `image_size` |
 | `data` | input pipeline, `batch_size`, workers | images a second, and relative to a plain decode |
+| `detection` | model, weights, precision, data | mAP, mAP50, ... (%), difficult ignored, counted |
 | `detection_cost` | detector | `params`, `macs` with COCO's classes at `image_size`, reported figures |
 | `export_matrix` | family, `precision` | whether its cheapest model exports, and how |
 | `latency` | model, precision, threads | `median_ms`, `iqr_ms`, `min_ms`, `ratio` to the baseline |

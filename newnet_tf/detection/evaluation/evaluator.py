@@ -82,7 +82,7 @@ class DetectionEvaluator:
                     "labels must be boxes: mappings of 'boxes', 'classes', 'difficult' and 'crowd'. "
                     f"Received: {sample.label!r:.60} of {sample.name}"
                 )
-            own = {name: outputs[name][i] for name in ("boxes", "scores")}
+            own = {name: outputs[name][i] for name in outputs if name != "image_sizes"}
             self._detections.append(detect_for_metrics(own, self.config, (height, width)))
             self._truths.append(self._in_model_classes(sample))
             self._names.append(sample.name)
