@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import shutil
 import time
 
@@ -43,6 +44,7 @@ def small_demo():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "TRAINED", TRAINED)
         patch.setattr(demo, "UNTRAINED", ("lenet5",))
+        patch.setattr(demo, "DETECTOR", None)
         yield
 
 
@@ -270,7 +272,9 @@ def test_demo_with_public_weights(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "UNTRAINED", ("mobilenet_v1_025",))
     status, out, _ = run(capsys, "demo", "-o", tmp_path, "--runs", 2)
     assert status == 0
-    assert len(check_demo(tmp_path, out, 4, CAT)) == 6
+    assert len(check_demo(tmp_path, out, 6, CAT)) == 8
+    assert re.search(r"person \d+\.\d % at", out)
+    assert (tmp_path / "astronaut.jpg").is_file()
     folder = tmp_path / "models"
     labels = (folder / f"{demo.TRAINED}.labels.txt").read_text(encoding="utf-8").splitlines()
     assert (len(labels), labels[281]) == (1000, "tabby")

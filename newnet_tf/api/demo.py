@@ -1,4 +1,4 @@
-"""`newnet_tf.demo`: classify, export, verify, benchmark and report in one run."""
+"""`newnet_tf.demo`: classify, detect, export, verify, benchmark and report in one run."""
 
 import os
 import time
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from newnet_tf import results
 from newnet_tf.api.arguments import check_file, check_output_folder, check_positive
+from newnet_tf.api.detect import DEFAULT_MODEL, detect
 from newnet_tf.api.export import export
 from newnet_tf.api.predict import predict
 from newnet_tf.data.sample_images import sample_images
@@ -20,9 +21,10 @@ from newnet_tf.visualization import html_page
 
 FOLDER = Path("build/demo")  # default folder
 TRAINED = "efficientnet_lite0"
+DETECTOR: str | None = DEFAULT_MODEL
 UNTRAINED = ("newnet_small", "rexnet_100", "rexnet_lite_100")
-UNTRAINED_PRECISIONS = ("fp32", "int8-full")
-IMAGE = "chelsea.png"
+UNTRAINED_PRECISIONS = DETECTOR_PRECISIONS = ("fp32", "int8-full")
+IMAGE, PERSON = "chelsea.png", "astronaut.png"
 NUMBERS = ("MB", "median ms", "IQR ms", "ratio")
 
 
@@ -41,6 +43,10 @@ class DemoResult:
 
         predictions: tuple of dictionaries, the top-1 prediction of each exported file.
 
+        detections: tuple of str, what the detector finds in another image.
+
+        drawn: path of that image with its boxes; None without a detector.
+
         latencies: tuple of dictionaries, size and latency of each file.
 
         seconds: float, how long the demo took.
@@ -51,6 +57,8 @@ class DemoResult:
     image: Path
     top: tuple[tuple[str, float], ...]
     predictions: tuple[dict, ...]
+    detections: tuple[str, ...]
+    drawn: Path | None
     latencies: tuple[dict, ...]
     seconds: float
 
@@ -63,6 +71,9 @@ class DemoResult:
             f"\nPredictions of each file for {self.image.name}",
             tables.table(self.predictions),
         ]
+        if self.drawn:
+            lines += [f"\n{DETECTOR} finds in {PERSON}", *(f"  {text}" for text in self.detections)]
+            lines += [f"  drawn: {self.drawn}"]
         lines += ["\nSize and latency on this CPU, one thread, runs in turn"]
         lines += [tables.table(self.latencies, right=NUMBERS)]
         lines += [f"\nreport: {self.report}   files: {self.files}/   ({self.seconds:.0f} s)"]
@@ -76,7 +87,9 @@ def demo(
     runs: int = 40,
     force: bool = False,
 ) -> DemoResult:
-    """Classifies an image, exports and verifies a model, and benchmarks it with untrained ones.
+    """Classifies an image, detects people, exports and verifies both models, and benchmarks them.
+
+    Untrained models are benchmarked next to them.
 
     Args:
         output: path of the folder for the report and the files. Default: `build/demo`.
@@ -107,20 +120,50 @@ def demo(
         top = _classify(TRAINED, path)
         note(f"{TRAINED} classifies {path.name} as {top[0][0]} ({100 * top[0][1]:.1f} %)")
         exported = export(TRAINED, files, precisions=DEFAULT_PRECISIONS, force=force)
+        drawn, detections, detectors = _detect(Path(output), files, force)
+        exported += detectors
         untrained = export_untrained(UNTRAINED, UNTRAINED_PRECISIONS, files, force)
         latencies = _benchmark(exported, untrained, runs)
-        predictions = [_prediction(result, path) for result in exported]
+        classifiers = exported[: len(exported) - len(detectors)]
+        predictions = [_prediction(result, path) for result in classifiers]
     rows = _rows(latencies, exported)
     report = Path(output) / "report.html"
-    _write_report(report, path, top, predictions, rows, latencies)
-    seconds = time.monotonic() - start
-    return DemoResult(report, files, path, tuple(top), tuple(predictions), tuple(rows), seconds)
+    found = html_page.image(drawn, ", ".join(detections)) if drawn else ""
+    _write_report(report, path, top, predictions, found, rows, latencies)
+    return DemoResult(
+        report=report,
+        files=files,
+        image=path,
+        top=tuple(top),
+        predictions=tuple(predictions),
+        detections=tuple(detections),
+        drawn=drawn,
+        latencies=tuple(rows),
+        seconds=time.monotonic() - start,
+    )
 
 
 def _classify(model: str, image: Path) -> list[tuple[str, float]]:
     """Returns names and probabilities of the top-5 predictions."""
     [result] = predict(model, image)
     return [(prediction.label, prediction.score) for prediction in result.predictions]
+
+
+def _detect(output: Path, files: Path, force: bool) -> tuple[Path | None, list[str], list]:
+    """Detects people in an image and exports the detector.
+
+    Returns:
+        Path of the image with its boxes, the detections in words, results of the export; None and
+        empty lists where the demo has no detector.
+    """
+    if DETECTOR is None:
+        return None, [], []
+    image = next(path for path in sample_images() if path.name == PERSON)
+    found = detect(image, DETECTOR, output=output)
+    texts = [str(prediction) for prediction in found[0].predictions]
+    note(f"{DETECTOR} finds in {image.name}: {', '.join(texts) or 'nothing'}")
+    exported = export(DETECTOR, files, precisions=DETECTOR_PRECISIONS, force=force)
+    return found.files[0], texts, list(exported)
 
 
 def _benchmark(exported, untrained, runs: int):
@@ -164,7 +207,7 @@ def _rows(latencies, exported) -> list[dict]:
     return rows
 
 
-def _write_report(path: Path, image: Path, top, predictions, rows, latencies) -> None:
+def _write_report(path: Path, image: Path, top, predictions, found: str, rows, latencies) -> None:
     from newnet_tf.visualization import charts
 
     card = registry.model_card(TRAINED)
@@ -197,6 +240,7 @@ def _write_report(path: Path, image: Path, top, predictions, rows, latencies) ->
             "images, each less its mean. A file outside its precision's tolerance is not "
             "written.</p>"
         ),
+        *(["<h2>Object detection</h2>", found] if found else []),
         "<h2>Size and latency</h2>",
         html_page.plot(scatter, "File size against latency of every file"),
         html_page.table(rows, NUMBERS),

@@ -49,7 +49,7 @@ GROUPS = {
         "profile": "measure the time of each operator of a model",
     },
     "try everything": {
-        "demo": "classify, export, verify, benchmark and report in one run",
+        "demo": "classify, detect, export, verify, benchmark and report in one run",
     },
 }
 COMMANDS = {name: summary for group in GROUPS.values() for name, summary in group.items()}

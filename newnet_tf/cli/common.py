@@ -89,7 +89,7 @@ def add_images_dir_argument(parser: argparse.ArgumentParser) -> None:
         "--images-dir",
         type=Path,
         metavar="DIR",
-        help="folder that the paths of a CSV file start from; default: the CSV file's own",
+        help="folder that the paths of a CSV or COCO file start from; default: the file's own",
     )
 
 

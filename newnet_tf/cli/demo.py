@@ -1,4 +1,4 @@
-"""`newnet demo`: classify, export, verify, benchmark and report in one run."""
+"""`newnet demo`: classify, detect, export, verify, benchmark and report in one run."""
 
 import argparse
 from pathlib import Path
@@ -15,7 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_force_argument(parser)
     parser.epilog = (
         "efficientnet_lite0 with its ImageNet weights classifies an image and is exported in four\n"
-        "precisions, each verified; untrained models are exported for timing only."
+        "precisions, each verified; ssdlite_mobilenet_v2 finds a person and is exported in two;\n"
+        "untrained models are exported for timing only."
     )
 
 

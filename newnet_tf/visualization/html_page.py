@@ -67,6 +67,15 @@ def prediction(image: Path, bars: bytes, caption: str) -> str:
     )
 
 
+def image(path: Path, caption: str) -> str:
+    """Returns an image with a caption, as HTML."""
+    data = base64.b64encode(_png(path)).decode()
+    return (
+        f'<img class="image" alt="{html.escape(path.name)}" src="data:image/png;base64,{data}">'
+        f'<p class="small">{html.escape(caption)}</p>'
+    )
+
+
 def plot(svg: bytes, alt: str) -> str:
     """Returns the HTML of an embedded chart; `alt` is its text for screen readers."""
     data = base64.b64encode(svg).decode()

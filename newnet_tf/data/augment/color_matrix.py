@@ -57,7 +57,7 @@ def change_colors(image: np.ndarray, changes: Sequence[tuple[str, float]]) -> np
     """
     if not changes:
         return image
-    picture = Image.fromarray(image)
-    mean = np.asarray(picture.resize((1, 1), Image.Resampling.BOX), float)[0, 0]
+    source = Image.fromarray(image)
+    mean = np.asarray(source.resize((1, 1), Image.Resampling.BOX), float)[0, 0]
     matrix = color_matrix(changes, mean)
-    return np.asarray(picture.convert("RGB", tuple(matrix.ravel())))
+    return np.asarray(source.convert("RGB", tuple(matrix.ravel())))

@@ -246,11 +246,11 @@ def resize_window(
         spans.append((*seen, start, stop - start))
     (x1, x2, left, w), (y1, y2, top, h) = spans
     method = Image.Resampling[interpolation.upper()]
-    picture, box = Image.fromarray(image), (x1, y1, x2, y2)
+    source, box = Image.fromarray(image), (x1, y1, x2, y2)
     if antialias:
-        patch = picture.resize((w, h), method, box=box)
+        patch = source.resize((w, h), method, box=box)
     else:
-        patch = picture.transform((w, h), Image.Transform.EXTENT, box, method)
+        patch = source.transform((w, h), Image.Transform.EXTENT, box, method)
     return np.asarray(patch), Target(left, top, (w / (x2 - x1), h / (y2 - y1)), (x1, y1))
 
 

@@ -84,7 +84,7 @@ def _formats(root: Path) -> list[BoxFormat]:
     name = display_name(root.resolve().name)
     found = [_coco(files, name) for files in coco.find_coco(root)]
     found += [_yolo(file) for file in yolo.find_yolo(root)]
-    parts = voc.find_voc(root) or _xml_beside_images(root)
+    parts = voc.find_voc(root) or _xml_with_images(root)
     if parts:
         found.append(_voc(root, parts))
     if not found and _has_yolo_labels(root):
@@ -124,15 +124,15 @@ def _voc(root: Path, parts: dict[str, voc.VocPart]) -> BoxFormat:
     return BoxFormat(f"PASCAL VOC: {display_name(first)}", tuple(parts), load)
 
 
-def _xml_beside_images(root: Path) -> dict[str, voc.VocPart]:
+def _xml_with_images(root: Path) -> dict[str, voc.VocPart]:
     """Returns the parts of a folder of images and XML files, or of such folders of splits."""
-    own = voc.xml_beside_images(root)
+    own = voc.xml_with_images(root)
     if own and _has_image(root):
         return {ALL: own}
     folders = {path.name: path for path in subfolders(root)}
     found = {}
     for name, split in name_splits(list(folders)).items():
-        part = voc.xml_beside_images(folders[name])
+        part = voc.xml_with_images(folders[name])
         if part and _has_image(folders[name]) and split not in found:
             found[split] = part
     return {ALL: found[TRAIN]} if list(found) == [TRAIN] else found

@@ -2,7 +2,7 @@
 
     Annotations/000005.xml   JPEGImages/000005.jpg   ImageSets/Main/{train,val,trainval,test}.txt
 
-Also without ImageSets, with XML files beside the images, and with a folder for each split.
+Also without ImageSets, with XML files next to the images, and with a folder for each split.
 Corners count from 1 and belong to the box, so that `xmin` - 1 and `xmax` are its edges in pixels, as
 torchvision's and COCO's converters take them.
 """
@@ -164,8 +164,8 @@ def find_voc(root: Path) -> dict[str, VocPart]:
     return {ALL: VocPart(tuple(sorted(annotations.glob("*.xml"))), images)}
 
 
-def xml_beside_images(folder: Path) -> VocPart | None:
-    """Returns the XML files of a folder whose images lie beside them, or None."""
+def xml_with_images(folder: Path) -> VocPart | None:
+    """Returns the XML files of a folder whose images lie next to them, or None."""
     files = tuple(sorted(folder.glob("*.xml")))
     return VocPart(files, folder) if files else None
 
