@@ -15,6 +15,7 @@
     prefix_layer_names  Returns the model with a prefix before the names of its layers, to join it with
                         another one.
     load_dataset        Opens labeled images.
+    show_data           Draws training images of a dataset with their classes or boxes, on one page.
     train               Trains a model by a recipe, or resumes an interrupted run.
     finetune            Finetunes a pretrained model on classes of your own; writes model, report and
                         exported files.
@@ -46,8 +47,8 @@
     profile             Measures the time of each operator of models on this CPU.
     make_report         Plots reported accuracy against measured cost, with the Pareto fronts, on one
                         page.
-    demo                Classifies an image, exports and verifies a model, and benchmarks it with
-                        untrained ones.
+    demo                Classifies an image, detects people, exports and verifies both models, and
+                        benchmarks them.
 
 The models are classes in `newnet_tf.applications`, as in `keras.applications`. Functions and modules
 are imported at first use: `import newnet_tf` does not import TensorFlow.
@@ -69,6 +70,7 @@ PUBLIC = {
     "replace_activation": "newnet_tf.models.activations",
     "prefix_layer_names": "newnet_tf.models.layer_names",
     "load_dataset": "newnet_tf.data.datasets.factory",
+    "show_data": "newnet_tf.api.show_data",
     "train": "newnet_tf.api.train",
     "finetune": "newnet_tf.api.finetune",
     "tune": "newnet_tf.api.tune",

@@ -38,6 +38,7 @@ from newnet_tf.api.predict import predict as predict
 from newnet_tf.api.profile import profile as profile
 from newnet_tf.api.quantize import quantize as quantize
 from newnet_tf.api.report import make_report as make_report
+from newnet_tf.api.show_data import show_data as show_data
 from newnet_tf.api.train import train as train
 from newnet_tf.api.tune import tune as tune
 from newnet_tf.api.verify import verify as verify

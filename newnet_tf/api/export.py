@@ -106,9 +106,9 @@ def export(
         embed_normalization: bool, whether TFLite files take uint8 pixels in 0-255 and normalize them.
             Default: False.
 
-        embed_postprocess: bool, whether the TFLite files of a detector return boxes, classes and scores
-            after non-maximum suppression (the operator `TFLite_Detection_PostProcess`), instead of raw
-            outputs for code outside of the file. Default: False.
+        embed_postprocess: bool, whether TFLite or ONNX files of a detector return boxes, classes and
+            scores after non-maximum suppression (the operators `TFLite_Detection_PostProcess` and
+            `NonMaxSuppression`), instead of raw outputs for code outside of the file. Default: False.
 
         output_type: `"logits"`, `"probabilities"` or `"sigmoid"`, for TFLite and ONNX files of a
             classifier. Default: what the model returns. A classifier's SavedModel always returns
@@ -139,9 +139,9 @@ def export(
         >>> newnet_tf.load_predictor(files[1])("cat.jpg")
     """
     check_choice("format", format, FORMATS)
-    if embed_postprocess and format != "tflite":
+    if embed_postprocess and format == "saved_model":
         raise ValueError(
-            "`embed_postprocess` (--embed-postprocess) must come with format 'tflite'. "
+            "`embed_postprocess` (--embed-postprocess) must come with format 'tflite' or 'onnx'. "
             f"Received: format={format!r}"
         )
     export_options.check_options(precisions, io_dtype, embed_normalization, output_type)
@@ -181,6 +181,7 @@ def export(
                 output,
                 validation_images=validation,
                 output_type=output_type,
+                embed_postprocess=embed_postprocess,
                 verify=verify,
             )
             return [result]

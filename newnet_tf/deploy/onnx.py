@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +20,16 @@ from newnet_tf.deploy import (
     fingerprint,
     image_batch,
     model_outputs,
+    onnx_postprocess,
     source_model,
 )
 from newnet_tf.deploy.converter import ExportError, silence
-from newnet_tf.deploy.export_config import DEPLOYMENT, TIMING, ExportConfig
+from newnet_tf.deploy.export_config import DEPLOYMENT, POSTPROCESSED, TIMING, ExportConfig
 from newnet_tf.deploy.export_result import OnnxResult
 from newnet_tf.deploy.model_outputs import IMAGE
 from newnet_tf.deploy.onnx_runner import METADATA_KEY, OnnxRunner, import_extra
 from newnet_tf.deploy.runtime import ModelFileError
+from newnet_tf.deploy.source_model import SourceModel
 from newnet_tf.deploy.verifier import Verifier, check_images
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.models.config.metadata import ModelMetadata
@@ -53,6 +55,7 @@ def export_onnx(
     output_type: str | None = None,
     verify: bool = True,
     opset: int = OPSET,
+    embed_postprocess: bool = False,
     task: "str | Task | None" = None,
 ) -> OnnxResult:
     """Writes `<name>.onnx`, which takes `image`, float32 (n, height, width, channels), normalized.
@@ -65,6 +68,9 @@ def export_onnx(
             `export_tflite`.
 
         opset: int, of ONNX's operators. Default: 17.
+
+        embed_postprocess: bool, whether the file of a detector returns detections, as of
+            `export_tflite`, by ONNX's `NonMaxSuppression`; it takes one image then. Default: False.
 
     Returns:
         An `OnnxResult`.
@@ -85,6 +91,7 @@ def export_onnx(
     source = source_model.source_model(model, metadata, name, task)
     output_type, appended = source.resolve_output_type(output_type)
     preprocess = source.metadata.preprocess
+    operator = source_model.checked_operator(source, embed_postprocess)
     verifier = None
     if verify:
         images = image_batch.read(validation_images, preprocess, "validation_images")
@@ -96,12 +103,20 @@ def export_onnx(
         versions=fingerprint.versions(),
         model_output_type=source.metadata.output_type,
         appended_activation=appended,
+        embed_postprocess=embed_postprocess,
         purpose=DEPLOYMENT if verify else TIMING,
-        **model_outputs.signatures(source.graph, preprocess, output_type, batch_size=None),
+        **model_outputs.signatures(
+            source.graph,
+            preprocess,
+            output_type,
+            batch_size=1 if operator else None,
+            operator=operator,
+        ),
     )
-    path = Path(out_dir) / f"{io.file_stem(config.model)}{SUFFIX}"
+    kind = f".{POSTPROCESSED}" if operator else ""
+    path = Path(out_dir) / f"{io.file_stem(config.model)}{kind}{SUFFIX}"
     print(f"{path.name}: converting, opset {opset}", file=sys.stderr, flush=True)
-    data = _convert(source.graph, config, opset)
+    data = _convert(source, config, opset)
     with io.atomic_write(path) as temporary:
         temporary.write_bytes(data)
         try:
@@ -122,12 +137,14 @@ def export_onnx(
     return OnnxResult(path, config, opset, verified)
 
 
-def _convert(model: Any, config: ExportConfig, opset: int) -> bytes:
+def _convert(source: SourceModel, config: ExportConfig, opset: int) -> bytes:
     """Returns the file, its tensors named and its config inside."""
+    spec = source.task.decoder_spec() if config.embed_postprocess else None
+    raw = (spec["boxes"], spec["scores"]) if spec else tuple(t.name for t in config.outputs)
     convert = import_extra("tf2onnx").convert
     import_extra("onnxruntime")
     with silence():
-        graph, image, outputs = _frozen(model, config)
+        graph, image, outputs = _frozen(source.graph, config, raw)
         try:
             converted, _ = convert.from_graph_def(
                 graph, input_names=[image], output_names=list(outputs), opset=opset
@@ -145,21 +162,37 @@ def _convert(model: Any, config: ExportConfig, opset: int) -> bytes:
             f"{config.model} must hold what tf2onnx can convert. Received: {', '.join(unknown)}"
         )
     _rename(converted.graph, {image: IMAGE, **outputs})
-    for tensor in (*converted.graph.input, *converted.graph.output):
-        tensor.type.tensor_type.shape.dim[0].dim_param = "n"
+    if spec is not None:
+        onnx_postprocess.append(
+            converted.graph, spec, {tensor.name: tensor.shape for tensor in config.outputs}
+        )
+        converted.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    else:
+        for tensor in (*converted.graph.input, *converted.graph.output):
+            tensor.type.tensor_type.shape.dim[0].dim_param = "n"
     entry = converted.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, json.dumps({**config.to_dict(), "opset": opset})
     return converted.SerializeToString()
 
 
-def _frozen(model: Any, config: ExportConfig) -> tuple[Any, str, dict[str, str]]:
-    """Returns the graph with weights as constants, its input, and {output: its name in the file}."""
+def _frozen(
+    model: Any, config: ExportConfig, names: Sequence[str]
+) -> tuple[Any, str, dict[str, str]]:
+    """Returns the graph with weights as constants, its input, and {output: its name in the file}.
+
+    Args:
+        model: `SourceModel.graph`.
+
+        config: `ExportConfig`.
+
+        names: names of the model's outputs in the file.
+    """
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     def call(image):
         outputs = model(image, training=False)
         if isinstance(outputs, dict):
-            return [tf.identity(outputs[tensor.name]) for tensor in config.outputs]
+            return [tf.identity(outputs[name]) for name in names]
         return [model_outputs.activate(outputs, config.appended_activation)]
 
     spec = tf.TensorSpec((None, *config.preprocess.shape), tf.float32, IMAGE)
@@ -177,7 +210,6 @@ def _frozen(model: Any, config: ExportConfig) -> tuple[Any, str, dict[str, str]]
             for tensor in (constants[name] for name in node.input if name in constants):
                 if not tensor.tensor_shape.dim and tensor.dtype == tf.float32.as_datatype_enum:
                     tensor.CopyFrom(tf.make_tensor_proto(tf.make_ndarray(tensor).reshape(1)))
-    names = [tensor.name for tensor in config.outputs]
     outputs = dict(zip((tensor.name for tensor in frozen.outputs), names, strict=True))
     return graph, frozen.inputs[0].name, outputs
 

@@ -84,6 +84,8 @@ class OnnxRunner:
         self.is_classifier = ranks == [4, 2] and len(self.inputs) == 1
         if self.config is not None and self.config.task not in OUTPUT_TYPES:
             self.is_classifier = False
+        first = self._session.get_inputs()[0].shape
+        self._takes_one = len(self.inputs) == 1 and bool(first) and first[0] == 1
         self.image_size = self.channels = self.classes = self.output_type = None
         if self.is_classifier:
             _, _, self.image_size, self.channels = self.inputs[0].shape
@@ -104,6 +106,12 @@ class OnnxRunner:
             ValueError: for inputs of another name or shape.
         """
         inputs = tensor_spec.by_name(inputs, self.inputs, self.file.name)
+        if self._takes_one and len(next(iter(inputs.values()))) > 1:
+            name, images = next(iter(inputs.items()))
+            parts = [self({name: image[None]}) for image in images]
+            if not isinstance(parts[0], dict):
+                return np.concatenate(parts)
+            return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
         arrays = {
             spec.name: tensor_spec.prepare(
                 inputs[spec.name], spec, f"input {spec.name!r} of {self.file.name}"

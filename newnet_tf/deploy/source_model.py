@@ -29,7 +29,7 @@ from newnet_tf.task import task_of
 from newnet_tf.utils.lazy import LazyModule, keras
 
 if TYPE_CHECKING:
-    from newnet_tf.task import Task
+    from newnet_tf.task import PostprocessOperator, Task
 
 image_batch = LazyModule("newnet_tf.deploy.image_batch")
 
@@ -157,6 +157,29 @@ def source_model(
     if known.output_type != LOGITS and outputs.final_activation(flat) in (SOFTMAX, SIGMOID):
         graph, head = outputs.without_activation(flat), outputs.final_activation(flat)
     return SourceModel(given=model, graph=graph, metadata=known, head=head, task=resolved)
+
+
+def checked_operator(source: SourceModel, embed_postprocess: bool) -> PostprocessOperator | None:
+    """Returns the post-processing operator for the end of a file.
+
+    Args:
+        source: `SourceModel`.
+
+        embed_postprocess: bool, whether there shall be one.
+
+    Returns:
+        `PostprocessOperator`; None without `embed_postprocess`.
+
+    Raises:
+        ValueError: for a task without such an operator.
+    """
+    operator = source.task.postprocess_operator() if embed_postprocess else None
+    if embed_postprocess and operator is None:
+        raise ValueError(
+            "`embed_postprocess` (--embed-postprocess) must come with a detector. "
+            f"Received: {source.metadata.name}, task {source.task.name!r}"
+        )
+    return operator
 
 
 def _check_class_names(metadata: ModelMetadata, scores: int) -> None:

@@ -32,7 +32,6 @@ from newnet_tf.deploy.quantization.precisions import (
     uses_calibration_images,
 )
 from newnet_tf.deploy.runtime import Runner
-from newnet_tf.deploy.source_model import SourceModel
 from newnet_tf.deploy.verifier import Verifier, check_images
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.models.config.metadata import LOGITS, ModelMetadata
@@ -40,7 +39,7 @@ from newnet_tf.utils import io
 from newnet_tf.utils.progress import note
 
 if TYPE_CHECKING:
-    from newnet_tf.task import PostprocessOperator, Task
+    from newnet_tf.task import Task
 
 
 def export_tflite(
@@ -149,7 +148,7 @@ def export_tflite(
     export_options.check_options(precisions, io_dtype, embed_normalization, output_type)
     preprocess = source.metadata.preprocess
     export_options.check_embedding(preprocess, embed_normalization)
-    operator = _operator(source, embed_postprocess)
+    operator = source_model.checked_operator(source, embed_postprocess)
     verifier, calibration = None, None
     if verify:
         images = image_batch.read(validation_images, preprocess, "validation_images")
@@ -243,17 +242,6 @@ def _check(
         verification=verified,
         cached=cached,
     )
-
-
-def _operator(source: SourceModel, embed_postprocess: bool) -> "PostprocessOperator | None":
-    """Returns the operator of `embed_postprocess`; raises ValueError for a task without one."""
-    operator = source.task.postprocess_operator() if embed_postprocess else None
-    if embed_postprocess and operator is None:
-        raise ValueError(
-            "`embed_postprocess` (--embed-postprocess) must come with a detector. "
-            f"Received: {source.metadata.name}, task {source.task.name!r}"
-        )
-    return operator
 
 
 def _check_delegation(runner: Runner, config: ExportConfig) -> None:

@@ -1,10 +1,11 @@
 """How close an exported detector's outputs are to the Keras model's. NumPy only."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
 
-from newnet_tf.detection.config import DetectionConfig
+from newnet_tf.detection.config import TF_NMS, DetectionConfig
 from newnet_tf.detection.evaluation.average_precision import box_ious
 from newnet_tf.detection.postprocess import Detections, postprocess
 from newnet_tf.detection.postprocess_operator import is_processed
@@ -59,7 +60,8 @@ def fidelity(
     first = _arrays(reference, "reference")
     if is_processed(outputs):
         found = {name: np.asarray(values) for name, values in outputs.items()}
-        return {"images": len(first["boxes"]), **_agreement(first, found, config)}
+        rule = dataclasses.replace(config, nms=TF_NMS)  # the operator's
+        return {"images": len(first["boxes"]), **_agreement(first, found, rule)}
     second = _arrays(outputs, "outputs")
     shapes = [tuple(values.shape for values in arrays.values()) for arrays in (first, second)]
     if shapes[0] != shapes[1]:
