@@ -39,7 +39,7 @@
     verify              Compares exported files with the Keras model that they were made from.
     bundle              Writes a bundle: `.tflite` files, labels, `model.json`, code for phones, and a
                         check.
-    make_web_page       Writes a website that classifies images in the visitor's browser, for any static
+    make_web_page       Writes a website that runs a model in the visitor's browser, for any static
                         host.
     benchmark           Compares the latency of models on this CPU.
     benchmark_data      Compares the speed of newnet_tf's input pipelines, a plain decode and other

@@ -76,7 +76,7 @@ LINES = {  # command line: words of the error
     "evaluate ZOO --data cifar11": "Did you mean 'cifar10'",
     "evaluate ZOO --data empty": "must hold images. Received: 'empty': none in 'empty', it is empty",
     "evaluate ZOO --data none.csv": "none.csv",
-    "evaluate ZOO --data pics --images-dir none": "must come with a CSV file",
+    "evaluate ZOO --data pics --images-dir none": "must come with a CSV or COCO file",
     "train newnet_small --data none --recipe talk": "where nothing is",
     "train newnet_small --data pics --recipe talk --weights none.pth": NO_FILE,
     "tune newnet_small --data none --recipe finetune": "where nothing is",

@@ -10,6 +10,7 @@ from newnet_tf.detection.box_coder import encode
 from newnet_tf.detection.config import DetectionConfig
 from newnet_tf.detection.nms import BLOCK, greedy_nms
 from newnet_tf.detection.postprocess import postprocess
+from newnet_tf.detection.postprocess_operator import in_pixels
 
 SIZES = (6, 3, 1)
 SIZE = (200, 300)  # height and width of the original image
@@ -209,3 +210,10 @@ def test_wrong_outputs_are_refused_and_named():
         postprocess(outputs["boxes"], config)
     with pytest.raises(ValueError, match=r"'scores' of a detector of 2 classes at 64 .*\(\d+, 2\)"):
         postprocess({**outputs, "scores": outputs["scores"][:, 1:]}, config)
+
+
+def test_boxes_of_a_very_long_image_lie_in_its_middle():
+    """Its ends are cropped before it is stretched: 64 times the short side are seen."""
+    boxes = in_pixels(np.array([[0, 0, 1, 1], [0.5, 0.5, 0.75, 1]]), (10, 1000))
+    np.testing.assert_allclose(boxes, [[180, 0, 820, 10], [500, 5, 660, 10]])
+    np.testing.assert_allclose(in_pixels(np.array([[0, 0, 1, 1]]), (30, 40)), [[0, 0, 40, 30]])

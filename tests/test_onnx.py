@@ -1,5 +1,6 @@
 """ONNX files, and the verification of files of every format."""
 
+import dataclasses
 import json
 import shutil
 
@@ -83,7 +84,11 @@ def test_a_file_with_other_outputs_is_not_written(tmp_path, monkeypatch):
 
     other = keras.models.clone_model(small_network.logits_network())
     convert = export_module._convert
-    monkeypatch.setattr(export_module, "_convert", lambda logits, *rest: convert(other, *rest))
+    monkeypatch.setattr(
+        export_module,
+        "_convert",
+        lambda source, *rest: convert(dataclasses.replace(source, graph=other), *rest),
+    )
     with pytest.raises(ExportError, match=r"small\.onnx must give the model.s outputs.*cosine"):
         export_onnx(
             small_network.logits_network(),

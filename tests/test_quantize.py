@@ -188,7 +188,7 @@ def test_a_config_names_the_layers_that_stay_float():
     assert kept.digest != plain.digest
     assert ExportConfig.from_dict(json.loads(json.dumps(kept.to_dict()))) == kept
     older = plain.to_dict() | {"format": 8}
-    with pytest.raises(ValueError, match=r"must have format 9: export the model anew.*format 8"):
+    with pytest.raises(ValueError, match=r"must have format 10: export the model anew.*format 8"):
         ExportConfig.from_dict(older)
     with pytest.raises(ValueError, match=r"`exclude_layers` must be empty .* but 'int8-full'"):
         ExportConfig(precision="fp32", exclude_layers=("pool",), **fields)

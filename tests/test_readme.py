@@ -41,7 +41,7 @@ def test_python_examples_run(folder, capsys, precision):
     """As they stand; always with a file of fp32, which is made in a third of the time."""
     text = TEXT.replace('precisions=["int8-full"]', f'precisions=["{precision}"]')
     examples = re.findall(r"```python\n(.*?)```", text, re.S)
-    assert len(examples) == 4
+    assert len(examples) == 5
     shared = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -77,7 +77,7 @@ def test_operators_that_xnnpack_does_not_take_are_replaced(name, precision, tmp_
     inputs = np.random.RandomState(1).uniform(-1, 1, (64, 24, 24, 3)).astype(np.float32)
     outputs = Runner(result.file)(inputs)
     monkeypatch.setattr(converter, "apply_xnnpack_rewrites", lambda graph: None)
-    monkeypatch.setattr("newnet_tf.deploy.interpreter.Delegation.fully_delegated", True)
+    options["require_full_delegation"] = False
     (plain,) = export_tflite(network, PREPROCESS, tmp_path / "plain", **options)
     exact = keras.ops.convert_to_numpy(network(inputs))
     error, plain_error = (

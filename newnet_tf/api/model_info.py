@@ -49,10 +49,10 @@ class ModelTable:
 
 COLUMNS = {
     "name": "name",
-    "pixels": "image_size",
+    "px": "image_size",
     "params M": "params_M",
     "MACs M": "macs_M",
-    "error %": "reported_top1_error",
+    "err %": "reported_top1_error",
     "fp32 ms": "fp32_ms",
     "int8 ms": "int8_ms",
     "weights": "weights",

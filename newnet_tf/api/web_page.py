@@ -57,7 +57,7 @@ def make_web_page(
     outputs: str | None = None,
     activation: str | None = None,
 ) -> Site:
-    """Writes a website that classifies images in the visitor's browser, for any static host.
+    """Writes a website that runs a model in the visitor's browser, for any static host.
 
     The model is exported and verified as by `export`; the exported files stay in the folder
     `OUTPUT.export`. Images never leave the visitor's device.

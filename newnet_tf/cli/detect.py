@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--score-threshold", type=float, default=0.3, help="lowest score; default: 0.3"
     )
     parser.add_argument("--max-detections", type=int, help="most detections an image")
-    parser.add_argument("--weights", metavar="TAG_OR_FILE", help="weights of a model of the zoo")
+    parser.add_argument("--weights", metavar="TAG_OR_FILE", help="tag or checkpoint file")
     model_options.add_allow_untrained_argument(parser)
     common.add_json_argument(parser)
     parser.epilog = (

@@ -11,6 +11,9 @@ from newnet_tf.data.datasets.base import EVALUATION, TRAIN, Dataset, Split, list
 from newnet_tf.models.config import RGB, PreprocessConfig
 from newnet_tf.utils.lazy import keras
 
+USUAL = PreprocessConfig()
+RESIZING = ("resize_mode", "antialias", "half_pixel_centers")
+
 
 class ImageLoader:
     """Batches of images to train on, `train(epoch, start)`, and to evaluate on, `test()`.
@@ -117,6 +120,7 @@ class ImageLoader:
         """What decides the batches, except augmentation, batch size and seed."""
         preprocess = self.preprocess
         order = preprocess.channel_order
+        others = {name: getattr(preprocess, name) for name in RESIZING}
         return {
             "dataset": self.dataset.name,
             "classes": self.classes,
@@ -128,6 +132,7 @@ class ImageLoader:
             "mean": preprocess.mean,
             "std": preprocess.std,
             **({} if order == RGB else {"channel_order": order}),
+            **{name: value for name, value in others.items() if value != getattr(USUAL, name)},
         }
 
     def train(self, epoch: int, start: int = 0) -> Iterable:

@@ -31,7 +31,7 @@ from newnet_tf.detection.config import (
     DetectionConfig,
 )
 from newnet_tf.detection.nms import greedy_nms
-from newnet_tf.detection.postprocess_operator import is_processed, read_results
+from newnet_tf.detection.postprocess_operator import in_pixels, is_processed, read_results
 from newnet_tf.utils.math import sigmoid, softmax
 
 
@@ -105,8 +105,7 @@ def postprocess(
     if config.nms == TF_NMS:
         inside = _has_area(boxes)
         boxes, classes, scores = boxes[inside], classes[inside], scores[inside]
-    height, width = image_size
-    boxes = boxes * np.array([width, height, width, height], np.float32)
+    boxes = in_pixels(boxes, image_size)
     return Detections(boxes, scores, classes.astype(np.int32))
 
 

@@ -9,13 +9,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from newnet_tf.data.box_geometry import to_original
 from newnet_tf.detection.box_coder import CENTER_SCALE, SIDE_SCALE
 from newnet_tf.detection.config import TF, DetectionConfig
+from newnet_tf.models.config import STRETCH, PreprocessConfig
 from newnet_tf.task import PostprocessOperator
 
 NAME = "TFLite_Detection_PostProcess"
 BOXES, CLASSES, SCORES = "detection_boxes", "detection_classes", "detection_scores"
 COUNT = "num_detections"
+STRETCHED = PreprocessConfig(resize_mode=STRETCH)
 PER_CLASS = 100  # detections of one class
 
 
@@ -57,6 +60,21 @@ def operator(config: DetectionConfig) -> PostprocessOperator:
     )
 
 
+def in_pixels(boxes: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Returns boxes in pixels of an image that was stretched to the model's input.
+
+    Args:
+        boxes: float array (n, 4), corners x1, y1, x2, y2 in fractions of the input.
+
+        image_size: (height, width) of the image. Of one that is very long the input shows the middle
+            (`data.resize.LONGEST`).
+
+    Returns:
+        float32 array (n, 4).
+    """
+    return to_original(boxes, image_size, STRETCHED).astype(np.float32)
+
+
 def is_processed(outputs: Mapping[str, np.ndarray]) -> bool:
     """Returns whether outputs are results of the operator."""
     return BOXES in outputs
@@ -77,8 +95,7 @@ def read_results(
         (n,)).
     """
     count = int(np.asarray(outputs[COUNT]).reshape(-1)[0])
-    height, width = image_size
     boxes = np.asarray(outputs[BOXES], np.float32)[:count, [1, 0, 3, 2]].clip(0, 1)
-    boxes = boxes * np.float32([width, height, width, height])
+    boxes = in_pixels(boxes, image_size)
     scores = np.asarray(outputs[SCORES], np.float32)[:count]
     return boxes, scores, np.asarray(outputs[CLASSES])[:count].astype(np.int32)
