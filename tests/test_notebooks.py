@@ -7,7 +7,13 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from tools import run_notebooks
 
-NAMES = ("finetune_flowers", "quantize_and_deploy", "quickstart", "training_settings")
+NAMES = (
+    "detect_objects",
+    "finetune_flowers",
+    "quantize_and_deploy",
+    "quickstart",
+    "training_settings",
+)
 MAX_BYTES = 300_000  # of a notebook
 each_notebook = pytest.mark.parametrize("name", NAMES)
 

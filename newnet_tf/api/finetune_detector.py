@@ -149,7 +149,7 @@ def finetune_on_boxes(
     own = {"epochs": epochs, "seed": seed}
     changes = dict(overrides) | {name: value for name, value in own.items() if value is not None}
     recipe, augmentation = split_overrides(changes)
-    train, test = _splits(dataset)
+    train, test, name = _splits(dataset)
     recipe = fit_batch_size(recipe, train.size, MIN_STEPS)
     if recipe.warmup >= recipe.epochs:
         recipe = dataclasses.replace(recipe, warmup=recipe.epochs / 2)
@@ -191,7 +191,7 @@ def finetune_on_boxes(
         train=train,
         test=test,
         fits=fits,
-        result=dataclasses.replace(found, dataset=dataset.name),
+        result=dataclasses.replace(found, dataset=dataset.name, split=name),
         settings=f"{recipe}; {augmentation}; head epochs {run.head_epochs}, backbone learning rate "
         f"scale {backbone_lr_scale}, batch norm {batch_norm}",
         seed=seed,
@@ -212,8 +212,8 @@ def finetune_on_boxes(
     return result
 
 
-def _splits(dataset: Dataset) -> tuple[Split, Split]:
-    """Returns the images to train on and those to test on, the validation (else test) split."""
+def _splits(dataset: Dataset) -> tuple[Split, Split, str]:
+    """Returns the images to train on, those to test on (validation, else test), and their name."""
     name = next((name for name in (VALIDATION, TEST) if name in dataset.splits), None)
     if TRAIN not in dataset.splits or name is None:
         raise ValueError(
@@ -224,7 +224,7 @@ def _splits(dataset: Dataset) -> tuple[Split, Split]:
     missing = [dataset.class_names[i] for i in np.flatnonzero(counts == 0)]
     if missing:
         note(f"without a training box, so never detected: {', '.join(missing)}")
-    return train, dataset.split(name)
+    return train, dataset.split(name), name
 
 
 def _build(
