@@ -164,7 +164,11 @@ def test_a_whole_numbered_zero_point_costs_no_operator(exported):
 
 @pytest.mark.parametrize("precision", ["fp32", "int8-full"])
 def test_probabilities_are_the_softmax_of_the_logits(exported, edited, inputs, precision):
-    runner = edited(precision, (io_adapters.softmax,), (Graph.rename, "image", "probabilities"))
+    runner = edited(
+        precision,
+        (io_adapters.activate_output, "softmax"),
+        (Graph.rename, "image", "probabilities"),
+    )
     assert runner.output_type == "probabilities"
     assert runner.delegation().fully_delegated
     powers = np.exp(Runner(exported[precision].file)(inputs))

@@ -213,10 +213,8 @@ def _adapt_io(
         io_adapters.integer_input(graph, config.io_dtype)
     if operator is not None:
         postprocess_operator.append(graph, operator)
-    if config.appended_activation == "softmax":
-        io_adapters.softmax(graph)
-    elif config.appended_activation == "sigmoid":
-        io_adapters.sigmoid(graph)
+    if config.appended_activation is not None:
+        io_adapters.activate_output(graph, config.appended_activation)
     if config.io_dtype != "float32":
         io_adapters.integer_outputs(graph, config.io_dtype)
     is_named = len(config.outputs) == 1

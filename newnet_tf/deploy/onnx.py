@@ -37,7 +37,7 @@ from newnet_tf.utils import io
 from newnet_tf.utils.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from newnet_tf.task import Task
+    from newnet_tf.task import PostprocessOperator, Task
 
 tf = LazyModule("tensorflow")
 
@@ -116,7 +116,7 @@ def export_onnx(
     kind = f".{POSTPROCESSED}" if operator else ""
     path = Path(out_dir) / f"{io.file_stem(config.model)}{kind}{SUFFIX}"
     print(f"{path.name}: converting, opset {opset}", file=sys.stderr, flush=True)
-    data = _convert(source, config, opset)
+    data = _convert(source, config, opset, operator)
     with io.atomic_write(path) as temporary:
         temporary.write_bytes(data)
         try:
@@ -137,9 +137,11 @@ def export_onnx(
     return OnnxResult(path, config, opset, verified)
 
 
-def _convert(source: SourceModel, config: ExportConfig, opset: int) -> bytes:
+def _convert(
+    source: SourceModel, config: ExportConfig, opset: int, operator: "PostprocessOperator | None"
+) -> bytes:
     """Returns the file, its tensors named and its config inside."""
-    spec = source.task.decoder_spec() if config.embed_postprocess else None
+    spec = source.task.decoder_spec() if operator else None
     raw = (spec["boxes"], spec["scores"]) if spec else tuple(t.name for t in config.outputs)
     convert = import_extra("tf2onnx").convert
     import_extra("onnxruntime")
@@ -163,9 +165,7 @@ def _convert(source: SourceModel, config: ExportConfig, opset: int) -> bytes:
         )
     _rename(converted.graph, {image: IMAGE, **outputs})
     if spec is not None:
-        onnx_postprocess.append(
-            converted.graph, spec, {tensor.name: tensor.shape for tensor in config.outputs}
-        )
+        onnx_postprocess.append(converted.graph, spec, operator)
         converted.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     else:
         for tensor in (*converted.graph.input, *converted.graph.output):

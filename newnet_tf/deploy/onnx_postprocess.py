@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from newnet_tf.deploy.onnx_runner import import_extra
+from newnet_tf.task import PostprocessOperator
 
 PREFIX = "postprocess_"  # of the names of tensors
-PER_CLASS = 100  # detections of one class
 
 
 class _Nodes:
@@ -41,7 +41,7 @@ class _Nodes:
         return f"{PREFIX}{self.count}"
 
 
-def append(graph: Any, spec: Mapping[str, Any], outputs: Mapping[str, tuple[int, ...]]) -> None:
+def append(graph: Any, spec: Mapping[str, Any], operator: PostprocessOperator) -> None:
     """Replaces the raw outputs of a detector by its detections.
 
     Args:
@@ -49,17 +49,18 @@ def append(graph: Any, spec: Mapping[str, Any], outputs: Mapping[str, tuple[int,
 
         spec: mapping, `Task.decoder_spec()` of the detector.
 
-        outputs: mapping from name to shape of the new outputs: boxes (y1, x1, y2, x2 in fractions of
-            the image), classes, scores, and the number of detections, in this order.
+        operator: `PostprocessOperator` of the detector in TFLite, whose anchors are taken, and whose
+            outputs the file gets: boxes (y1, x1, y2, x2 in fractions of the image), classes, scores,
+            and the number of detections, in this order.
     """
     add = _Nodes(graph)
     floats, ints = (lambda *x: np.array(x, np.float32)), (lambda *x: np.array(x, np.int64))
-    boxes, scores = _boxes(add, spec), _scores(add, spec)
+    boxes, scores = _boxes(add, spec, operator.inputs[-1]), _scores(add, spec)
     chosen = add(
         "NonMaxSuppression",
         boxes,
         scores,
-        ints(PER_CLASS),
+        ints(operator.options["detections_per_class"]),
         floats(spec["iou_threshold"]),
         floats(spec["score_threshold"]),
     )
@@ -82,7 +83,7 @@ def append(graph: Any, spec: Mapping[str, Any], outputs: Mapping[str, tuple[int,
     results = [add("Unsqueeze", result, ints(0)) for result in results]
     results.append(add("Cast", count, to=1))
     del graph.output[:]
-    for (name, shape), result in zip(outputs.items(), results, strict=True):
+    for (name, shape), result in zip(operator.outputs.items(), results, strict=True):
         add.graph.node.append(add.helper.make_node("Identity", [result], [name]))
         graph.output.append(add.helper.make_tensor_value_info(name, 1, shape))
 
@@ -98,16 +99,23 @@ def _scores(add: _Nodes, spec: Mapping[str, Any]) -> str:
     return add("Transpose", add("Slice", scores, first, end, np.array([2])), perm=[0, 2, 1])
 
 
-def _boxes(add: _Nodes, spec: Mapping[str, Any]) -> str:
-    """Returns decoded boxes, (1, anchors, 4), y1, x1, y2, x2, which may reach out of the image."""
-    anchors = _anchors(spec)
+def _boxes(add: _Nodes, spec: Mapping[str, Any], anchors: np.ndarray) -> str:
+    """Returns decoded boxes, (1, anchors, 4), y1, x1, y2, x2, which may reach out of the image.
+
+    Args:
+        add: `_Nodes`.
+
+        spec: mapping, as of `append`.
+
+        anchors: float32 array (anchors, 4), center y, center x, height, width in fractions.
+    """
     columns = dict(zip(("x", "y", "w", "h"), spec["code_order"], strict=True))
     code = {
         name: add("Gather", spec["boxes"], np.int64(column), axis=2)
         for name, column in columns.items()
     }
     corners = []
-    for center, side, i in (("y", "h", 1), ("x", "w", 0)):
+    for center, side, i in (("y", "h", 0), ("x", "w", 1)):
         size = anchors[None, :, 2 + i]
         moved = add("Mul", code[center], size / np.float32(spec["center_scale"]))
         middle = add("Add", moved, anchors[None, :, i])
@@ -118,17 +126,3 @@ def _boxes(add: _Nodes, spec: Mapping[str, Any]) -> str:
     (y1, y2), (x1, x2) = corners
     parts = [add("Unsqueeze", part, np.array([2])) for part in (y1, x1, y2, x2)]
     return add("Concat", *parts, axis=2)
-
-
-def _anchors(spec: Mapping[str, Any]) -> np.ndarray:
-    """Returns center x, center y, width, height of all anchors, float32 (anchors, 4)."""
-    parts = []
-    for grid in spec["maps"]:
-        centers = (np.arange(grid["size"]) + 0.5) / grid["size"]
-        y, x = np.meshgrid(centers, centers, indexing="ij")
-        cells = np.stack([x, y], axis=-1).reshape(-1, 1, 2)
-        sides = np.broadcast_to(np.array(grid["anchors"]), (len(cells), len(grid["anchors"]), 2))
-        parts.append(
-            np.concatenate([np.broadcast_to(cells, sides.shape), sides], -1).reshape(-1, 4)
-        )
-    return np.concatenate(parts).astype(np.float32)

@@ -12,6 +12,7 @@ import numpy as np
 
 from newnet_tf.deploy.flatbuffer.graph import Graph
 
+ACTIVATIONS = {"sigmoid": ("LOGISTIC", None), "softmax": ("SOFTMAX", "SoftmaxOptions")}
 UNSIGNED = 128  # difference of the zero points of uint8 and int8
 
 
@@ -60,18 +61,31 @@ def integer_input(graph: Graph, dtype: str) -> None:
         _dequantize_input(graph, scale, zero_point + UNSIGNED)
 
 
-def softmax(graph: Graph) -> None:
-    """Makes the output probabilities, computed in float32."""
-    logits = graph.body.outputs[0]
-    probabilities = graph.add_tensor("probabilities", graph.body.tensors[logits].shape)
-    _append(graph, "SOFTMAX", logits, probabilities, "SoftmaxOptions").beta = 1.0
+def activate_output(graph: Graph, activation: str) -> None:
+    """Makes the output that of an activation: `"softmax"` or `"sigmoid"`, each on its own."""
+    before = graph.body.outputs[0]
+    name = "probabilities" if activation == "softmax" else activation
+    graph.replace_output(before, append_activation(graph, before, activation, name))
 
 
-def sigmoid(graph: Graph) -> None:
-    """Makes the output a probability for each class on its own, computed in float32."""
-    logits = graph.body.outputs[0]
-    probabilities = graph.add_tensor("sigmoid", graph.body.tensors[logits].shape)
-    _append(graph, "LOGISTIC", logits, probabilities)
+def append_activation(graph: Graph, tensor: int, activation: str, name: str) -> int:
+    """Adds an activation at the end, computed in float32; returns its result.
+
+    Args:
+        graph: `Graph`, changed in place.
+
+        tensor: int, index of the tensor to activate.
+
+        activation: `"softmax"` or `"sigmoid"`.
+
+        name: str, of the result.
+    """
+    operator, options = ACTIVATIONS[activation]
+    result = graph.add_tensor(name, graph.body.tensors[tensor].shape)
+    added = graph.insert(len(graph.body.operators), operator, [tensor], result, options)
+    if activation == "softmax":
+        added.beta = 1.0
+    return result
 
 
 def integer_outputs(graph: Graph, dtype: str) -> None:

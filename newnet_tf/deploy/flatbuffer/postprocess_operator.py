@@ -4,13 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from newnet_tf.deploy.flatbuffer import io_adapters
 from newnet_tf.deploy.flatbuffer.graph import Graph
 from newnet_tf.task import PostprocessOperator
 from newnet_tf.utils.lazy import LazyModule
 
 flexbuffers = LazyModule("flatbuffers.flexbuffers")
-
-ACTIVATIONS = {"sigmoid": ("LOGISTIC", None), "softmax": ("SOFTMAX", "SoftmaxOptions")}
 
 
 def append(graph: Graph, operator: PostprocessOperator) -> None:
@@ -25,23 +24,16 @@ def append(graph: Graph, operator: PostprocessOperator) -> None:
     inputs = []
     for source in operator.inputs:
         if isinstance(source, str):
-            inputs.append(_activated(graph, tensors[source], operator.activations.get(source)))
+            tensor, activation = tensors[source], operator.activations.get(source)
+            if activation is not None:
+                name = f"{source}_activated"
+                tensor = io_adapters.append_activation(graph, tensor, activation, name)
+            inputs.append(tensor)
         else:
             values = np.ascontiguousarray(source, "<f4")
             inputs.append(graph.add_tensor("anchors", values.shape, data=values.tobytes()))
     outputs = {name: graph.add_tensor(name, shape) for name, shape in operator.outputs.items()}
     graph.append_custom(operator.name, inputs, outputs, _encoded(operator.options))
-
-
-def _activated(graph: Graph, tensor: int, activation: str | None) -> int:
-    if activation is None:
-        return tensor
-    name, options = ACTIVATIONS[activation]
-    result = graph.add_tensor("scores_activated", graph.body.tensors[tensor].shape)
-    added = graph.insert(len(graph.body.operators), name, [tensor], result, options)
-    if activation == "softmax":
-        added.beta = 1.0
-    return result
 
 
 def _encoded(options: Mapping[str, bool | int | float]) -> bytes:
