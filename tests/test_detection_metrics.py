@@ -8,13 +8,13 @@ import pytest
 from newnet_tf.detection.config import DetectionConfig
 from newnet_tf.detection.evaluation.average_precision import (
     VOC,
-    box_ious,
     match_detections,
     resampled_average_precision,
     voc_average_precision,
 )
 from newnet_tf.detection.evaluation.coco_eval import coco_figures
 from newnet_tf.detection.evaluation.metrics import DetectionMetrics, figures
+from newnet_tf.detection.overlaps import box_ious
 from newnet_tf.detection.postprocess import Detections
 from newnet_tf.detection.training.matching import match
 

@@ -13,10 +13,11 @@ import time
 import numpy as np
 
 from newnet_tf.deploy.interpreter import interpreter_class
+from newnet_tf.detection.anchors import anchor_corners
 from newnet_tf.detection.box_coder import encode
 from newnet_tf.detection.config import STYLES, DetectionConfig
+from newnet_tf.detection.overlaps import box_ious
 from newnet_tf.detection.postprocess import postprocess
-from newnet_tf.detection.training.matching import corners, overlap
 
 FEATURE_SIZES = (20, 10, 5, 3, 2, 1)  # at 320 pixels
 ANCHORS = 40  # that find each object
@@ -40,7 +41,7 @@ def crowded_outputs(config: DetectionConfig, objects: int, seed: int = 0) -> dic
         side = random.uniform(0.1, 0.5, 2)
         corner = random.uniform(0, 1 - side)
         box = np.concatenate([corner, corner + side])
-        ious, _ = overlap(corners(config.anchors), box[None])
+        ious = box_ious(anchor_corners(config), box[None])
         near = np.argsort(-ious[:, 0])[:ANCHORS]
         noise = random.normal(0, 0.1 * np.tile(side, 2), (ANCHORS, 4))
         boxes[near] = encode(box + noise, config.anchors[near], config.style)

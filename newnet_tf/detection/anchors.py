@@ -54,6 +54,15 @@ def make_anchors(config: DetectionConfig) -> np.ndarray:
     return anchors
 
 
+@functools.lru_cache(maxsize=16)
+def anchor_corners(config: DetectionConfig) -> np.ndarray:
+    """Returns the anchors of a detector as float32 (anchors, 4), corners x1, y1, x2, y2; read-only."""
+    centers, half = config.anchors[:, :2], config.anchors[:, 2:] / 2
+    corners = np.concatenate([centers - half, centers + half], axis=-1)
+    corners.flags.writeable = False
+    return corners
+
+
 def _box_sides(style: str, index: int, scale: float, following: float) -> list[tuple[float, float]]:
     """Returns (width, height) of the boxes of a cell.
 

@@ -16,7 +16,7 @@ are dropped, but not by `"torchvision"`.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +32,7 @@ from newnet_tf.detection.config import (
 )
 from newnet_tf.detection.nms import greedy_nms
 from newnet_tf.detection.postprocess_operator import in_pixels, is_processed, read_results
+from newnet_tf.task import Prediction
 from newnet_tf.utils.math import sigmoid, softmax
 
 
@@ -107,6 +108,25 @@ def postprocess(
         boxes, classes, scores = boxes[inside], classes[inside], scores[inside]
     boxes = in_pixels(boxes, image_size)
     return Detections(boxes, scores, classes.astype(np.int32))
+
+
+def as_predictions(found: Detections, class_names: Sequence[str] | None = None) -> list[Prediction]:
+    """Returns detections as `Prediction`s with `box`.
+
+    Args:
+        found: `Detections` of an image.
+
+        class_names: str for each class. Default: None, unknown.
+    """
+    return [
+        Prediction(
+            label=None if class_names is None else class_names[index],
+            class_index=index,
+            score=score,
+            box=tuple(box),
+        )
+        for box, score, index in zip(*(values.tolist() for values in found), strict=True)
+    ]
 
 
 def check_outputs(

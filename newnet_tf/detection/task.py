@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from newnet_tf.data.box_geometry import to_input
 from newnet_tf.detection.config import DetectionConfig
 from newnet_tf.detection.decoder_spec import decoder_spec
 from newnet_tf.detection.evaluation.fidelity import fidelity, tolerance
-from newnet_tf.detection.postprocess import postprocess
+from newnet_tf.detection.postprocess import as_predictions, postprocess
 from newnet_tf.detection.postprocess_operator import operator
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.task import PostprocessOperator, Prediction, Task
@@ -160,10 +161,9 @@ class Detection(Task):
                 antialias=preprocess.antialias,
             )
             return data_preprocess.normalize(pixels, preprocess), label
-        height, width = image.shape[:2]
-        scale = np.array([size / width, size / height] * 2, np.float32)
-        boxes = np.asarray(label["boxes"], np.float32) * scale
-        return data_preprocess.preprocess_image(image, preprocess), {**label, "boxes": boxes}
+        boxes = size * to_input(label["boxes"], image.shape[:2], preprocess)
+        label = {**label, "boxes": boxes.astype(np.float32)}
+        return data_preprocess.preprocess_image(image, preprocess), label
 
     def loss(self, target, outputs) -> dict[str, Any]:
         """Returns `{"localization": ..., "classification": ...}`, see `losses.detection_loss`.
@@ -237,15 +237,7 @@ class Detection(Task):
                 f"Received: {len(class_names)} names"
             )
         found = postprocess(outputs, self.config, image_size, max_detections=max_predictions)
-        return [
-            Prediction(
-                label=None if class_names is None else class_names[index],
-                class_index=index,
-                score=score,
-                box=tuple(box),
-            )
-            for box, score, index in zip(*(values.tolist() for values in found), strict=True)
-        ]
+        return as_predictions(found, class_names)
 
     def fidelity(
         self,

@@ -11,10 +11,9 @@ from newnet_tf.data.images import read_image
 from newnet_tf.detection.drawing import draw_label, draw_predictions
 from newnet_tf.detection.evaluation.average_precision import match_detections
 from newnet_tf.detection.evaluation.result import DetectionResult
-from newnet_tf.detection.postprocess import Detections
+from newnet_tf.detection.postprocess import Detections, as_predictions
 from newnet_tf.finetuning.detector_result import NUMBERS, DetectorFinetuneResult
 from newnet_tf.finetuning.report import thumbnail
-from newnet_tf.task import Prediction
 from newnet_tf.training import curves
 from newnet_tf.visualization import charts, html_page
 
@@ -66,11 +65,7 @@ def count_errors(result: DetectionResult) -> np.ndarray:
     Returns:
         int array (images, 2).
     """
-    confident = [
-        Detections(d.boxes[kept], d.scores[kept], d.classes[kept])
-        for d in result.detections
-        for kept in [d.scores >= SCORE_THRESHOLD]
-    ]
+    confident = list(map(_confident, result.detections))
     errors = np.zeros((result.n, 2), int)
     for matches in match_detections(result.truths, confident, result.classes):
         errors[:, 0] += matches.positives
@@ -106,7 +101,7 @@ def _worst(result: DetectorFinetuneResult) -> str:
         pixels = read_image(sources[found.paths[i]])
         drawn = (
             draw_label(pixels, found.truths[i], names),
-            draw_predictions(pixels, _predictions(found.detections[i], names)),
+            draw_predictions(pixels, as_predictions(_confident(found.detections[i]), names)),
         )
         images = "".join(
             IMAGE.format(alt=alt, data=thumbnail(image))
@@ -123,13 +118,10 @@ def _worst(result: DetectorFinetuneResult) -> str:
     return f"{count}{grid}{''.join(figures)}</div>"
 
 
-def _predictions(detections: Detections, names) -> list[Prediction]:
-    rows = zip(detections.boxes, detections.scores, detections.classes, strict=True)
-    return [
-        Prediction(names[index] if names else None, int(index), float(score), tuple(box))
-        for box, score, index in rows
-        if score >= SCORE_THRESHOLD
-    ]
+def _confident(detections: Detections) -> Detections:
+    """Returns the detections whose score is the threshold or higher."""
+    kept = detections.scores >= SCORE_THRESHOLD
+    return Detections(*(values[kept] for values in detections))
 
 
 def _settings(result: DetectorFinetuneResult) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from newnet_tf.detection.config import TF_NMS, DetectionConfig
-from newnet_tf.detection.evaluation.average_precision import box_ious
+from newnet_tf.detection.overlaps import box_ious
 from newnet_tf.detection.postprocess import Detections, postprocess
 from newnet_tf.detection.postprocess_operator import is_processed
 from newnet_tf.utils.math import rms

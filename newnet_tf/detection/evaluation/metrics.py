@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from newnet_tf.data.box_geometry import to_input
 from newnet_tf.data.boxes import split_labels, unpad_label
 from newnet_tf.detection.config import DetectionConfig
 from newnet_tf.detection.evaluation.average_precision import (
@@ -15,6 +16,7 @@ from newnet_tf.detection.evaluation.average_precision import (
 )
 from newnet_tf.detection.evaluation.coco_eval import CocoFigures, coco_figures
 from newnet_tf.detection.postprocess import Detections, postprocess
+from newnet_tf.detection.postprocess_operator import STRETCHED
 from newnet_tf.detection.training.losses import detection_loss
 from newnet_tf.detection.training.matching import match
 
@@ -113,8 +115,8 @@ class DetectionMetrics:
 
     def _mean_loss(self, truths: Sequence[Mapping], sizes: np.ndarray, outputs: Mapping) -> float:
         targets = []
-        for truth, (height, width) in zip(truths, sizes, strict=True):
-            boxes = truth["boxes"] / np.array([width, height, width, height], np.float32)
+        for truth, size in zip(truths, sizes, strict=True):
+            boxes = to_input(truth["boxes"], size, STRETCHED)
             ignore = truth["difficult"] | truth["crowd"]
             targets.append(match(boxes, truth["classes"], ignore, self.config, truth["crowd"]))
         target = {name: np.stack([own[name] for own in targets]) for name in targets[0]}

@@ -12,6 +12,7 @@ from PIL import Image
 
 from newnet_tf.data.augment.color_matrix import COLORS, change_colors
 from newnet_tf.data.boxes import BOXES, CROWD, DIFFICULT, Label, choose_boxes
+from newnet_tf.detection.overlaps import box_ious
 
 Window = tuple[float, float, float, float]  # x1, y1, x2, y2 in pixels of the image
 
@@ -207,7 +208,7 @@ def iou_crop(
         parts = np.concatenate([starts, starts + sides], axis=1)
         fits = (ratios > CROP_RATIO[0]) & (ratios < CROP_RATIO[1])
         if len(boxes):
-            inside, ious = _centers_inside(boxes, parts), _ious(boxes, parts)
+            inside, ious = _centers_inside(boxes, parts), box_ious(parts, boxes)
             fits &= inside.any(axis=1) & (np.where(inside, ious, -1.0).max(axis=1) >= least)
         if fits.any():
             return tuple(float(x) for x in parts[fits.argmax()])
@@ -283,12 +284,3 @@ def _centers_inside(boxes: np.ndarray, windows: np.ndarray) -> np.ndarray:
     centers = (boxes[None, :, :2] + boxes[None, :, 2:]) / 2
     low, high = windows[:, None, :2], windows[:, None, 2:]
     return ((centers > low) & (centers < high)).all(axis=-1)
-
-
-def _ious(boxes: np.ndarray, windows: np.ndarray) -> np.ndarray:
-    """Returns the IoU of each window with each box, (windows, boxes)."""
-    low = np.maximum(boxes[None, :, :2], windows[:, None, :2])
-    high = np.minimum(boxes[None, :, 2:], windows[:, None, 2:])
-    common = np.maximum(high - low, 0).prod(axis=-1)
-    areas = [(b[:, 2:] - b[:, :2]).prod(axis=-1) for b in (boxes, windows)]
-    return common / (areas[0][None] + areas[1][:, None] - common)

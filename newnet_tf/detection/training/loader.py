@@ -12,7 +12,7 @@ from PIL import Image
 
 from newnet_tf.data.batch_reader import BatchReader
 from newnet_tf.data.boxes import BOXES, CLASSES, CROWD, DIFFICULT, Label, pad_labels
-from newnet_tf.data.datasets.base import EVALUATION, TRAIN, Dataset
+from newnet_tf.data.datasets.base import DETECTION, EVALUATION, TRAIN, Dataset
 from newnet_tf.data.image_files import SkippedImage
 from newnet_tf.data.image_loader import sample_split
 from newnet_tf.data.preprocess import resize_image
@@ -93,7 +93,7 @@ class DetectionLoader:
         cache_bytes: int = CACHE_BYTES,
     ):
         eval_split = next((name for name in EVALUATION if name in dataset.splits), None)
-        if dataset.task != "detection" or TRAIN not in dataset.splits or eval_split is None:
+        if dataset.task != DETECTION or TRAIN not in dataset.splits or eval_split is None:
             raise ValueError(
                 "data must have images with boxes to train on and others to test on. "
                 f"Received: {dataset!r}"

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from newnet_tf.detection.anchors import anchor_corners
 from newnet_tf.detection.box_coder import encode
 from newnet_tf.detection.config import DetectionConfig
+from newnet_tf.detection.overlaps import box_ious
 
 MATCH_IOU = 0.5
 IGNORED = -1  # class of an anchor that takes no part in the loss
@@ -43,13 +45,12 @@ def match(
     boxes, classes = np.asarray(boxes, np.float32).reshape(-1, 4), np.asarray(classes, np.int32)
     ignore = np.asarray(ignore, bool)
     if ignore.any():
-        overlaps, shares = overlap(corners(anchors), boxes[ignore])
-        if crowd is not None:
-            overlaps = np.where(np.asarray(crowd, bool)[ignore], shares, overlaps)
+        many = None if crowd is None else np.asarray(crowd, bool)[ignore]
+        overlaps = box_ious(anchor_corners(config), boxes[ignore], many)
         target[(overlaps >= MATCH_IOU).any(axis=1)] = IGNORED
     kept, labels = boxes[~ignore], classes[~ignore]
     if len(kept):
-        ious, _ = overlap(corners(anchors), kept)
+        ious = box_ious(anchor_corners(config), kept)
         best_box, best_iou = ious.argmax(axis=1), ious.max(axis=1)
         best_anchor = ious.argmax(axis=0)
         order = np.argsort(ious.max(axis=0), kind="stable")  # of two boxes the closer one is last
@@ -60,31 +61,3 @@ def match(
         target[matched] = labels[chosen] + 1
         codes[matched] = encode(kept[chosen], anchors[matched], config.style)
     return {"boxes": codes, "classes": target}
-
-
-def corners(anchors: np.ndarray) -> np.ndarray:
-    """Returns boxes of center and sides as corners x1, y1, x2, y2."""
-    half = anchors[..., 2:] / 2
-    return np.concatenate([anchors[..., :2] - half, anchors[..., :2] + half], axis=-1)
-
-
-def overlap(boxes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns how much boxes overlap others.
-
-    Args:
-        boxes: float array (n, 4), corners x1, y1, x2, y2 in any unit.
-
-        others: float array (m, 4).
-
-    Returns:
-        (IoU, share of the box's own area that lies in the other): arrays (n, m), 0 where an area is 0.
-    """
-    first, second = boxes[:, None], others[None]
-    low, high = (
-        np.maximum(first[..., :2], second[..., :2]),
-        np.minimum(first[..., 2:], second[..., 2:]),
-    )
-    common = np.maximum(high - low, 0).prod(axis=-1)
-    area, other = (np.maximum(b[..., 2:] - b[..., :2], 0).prod(axis=-1) for b in (first, second))
-    union = np.maximum(area + other - common, 1e-12)
-    return common / union, common / np.maximum(area, 1e-12)
