@@ -121,12 +121,10 @@ def demo(
         note(f"{TRAINED} classifies {path.name} as {top[0][0]} ({100 * top[0][1]:.1f} %)")
         exported = export(TRAINED, files, precisions=DEFAULT_PRECISIONS, force=force)
         drawn, detections, detectors = _detect(Path(output), files, force)
-        exported += detectors
         untrained = export_untrained(UNTRAINED, UNTRAINED_PRECISIONS, files, force)
-        latencies = _benchmark(exported, untrained, runs)
-        classifiers = exported[: len(exported) - len(detectors)]
-        predictions = [_prediction(result, path) for result in classifiers]
-    rows = _rows(latencies, exported)
+        latencies = _benchmark([*exported, *detectors], untrained, runs)
+        predictions = [_prediction(result, path) for result in exported]
+    rows = _rows(latencies, [*exported, *detectors])
     report = Path(output) / "report.html"
     found = html_page.image(drawn, ", ".join(detections)) if drawn else ""
     _write_report(report, path, top, predictions, found, rows, latencies)

@@ -9,8 +9,9 @@ from typing import Any
 from PIL import Image
 
 from newnet_tf.api.arguments import check_model, check_output_folder
-from newnet_tf.api.predict import ImagePredictions, list_images
-from newnet_tf.data.images import SkippedImage, read_images
+from newnet_tf.api.predict import ImagePredictions, PredictResult, list_images
+from newnet_tf.data.datasets.base import DETECTION
+from newnet_tf.data.images import read_images
 from newnet_tf.inference.loading import load_predictor
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.task import task_of
@@ -18,36 +19,21 @@ from newnet_tf.utils.io import atomic_write
 
 DEFAULT_MODEL = "ssdlite_mobilenet_v2.person"
 SCORE_THRESHOLD = 0.3
-TASK = "detection"
 
 
 @dataclass(frozen=True)
-class DetectResult:
-    """The objects in images, in order; images that could not be read are left out.
+class DetectResult(PredictResult):
+    """The objects in images, in order; each prediction has a `box`.
+
+    It behaves like a list of `ImagePredictions`, see `PredictResult`.
 
     Args:
-        model: str, the model's name.
-
-        images: tuple of `ImagePredictions`, of which each prediction has a `box`.
+        model, images, skipped: as of `PredictResult`.
 
         files: tuple of `Path`, the images with their boxes drawn; empty without `output`.
-
-        skipped: tuple of `SkippedImage`.
     """
 
-    model: str
-    images: tuple[ImagePredictions, ...]
     files: tuple[Path, ...] = ()
-    skipped: tuple[SkippedImage, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __iter__(self):
-        return iter(self.images)
-
-    def __getitem__(self, position: int) -> ImagePredictions:
-        return self.images[position]
 
     def __str__(self) -> str:
         lines = [str(image) if image.predictions else f"{image.image}\n  nothing" for image in self]
@@ -115,7 +101,7 @@ def detect(
         check_output_folder(output)
     sources = list_images(images)
     predictor = load_predictor(model, **given, allow_untrained=allow_untrained)
-    if predictor.task != TASK:
+    if predictor.task != DETECTION:
         raise ValueError(
             f"`model` must be a detector; `newnet_tf.predict` takes others. Received: "
             f"{predictor.network}, whose task is {predictor.task!r}"
@@ -133,7 +119,7 @@ def detect(
             path = _free(Path(output) / f"{stem}.jpg", files)
             _write(task.draw(pixels, predictions), path)
             files.append(path)
-    return DetectResult(predictor.network, tuple(found), tuple(files), tuple(reader.skipped))
+    return DetectResult(predictor.network, tuple(found), tuple(reader.skipped), tuple(files))
 
 
 def _free(path: Path, taken: Sequence[Path]) -> Path:

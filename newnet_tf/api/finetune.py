@@ -7,15 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from newnet_tf.api.data_arguments import check_data
-from newnet_tf.api.finetune_detector import (
-    DETECTION,
-    check_detector,
-    finetune_on_boxes,
-    is_detector,
-)
+from newnet_tf.api.finetune_detector import check_detector, finetune_on_boxes, is_detector
 from newnet_tf.api.finetune_exports import export_files, save_stages
 from newnet_tf.api.finetune_setup import check_arguments, pretrained_model
-from newnet_tf.data.datasets.base import Dataset
+from newnet_tf.data.datasets.base import DETECTION, Dataset
 from newnet_tf.data.datasets.factory import load_dataset
 from newnet_tf.deploy.converter import ExportError
 from newnet_tf.deploy.export_options import check_options
@@ -164,7 +159,7 @@ def finetune(
             "preprocess_as": preprocess_as,
             "activation": activation,
         }
-        check_detector(weights, changes, head_epochs, only_classifiers)
+        check_detector(model, weights, changes, head_epochs, only_classifiers)
     recipe = None
     if not linear_probe and not has_boxes:
         fields = {

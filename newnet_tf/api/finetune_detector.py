@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from newnet_tf import weights as checkpoints
+from newnet_tf.api.arguments import check_model
 from newnet_tf.api.evaluate import evaluate_split
-from newnet_tf.api.export import export
-from newnet_tf.data.datasets.base import TEST, TRAIN, VALIDATION, Dataset, Split
-from newnet_tf.data.host_loader import iter_samples
+from newnet_tf.api.finetune_exports import export_precisions
+from newnet_tf.data.datasets.base import DETECTION, TEST, TRAIN, VALIDATION, Dataset, Split
 from newnet_tf.deploy.converter import ExportError
-from newnet_tf.deploy.quantization.precisions import uses_calibration_images
 from newnet_tf.detection.training.augment import BoxAugmentation
 from newnet_tf.evaluation.detection_table import save_detection
 from newnet_tf.finetuning import detector_report
@@ -38,9 +36,7 @@ from newnet_tf.utils.lazy import keras
 from newnet_tf.utils.progress import note
 from newnet_tf.visualization import html_page
 
-DETECTION = "detection"  # the task
 AUGMENTATION = "augmentation."
-CALIBRATION_IMAGES = VERIFICATION_IMAGES = 100
 
 
 def is_detector(model: Any) -> bool:
@@ -53,6 +49,7 @@ def is_detector(model: Any) -> bool:
 
 
 def check_detector(
+    model: str,
     weights: str | os.PathLike | None,
     changes: Mapping[str, Any],
     head_epochs: int | None,
@@ -61,7 +58,7 @@ def check_detector(
     """Checks the arguments of `finetune` for a detector before TensorFlow is imported.
 
     Args:
-        weights, changes, head_epochs: as in `finetune`; `changes` are its `overrides`.
+        model, weights, changes, head_epochs: as in `finetune`; `changes` are its `overrides`.
 
         only_classifiers: mapping, arguments that a detector does not take, by name.
 
@@ -78,8 +75,7 @@ def check_detector(
         raise ValueError(
             f"`head_epochs` (--head-epochs) must be an int, not negative. Received: {head_epochs!r}"
         )
-    if weights is not None and checkpoints.is_file(weights) and not Path(weights).is_file():
-        raise ValueError(f"`weights` must be an existing file. Received: {weights}: no such file")
+    check_model(model, weights=weights, allow_untrained=True)
     split_overrides(changes)
 
 
@@ -233,13 +229,12 @@ def _build(
     keras.utils.set_random_seed(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the new score layers are the purpose here
-        if weights is None:
-            return variant.build(
-                classes=dataset.classes, image_size=image_size, backbone_weights="default"
-            )
-        if not checkpoints.is_file(weights):
-            variant.card.select(weights)  # an unknown tag is named before any work
-        return variant.build(weights=weights, classes=dataset.classes, image_size=image_size)
+        return variant.build(
+            weights=weights,
+            classes=dataset.classes,
+            image_size=image_size,
+            backbone_weights=registry.DEFAULT,  # where the detector has none
+        )
 
 
 def _with_report(result: DetectorFinetuneResult) -> DetectorFinetuneResult:
@@ -254,31 +249,12 @@ def _with_report(result: DetectorFinetuneResult) -> DetectorFinetuneResult:
 def _export(
     result: DetectorFinetuneResult, precisions: Sequence[str]
 ) -> tuple[tuple[DetectorFile, ...], list[ExportError]]:
-    """Exports TFLite files one by one and evaluates them; returns them, and the errors of the rest."""
-    skipped = {image.path for image in result.skipped}
-
-    def sources(split: Any, count: int) -> list:
-        return [s.source for s in iter_samples(split, count) if s.name not in skipped]
-
-    calibration = None
-    if any(map(uses_calibration_images, precisions)):
-        calibration = sources(result.train, CALIBRATION_IMAGES)
-    files, failures = [], []
-    for precision in precisions:
-        try:
-            exported = export(
-                result.model,
-                result.output_dir,
-                precisions=[precision],
-                calibration_images=calibration,
-                validation_images=sources(result.test, VERIFICATION_IMAGES),
-            )
-        except ExportError as error:
-            failures.append(error)
-            continue
-        for file in exported:
-            found = evaluate_split(load_predictor(file), result.test)
-            difference = found.metrics["mAP50"] - result.metrics["mAP50"]
-            verification = getattr(file, "verification", None)
-            files.append(DetectorFile(Path(file), found, difference, verification))
+    """Exports TFLite files and evaluates them; returns them, and the errors of those refused."""
+    exported, failures = export_precisions(result, precisions)
+    files = []
+    for file in exported:
+        found = evaluate_split(load_predictor(file), result.test)
+        difference = found.metrics["mAP50"] - result.metrics["mAP50"]
+        verification = getattr(file, "verification", None)
+        files.append(DetectorFile(Path(file), found, difference, verification))
     return tuple(files), failures

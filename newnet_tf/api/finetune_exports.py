@@ -1,4 +1,4 @@
-"""TFLite files of a finetuned classifier, and the table of its accuracies."""
+"""TFLite files of a finetuned model, and the table of a classifier's accuracies."""
 
 import contextlib
 from collections.abc import Sequence
@@ -12,19 +12,20 @@ from newnet_tf.deploy.quantization.precisions import uses_calibration_images
 from newnet_tf.evaluation.accuracy_table import save_accuracy
 from newnet_tf.evaluation.paired import compare
 from newnet_tf.finetuning import run_files
+from newnet_tf.finetuning.detector_result import DetectorFinetuneResult
 from newnet_tf.finetuning.result import ExportedFile, FinetuneResult
 from newnet_tf.inference.loading import load_predictor
 
 CALIBRATION_IMAGES = VERIFICATION_IMAGES = 100
 
 
-def export_files(
-    result: FinetuneResult, precisions: Sequence[str]
-) -> tuple[tuple[ExportedFile, ...], list[ExportError]]:
-    """Exports TFLite files, calibrated on training images, and evaluates them on the test images.
+def export_precisions(
+    result: FinetuneResult | DetectorFinetuneResult, precisions: Sequence[str]
+) -> tuple[list, list[ExportError]]:
+    """Exports TFLite files, calibrated on training images and verified on test images.
 
     Returns:
-        The files, and the errors of those that were refused.
+        The results of `export`, and the errors of files that were refused.
     """
     calibration_images = None
     if any(map(uses_calibration_images, precisions)):
@@ -48,6 +49,18 @@ def export_files(
         for precision in precisions if len(precisions) > 1 else ():
             with contextlib.suppress(ExportError):
                 exported += export_some([precision])
+    return exported, failures
+
+
+def export_files(
+    result: FinetuneResult, precisions: Sequence[str]
+) -> tuple[tuple[ExportedFile, ...], list[ExportError]]:
+    """Exports TFLite files of a classifier and evaluates them on the test images.
+
+    Returns:
+        The files, and the errors of those that were refused.
+    """
+    exported, failures = export_precisions(result, precisions)
     files = []
     for tflite in exported:
         accuracy = evaluate_split(load_predictor(tflite), result.test)

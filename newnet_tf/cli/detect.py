@@ -19,14 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a detector: name, .keras, .tflite or .onnx file, or a run's folder; default: "
         "ssdlite_mobilenet_v2.person, which finds people",
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=FOLDER,
-        metavar="FOLDER",
-        help=f"for the images with their boxes; default: {FOLDER}",
-    )
+    common.add_output_argument(parser, "folder of the images with their boxes", FOLDER)
     parser.add_argument(
         "--score-threshold", type=float, default=0.3, help="lowest score; default: 0.3"
     )

@@ -9,6 +9,7 @@ import numpy as np
 from newnet_tf.data.datasets.base import Split
 from newnet_tf.data.host_loader import iter_samples
 from newnet_tf.finetuning import report
+from newnet_tf.finetuning.detector_result import DetectorFinetuneResult
 from newnet_tf.finetuning.result import FinetuneResult
 from newnet_tf.models.model_file import save_model
 from newnet_tf.utils.io import write_csv
@@ -58,11 +59,13 @@ def write_split(result: FinetuneResult) -> None:
     write_csv(result.output_dir / "split.csv", ("split", "class", "file"), rows)
 
 
-def readable_sources(result: FinetuneResult, split: Split, count: int) -> list:
+def readable_sources(
+    result: FinetuneResult | DetectorFinetuneResult, split: Split, count: int
+) -> list:
     """Returns a seeded sample of the images of a split that can be read, as `read_image` takes them.
 
     Args:
-        result: `FinetuneResult`.
+        result: `FinetuneResult` or `DetectorFinetuneResult`.
 
         split: one of its `Split`s.
 
