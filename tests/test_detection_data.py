@@ -1,9 +1,20 @@
-"""Datasets of boxes in each format: values, what is left out and named, what is refused."""
+"""Datasets of boxes: VOC, COCO, tfds; what is left out and named, what is refused."""
 
 import json
 
 import numpy as np
 import pytest
+from box_files import (
+    BOX,
+    SIZE,
+    labels_of,
+    only_label,
+    voc_xml,
+    write_coco,
+    write_image,
+    write_voc,
+    write_yolo,
+)
 from PIL import Image
 
 from newnet_tf import load_dataset
@@ -18,71 +29,13 @@ from newnet_tf.data.boxes import (
     turn_boxes,
 )
 from newnet_tf.data.datasets.base import DatasetError, list_samples, take
-from newnet_tf.data.datasets.detection.yolo import read_yaml
 from newnet_tf.data.host_loader import iter_samples
 from newnet_tf.data.images import read_image
 
-SIZE = (80, 60)  # width, height
-BOX = (10, 20, 40, 50)  # x1, y1, x2, y2
 
-
-def write_image(path, size=SIZE, orientation=None, box=BOX):
-    """Writes a gray image with a red rectangle at `box`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.full((size[1], size[0], 3), 90, np.uint8)
-    pixels[box[1] : box[3], box[0] : box[2]] = (250, 10, 10)
-    exif = Image.Exif()
-    if orientation:
-        exif[0x0112] = orientation
-    Image.fromarray(pixels).save(path, quality=95, exif=exif)
-
-
-def voc_xml(objects, size=SIZE, filename=""):
-    parts = [
-        f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox>"
-        f"<xmin>{b[0] + 1}</xmin><ymin>{b[1] + 1}</ymin><xmax>{b[2]}</xmax><ymax>{b[3]}</ymax>"
-        "</bndbox></object>"
-        for name, b, difficult in objects
-    ]
-    shape = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>" if size else ""
-    return f"<annotation><filename>{filename}</filename>{shape}{''.join(parts)}</annotation>"
-
-
-def write_voc(root, images, sets=None, size=SIZE):
-    """Writes a VOC folder of {id: objects} and {split: ids}."""
-    (root / "Annotations").mkdir(parents=True)
-    for name, objects in images.items():
-        write_image(root / "JPEGImages" / f"{name}.jpg")
-        (root / "Annotations" / f"{name}.xml").write_text(voc_xml(objects, size))
-    for split, names in (sets or {}).items():
-        file = root / "ImageSets" / "Main" / f"{split}.txt"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(f"{name}\n" for name in names))
-    return root
-
-
-def write_coco(path, images, annotations, categories=((7, "cat"), (3, "dog"))):
-    """Writes a COCO file; annotations are (image number, category id, bbox, further keys)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = {
-        "images": images,
-        "categories": [{"id": key, "name": name} for key, name in categories],
-        "annotations": [
-            {"id": i, "image_id": image, "category_id": category, "bbox": box, **more}
-            for i, (image, category, box, more) in enumerate(annotations)
-        ],
-    }
-    path.write_text(json.dumps(data))
-    return path
-
-
-def labels_of(dataset, split):
-    return {s.name.rpartition("/")[2]: s.label for s in iter_samples(dataset.split(split))}
-
-
-def only_label(dataset):
-    (label,) = labels_of(dataset, "all").values()
-    return label
+@pytest.fixture
+def yolo_folder(tmp_path):
+    return write_yolo(tmp_path)
 
 
 @pytest.fixture
@@ -267,156 +220,6 @@ def test_an_image_of_another_size_than_its_annotation_is_left_out_and_named(tmp_
     dataset = load_dataset(root)
     assert list(labels_of(dataset, "all")) == ["b.jpg"]
     assert "says (160 x 120, the file 80 x 60)" in dataset.skipped[0].reason
-
-
-YAML = """# a comment
-path: .
-train: images/train   # folder
-val: [images/val]
-nc: 2
-names:
-  0: 'cat'  # first
-  1: "do#g"
-download: |
-  curl [unfinished
-"""
-
-
-@pytest.fixture
-def yolo_folder(tmp_path):
-    """A YOLO folder of two training images, one without boxes, and one to validate on."""
-    for name in ("train/a", "train/b", "val/c"):
-        write_image(tmp_path / "images" / f"{name}.jpg")
-        (tmp_path / "labels" / name).parent.mkdir(parents=True, exist_ok=True)
-    center = "0.3125 0.583333333 0.375 0.5"  # BOX
-    (tmp_path / "labels" / "train" / "a.txt").write_text(f"1 {center}\n0 0 0 0.5 0 0.25 0.5\n")
-    (tmp_path / "labels" / "val" / "c.txt").write_text(f"0 {center}\n")
-    (tmp_path / "data.yaml").write_text(YAML)
-    return tmp_path
-
-
-def test_yolo_folder_has_boxes_in_pixels_and_polygons_as_boxes(yolo_folder):
-    dataset = load_dataset(yolo_folder)
-    assert dataset.class_names == ("cat", "do#g")
-    train = labels_of(dataset, "train")
-    np.testing.assert_allclose(train["a.jpg"]["boxes"], [BOX, (0, 0, 40, 30)], atol=1e-3)
-    assert train["a.jpg"]["classes"].tolist() == [1, 0]
-    assert len(train["b.jpg"]["boxes"]) == 0
-    by_file = load_dataset(yolo_folder / "data.yaml")
-    assert labels_of(by_file, "validation").keys() == {"c.jpg"}
-
-
-def test_yolo_lists_and_paths_of_exports_are_found(yolo_folder):
-    lines = ["./images/train/a.jpg", "images/train/gone.jpg"]
-    (yolo_folder / "train.txt").write_text("\n".join(lines))
-    (yolo_folder / "data.yaml").write_text(
-        'names: ["cat",\n  "dog, big"]\ntrain: train.txt\nval: ../images/val\n'
-    )
-    dataset = load_dataset(yolo_folder)
-    assert dataset.class_names == ("cat", "dog, big")
-    assert labels_of(dataset, "train").keys() == {"a.jpg"}
-    assert "gone.jpg" in dataset.skipped[0].path
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("2 0.5 0.5 0.1 0.1", "a.txt, line 1: a class must be among 0 to 1.*Received: 2"),
-        ("0 40 30 20 20", "must be fractions of the image"),
-        ("0 0.5 0.5 0.1", "class, x, y, width, height"),
-        ("cat 0.5 0.5 0.1 0.1", "class, x, y, width, height"),
-    ],
-)
-def test_yolo_lines_that_are_no_boxes_are_refused(yolo_folder, line, message):
-    (yolo_folder / "labels" / "train" / "a.txt").write_text(line)
-    with pytest.raises(DatasetError, match=message):
-        load_dataset(yolo_folder)
-
-
-def test_yolo_without_names_is_asked_for(yolo_folder):
-    (yolo_folder / "data.yaml").unlink()
-    with pytest.raises(DatasetError, match=r"must have a file data.yaml with the names"):
-        load_dataset(yolo_folder)
-
-
-def test_yaml_subset_has_lists_mappings_and_names_other_lines(tmp_path):
-    file = tmp_path / "a.yaml"
-    file.write_text("a:\n- 1\n- 'x y'\nb: {0: cat, 1: dog}\nc: ~\n---\nd:\n  k: v\n")
-    expected = {"a": ["1", "x y"], "b": {"0": "cat", "1": "dog"}, "c": "", "d": {"k": "v"}}
-    assert read_yaml(file) == expected
-    file.write_text("names: [a]\nnonsense\n")
-    with pytest.raises(DatasetError, match=r"a.yaml, line 2: a line must be"):
-        read_yaml(file)
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ["path,x1,y1,x2,y2,label", "a.jpg,10,20,40,50,cat", "a.jpg,0,0,8,8,dog", "b.jpg,,,,,"],
-        [
-            "filename;width;height;class;xmin;ymin;xmax;ymax",
-            "a.jpg;80;60;cat;10;20;40;50",
-            "a.jpg;80;60;dog;0;0;8;8",
-            "b.jpg;80;60;;;;;",
-        ],
-        ["a.jpg,10,20,40,50,cat", "a.jpg,0,0,8,8,dog", "b.jpg,,,,,"],
-        [
-            "ImageID,XMin,XMax,YMin,YMax,LabelName,class",
-            "a.jpg,0.125,0.5,0.3333333,0.8333333,m,cat",
-            "a.jpg,0,0.1,0,0.1333333,n,dog",
-            "b.jpg,,,,,,",
-        ],
-    ],
-    ids=["path", "filename", "no_header", "fractions"],
-)
-def test_csv_of_boxes_under_usual_names_of_columns(tmp_path, lines):
-    for name in "ab":
-        write_image(tmp_path / f"{name}.jpg")
-    file = tmp_path / "boxes.csv"
-    file.write_text("\n".join(lines))
-    dataset = load_dataset(file)
-    assert (dataset.task, dataset.class_names) == ("detection", ("cat", "dog"))
-    labels = labels_of(dataset, "all")
-    np.testing.assert_allclose(labels["a.jpg"]["boxes"], [BOX, (0, 0, 8, 8)], atol=1e-4)
-    assert labels["a.jpg"]["classes"].tolist() == [0, 1]
-    assert len(labels["b.jpg"]["boxes"]) == 0
-
-
-def test_csv_splits_of_boxes_and_what_is_refused(tmp_path):
-    for name in "ab":
-        write_image(tmp_path / "pics" / f"{name}.jpg")
-    file, header = tmp_path / "t.csv", "path,x1,y1,x2,y2,label,split"
-    file.write_text(f"{header}\na.jpg,1,2,3,4,cat,train\nb.jpg,1,2,3,4,cat,val\n")
-    dataset = load_dataset(file, images_dir=tmp_path / "pics")
-    assert [split.size for split in dataset.splits.values()] == [1, 1]
-    for line, message in (
-        ("a.jpg,1,2,3,4,cat,test", "line 4: all boxes of an image must be in one split"),
-        ("a.jpg,1,2,3,x,cat,train", "line 4: corners must be numbers"),
-        ("a.jpg,1,2,3,4,,train", "line 4: a box must have a label"),
-        ("c.jpg,1,2,3,4,cat,sometimes", "line 4: a split must be"),
-    ):
-        file.write_text(f"{header}\na.jpg,1,2,3,4,cat,train\nb.jpg,1,2,3,4,cat,val\n{line}\n")
-        with pytest.raises(DatasetError, match=message):
-            load_dataset(file, images_dir=tmp_path / "pics")
-    file.write_text("path,x,y,w,h,label\na.jpg,1,2,3,4,cat\na.jpg,5,6,7,8,cat\n")
-    with pytest.raises(DatasetError, match="must have the columns x1, y1, x2, y2"):
-        load_dataset(file)
-
-
-def test_csv_of_classification_stays_classification(tmp_path):
-    for name in "abcd":
-        write_image(tmp_path / f"{name}.jpg")
-    file = tmp_path / "t.csv"
-    for header, cells in (
-        ("path,label", ("cat", "dog")),
-        ("path,x,y,w,h,label", ("1,2,3,4,cat", "1,2,3,4,dog")),
-        ("path,left,top,right,bottom", ("1,0,0,0", "0,0,1,0")),
-    ):
-        rows = [f"{name}.jpg,{cells[i % 2]}" for i, name in enumerate("abcd")]
-        file.write_text("\n".join([header, *rows]))
-        dataset = load_dataset(file)
-        assert dataset.task == "classification"
-        assert dataset.split("all").labels.ndim == 1
 
 
 def test_a_folder_of_two_formats_is_refused_with_the_choices(yolo_folder):
