@@ -1,6 +1,7 @@
 """Finetuning of a detector: stages, frozen layers, files, errors; on drawn squares."""
 
 import json
+import sys
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import tiny_backbone
 from PIL import Image
 
 import newnet_tf
+from newnet_tf.cli import main
 from newnet_tf.finetuning import detector
 from newnet_tf.finetuning.detector_report import count_errors
 
@@ -142,3 +144,17 @@ def test_arguments_that_do_not_fit_are_refused(data, checkpoint, tmp_path, argum
         given["preprocess_as"] = BACKBONE
     with pytest.raises(ValueError, match=message):
         newnet_tf.finetune(given.pop("model"), data, **given)
+
+
+def test_a_missing_package_is_named_before_any_work(
+    data, checkpoint, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    with pytest.raises(ImportError, match="pip install faster-coco-eval"):
+        newnet_tf.finetune(NAME, data, weights=checkpoint, output_dir=tmp_path)
+    options = ["--data", str(data), "--weights", str(checkpoint), "-o", str(tmp_path)]
+    assert main(["finetune", NAME, *options]) == 1
+    assert (
+        "newnet: error: COCO's average precision needs faster-coco-eval" in capsys.readouterr().err
+    )
+    assert not list(tmp_path.iterdir())

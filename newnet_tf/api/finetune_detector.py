@@ -14,6 +14,7 @@ from newnet_tf.api.evaluate import evaluate_split
 from newnet_tf.api.finetune_exports import export_precisions
 from newnet_tf.data.datasets.base import DETECTION, TEST, TRAIN, VALIDATION, Dataset, Split
 from newnet_tf.deploy.converter import ExportError
+from newnet_tf.detection.evaluation.coco_eval import import_faster_coco_eval
 from newnet_tf.detection.training.augment import BoxAugmentation
 from newnet_tf.evaluation.detection_table import save_detection
 from newnet_tf.finetuning import detector_report
@@ -64,6 +65,8 @@ def check_detector(
 
     Raises:
         ValueError: for the first that cannot be right.
+
+        ImportError: if faster-coco-eval is not installed.
     """
     for name, value in only_classifiers.items():
         if value is not None:
@@ -76,6 +79,7 @@ def check_detector(
             f"`head_epochs` (--head-epochs) must be an int, not negative. Received: {head_epochs!r}"
         )
     check_model(model, weights=weights, allow_untrained=True)
+    import_faster_coco_eval()  # each epoch ends with an evaluation
     split_overrides(changes)
 
 

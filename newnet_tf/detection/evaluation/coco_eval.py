@@ -67,7 +67,7 @@ def coco_figures(
 
     Source: Lin et al., "Microsoft COCO: common objects in context", ECCV 2014; https://cocodataset.org.
     """
-    dataset, evaluation = _faster_coco_eval()
+    dataset, evaluation = import_faster_coco_eval()
     header: dict[str, Any] = {
         "images": [{"id": i} for i in range(len(truths))],
         "categories": [{"id": i, "name": str(i)} for i in range(classes)],
@@ -145,8 +145,12 @@ def _silent(*_: object) -> None:
     pass
 
 
-def _faster_coco_eval() -> tuple[Any, Any]:
-    """Returns (class of a dataset, class of an evaluation)."""
+def import_faster_coco_eval() -> tuple[Any, Any]:
+    """Returns (class of a dataset, class of an evaluation); call it before work that needs them.
+
+    Raises:
+        ImportError: if faster-coco-eval is not installed.
+    """
     try:
         from faster_coco_eval import COCO
         from faster_coco_eval.core.faster_eval_api import COCOeval_faster

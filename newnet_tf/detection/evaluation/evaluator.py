@@ -9,6 +9,7 @@ from newnet_tf.data.boxes import choose_boxes
 from newnet_tf.data.host_loader import Sample
 from newnet_tf.data.images import SkippedImage
 from newnet_tf.detection.config import DetectionConfig
+from newnet_tf.detection.evaluation.coco_eval import import_faster_coco_eval
 from newnet_tf.detection.evaluation.metrics import detect_for_metrics
 from newnet_tf.detection.evaluation.result import DetectionResult
 from newnet_tf.detection.postprocess import Detections
@@ -37,6 +38,8 @@ class DetectionEvaluator:
 
     Raises:
         ValueError: if the model has none of the dataset's classes.
+
+        ImportError: if faster-coco-eval is not installed.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class DetectionEvaluator:
         class_names: Sequence[str] | None = None,
         dataset_class_names: Sequence[str] | None = None,
     ):
+        import_faster_coco_eval()
         self.config = config
         self.class_index = match_box_classes(dataset_class_names, class_names, config.classes)
         self._left_out: tuple[str, ...] = ()
