@@ -15,13 +15,21 @@ CONFIGS = {
         image_size=96, resize_mode="stretch", interpolation="bilinear", antialias=False
     ),
 }
+KEEPING_ASPECT = {
+    "letterbox": PreprocessConfig(image_size=96, resize_mode="letterbox"),
+    "letterbox_raw": PreprocessConfig(
+        image_size=96, resize_mode="letterbox", interpolation="bilinear", antialias=False
+    ),
+    "fit": PreprocessConfig(image_size=320, resize_mode="fit", magnification=1.5),
+}
+ALL = {**CONFIGS, **KEEPING_ASPECT}
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("shape", [(140, 200), (331, 177), (96, 96), (40, 30)])
 def test_a_drawn_rectangle_is_found_where_to_original_says(name, shape):
     """Drawn in the image; found by its pixels in the input; mapped back within half a pixel."""
-    config = CONFIGS[name]
+    config = ALL[name]
     height, width = shape
     box = np.array([0.35 * width, 0.4 * height, 0.6 * width, 0.65 * height]).round()
     left, top, right, bottom = box.astype(int)
@@ -29,7 +37,7 @@ def test_a_drawn_rectangle_is_found_where_to_original_says(name, shape):
     image[top:bottom, left:right] = 200
     covered = resize_image(image, config)[..., 0] / 200.0
     rows, columns = covered.max(1), covered.max(0)
-    size = config.image_size
+    size = np.array(covered.shape[::-1] * 2)
 
     def edges(line):  # a side's first pixel is covered by the share that the rectangle takes of it
         inside = np.flatnonzero(line > 0.5)
@@ -39,7 +47,7 @@ def test_a_drawn_rectangle_is_found_where_to_original_says(name, shape):
 
     (x1, x2), (y1, y2) = edges(columns), edges(rows)
     found = to_original(np.array([x1, y1, x2, y2]) / size, shape, config)
-    pixel = max(1.0, *np.divide(shape, size))  # of the input, in pixels of the image
+    pixel = max(1.0, *np.divide(shape, covered.shape))  # of the input, in pixels of the image
     np.testing.assert_allclose(found, box, atol=0.5 * pixel)
     np.testing.assert_allclose(to_original(to_input(box, shape, config), shape, config), box)
 
@@ -55,6 +63,43 @@ def test_positions_are_exact_where_pixels_are_whole(name):
         box = np.array([0.25, 0.25, 0.5, 0.75])
     np.testing.assert_allclose(to_original(box, shape, config), expected, atol=0.5)
     np.testing.assert_allclose(to_input(expected, shape, config), box, atol=0.006)
+
+
+def test_a_letterboxed_image_lies_at_the_upper_left_of_black():
+    image = np.full((50, 100, 3), 200, np.uint8)
+    found = resize_image(image, KEEPING_ASPECT["letterbox"])
+    assert found.shape == (96, 96, 3)
+    assert (found[:48] == 200).all() and not found[48:].any()
+    box = to_original(np.array([0, 0, 1, 0.5]), (50, 100), KEEPING_ASPECT["letterbox"])
+    np.testing.assert_allclose(box, [0, 0, 100, 50])
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((60, 100), (96, 160)),  # long side 150, sides 90 and 150
+        ((600, 400), (320, 224)),  # long side 320, not 900
+        ((5, 6), (32, 32)),
+        ((10, 1000), (32, 320)),
+    ],
+)
+def test_fit_magnifies_to_multiples_of_32(shape, expected):
+    image = np.zeros((*shape, 3), np.uint8)
+    assert resize_image(image, KEEPING_ASPECT["fit"]).shape == (*expected, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"resize_mode": "letterbox", "magnification": 2.0}, "`magnification` must be positive"),
+        ({"resize_mode": "fit", "magnification": 0.0}, "`magnification` must be positive"),
+        ({"resize_mode": "fit", "image_size": 16}, "`image_size` must be 32 or more"),
+        ({"resize_mode": "pad"}, "`resize_mode` must be among"),
+    ],
+)
+def test_resize_modes_are_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        PreprocessConfig(**options)
 
 
 @pytest.mark.parametrize("shape", [(10, 1000), (1000, 10)])

@@ -171,6 +171,27 @@ def test_tf_data_equals_host_on_every_file_format(files, config):
         assert difference.mean() < MEAN, name
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        PreprocessConfig(image_size=64, resize_mode="letterbox"),
+        PreprocessConfig(image_size=64, resize_mode="fit", magnification=1.3),
+        PreprocessConfig(
+            image_size=64, resize_mode="letterbox", interpolation="bilinear", antialias=False
+        ),
+    ],
+    ids=["letterbox", "fit", "letterbox without antialiasing"],
+)
+def test_modes_that_keep_the_aspect_are_the_same_in_tensorflow(files, config):
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensor_slices(list(files.values())).map(tf_preprocess(config))
+    for (name, data), found in zip(files.items(), dataset.as_numpy_iterator(), strict=True):
+        expected = preprocess_image(data, config)
+        assert found.shape == expected.shape, name
+        assert levels(expected, found, config).max() < LARGEST, name
+
+
 @pytest.mark.parametrize("config", UNROUNDED, ids=str)
 def test_without_antialiasing_tensorflow_and_host_compute_the_same_floats(files, config):
     import tensorflow as tf

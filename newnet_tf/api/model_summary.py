@@ -2,7 +2,7 @@
 
 import textwrap
 
-from newnet_tf.models.config import STRETCH, Card, Weights, brief
+from newnet_tf.models.config import CENTER_CROP, FIT, LETTERBOX, STRETCH, Card, Weights, brief
 from newnet_tf.profiling import paper_tables
 from newnet_tf.utils import tables
 
@@ -27,13 +27,16 @@ def summary(card: Card) -> list[str]:
         lines += _wrapped(card.reported.discrepancy, "why they differ: ", NOTE_LINES)
     config = card.preprocess
     size, way = config.image_size, f"({config.interpolation})"
-    is_stretched = config.resize_mode == STRETCH
-    way = (
-        f"stretched {way}" if is_stretched else f"short side resized to {config.resize} {way}, crop"
-    )
+    way = {
+        CENTER_CROP: f"short side resized to {config.resize} {way}, crop",
+        STRETCH: f"stretched {way}",
+        LETTERBOX: f"long side resized to {size} {way}, the rest black",
+        FIT: f"long side times {config.magnification:g} {way}",
+    }[config.resize_mode]
+    most = "at most " if config.resize_mode == FIT else ""
     lines += [
         "",
-        f"input: {size} x {size} pixels, {config.channel_order}; {way},",
+        f"input: {most}{size} x {size} pixels, {config.channel_order}; {way},",
         f"       (pixel / 255 - {brief(config.mean)}) / {brief(config.std)}",
         "",
     ]

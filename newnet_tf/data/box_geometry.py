@@ -8,7 +8,7 @@ in TensorFlow's Object Detection API, whose boxes are fractions of the image. Ne
 import numpy as np
 
 from newnet_tf.data.resize import plan_axis
-from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config import FIT, PreprocessConfig
 
 
 def to_original(
@@ -17,7 +17,8 @@ def to_original(
     """Returns boxes of a model's input in pixels of the original image.
 
     Args:
-        boxes: float array (..., 4), corners x1, y1, x2, y2 in fractions of the input.
+        boxes: float array (..., 4), corners x1, y1, x2, y2 in fractions of the input, whose size with
+            `resize_mode="fit"` the image decides.
 
         image_size: (height, width) of the original image, with EXIF orientation applied.
 
@@ -61,6 +62,8 @@ def _affine(image_size: tuple[int, int], preprocess: PreprocessConfig) -> tuple[
     for length, other in ((width, height), (height, width)):
         plan = plan_axis(length, other, preprocess, min)
         zoom = plan.extent / plan.resized
-        scales.append(preprocess.image_size * zoom)
+        scales.append(
+            (plan.shown if preprocess.resize_mode == FIT else preprocess.image_size) * zoom
+        )
         shifts.append(plan.start + plan.offset * zoom)
     return np.array(scales * 2), np.array(shifts * 2)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from newnet_tf.data import orientation as exif
 from newnet_tf.data.resize import AxisPlan, plan_axis, tf_interpolate
-from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config import CENTER_CROP, STRETCH, PreprocessConfig
 
 ATTEMPTS = 10  # torchvision's number of tries at a crop of random area and aspect
 REDUCTIONS = (1, 2, 4, 8)  # by which libjpeg decodes at a lower resolution, for less time
@@ -204,18 +204,24 @@ def center_crop(image, preprocess: PreprocessConfig):
     Args:
         image: as in `open_image`.
 
-        preprocess: `PreprocessConfig`.
+        preprocess: `PreprocessConfig`, whose `resize_mode` is `"center_crop"` or `"stretch"`.
 
     Returns:
         float32 (size, size, 3), whole pixel values; with `antialias=False` unrounded ones, equal to
         `preprocess.resize_image`'s.
     """
+    if preprocess.resize_mode not in (CENTER_CROP, STRETCH):
+        raise ValueError(
+            f"`resize_mode` of this pipeline must be {CENTER_CROP!r} or {STRETCH!r}. "
+            f"Received: {preprocess.resize_mode!r}"
+        )
     image, size = open_image(image), preprocess.image_size
     plan = plan_axis(image.shape, image.shape[::-1], preprocess, tf.minimum)  # both axes at once
     if not preprocess.antialias:
         pixels = image.crop(tf.concat([plan.start, plan.extent], 0))
         y, x = (AxisPlan(*(values[axis] for values in plan)) for axis in (0, 1))
-        return tf_interpolate(tf.ensure_shape(pixels, (None, None, 3)), y, x, preprocess)
+        resized = tf_interpolate(tf.ensure_shape(pixels, (None, None, 3)), y, x, preprocess)
+        return tf.ensure_shape(resized, (size, size, 3))
     scale = tf.cast(plan.resized, tf.float32) / tf.cast(plan.extent, tf.float32)
     offset = tf.cast(plan.offset, tf.float32)
     reach = SUPPORT[preprocess.interpolation] * tf.maximum(1.0, 1.0 / scale) + CHROMA

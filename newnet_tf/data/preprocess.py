@@ -2,7 +2,8 @@
 
 All forms follow one rule, torchvision's `Resize(short side)` and then `CenterCrop`: the short side
 becomes `resize`, the long side `resize * long // short`, and the crop begins at half of what is left
-over, halves rounded to even; or, with `resize_mode="stretch"`, both sides become `image_size`. An
+over, halves rounded to even; or, with `resize_mode="stretch"`, both sides become `image_size`; with
+`"letterbox"` the long side does, and the rest is black; with `"fit"` the image decides the size. An
 image longer than `LONGEST` times its short side is first cropped to that about its center, so that an
 image of 1 x 20,000 pixels needs no more memory than a panorama.
 EXIF orientation is applied before, as phones and browsers do.
@@ -27,7 +28,7 @@ from PIL import Image
 
 from newnet_tf.data.images import read_image
 from newnet_tf.data.resize import interpolate, plan_axis, tf_interpolate
-from newnet_tf.models.config import RGB, STRETCH, PreprocessConfig
+from newnet_tf.models.config import CENTER_CROP, FIT, LETTERBOX, RGB, STRETCH, PreprocessConfig
 from newnet_tf.utils.lazy import keras
 
 LUMA = (19595, 38470, 7471)  # weights of red, green and blue in 65536ths
@@ -44,7 +45,8 @@ def crop_image(image: object, preprocess: PreprocessConfig, exif: bool = True) -
         exif: bool, whether to apply EXIF orientation. Default: True.
 
     Returns:
-        uint8 array of shape (size, size, channels); rounded, with `antialias=False`.
+        uint8 array of shape (size, size, channels), with `resize_mode="fit"` (height, width,
+        channels); rounded, with `antialias=False`.
 
     Raises:
         ImageError: for what is not a readable image.
@@ -60,7 +62,7 @@ def resize_image(image: object, preprocess: PreprocessConfig, exif: bool = True)
         image, preprocess, exif: as in `crop_image`.
 
     Returns:
-        Array of shape (size, size, channels): uint8, or with `antialias=False` float32 in 0-255.
+        Array of a shape as of `crop_image`: uint8, or with `antialias=False` float32 in 0-255.
 
     Raises:
         ImageError: for what is not a readable image.
@@ -71,15 +73,25 @@ def resize_image(image: object, preprocess: PreprocessConfig, exif: bool = True)
     pixels = pixels[y.start : y.start + y.extent, x.start : x.start + x.extent]
     if preprocess.channels == 1:
         pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))
+    shape = (y.shown, x.shown, preprocess.channels)
     if not preprocess.antialias:
-        return interpolate(pixels, y, x, preprocess).reshape(preprocess.shape)
+        return _letterbox(interpolate(pixels, y, x, preprocess).reshape(shape), preprocess)
     method = Image.Resampling[preprocess.interpolation.upper()]
     resized = Image.fromarray(np.ascontiguousarray(pixels))
     # Pillow 13 would begin with the rows where that is faster, which rounds other values.
     resized = resized.resize((x.resized, y.extent), method)
     resized = resized.resize((x.resized, y.resized), method)
-    box = (x.offset, y.offset, x.offset + preprocess.image_size, y.offset + preprocess.image_size)
-    return np.array(resized.crop(box)).reshape(preprocess.shape)
+    box = (x.offset, y.offset, x.offset + x.shown, y.offset + y.shown)
+    return _letterbox(np.array(resized.crop(box)).reshape(shape), preprocess)
+
+
+def _letterbox(pixels: np.ndarray, preprocess: PreprocessConfig) -> np.ndarray:
+    """Returns pixels with black ones at the right and below, with `resize_mode="letterbox"`."""
+    if preprocess.resize_mode != LETTERBOX:
+        return pixels
+    padded = np.zeros(preprocess.shape, pixels.dtype)
+    padded[: pixels.shape[0], : pixels.shape[1]] = pixels
+    return padded
 
 
 def preprocess_image(image: object, preprocess: PreprocessConfig, exif: bool = True) -> np.ndarray:
@@ -174,7 +186,8 @@ def tf_preprocess(preprocess: PreprocessConfig) -> Callable:
         """
         lines = tf.reshape(pixels, (1, plan.extent, 1, other * channels))
         lines = tf.image.resize(lines, (plan.resized, 1), preprocess.interpolation, antialias=True)
-        lines = tf.reshape(lines[0, plan.offset : plan.offset + size], (size, other, channels))
+        lines = lines[0, plan.offset : plan.offset + plan.shown]
+        lines = tf.reshape(lines, (plan.shown, other, channels))
         return tf.clip_by_value(tf.floor(lines + 0.5), 0.0, 255.0)
 
     def transform(image):
@@ -196,9 +209,13 @@ def tf_preprocess(preprocess: PreprocessConfig) -> Callable:
         pixels = pixels[y.start : y.start + y.extent, x.start : x.start + x.extent]
         if preprocess.antialias:
             columns = resize_axis(tf.transpose(pixels, (1, 0, 2)), x, y.extent)
-            pixels = resize_axis(tf.transpose(columns, (1, 0, 2)), y, size)
+            pixels = resize_axis(tf.transpose(columns, (1, 0, 2)), y, x.shown)
         else:
             pixels = tf_interpolate(pixels, y, x, preprocess)
+        if preprocess.resize_mode == LETTERBOX:
+            pixels = tf.pad(pixels, [[0, size - y.shown], [0, size - x.shown], [0, 0]])
+        fixed = None if preprocess.resize_mode == FIT else size
+        pixels = tf.ensure_shape(pixels, (fixed, fixed, channels))
         if preprocess.channel_order != RGB:
             pixels = tf.reverse(pixels, (2,))
         return pixels * preprocess.scale + preprocess.offset
@@ -256,9 +273,12 @@ class Transform:
         p = self.preprocess
         size = f"{p.image_size} x {p.image_size}"
         way = p.interpolation if p.antialias else p.resize_description
-        steps = f"short side to {p.resize} ({way}), center {size}"
-        if p.resize_mode == STRETCH:
-            steps = f"stretched to {size} ({way})"
+        steps = {
+            CENTER_CROP: f"short side to {p.resize} ({way}), center {size}",
+            STRETCH: f"stretched to {size} ({way})",
+            LETTERBOX: f"long side to {p.image_size} ({way}), filled to {size}",
+            FIT: f"long side times {p.magnification:g}, at most {p.image_size} ({way})",
+        }[p.resize_mode]
         steps += "" if p.channel_order == RGB else f", {p.channel_order}"
         return f"Transform({steps}, minus mean {p.mean}, by std {p.std})"
 

@@ -8,18 +8,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from newnet_tf.models.config import STRETCH, PreprocessConfig
+from newnet_tf.models.config import FIT, FIT_MULTIPLE, LETTERBOX, STRETCH, PreprocessConfig
 
 LONGEST = 64  # of an image's long side over its short side; what is longer is cropped
 
 
 class AxisPlan(NamedTuple):
-    """One axis: `extent` pixels from `start` are resized to `resized`, and cropped from `offset`."""
+    """One axis: `extent` pixels from `start` are resized to `resized`, of which `shown` from `offset`
+    are seen, at the beginning of the model's input."""
 
     start: object
     extent: object
     resized: object
     offset: object
+    shown: object
 
 
 def plan_axis(length, other, preprocess: PreprocessConfig, minimum: Callable) -> AxisPlan:
@@ -34,14 +36,29 @@ def plan_axis(length, other, preprocess: PreprocessConfig, minimum: Callable) ->
 
         minimum: callable of two lengths, `min` or `tf.minimum`.
     """
-    extent = minimum(length, LONGEST * other)
+    size, extent = preprocess.image_size, minimum(length, LONGEST * other)
+    start, offset = (length - extent) // 2, 0 * extent
     if preprocess.resize_mode == STRETCH:
-        return AxisPlan(
-            (length - extent) // 2, extent, 0 * extent + preprocess.image_size, 0 * extent
-        )
+        return AxisPlan(start, extent, offset + size, offset, offset + size)
+    if preprocess.resize_mode in (LETTERBOX, FIT):
+        across = minimum(other, LONGEST * length)
+        longest = extent + across - minimum(extent, across)
+        if preprocess.resize_mode == LETTERBOX:
+            resized = _at_least(1, (size * extent + longest // 2) // longest, minimum)
+        else:
+            percent = round(100 * preprocess.magnification)  # whole numbers: the same in TensorFlow
+            target = minimum(offset + size, longest * percent // 100)
+            multiples = (target * extent // longest + FIT_MULTIPLE // 2) // FIT_MULTIPLE
+            resized = _at_least(1, multiples, minimum) * FIT_MULTIPLE
+        return AxisPlan(start, extent, resized, offset, resized)
     resized = preprocess.resize * extent // minimum(length, other)
-    spare = resized - preprocess.image_size
-    return AxisPlan((length - extent) // 2, extent, resized, (spare + spare // 2 % 2) // 2)
+    spare = resized - size
+    return AxisPlan(start, extent, resized, (spare + spare // 2 % 2) // 2, offset + size)
+
+
+def _at_least(least: int, value, minimum: Callable):
+    """Returns the larger of two, where only the smaller of two can be told."""
+    return -minimum(0 * value - least, -value)
 
 
 def tf_interpolate(pixels, y: AxisPlan, x: AxisPlan, preprocess: PreprocessConfig):
@@ -55,7 +72,7 @@ def tf_interpolate(pixels, y: AxisPlan, x: AxisPlan, preprocess: PreprocessConfi
         preprocess: `PreprocessConfig`.
 
     Returns:
-        float32 (size, size, channels).
+        float32 (y.shown, x.shown, channels).
     """
     import tensorflow as tf
 
@@ -64,9 +81,7 @@ def tf_interpolate(pixels, y: AxisPlan, x: AxisPlan, preprocess: PreprocessConfi
         size=tf.stack([y.resized, x.resized]),
         half_pixel_centers=preprocess.half_pixel_centers,
     )
-    size = preprocess.image_size
-    cropped = resized[0, y.offset : y.offset + size, x.offset : x.offset + size]
-    return tf.ensure_shape(cropped, (size, size, pixels.shape[-1]))
+    return resized[0, y.offset : y.offset + y.shown, x.offset : x.offset + x.shown]
 
 
 def interpolate(
@@ -93,7 +108,7 @@ def _samples(plan: AxisPlan, preprocess: PreprocessConfig) -> tuple[np.ndarray, 
     """Returns for each pixel of a crop's axis the two that it lies between, and its distance to the
     first."""
     scale = np.float32(plan.extent) / np.float32(plan.resized)
-    place = plan.offset + np.arange(preprocess.image_size, dtype=np.float32)
+    place = plan.offset + np.arange(plan.shown, dtype=np.float32)
     half = np.float32(0.5 if preprocess.half_pixel_centers else 0)
     place = (place + half) * scale - half
     floor = np.floor(place)

@@ -217,13 +217,15 @@ def _resize(heat: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _place(heat: np.ndarray, size: tuple[int, int], preprocess: PreprocessConfig) -> np.ndarray:
-    """Puts the heat map of a center crop where the crop lies in the original image."""
+    """Puts the heat map of a model's input where that lies in the original image."""
     spans = []
-    for length, other in (size, size[::-1]):
+    for side, (length, other) in enumerate((size, size[::-1])):
         axis = plan_axis(length, other, preprocess, min)
+        shown = max(round(heat.shape[side] * axis.shown / preprocess.image_size), 1)
+        heat = heat.take(range(min(shown, heat.shape[side])), axis=side)
         scale = axis.extent / axis.resized
         start = axis.start + axis.offset * scale
-        first, last = round(start), round(start + preprocess.image_size * scale)
+        first, last = round(start), round(start + axis.shown * scale)
         spans.append(slice(min(first, length - 1), max(last, first + 1)))
     y, x = spans
     whole = np.zeros(size, np.float32)

@@ -19,7 +19,7 @@ from newnet_tf.deploy.decoder import decoder_of
 from newnet_tf.deploy.export_config import ExportConfig
 from newnet_tf.deploy.flatbuffer.graph import Graph
 from newnet_tf.deploy.runtime import Runner
-from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config import CENTER_CROP, STRETCH, PreprocessConfig
 from newnet_tf.utils import io
 from newnet_tf.web import litert_js
 from newnet_tf.web.page import DETECTION, PAGE, TASKS, static_files
@@ -231,6 +231,11 @@ def _model(runner: Runner) -> tuple[dict, bytes]:
 
 def _page_preprocess(preprocess: PreprocessConfig) -> dict:
     """Returns a config's numbers as the page computes with them; scale and offset as float32."""
+    if preprocess.resize_mode not in (CENTER_CROP, STRETCH):
+        raise ValueError(
+            f"the page's models must resize images with {CENTER_CROP!r} or {STRETCH!r}. "
+            f"Received: resize_mode={preprocess.resize_mode!r}"
+        )
     return {
         "image_size": preprocess.image_size,
         "resize": preprocess.resize,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from newnet_tf.deploy.bundle import languages, resizing
 from newnet_tf.deploy.bundle.languages import BYTES
-from newnet_tf.deploy.bundle.resizing import STRETCH
+from newnet_tf.deploy.bundle.resizing import GENERATED, STRETCH
 
 FOLDER = Path(__file__).parent / "templates"
 CLASSIFIER_FILES = ("Classifier.kt", "Classifier.swift", "classifier.h")
@@ -58,6 +58,11 @@ def generate(info: Mapping, package: str = PACKAGE) -> dict[str, str]:
                 f"outputs must be of type {', '.join(BYTES)}. "
                 f"Received: {output['name']!r} of type {output['dtype']}"
             )
+    if info["image"]["resize_mode"] not in GENERATED:
+        raise ValueError(
+            f"a bundle's images must be resized in one of the modes {', '.join(GENERATED)}, as its "
+            f"code knows no other. Received: resize_mode={info['image']['resize_mode']!r}"
+        )
     if info["decoder"] and (info["image"]["resize_mode"], info["input"]["shape"][3]) != (
         STRETCH,
         3,

@@ -8,7 +8,7 @@ Standard library only.
 
 from collections.abc import Mapping
 
-STRETCH = "stretch"
+GENERATED = _, STRETCH = "center_crop", "stretch"  # modes that the generated code knows
 WEIGHTS = {  # of a pixel at the distance x, in C++
     "bilinear": "return x < 1.0 ? 1.0 - x : 0.0;",
     "bicubic": (

@@ -9,7 +9,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 INTERPOLATIONS = _, BILINEAR = "bicubic", "bilinear"
 CHANNELS = (1, 3)
 CHANNEL_ORDERS = RGB, BGR = "RGB", "BGR"
-RESIZE_MODES = CENTER_CROP, STRETCH = "center_crop", "stretch"
+RESIZE_MODES = CENTER_CROP, STRETCH, LETTERBOX, FIT = "center_crop", "stretch", "letterbox", "fit"
+FIT_MULTIPLE = 32  # pixels, of which both sides are multiples with `resize_mode="fit"`
 
 
 def _is_number(value: object) -> bool:
@@ -21,8 +22,9 @@ class PreprocessConfig:
     """Preprocessing of an image for a model.
 
     The short side is resized to `resize` pixels and the center `image_size` x `image_size` is cropped;
-    with `resize_mode="stretch"` the whole image is resized to `image_size` x `image_size`. Pixels are
-    normalized as `(pixel / 255 - mean) / std`, in the model's order of channels.
+    with `resize_mode="stretch"` the whole image is resized to `image_size` x `image_size`, with
+    `"letterbox"` its long side to `image_size`, with `"fit"` to at most that. Pixels are normalized as
+    `(pixel / 255 - mean) / std`, in the model's order of channels.
 
     Args:
         image_size: int, height and width of the input in pixels. Default: 224.
@@ -40,8 +42,13 @@ class PreprocessConfig:
 
         channel_order: `"RGB"` (default) or `"BGR"`, as Caffe's models take it.
 
-        resize_mode: `"center_crop"` (default), or `"stretch"`, which changes the aspect ratio, as
-            `keras.utils.image_dataset_from_directory` does; `crop_pct` has no effect then.
+        resize_mode: `"center_crop"` (default); `"stretch"`, which changes the aspect ratio, as
+            `keras.utils.image_dataset_from_directory` does; `"letterbox"`, which keeps it and fills the
+            rest at the right or below with black; or `"fit"`, for models of any input size: the long
+            side becomes `magnification` times as long, at most `image_size`, and both sides the
+            nearest multiples of 32. `crop_pct` has an effect on `"center_crop"` only.
+
+        magnification: float > 0, of images with `resize_mode="fit"`. Default: 1.
 
         antialias: bool. True (default): each pixel is an average over all pixels that it covers, in
             whole pixel values, as in PIL. False, with `"bilinear"` only: it is interpolated between
@@ -65,6 +72,7 @@ class PreprocessConfig:
     std: tuple[float, ...] = IMAGENET_STD
     channel_order: str = RGB
     resize_mode: str = CENTER_CROP
+    magnification: float = 1.0
     antialias: bool = True
     half_pixel_centers: bool = True
 
@@ -95,15 +103,27 @@ class PreprocessConfig:
                 "`half_pixel_centers` must be True, or False with `antialias=False`. Received: "
                 f"half_pixel_centers={self.half_pixel_centers!r}, antialias={self.antialias}"
             )
-        numbers = (self.crop_pct, *self.mean, *self.std)
+        numbers = (self.crop_pct, self.magnification, *self.mean, *self.std)
         if not isinstance(self.image_size, int) or not all(map(_is_number, numbers)):
             raise ValueError(
-                "`image_size` must be an int; `crop_pct`, `mean` and `std` finite numbers. "
+                "`image_size` must be an int; `crop_pct`, `magnification`, `mean` and `std` finite "
+                "numbers. "
                 f"Received: {self}"
             )
         if not 0 < self.crop_pct <= 1 or self.image_size < 1 or min(self.std, default=0) <= 0:
             raise ValueError(
                 "`crop_pct` must lie in (0, 1], `image_size` and `std` must be positive. "
+                f"Received: {self}"
+            )
+        is_open = self.resize_mode == FIT
+        if self.magnification <= 0 or (self.magnification != 1 and not is_open):
+            raise ValueError(
+                f"`magnification` must be positive, and 1 unless `resize_mode={FIT!r}`. "
+                f"Received: {self}"
+            )
+        if is_open and self.image_size < FIT_MULTIPLE:
+            raise ValueError(
+                f"`image_size` must be {FIT_MULTIPLE} or more with `resize_mode={FIT!r}`. "
                 f"Received: {self}"
             )
         if len(self.mean) != len(self.std) or self.channels not in CHANNELS:
@@ -148,7 +168,7 @@ class PreprocessConfig:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of one input: (image_size, image_size, channels)."""
+        """Shape of one input: (image_size, image_size, channels); with `"fit"` of the largest."""
         return self.image_size, self.image_size, self.channels
 
     @property
