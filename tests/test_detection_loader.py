@@ -98,6 +98,39 @@ def test_an_epoch_is_the_same_again_and_from_any_step(scenes):
     assert len(first) == again.steps_per_epoch == 2
 
 
+def test_shards_share_the_batches_and_the_evaluation_images(scenes):
+    whole = loader(scenes, seed=3, eval_batch_size=1)
+    shards = [
+        loader(scenes, seed=3, eval_batch_size=1, num_shards=2, shard_index=i) for i in range(2)
+    ]
+    assert [shard.steps_per_epoch for shard in shards] == [whole.steps_per_epoch] * 2
+    assert shards[0].fingerprint == whole.fingerprint
+    parts = [list(shard.train(epoch=1)) for shard in shards]
+    for step, (images, targets) in enumerate(whole.train(epoch=1)):
+        for i, part in enumerate(parts):
+            np.testing.assert_array_equal(part[step][0], images[i::2])
+            np.testing.assert_array_equal(part[step][1]["classes"], targets["classes"][i::2])
+    tested = [[labels["boxes"] for _, labels in shard.test()] for shard in shards]
+    assert [len(own) for own in tested] == [2, 1]
+    for k, (_, labels) in enumerate(whole.test()):
+        np.testing.assert_array_equal(tested[k % 2][k // 2], labels["boxes"])
+    with pytest.raises(ValueError, match=r"multiple of the number of workers \(3\)"):
+        loader(scenes, num_shards=3)
+
+
+def test_a_view_holds_each_readable_image_once_with_its_position(scenes):
+    data = loader(dataset(range(10), range(20, 23), damaged=(2,)), seed=3)
+    batches = list(data.view(1))
+    positions = np.concatenate([own for own, _, _ in batches])
+    assert positions.tolist() == [0, 1, 3, 4, 5, 6, 7, 8, 9]
+    assert [len(images) for _, images, _ in batches] == [3, 4, 2]
+    (own, images, targets), *_ = data.view(1, start=4)
+    assert own.tolist() == [4, 5, 6, 7]
+    np.testing.assert_array_equal(images, batches[1][1])
+    np.testing.assert_array_equal(targets["boxes"], batches[1][2]["boxes"])
+    assert np.abs(next(iter(data.view(0)))[1] - batches[0][1]).max() > 0.5
+
+
 def test_test_batches_are_the_evaluation_images_with_whole_labels(scenes):
     data = loader(scenes, eval_batch_size=2)
     batches = list(data.test())

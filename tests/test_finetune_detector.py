@@ -12,6 +12,7 @@ from PIL import Image
 import newnet_tf
 from newnet_tf.cli import main
 from newnet_tf.finetuning import detector
+from newnet_tf.finetuning.detector_drawings import drawings
 from newnet_tf.finetuning.detector_report import count_errors
 
 SIZE, COLORS = 96, {"red": (220, 30, 30), "blue": (30, 30, 220)}
@@ -69,28 +70,61 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(data, checkpoint, tmp_path_factory):
-    """A run of three epochs of the head and three of all layers."""
+    """A run of two epochs of the head on cached features, by SGD, and one of all layers."""
     return newnet_tf.finetune(
         NAME,
         data,
         weights=checkpoint,
         image_size=SIZE,
         output_dir=tmp_path_factory.mktemp("run"),
-        head_epochs=1,
-        epochs=2,
-        overrides={"batch_size": 16, "augmentation.zoom_out_prob": 0, "lr": 0.003},
+        head_epochs=2,
+        cached_views=1,
+        epochs=1,
+        overrides={
+            "batch_size": 16,
+            "augmentation.zoom_out_prob": 0,
+            "optimizer": "sgd",
+            "lr": 0.02,
+            "dtype": "mixed_bfloat16",
+        },
     )
 
 
 def test_a_run_has_both_stages_a_model_and_a_report(run):
     assert list(run.fits) == [detector.HEAD, detector.ALL_LAYERS]
     assert [row["epoch"] for row in run.history] == [1, 2, 3]
-    assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
+    losses = [row["test_loss"] for row in run.history]
+    assert losses == sorted(losses, reverse=True)
     assert set(run.metrics) >= {"mAP", "mAP50", "mAP75", "AR100"}
     page = run.report.read_text()
     assert "Worst images" in page
     assert "red" in page
+    assert "Precision over recall" in page
+    assert page.count('alt="detections, ') == 3
+    assert [(stage, epoch) for stage, epoch, _ in drawings(run.output_dir)] == [
+        ("head", 1),
+        ("head", 2),
+        ("training", 1),
+    ]
     assert str(run.model_file) in str(run)
+
+
+def test_the_head_stage_on_cached_features_writes_whole_models(run, data):
+    folder = run.output_dir / "head"
+    assert not (folder / "features").exists()
+    found = newnet_tf.evaluate(folder / "last.keras", data, split="validation")
+    last = run.fits[detector.HEAD].history[-1]
+    assert found.metrics["mAP"] == pytest.approx(last["test_mAP"], abs=0.5)
+    assert json.loads((folder / "run.json").read_text())["data"]["cached_views"] == 1
+
+
+def test_mixed_precision_trains_and_leaves_a_float32_model_of_softmax_scores(run):
+    recipe = json.loads((run.output_dir / "training" / "run.json").read_text())["recipe"]
+    assert (recipe["optimizer"], recipe["nesterov"]) == ("sgd", True)
+    assert recipe["dtype"] == "mixed_bfloat16"
+    assert {layer.compute_dtype for layer in run.model.layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+    assert run.metadata.task_config["score_function"] == "softmax"
 
 
 def test_the_file_of_a_run_gives_the_boxes_of_its_model(run, data):
@@ -134,6 +168,10 @@ def test_errors_are_counted_by_image(run):
         ({"model": BACKBONE}, "must be a detector, as boxes has boxes: ssdlite_tiny_backbone"),
         ({"class_weight": "balanced"}, "`class_weight` must be left out for a detector"),
         ({"head_epochs": -1}, r"`head_epochs` \(--head-epochs\) must be an int"),
+        ({"frozen_stride": 12}, r"`frozen_stride` \(--frozen-stride\) must be None or among"),
+        ({"frozen_stride": 64}, "must be None or among"),
+        ({"score_function": "relu"}, r"`score_function` \(--score-function\) must be None or"),
+        ({"cached_views": 1.5}, r"`cached_views` \(--cached-views\) must be an int"),
         ({"overrides": {"augmentation.zoom": 1}}, "must be followed by one of"),
         ({"overrides": {"lr": "fast"}}, "`lr` must be float"),
     ],
@@ -158,3 +196,13 @@ def test_a_missing_package_is_named_before_any_work(
         "newnet: error: COCO's average precision needs faster-coco-eval" in capsys.readouterr().err
     )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"frozen_stride": 8}, {"score_function": "softmax"}, {"cached_views": 2}, {"head_epochs": 1}],
+)
+def test_arguments_of_a_detector_are_refused_for_a_classifier(data, arguments):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"`{name}` .* must be left out for a classifier"):
+        newnet_tf.finetune("efficientnet_lite0", data, **arguments)

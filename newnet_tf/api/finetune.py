@@ -42,6 +42,9 @@ def finetune(
     images_dir: str | os.PathLike | None = None,
     linear_probe: bool = False,
     head_epochs: int | None = None,
+    frozen_stride: int | None = None,
+    score_function: str | None = None,
+    cached_views: int | None = None,
     backbone_lr_scale: float = 0.25,
     batch_norm: str | None = None,
     holdout_fraction: float = 0.1,
@@ -94,6 +97,18 @@ def finetune(
         linear_probe: bool, whether to end after the first stage. Default: False.
 
         head_epochs: int >= 0, of a detector's first stage; 0 leaves it out. Default: 5.
+
+        frozen_stride: int or None, a detector's backbone up to its feature map at this stride (2, 4, 8,
+            16 or 32) stays as it is in the second stage too; with 8 or 16 a step takes much less time.
+            Default: None, all layers are trained.
+
+        score_function: `"softmax"` (trained by cross entropy with hard negatives) or `"sigmoid"` (by
+            the focal loss), of a detector. Default: None, softmax, whatever the style's own is; but
+            that of `weights` if they have score layers of as many classes as the data, which are kept.
+
+        cached_views: int >= 0, augmented views of each training image whose features at stride 16 are
+            computed once, kept in files for a detector's first stage, and trained on if it has more
+            epochs than that; 0 computes them anew in each epoch. Default: 4.
 
         backbone_lr_scale: float >= 0, the pretrained layers' learning rate as a fraction of the
             classifier's. Default: 0.25.
@@ -151,6 +166,12 @@ def finetune(
         check_options(precisions, "float32", False, None)
     check_arguments(backbone_lr_scale, batch_norm, holdout_fraction, image_size)
     changes = dict(overrides or {})
+    only_detectors = {
+        "head_epochs": head_epochs,
+        "frozen_stride": frozen_stride,
+        "score_function": score_function,
+        "cached_views": cached_views,
+    }
     has_boxes = is_detector(model)
     if has_boxes:
         only_classifiers = {
@@ -159,7 +180,9 @@ def finetune(
             "preprocess_as": preprocess_as,
             "activation": activation,
         }
-        check_detector(model, weights, changes, head_epochs, only_classifiers)
+        check_detector(model, weights, changes, only_detectors, only_classifiers)
+    else:
+        _refuse(only_detectors)
     recipe = None
     if not linear_probe and not has_boxes:
         fields = {
@@ -190,7 +213,7 @@ def finetune(
             epochs=epochs,
             image_size=image_size,
             head_only=linear_probe,
-            head_epochs=head_epochs,
+            **only_detectors,
             backbone_lr_scale=backbone_lr_scale,
             batch_norm=batch_norm or "frozen",
             seed=seed,
@@ -227,6 +250,16 @@ def finetune(
     if save_results:
         note(f"wrote {save_stages(result)}")
     return result
+
+
+def _refuse(only_detectors: Mapping[str, object]) -> None:
+    """Raises ValueError for arguments of a detector, given for a classifier."""
+    for name, value in only_detectors.items():
+        if value is not None:
+            raise ValueError(
+                f"`{name}` (--{name.replace('_', '-')}) must be left out for a classifier; detectors "
+                f"(ssdlite_...) have it. Received: {name}={value!r}"
+            )
 
 
 def _recipe(changes: Mapping[str, object]) -> Recipe:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,29 +14,25 @@ from newnet_tf.api.finetune_exports import export_precisions
 from newnet_tf.data.datasets.base import DETECTION, TEST, TRAIN, VALIDATION, Dataset, Split
 from newnet_tf.deploy.converter import ExportError
 from newnet_tf.detection.evaluation.coco_eval import import_faster_coco_eval
-from newnet_tf.detection.training.augment import BoxAugmentation
 from newnet_tf.evaluation.detection_table import save_detection
 from newnet_tf.finetuning import detector_report
 from newnet_tf.finetuning.detector import (
+    CACHED_VIEWS,
     HEAD_EPOCHS,
     MIN_STEPS,
-    RECIPE,
     DetectorRun,
     finetune_detector,
 )
+from newnet_tf.finetuning.detector_build import build_detector
+from newnet_tf.finetuning.detector_config import check_settings, split_overrides
 from newnet_tf.finetuning.detector_result import DetectorFile, DetectorFinetuneResult
 from newnet_tf.inference.loading import load_predictor
 from newnet_tf.models import registry
 from newnet_tf.models.config.metadata import get_metadata, set_metadata
 from newnet_tf.models.model_file import save_model
-from newnet_tf.training.overrides import override
 from newnet_tf.training.progress import fit_batch_size
-from newnet_tf.training.recipes import Recipe
-from newnet_tf.utils.lazy import keras
 from newnet_tf.utils.progress import note
 from newnet_tf.visualization import html_page
-
-AUGMENTATION = "augmentation."
 
 
 def is_detector(model: Any) -> bool:
@@ -53,13 +48,15 @@ def check_detector(
     model: str,
     weights: str | os.PathLike | None,
     changes: Mapping[str, Any],
-    head_epochs: int | None,
+    settings: Mapping[str, Any],
     only_classifiers: Mapping[str, Any],
 ) -> None:
     """Checks the arguments of `finetune` for a detector before TensorFlow is imported.
 
     Args:
-        model, weights, changes, head_epochs: as in `finetune`; `changes` are its `overrides`.
+        model, weights, changes: as in `finetune`; `changes` are its `overrides`.
+
+        settings: mapping, the arguments of `detector_config.check_settings` by name.
 
         only_classifiers: mapping, arguments that a detector does not take, by name.
 
@@ -73,11 +70,7 @@ def check_detector(
             raise ValueError(
                 f"`{name}` must be left out for a detector. Received: {name}={value!r}"
             )
-    is_count = isinstance(head_epochs, int) and not isinstance(head_epochs, bool)
-    if head_epochs is not None and not (is_count and head_epochs >= 0):
-        raise ValueError(
-            f"`head_epochs` (--head-epochs) must be an int, not negative. Received: {head_epochs!r}"
-        )
+    check_settings(**settings)
     check_model(model, weights=weights, allow_untrained=True)
     import_faster_coco_eval()  # each epoch ends with an evaluation
     split_overrides(changes)
@@ -99,33 +92,6 @@ def _variant(model: str, dataset: Dataset) -> Any:
     return variant, tag
 
 
-def split_overrides(changes: Mapping[str, Any]) -> tuple[Recipe, BoxAugmentation]:
-    """Returns the recipe and the augmentation of a detector with some fields changed.
-
-    Args:
-        changes: mapping from field to value; a field of `BoxAugmentation` is `"augmentation.NAME"`.
-
-    Raises:
-        ValueError: for an unknown name or a value of another type.
-    """
-    known = [field.name for field in dataclasses.fields(BoxAugmentation)]
-    own, inner = {}, {}
-    for name, value in changes.items():
-        field = name.removeprefix(AUGMENTATION)
-        if field == name:
-            own[name] = value
-        elif field not in known:
-            raise ValueError(
-                f"`{AUGMENTATION}` must be followed by one of {known}. Received: {name!r}"
-            )
-        else:
-            try:
-                inner[field] = float(value)
-            except (TypeError, ValueError):
-                raise ValueError(f"`{name}` must be a number. Received: {value!r}") from None
-    return override(RECIPE, own), BoxAugmentation(**inner)
-
-
 def finetune_on_boxes(
     model: str,
     dataset: Dataset,
@@ -136,6 +102,9 @@ def finetune_on_boxes(
     image_size: int | None,
     head_only: bool,
     head_epochs: int | None,
+    frozen_stride: int | None,
+    score_function: str | None,
+    cached_views: int | None,
     backbone_lr_scale: float,
     batch_norm: str,
     seed: int,
@@ -156,7 +125,8 @@ def finetune_on_boxes(
     if summary := dataset.skipped_summary():
         note(summary)
     chosen = os.fspath(weights) if weights else tag or variant.card.default_weights
-    built = _build(variant, chosen, dataset, image_size, seed)
+    arguments = (variant, chosen, dataset.classes, image_size, score_function, seed)
+    built = build_detector(*arguments, recipe.dtype)
     known = get_metadata(built)
     preprocess = dataclasses.replace(known.preprocess, antialias=True, half_pixel_centers=True)
     known = dataclasses.replace(
@@ -177,8 +147,13 @@ def finetune_on_boxes(
         backbone_lr_scale=backbone_lr_scale,
         batch_norm=batch_norm,
         all_layers=not head_only,
+        frozen_stride=frozen_stride,
+        cached_views=CACHED_VIEWS if cached_views is None else cached_views,
     )
     fits = finetune_detector(built, run)
+    if recipe.dtype != "float32":
+        trained, built = built, build_detector(*arguments)
+        built.set_weights(trained.get_weights())
     set_metadata(built, known)
     file = output_dir / f"{known.name}.keras"
     save_model(built, file, known)
@@ -192,8 +167,9 @@ def finetune_on_boxes(
         test=test,
         fits=fits,
         result=dataclasses.replace(found, dataset=dataset.name, split=name),
-        settings=f"{recipe}; {augmentation}; head epochs {run.head_epochs}, backbone learning rate "
-        f"scale {backbone_lr_scale}, batch norm {batch_norm}",
+        settings=f"{recipe}; {augmentation}; head epochs {run.head_epochs}, cached views "
+        f"{run.cached_views}, backbone learning rate scale {backbone_lr_scale}, batch norm "
+        f"{batch_norm}, frozen stride {frozen_stride}",
         seed=seed,
         skipped=dataset.skipped + found.skipped,
         model_file=file,
@@ -225,20 +201,6 @@ def _splits(dataset: Dataset) -> tuple[Split, Split, str]:
     if missing:
         note(f"without a training box, so never detected: {', '.join(missing)}")
     return train, dataset.split(name), name
-
-
-def _build(
-    variant: Any, weights: str | None, dataset: Dataset, image_size: int | None, seed: int
-) -> Any:
-    keras.utils.set_random_seed(seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the new score layers are the purpose here
-        return variant.build(
-            weights=weights,
-            classes=dataset.classes,
-            image_size=image_size,
-            backbone_weights=registry.DEFAULT,  # where the detector has none
-        )
 
 
 def _with_report(result: DetectorFinetuneResult) -> DetectorFinetuneResult:

@@ -22,6 +22,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of a detector, whose backbone is frozen in them; default: 5",
     )
+    parser.add_argument(
+        "--frozen-stride",
+        type=int,
+        metavar="STRIDE",
+        help="a detector's backbone stays as it is up to this stride; default: all is trained",
+    )
+    parser.add_argument(
+        "--score-function",
+        choices=("softmax", "sigmoid"),
+        help="of a detector; default: softmax, or that of weights of as many classes",
+    )
+    parser.add_argument(
+        "--cached-views",
+        type=int,
+        metavar="N",
+        help="views of an image whose features a detector's first stage keeps; default: 4, 0: none",
+    )
     common.add_recipe_arguments(parser)
     parser.add_argument(
         "--backbone-lr-scale",
@@ -76,6 +93,9 @@ def run(arguments: argparse.Namespace) -> None:
             images_dir=arguments.images_dir,
             linear_probe=arguments.linear_probe,
             head_epochs=arguments.head_epochs,
+            frozen_stride=arguments.frozen_stride,
+            score_function=arguments.score_function,
+            cached_views=arguments.cached_views,
             backbone_lr_scale=arguments.backbone_lr_scale,
             batch_norm=arguments.batch_norm,
             holdout_fraction=arguments.holdout_fraction,

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from newnet_tf.data.boxes import split_labels
 from newnet_tf.data.datasets.base import Split
 from newnet_tf.data.image_files import SkippedImage, display_name
 from newnet_tf.data.images import ImageError, read_image
+from newnet_tf.data.label_arrays import split_labels
 from newnet_tf.models.config import RGB, PreprocessConfig
 from newnet_tf.utils.progress import note
 

@@ -25,6 +25,7 @@ CLIPPED = "partly outside of the image, clipped"
 OUTSIDE = "outside of the image, left out"
 REVERSED = "with reversed corners, left out"
 EMPTY = "without area, left out"
+PLURALS = {"box": "es", "word": "s"}  # of what a remark counts
 NOT_A_NUMBER = "with a coordinate that is no finite number, left out"
 
 Label = dict[str, np.ndarray]
@@ -40,11 +41,14 @@ class BoxRemark:
         reason: str, what was done, such as `"partly outside of the image, clipped"`.
 
         count: int, number of boxes.
+
+        kind: str, what is counted: `"box"` (default) or `"word"`.
     """
 
     path: str
     reason: str
     count: int = 1
+    kind: str = "box"
 
 
 def make_label(
@@ -222,16 +226,16 @@ def summarize_remarks(remarks: Sequence[BoxRemark]) -> str:
         >>> print(summarize_remarks(dataset.remarks))
         3 boxes partly outside of the image, clipped (2 images: a.jpg, b.jpg)
     """
-    by_reason: dict[str, dict[str, int]] = {}
+    by_reason: dict[tuple[str, str], dict[str, int]] = {}
     for remark in remarks:
-        paths = by_reason.setdefault(remark.reason, {})
+        paths = by_reason.setdefault((remark.kind, remark.reason), {})
         paths[remark.path] = paths.get(remark.path, 0) + remark.count
     lines = []
-    for reason, paths in by_reason.items():
+    for (kind, reason), paths in by_reason.items():
         boxes, images = sum(paths.values()), len(paths)
         names = ", ".join(list(paths)[:SHOWN]) + (", ..." if images > SHOWN else "")
         lines.append(
-            f"{boxes:,} box{'es' * (boxes > 1)} {reason} "
+            f"{boxes:,} {kind}{PLURALS[kind] * (boxes > 1)} {reason} "
             f"({images:,} image{'s' * (images > 1)}: {names})"
         )
     return "\n".join(lines)

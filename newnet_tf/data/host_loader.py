@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from newnet_tf.data.boxes import Label, split_labels
+from newnet_tf.data.boxes import Label
 from newnet_tf.data.datasets.base import Split
 from newnet_tf.data.image_files import display_name
 from newnet_tf.data.images import ImageError, SkippedImage, read_image
+from newnet_tf.data.label_arrays import split_labels
 from newnet_tf.utils.progress import progress_bar
 
 THREADS = 8
@@ -34,7 +35,7 @@ class Sample:
         name: str, for messages.
 
         label: int, its class; an int array of 0 and 1, one for each class; or a mapping of arrays, its
-            boxes (see `data.boxes`).
+            boxes (see `data.boxes`) or words (`data.words`).
 
         source: what `images.read_image` takes: path, encoded bytes, uint8 array.
     """

@@ -16,6 +16,7 @@ from newnet_tf import weights as checkpoints
 from newnet_tf.applications import mobilenet_v3
 from newnet_tf.detection import cards, checkpoint_names, head
 from newnet_tf.detection.config import BACKGROUND, STYLES, TF, TORCHVISION, DetectionConfig
+from newnet_tf.detection.file_preprocess import file_preprocess
 from newnet_tf.models import registry, zoo_metadata
 from newnet_tf.models.blocks import ConvBNConfig
 from newnet_tf.models.config import Card, CheckpointFormat, PreprocessConfig, Weights
@@ -114,7 +115,7 @@ class DetectorVariant:
             report = checkpoints.load(model, checkpoint, target, others=others_)
         metadata = ModelMetadata(
             name=self.card.name,
-            preprocess=self._preprocess(published, chosen, size),
+            preprocess=self._preprocess(published, weights, chosen, size),
             task=cards.TASK,
             trained=report is not None and not report.newly_initialized,
             task_config=config.to_dict(),
@@ -190,13 +191,19 @@ class DetectorVariant:
                 )
 
     def _preprocess(
-        self, published: Weights | None, backbone_weights: Any, size: int
+        self, published: Weights | None, weights: Any, backbone_weights: Any, size: int
     ) -> PreprocessConfig:
+        """Returns the preprocessing of tags, or of a file that a card or its own metadata know."""
         card = self.backbone.card
         if published is not None:
             return dataclasses.replace(published.preprocess, image_size=size)
-        if backbone_weights is None or checkpoints.is_file(backbone_weights):
+        if weights is not None:
+            own = file_preprocess(weights, self.card)
+            return dataclasses.replace(own, image_size=size)
+        if backbone_weights is None:
             return dataclasses.replace(self.card.preprocess, image_size=size)
+        if checkpoints.is_file(backbone_weights):
+            return cards.stretched(file_preprocess(backbone_weights, card), size)
         return cards.stretched(card.select(os.fspath(backbone_weights)).preprocess, size)
 
 

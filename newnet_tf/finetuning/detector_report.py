@@ -1,5 +1,6 @@
 """The report of a detector's finetuning run: average precision, curves, worst images, settings."""
 
+import base64
 import html
 
 import numpy as np
@@ -12,17 +13,26 @@ from newnet_tf.detection.drawing import draw_label, draw_predictions
 from newnet_tf.detection.evaluation.average_precision import match_detections
 from newnet_tf.detection.evaluation.result import DetectionResult
 from newnet_tf.detection.postprocess import Detections, as_predictions
+from newnet_tf.finetuning.detector import FOLDERS
+from newnet_tf.finetuning.detector_charts import precision_recall
+from newnet_tf.finetuning.detector_drawings import MOST, SCORE_THRESHOLD, drawings
 from newnet_tf.finetuning.detector_result import NUMBERS, DetectorFinetuneResult
 from newnet_tf.finetuning.report import thumbnail
 from newnet_tf.training import curves
 from newnet_tf.visualization import charts, html_page
 
-SCORE_THRESHOLD = 0.3  # of the detections that are drawn and counted
+STAGES = {folder: stage for stage, folder in FOLDERS.items()}
 WORST = 12  # images
 CLASS_NUMBERS = ("n", "AP", "AP50", "AP75", "AR100")
+CURVES_NOTE = "<p>At an IoU of 0.5, the class with the lowest average precision first.</p>"
 FIGURE = (
     '<figure style="margin: 0; width: 28rem"><div style="display: flex; gap: .3rem">{images}</div>'
     '<figcaption class="small">{caption}</figcaption></figure>'
+)
+STRIP = (
+    '<figure style="margin: 0 0 .6rem"><figcaption class="small">{caption}</figcaption>'
+    '<img style="max-width: 100%; border-radius: .4rem" alt="detections, {caption}" '
+    'src="data:image/png;base64,{data}"></figure>'
 )
 IMAGE = (
     '<img style="width: 50%; border-radius: .4rem" alt="{alt}" src="data:image/jpeg;base64,{data}">'
@@ -43,6 +53,13 @@ def sections(result: DetectorFinetuneResult) -> list[str]:
         html_page.table(result.stage_table(), NUMBERS),
         "<h2>Training</h2>",
         html_page.plot(charts.svg(figure), "Loss and mean average precision by epoch"),
+        *_drawings(result),
+        "<h2>Precision and recall</h2>",
+        CURVES_NOTE,
+        html_page.plot(
+            charts.svg(precision_recall(found.precision_recall, result.class_names)),
+            "Precision over recall, the mean and each class",
+        ),
         "<h2>Classes</h2>",
         html_page.table(found.class_table(), CLASS_NUMBERS),
         "<h2>Worst images</h2>",
@@ -85,6 +102,24 @@ def _head(result: DetectorFinetuneResult) -> str:
     )
 
 
+def _drawings(result: DetectorFinetuneResult) -> list[str]:
+    """The same test images after several epochs, with what was detected in them."""
+    rows = [
+        STRIP.format(
+            caption=f"{STAGES.get(stage, stage)}, epoch {epoch}",
+            data=base64.b64encode(path.read_bytes()).decode(),
+        )
+        for stage, epoch, path in drawings(result.output_dir)
+    ]
+    if not rows:
+        return []
+    text = (
+        f"<p>The same test images, with the best {MOST} detections of a score of {SCORE_THRESHOLD} or "
+        "more in each:</p>"
+    )
+    return ["<h2>Detections while training</h2>", text, *rows]
+
+
 def _worst(result: DetectorFinetuneResult) -> str:
     """The test images with the most errors, true boxes on the left, detections on the right."""
     found = result.result
@@ -107,7 +142,8 @@ def _worst(result: DetectorFinetuneResult) -> str:
             IMAGE.format(alt=alt, data=thumbnail(image))
             for alt, image in zip(("true boxes", "detections"), drawn, strict=True)
         )
-        caption = f"{html.escape(found.paths[i])}: {errors[i, 0]} missed, {errors[i, 1]} wrong"
+        name = found.paths[i].rpartition("/")[2]
+        caption = f"{html.escape(name)}: {errors[i, 0]} missed, {errors[i, 1]} wrong"
         figures.append(FIGURE.format(images=images, caption=caption))
     missed, wrong = errors.sum(axis=0)
     count = (

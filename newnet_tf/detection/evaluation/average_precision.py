@@ -118,27 +118,38 @@ def resampled_average_precision(matches: Sequence[ClassMatches], counts: np.ndar
     """
     values = np.full((len(matches), len(counts)), np.nan)
     for value, own in zip(values, matches, strict=True):
-        totals = counts @ own.positives
         step = max(1, MAX_ELEMENTS // max(1, len(own.image)))
         for start in range(0, len(counts), step):
             part = slice(start, start + step)
-            value[part] = _coco_average_precision(own, counts[part], totals[part])
+            value[part] = precision_at_recalls(own, counts[part]).mean(axis=1)
     defined = ~np.isnan(values)
     return np.nansum(values, axis=0) / np.maximum(defined.sum(axis=0), 1)
 
 
-def _coco_average_precision(
-    matches: ClassMatches, counts: np.ndarray, totals: np.ndarray
-) -> np.ndarray:
+def precision_at_recalls(matches: ClassMatches, counts: np.ndarray | None = None) -> np.ndarray:
+    """Returns COCO's precision-recall curve of a class at an IoU of 0.5.
+
+    Args:
+        matches: `ClassMatches`, of the rule `"coco"`.
+
+        counts: int array (samples, images), how often each image counts in each sample. Default: None,
+            one sample in which each image counts once.
+
+    Returns:
+        float64 array (samples, 101), 0 to 1: the highest precision at each recall of `RECALLS` or a
+        higher one, whose mean is the average precision; NaN for a sample without a box to detect.
+    """
+    if counts is None:
+        counts = np.ones((1, len(matches.positives)), int)
+    totals = counts @ matches.positives
     weights = counts[:, matches.image].astype(np.float64)
     hits = np.cumsum(weights * matches.hits, axis=1)
     precision = hits / (hits + np.cumsum(weights * matches.misses, axis=1) + EPSILON)
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     precision = np.append(precision, np.zeros((len(counts), 1)), axis=1)
-    result = np.full(len(counts), np.nan)
+    result = np.full((len(counts), len(RECALLS)), np.nan)
     for i in np.flatnonzero(totals):
-        at = np.searchsorted(hits[i] / totals[i], RECALLS, side="left")
-        result[i] = precision[i, at].mean()
+        result[i] = precision[i, np.searchsorted(hits[i] / totals[i], RECALLS, side="left")]
     return result
 
 

@@ -140,11 +140,6 @@ class DetectionMetrics:
         values, _ = figures(self._truths, self._detections, self.config.classes)
         return {**values, "loss": self._loss / len(self._truths)}
 
-    def class_average_precision(self) -> dict[str, np.ndarray]:
-        """Returns `{"AP": ..., "AP50": ...}`, of each class in percent; NaN without a box to detect."""
-        coco = coco_figures(self._truths, self._detections, self.config.classes)
-        return {"AP": 100 * coco.precision.mean(axis=0), "AP50": 100 * coco.precision[0]}
-
     def state(self) -> dict[str, Any]:
         """Returns detections, true boxes and loss as JSON values: arrays of all images as base64."""
         found = [detection._asdict() for detection in self._detections]

@@ -15,6 +15,7 @@ from newnet_tf.detection.evaluation import metrics
 from newnet_tf.detection.evaluation.average_precision import (
     ClassMatches,
     match_detections,
+    precision_at_recalls,
     resampled_average_precision,
 )
 from newnet_tf.detection.evaluation.coco_eval import CocoFigures
@@ -103,6 +104,16 @@ class DetectionResult:
     def by_class(self) -> CocoFigures:
         """Average precision and recall of each class in 0-1."""
         return self._figures[1]
+
+    @property
+    def precision_recall(self) -> np.ndarray:
+        """Precision of each class at an IoU of 0.5 and recalls of 0, 0.01, ... 1: COCO's curves.
+
+        Returns:
+            float64 array (classes, 101), 0 to 1; NaN for a class without a box to detect. The mean of a
+            row is the class's average precision at that IoU.
+        """
+        return np.concatenate([precision_at_recalls(matches) for matches in self._matches])
 
     def class_table(self) -> list[dict[str, object]]:
         """Returns the lines of a table: the figures of each class, the lowest average precision first.

@@ -8,22 +8,19 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from PIL import Image
 
 from newnet_tf.data.batch_reader import BatchReader
-from newnet_tf.data.boxes import BOXES, CLASSES, CROWD, DIFFICULT, Label, pad_labels
+from newnet_tf.data.boxes import CLASSES, Label, pad_labels
 from newnet_tf.data.datasets.base import DETECTION, EVALUATION, TRAIN, Dataset
 from newnet_tf.data.image_files import SkippedImage
-from newnet_tf.data.image_loader import sample_split
+from newnet_tf.data.image_loader import repeat_last, sample_split
 from newnet_tf.data.preprocess import resize_image
 from newnet_tf.detection.config import DetectionConfig
 from newnet_tf.detection.training.augment import BoxAugmentation
-from newnet_tf.detection.training.matching import match
+from newnet_tf.detection.training.examples import TrainingExamples, replaced, stacked
 from newnet_tf.models.config import RGB, PreprocessConfig
 
 CACHE_BYTES = 2**30  # of decoded images in memory
-LEAST_SIDE = 2  # images are kept with a short side of this times the model's input, or more
-MIN_BOX = 1.0  # pixels of the input: a box with a shorter side is ignored
 
 
 class DetectionLoader:
@@ -53,12 +50,17 @@ class DetectionLoader:
         cache_bytes: int, the most bytes of decoded images that are kept in memory, so that a further
             epoch need not decode them. Default: 1 GiB.
 
+        num_shards: int, how many processes train together. Each gets an equal share of every training
+            batch, and its part of the evaluation images. Default: 1.
+
+        shard_index: int in 0 to `num_shards - 1`, which of these processes this is. Default: 0.
+
     Attributes:
         classes: int, number of classes.
 
         class_names: tuple of str.
 
-        batch_size, steps_per_epoch, num_train_samples, num_eval_samples: int.
+        batch_size, steps_per_epoch, num_train_samples, num_eval_samples: int, counted over all shards.
 
         eval_split: str, the split to evaluate on.
 
@@ -69,8 +71,9 @@ class DetectionLoader:
         skipped: tuple of `SkippedImage`, images that could not be read so far.
 
     Raises:
-        ValueError: for a dataset of another task or without both splits, fewer images than a batch, or
-            a `preprocess` or `config` that does not fit.
+        ValueError: for a dataset of another task or without both splits, fewer images than a batch, a
+            batch size that is not a multiple of `num_shards`, or a `preprocess` or `config` that does
+            not fit.
 
     Example:
         >>> loader = DetectionLoader(load_dataset("VOC2007"), preprocess, config, batch_size=16)
@@ -91,6 +94,8 @@ class DetectionLoader:
         eval_batch_size: int = 32,
         max_samples: int | None = None,
         cache_bytes: int = CACHE_BYTES,
+        num_shards: int = 1,
+        shard_index: int = 0,
     ):
         eval_split = next((name for name in EVALUATION if name in dataset.splits), None)
         if dataset.task != DETECTION or TRAIN not in dataset.splits or eval_split is None:
@@ -116,6 +121,12 @@ class DetectionLoader:
                     f"`{name}` must be a positive int. Received: {name}={getattr(self, name)!r}"
                 )
         train = dataset.split(TRAIN)
+        self.num_shards, self.shard_index = num_shards, shard_index
+        if batch_size % num_shards:
+            raise ValueError(
+                f"`batch_size` must be a multiple of the number of workers ({num_shards}), which "
+                f"share it equally. Received: batch_size={batch_size}"
+            )
         self.num_train_samples, self.steps_per_epoch = train.size, train.steps(batch_size)
         if self.steps_per_epoch < 1:
             raise ValueError(
@@ -123,7 +134,7 @@ class DetectionLoader:
                 f"{dataset.name}). Received: batch_size={batch_size}"
             )
         self._reader = BatchReader(preprocess, cache_bytes)
-        self._fill = tuple(round(255 * mean) for mean in preprocess.rgb_mean)
+        self._examples = TrainingExamples(self._reader, config, self.augmentation, seed)
 
     @property
     def num_eval_samples(self) -> int:
@@ -175,31 +186,42 @@ class DetectionLoader:
             `detection.matching.match` gives for each image: `{"boxes": float32 (batch, anchors, 4),
             "classes": int32 (batch, anchors)}`.
         """
-        split = self.dataset.split(TRAIN)
         order = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
-        listed = split.batches(self.batch_size, seed=order, start=start, even=True)
+        split = self.dataset.split(TRAIN)
+        listed = split.batches(
+            self.batch_size // self.num_shards,
+            seed=order,
+            num_shards=self.num_shards,
+            shard_index=self.shard_index,
+            start=start,
+            even=True,
+        )
+        batches = replaced(self._examples.batches(listed, split, epoch))
+        if self.num_shards == 1:
+            return batches
+        return repeat_last(batches, self.steps_per_epoch - start)
 
-        def shrink(image):
-            """Reduces a large image, so that its short side is twice the model's input or longer."""
-            height, width = image.shape[:2]
-            factor = min(height, width) // (LEAST_SIDE * self.preprocess.image_size)
-            if factor < 2:
-                return image, np.ones(4, np.float32)
-            reduced = np.asarray(Image.fromarray(image).reduce(factor))
-            return reduced, np.full(4, 1 / factor, np.float32)
+    def view(self, number: int, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray, Label]]:
+        """Yields an augmented view of each training image once, in order; shards do not count here.
 
-        def prepare(kept, label, position, out):
-            random = np.random.default_rng((self.seed, epoch, int(position)))
-            return self._augment(kept, label, random, out)
+        Args:
+            number: int, from 0, decides the augmentation together with the seed.
 
-        for images, results in self._reader.batches(listed, split, TRAIN, shrink, prepare):
+            start: int, the first image, a multiple of the batch size. Default: 0.
+
+        Yields:
+            (positions, images, targets): int64 (batch,), the images' positions in the split, without
+            those that cannot be read, and images and targets as in `train`.
+        """
+        split = self.dataset.split(TRAIN)
+        listed = split.batches(self.batch_size, start=start // self.batch_size)
+        first = start
+        for images, results in self._examples.batches(listed, split, number):
             readable = [i for i, target in enumerate(results) if target is not None]
-            if not readable:
-                continue
-            for i in set(range(len(results))) - set(readable):
-                other = _next(i, readable)
-                images[i], results[i] = images[other], results[other]
-            yield images, {name: np.stack([t[name] for t in results]) for name in results[0]}
+            if readable:
+                targets = stacked([results[i] for i in readable])
+                yield first + np.array(readable), images[readable], targets
+            first += len(results)
 
     def test(self) -> Iterator[tuple[np.ndarray, Label]]:
         """Yields the evaluation images once, in order; those that cannot be read are left out.
@@ -211,7 +233,9 @@ class DetectionLoader:
         """
         split = self.dataset.split(self.eval_split)
         width = 1 if split.labels is None else split.labels[CLASSES].shape[1]
-        listed = split.batches(self.eval_batch_size)
+        listed = split.batches(
+            self.eval_batch_size, num_shards=self.num_shards, shard_index=self.shard_index
+        )
 
         def resize(image):
             return resize_image(image, self.preprocess), image.shape[:2]
@@ -227,31 +251,6 @@ class DetectionLoader:
                 labels, sizes = zip(*(results[i] for i in readable), strict=True)
                 label = pad_labels(labels, width)
                 yield images[readable], {**label, "image_sizes": np.array(sizes, np.int32)}
-
-    def _augment(self, kept, label: Label, random, out: np.ndarray) -> Label:
-        """Writes a training image to `out`; returns its targets."""
-        pixels, scale = kept
-        size = self.preprocess.image_size
-        label = {**label, BOXES: label[BOXES] * scale}
-        pixels, label = self.augmentation.apply(
-            pixels,
-            label,
-            size,
-            random,
-            fill=self._fill,
-            interpolation=self.preprocess.interpolation,
-            antialias=self.preprocess.antialias,
-        )
-        boxes = label[BOXES]
-        is_tiny = ((boxes[:, 2:] - boxes[:, :2]) < MIN_BOX).any(axis=1)
-        ignore = label[DIFFICULT] | label[CROWD] | is_tiny
-        self._reader.normalize(pixels, out)
-        return match(boxes / size, label[CLASSES], ignore, self.config, label[CROWD])
-
-
-def _next(position: int, readable: list[int]) -> int:
-    """Returns the readable position after another one, the first after the last."""
-    return next((i for i in readable if i > position), readable[0])
 
 
 def _check_config(dataset: Dataset, preprocess: PreprocessConfig, config: DetectionConfig) -> None:

@@ -168,7 +168,7 @@ def _checked(
 ) -> tuple[list[Path], list[Label]]:
     """Returns the images that are there, and their labels in pixels of the image as it is seen."""
     paths, labels = [], []
-    for image, header in zip(annotated, _headers([a.path for a in annotated]), strict=True):
+    for image, header in zip(annotated, read_headers([a.path for a in annotated]), strict=True):
         shown = display_name(image.path)
         if isinstance(header, str):
             skipped.append(SkippedImage(shown, header))
@@ -190,8 +190,12 @@ def _checked(
     return paths, labels
 
 
-def _headers(paths: Sequence[Path]) -> list[ImageHeader | str]:
-    """Returns the header of each file, or why it is left out."""
+def read_headers(paths: Sequence[Path]) -> list[ImageHeader | str]:
+    """Returns the header of each file, or why it is left out.
+
+    Args:
+        paths: `Path`s of images.
+    """
 
     def read(path):
         if not path.is_file():

@@ -153,7 +153,7 @@ def find_voc(root: Path) -> dict[str, VocPart]:
     if annotations is None or not any(annotations.glob("*.xml")):
         return {}
     images = _folder(root, IMAGES, "images", "Images") or annotations
-    lists = _image_sets(root / SETS)
+    lists = read_image_sets(root / SETS)
     if list(lists) == [TRAIN]:
         lists = {ALL: lists[TRAIN]}
     if lists:
@@ -170,8 +170,13 @@ def xml_with_images(folder: Path) -> VocPart | None:
     return VocPart(files, folder) if files else None
 
 
-def _image_sets(folder: Path) -> dict[str, list[str]]:
-    """Returns the names of the images of each split."""
+def read_image_sets(folder: Path) -> dict[str, list[str]]:
+    """Returns the names of the images of each split.
+
+    Args:
+        folder: `Path` of the folder of `train.txt`, `val.txt`, `trainval.txt`, `test.txt`, which need
+            not be there.
+    """
     lists = {}
     for name in ("train", "val", "trainval", "test"):
         file = folder / f"{name}.txt"
