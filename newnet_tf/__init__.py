@@ -21,7 +21,7 @@
                         exported files.
     tune                Trains a model with each setting of a search space, or resumes an interrupted
                         search.
-    evaluate            Measures the accuracy, or average precision, of a model on labeled images.
+    evaluate            Measures the accuracy, average precision or H-mean of a model on labeled images.
     load_model          Loads a model with its metadata: preprocessing, class names, what its outputs
                         are.
     load_predictor      Loads a model of any format for prediction.
@@ -32,6 +32,7 @@
     predict             Predicts images, one by one; images that cannot be read are skipped and counted.
     detect              Detects objects in images, and draws their boxes; images that cannot be read are
                         skipped.
+    detect_text         Finds words in images, and draws them; images that cannot be read are skipped.
     convert             Converts a checkpoint; every tensor must be used and every variable must be set.
     export              Exports a model to TFLite or ONNX files or to a SavedModel.
     quantize            Writes an int8-full TFLite file of a classifier, and says which layers lose most
@@ -82,6 +83,7 @@ PUBLIC = {
     "save_model": "newnet_tf.models.model_file",
     "predict": "newnet_tf.api.predict",
     "detect": "newnet_tf.api.detect",
+    "detect_text": "newnet_tf.api.detect_text",
     "convert": "newnet_tf.api.convert",
     "export": "newnet_tf.api.export",
     "quantize": "newnet_tf.api.quantize",
@@ -109,6 +111,7 @@ ROOMS = (
     "profiling",
     "results",
     "task",
+    "text",
     "training",
     "utils",
     "visualization",

@@ -15,6 +15,7 @@ from newnet_tf import (
     profiling as profiling,
     results as results,
     task as task,
+    text as text,
     training as training,
     utils as utils,
     visualization as visualization,
@@ -27,6 +28,7 @@ from newnet_tf.api.bundle import bundle as bundle
 from newnet_tf.api.convert import convert as convert
 from newnet_tf.api.demo import demo as demo
 from newnet_tf.api.detect import detect as detect
+from newnet_tf.api.detect_text import detect_text as detect_text
 from newnet_tf.api.evaluate import evaluate as evaluate
 from newnet_tf.api.export import export as export
 from newnet_tf.api.finetune import finetune as finetune

@@ -69,7 +69,8 @@ def test_a_letterboxed_image_lies_at_the_upper_left_of_black():
     image = np.full((50, 100, 3), 200, np.uint8)
     found = resize_image(image, KEEPING_ASPECT["letterbox"])
     assert found.shape == (96, 96, 3)
-    assert (found[:48] == 200).all() and not found[48:].any()
+    assert (found[:48] == 200).all()
+    assert not found[48:].any()
     box = to_original(np.array([0, 0, 1, 0.5]), (50, 100), KEEPING_ASPECT["letterbox"])
     np.testing.assert_allclose(box, [0, 0, 100, 50])
 

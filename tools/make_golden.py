@@ -1,8 +1,8 @@
 """Runs the reference implementations of `tools/references` and writes `tests/golden/**/*.npz`.
 
 Needs an environment of its own with torch 2.13, torchvision 0.28, timm 1.0.31, pytorchcv 0.0.74,
-efficientnet_lite_pytorch 0.1, scikit-image and pillow, and the authors' `rexnetv1.py` and
-`rexnetv1_lite.py` (github.com/clovaai/rexnet) in a folder:
+efficientnet_lite_pytorch 0.1, easyocr 1.7.2, scikit-image and pillow, and the authors' `rexnetv1.py`
+and `rexnetv1_lite.py` (github.com/clovaai/rexnet) in a folder:
 
     python tools/make_golden.py --authors FOLDER [--only 'rexnet*'] [--shim FOLDER]
 

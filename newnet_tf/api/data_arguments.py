@@ -8,6 +8,7 @@ from newnet_tf.data.datasets import folder, tfds
 from newnet_tf.data.datasets.base import ALL, TRAIN, VALIDATION, DatasetError
 from newnet_tf.data.datasets.detection.folder import find_box_format
 from newnet_tf.data.datasets.factory import DATA, load_dataset
+from newnet_tf.data.datasets.text.folder import find_text_format
 from newnet_tf.data.image_files import SUFFIXES, find_images, summarize_skipped
 from newnet_tf.training import checkpoint
 from newnet_tf.training.recipes import Recipe
@@ -109,8 +110,9 @@ def _is_prepared(name: str) -> bool:
 
 
 def _check_folder(name: str, split: str | None) -> None:
-    if boxes := find_box_format(Path(name)):
-        _check_split(name, split, boxes.known_splits)
+    if found := find_text_format(Path(name)) or find_box_format(Path(name)):
+        if found.known_splits is not None:
+            _check_split(name, split, found.known_splits)
         return
     layout = folder.folder_layout(name)
     for place in layout.splits.values() or [layout.root]:

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from newnet_tf.api.arguments import check_model, check_output_folder
+from newnet_tf.api.drawn_images import free_path, write_jpeg
 from newnet_tf.api.predict import ImagePredictions, PredictResult, list_images
 from newnet_tf.data.datasets.base import DETECTION
 from newnet_tf.data.images import read_images
 from newnet_tf.inference.loading import load_predictor
 from newnet_tf.models.config import PreprocessConfig
 from newnet_tf.task import task_of
-from newnet_tf.utils.io import atomic_write
 
 DEFAULT_MODEL = "ssdlite_mobilenet_v2.person"
 SCORE_THRESHOLD = 0.3
@@ -116,21 +114,7 @@ def detect(
         found.append(ImagePredictions(name, tuple(predictions)))
         if output is not None:
             stem = Path(name).stem if is_path else f"image_{position}"
-            path = _free(Path(output) / f"{stem}.jpg", files)
-            _write(task.draw(pixels, predictions), path)
+            path = free_path(Path(output) / f"{stem}.jpg", files)
+            write_jpeg(task.draw(pixels, predictions), path)
             files.append(path)
     return DetectResult(predictor.network, tuple(found), tuple(reader.skipped), tuple(files))
-
-
-def _free(path: Path, taken: Sequence[Path]) -> Path:
-    """Returns a path that no other image of this call has: `street.jpg`, `street_2.jpg`."""
-    chosen, number = path, 1
-    while chosen in taken:
-        number += 1
-        chosen = path.with_stem(f"{path.stem}_{number}")
-    return chosen
-
-
-def _write(image, path: Path) -> None:
-    with atomic_write(path) as temporary:
-        Image.fromarray(image).save(temporary, "JPEG", quality=92)

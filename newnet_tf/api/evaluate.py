@@ -1,4 +1,4 @@
-"""`newnet_tf.evaluate`: the accuracy, or average precision, of a model on labeled images."""
+"""`newnet_tf.evaluate`: accuracy, average precision or H-mean of a model on labeled images."""
 
 import dataclasses
 import os
@@ -17,12 +17,16 @@ from newnet_tf.detection.evaluation.result import DetectionResult
 from newnet_tf.evaluation.accuracy_table import save_accuracy
 from newnet_tf.evaluation.detection_table import save_detection
 from newnet_tf.evaluation.loop import evaluate_samples
+from newnet_tf.evaluation.text_table import save_text
 from newnet_tf.inference.loading import load_predictor
 from newnet_tf.inference.predictor import Predictor
-from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.models.config import FIT, PreprocessConfig
 from newnet_tf.task import task_of
+from newnet_tf.text.evaluation.result import TextResult
 from newnet_tf.utils.progress import note
 from newnet_tf.utils.quiet import start_keras
+
+SAVE = {DetectionResult: save_detection, TextResult: save_text}
 
 
 def evaluate(
@@ -45,8 +49,8 @@ def evaluate(
     max_samples: int | None = None,
     batch_size: int = 32,
     save_results: bool = False,
-) -> ClassificationResult | DetectionResult:
-    """Measures the accuracy, or average precision, of a model on labeled images.
+) -> ClassificationResult | DetectionResult | TextResult:
+    """Measures the accuracy, average precision or H-mean of a model on labeled images.
 
     Shows progress on stderr. Images are decoded and prepared on the host, as `predict` does, for models
     of every format. Those that cannot be read are skipped, counted, and named in one warning.
@@ -57,9 +61,9 @@ def evaluate(
             or `Predictor`.
 
         dataset: `Dataset`, one of its splits, or what `load_dataset` takes: a name, a folder of
-            classes, a tar file; of a detector, boxes: a COCO, VOC or YOLO folder, a CSV file. Its
-            classes are matched with the model's by name; those of a split without a dataset must be
-            the model's.
+            classes, a tar file; of a detector, boxes: a COCO, VOC or YOLO folder, a CSV file; of a text
+            detector, words: a folder of ICDAR's, a COCO-Text file. Its classes are matched with the
+            model's by name; those of a split without a dataset must be the model's.
 
         split: str, name of the split. Default: validation, else test, else all.
 
@@ -92,14 +96,14 @@ def evaluate(
         max_samples: int >= 1, evaluates a random sample of this many images, always the same.
             Default: None, all images.
 
-        batch_size: int, images a call. Default: 32.
+        batch_size: int, images a call; 1 of a model whose input size depends on the image. Default: 32.
 
-        save_results: bool, whether to write the result into `newnet_tf/results/accuracy.csv`, or
-            `detection.csv` of a detector. Default: False.
+        save_results: bool, whether to write the result into `newnet_tf/results/accuracy.csv`,
+            `detection.csv` of a detector, or `text.csv` of a text detector. Default: False.
 
     Returns:
-        A `ClassificationResult`; a `DetectionResult` of a detector; for a model of another task, the
-        result of that task.
+        A `ClassificationResult`; a `DetectionResult` of a detector; a `TextResult` of a text detector;
+        for a model of another task, the result of that task.
 
     Raises:
         ValueError: if there is no such model, dataset or split, if an argument does not fit, if the
@@ -148,7 +152,7 @@ def evaluate(
         part = "" if split_name in ("validation", "all") else f", {split_name}"
         sample = f", sample of {max_samples}" if max_samples else ""
         data = f"{dataset.name}{part}{sample}"
-        save = save_detection if isinstance(result, DetectionResult) else save_accuracy
+        save = SAVE.get(type(result), save_accuracy)
         path = save(result, predictor.network, data, predictor.precision, predictor.weights)
         note(f"wrote {path}")
     return result
@@ -160,7 +164,7 @@ def evaluate_split(
     dataset_class_names: tuple[str, ...] | None = None,
     max_samples: int | None = None,
     batch_size: int = 32,
-) -> ClassificationResult | DetectionResult:
+) -> ClassificationResult | DetectionResult | TextResult:
     """Measures the accuracy of a predictor on a split.
 
     Args:
@@ -182,6 +186,8 @@ def evaluate_split(
         dataset_class_names,
         predictor.metadata.output_type,
     )
+    if predictor.metadata.preprocess.resize_mode == FIT:
+        batch_size = 1
     total = split.size if max_samples is None else min(max_samples, split.size)
     result = evaluate_samples(
         lambda images: _outputs(predictor, images),

@@ -10,16 +10,7 @@ from dataclasses import dataclass
 from newnet_tf import results
 from newnet_tf.api.model_summary import DETECTION, LATENCY_PRECISIONS, latencies, summary
 from newnet_tf.models import registry
-from newnet_tf.models.config import (
-    FIT,
-    FIT_MULTIPLE,
-    LETTERBOX,
-    STRETCH,
-    Card,
-    PackageFile,
-    PreprocessConfig,
-    brief,
-)
+from newnet_tf.models.config import Card, PackageFile, brief
 from newnet_tf.profiling import paper_tables
 from newnet_tf.utils import tables
 
@@ -204,7 +195,7 @@ def _description(card: Card) -> list[str]:
     lines += [
         "",
         "Input",
-        _resizing(config),
+        f"  {config.resize_steps},",
         f"  (pixel / 255 - {brief(config.mean)}) / {brief(config.std)}",
         "",
         "Weights",
@@ -221,23 +212,6 @@ def _description(card: Card) -> list[str]:
             shown = _operators(rows) if name == "operators" else _without_model(rows)
             lines += ["", f"Measured: {name}", *_indent(tables.table(shown))]
     return lines
-
-
-def _resizing(config: PreprocessConfig) -> str:
-    size, way = config.image_size, config.resize_description
-    if config.resize_mode == STRETCH:
-        return f"  resized to {size} x {size} px ({way}),"
-    if config.resize_mode == LETTERBOX:
-        return f"  long side resized to {size} px ({way}), the rest black,"
-    if config.resize_mode == FIT:
-        return (
-            f"  long side times {config.magnification:g}, at most {size} px, both sides multiples of "
-            f"{FIT_MULTIPLE} ({way}),"
-        )
-    return (
-        f"  short side resized to {config.resize} px ({config.interpolation}), "
-        f"center crop {config.image_size} px,"
-    )
 
 
 def _without_model(rows: Sequence[Mapping[str, str]]) -> list[dict]:

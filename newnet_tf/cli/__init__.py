@@ -1,10 +1,10 @@
 """The command line `newnet`: each command parses its arguments, calls one public function, prints.
 
-A command NAME has a module `newnet_tf/cli/NAME.py` with two functions: `add_arguments(parser)` and
-`run(arguments)`, which returns the exit status (None: 0). `newnet list` and `newnet info` share
-`info.py`, whose functions are called `add_list_arguments`, `run_list`, `add_info_arguments` and
-`run_info`. Options that several commands share are in `common.py`, `model_options.py` and
-`export_options.py`, errors and help texts in `argument_parser.py`.
+A command NAME has a module `newnet_tf/cli/NAME.py` (`-` is `_` there) with two functions:
+`add_arguments(parser)` and `run(arguments)`, which returns the exit status (None: 0). `newnet list` and
+`newnet info` share `info.py`, whose functions are called `add_list_arguments`, `run_list`,
+`add_info_arguments` and `run_info`. Options that several commands share are in `common.py`,
+`model_options.py` and `export_options.py`, errors and help texts in `argument_parser.py`.
 
 Results go to stdout, progress and notes to stderr. A module is imported when its command is used:
 `newnet --help`, `newnet list` and `newnet info` do not import TensorFlow.
@@ -28,6 +28,7 @@ GROUPS = {
     "predict": {
         "predict": "classify images",
         "detect": "find objects in images; draw their boxes",
+        "detect-text": "find words in images; draw them and the score maps",
         "evaluate": "measure accuracy on labeled images",
     },
     "train": {
@@ -74,7 +75,7 @@ class _Subcommand(Parser):
 
 def _functions(command: str) -> tuple[Callable, Callable]:
     """Returns the functions of a command that add its arguments and run it."""
-    name = SHARED_MODULES.get(command, command)
+    name = SHARED_MODULES.get(command, command.replace("-", "_"))
     module = importlib.import_module(f"newnet_tf.cli.{name}")
     if command in SHARED_MODULES:
         return getattr(module, f"add_{command}_arguments"), getattr(module, f"run_{command}")

@@ -232,9 +232,10 @@ def no_warnings() -> Iterator[None]:
 
 
 def predictions_to_json(predictions: Iterable) -> list[dict]:
-    """Returns predictions as JSON values, those of a detector with `"box"`, x1, y1, x2, y2."""
+    """Returns predictions as JSON values, with `"box"`, x1, y1, x2, y2, and `"polygon"` if any."""
     return [
         {"label": p.label, "class_index": p.class_index, "score": p.score}
         | ({} if p.box is None else {"box": list(p.box)})
+        | ({} if p.polygon is None else {"polygon": [list(corner) for corner in p.polygon]})
         for p in predictions
     ]

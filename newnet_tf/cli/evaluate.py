@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Images are preprocessed as the metadata inside the model say.\n"
         "Folders of classes are matched with the model by name: its labels, or ImageNet's wnids.\n"
         "A detector takes COCO, VOC and YOLO folders and CSV files of boxes, and reports COCO's mAP.\n"
+        "A text detector takes ICDAR's folders and COCO-Text files, and reports ICDAR's H-mean.\n"
         "Images that cannot be read are skipped, counted and named."
     )
 

@@ -28,7 +28,7 @@ from PIL import Image
 
 from newnet_tf.data.images import read_image
 from newnet_tf.data.resize import interpolate, plan_axis, tf_interpolate
-from newnet_tf.models.config import CENTER_CROP, FIT, LETTERBOX, RGB, STRETCH, PreprocessConfig
+from newnet_tf.models.config import FIT, LETTERBOX, RGB, PreprocessConfig
 from newnet_tf.utils.lazy import keras
 
 LUMA = (19595, 38470, 7471)  # weights of red, green and blue in 65536ths
@@ -271,16 +271,8 @@ class Transform:
 
     def __repr__(self) -> str:
         p = self.preprocess
-        size = f"{p.image_size} x {p.image_size}"
-        way = p.interpolation if p.antialias else p.resize_description
-        steps = {
-            CENTER_CROP: f"short side to {p.resize} ({way}), center {size}",
-            STRETCH: f"stretched to {size} ({way})",
-            LETTERBOX: f"long side to {p.image_size} ({way}), filled to {size}",
-            FIT: f"long side times {p.magnification:g}, at most {p.image_size} ({way})",
-        }[p.resize_mode]
-        steps += "" if p.channel_order == RGB else f", {p.channel_order}"
-        return f"Transform({steps}, minus mean {p.mean}, by std {p.std})"
+        order = "" if p.channel_order == RGB else f", {p.channel_order}"
+        return f"Transform({p.resize_steps}{order}, minus mean {p.mean}, by std {p.std})"
 
 
 def _decode(tf, data):

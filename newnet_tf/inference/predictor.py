@@ -118,13 +118,23 @@ class Predictor(HasMetadata):
         scores, output_type = two_classes(outputs, self.metadata.output_type)
         return softmax(scores) if output_type == LOGITS else scores
 
+    def outputs(self, image: np.ndarray) -> Any:
+        """Returns the model's outputs for one image, without batch axis.
+
+        Args:
+            image: uint8 array (height, width, 3).
+
+        Returns:
+            An array, or a mapping of arrays by name.
+        """
+        outputs = self.run([self.prepare(image)])
+        if isinstance(outputs, dict):
+            return {name: array[0] for name, array in outputs.items()}
+        return outputs[0]
+
     def _predict(self, image: Any, top: int | None) -> list[Prediction]:
         pixels = read_image(image)
-        outputs = self.run([self.prepare(pixels)])
-        if isinstance(outputs, dict):
-            outputs = {name: array[0] for name, array in outputs.items()}
-        else:
-            outputs = outputs[0]
+        outputs = self.outputs(pixels)
         return task_of(self.metadata).decode(
             outputs, pixels.shape[:2], self.class_names, top, self.metadata.output_type
         )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CATALOGS = (  # modules of the tasks with models of their own: `names()` and `find(name)`
     "newnet_tf.detection.catalog",
+    "newnet_tf.text.catalog",
 )
 BACKBONE = (
     "backbone"  # tag of the weights of a classifier, for the backbone of another task's model

@@ -23,6 +23,7 @@ write them; everything else reads. Standard library only. Every table ends in th
 | `parity` | model, `checkpoint_format`, backend | difference from the reference, float64 and 32 |
 | `quantization` | model, precision, dataset | accuracy before and after, agreement, SQNR |
 | `runtimes` | model, file, runtime | difference from Keras, `top1_matches` |
+| `text` | text detector, weights, precision, data | ICDAR's H-mean, precision, recall (%), counts |
 | `transfer` | model, settings | `reported_top1` and accuracy of linear probe and finetuning |
 
 `partitions` are the parts of the graph that XNNPACK runs, `fallback_ops` the operators that it does

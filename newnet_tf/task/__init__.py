@@ -24,6 +24,7 @@ TASKS = {  # name: module that defines `TASK`
     "classification": "newnet_tf.classification.task",
     "multilabel_classification": "newnet_tf.classification.multilabel",
     "detection": "newnet_tf.detection.task",
+    "text_detection": "newnet_tf.text.task",
 }
 
 

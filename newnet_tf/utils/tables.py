@@ -1,5 +1,7 @@
 """Plain tables and JSON for the terminal."""
 
+import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 
@@ -24,6 +26,21 @@ def table(rows: Sequence[Mapping[str, object]], right: Sequence[str] = ()) -> st
 def to_json(value: object) -> str:
     """Returns `value` as indented JSON."""
     return json.dumps(value, indent=2, default=str)
+
+
+def to_csv(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
+    """Returns rows as CSV with a header, lines ending in a newline.
+
+    Args:
+        rows: sequence of mappings with the keys `columns`.
+
+        columns: sequence of str, in order; the header, also of a table without rows.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _cell(value: object) -> str:

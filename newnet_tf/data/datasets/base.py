@@ -12,16 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from newnet_tf.data.boxes import CLASSES, BoxRemark, first_rows, summarize_remarks
+from newnet_tf.data.boxes import BoxRemark, summarize_remarks
 from newnet_tf.data.datasets.class_counts import count_labels, count_table
 from newnet_tf.data.datasets.shards import shard_positions
 from newnet_tf.data.image_files import SkippedImage, summarize_skipped
+from newnet_tf.data.label_arrays import first_rows, image_count
 
 TRAIN, VALIDATION, TEST, ALL = "train", "validation", "test", "all"
 EVALUATION = (VALIDATION, TEST, ALL)
 # Names of tasks.
 CLASSIFICATION, MULTILABEL = "classification", "multilabel_classification"
 DETECTION = "detection"
+TEXT_DETECTION = "text_detection"
+OBJECTS = {DETECTION: "boxes", TEXT_DETECTION: "words"}
 LIST_BATCH = 1024  # images that are listed at a time
 
 
@@ -40,10 +43,10 @@ class Split:
             even=False)` that returns a `tf.data.Dataset` of `(keys, labels int32, names, positions
             int64)`. A label is the number of the class, or for several classes an image a row of 0
             and 1, one for each class, or for detection a mapping of padded arrays (see
-            `data.boxes`). `seed` None keeps the order. `start` is the number of batches
-            to leave out. `even` gives all shards the same number of whole batches (training) instead
-            of every image (evaluation). Positions count through the whole order, over all shards, so
-            that what is drawn by position does not depend on their number.
+            `data.boxes`, for text `data.words`). `seed` None keeps the order. `start` is the number of
+            batches to leave out. `even` gives all shards the same number of whole batches (training)
+            instead of every image (evaluation). Positions count through the whole order, over all
+            shards, so that what is drawn by position does not depend on their number.
 
         load: callable, tensor of a key -> string scalar (an encoded image) or uint8 tensor (height,
             width, 3). It runs in `tf.data`, and may raise.
@@ -103,8 +106,8 @@ class Dataset:
             `"all"`.
 
         task: str, what the labels are for: `"classification"`, one class an image,
-            `"multilabel_classification"`, any number of classes an image, or `"detection"`, boxes with
-            a class each. Default: `"classification"`.
+            `"multilabel_classification"`, any number of classes an image, `"detection"`, boxes with
+            a class each, or `"text_detection"`, words. Default: `"classification"`.
 
         skipped: tuple of `SkippedImage`, files that were left out when the data was listed, with the
             reason. Images that turn out to be unreadable are counted where they are read.
@@ -158,9 +161,9 @@ class Dataset:
     def class_table(self) -> list[dict[str, object]]:
         """Returns a table's lines: how many images each class has in each split.
 
-        For detection, two columns a split: boxes, and images with such a box.
+        For detection, two columns a split: boxes or words, and images with such a one.
         """
-        return count_table(self.class_names, self.splits, self.task == DETECTION)
+        return count_table(self.class_names, self.splits, OBJECTS.get(self.task))
 
     def skipped_summary(self) -> str:
         """Returns a line for each kind of file that was left out, and of box; "" if there is none."""
@@ -188,9 +191,9 @@ def listed_split(
     """
     import tensorflow as tf
 
-    is_boxes = isinstance(labels, Mapping)
-    label_arrays = dict(labels) if is_boxes else np.asarray(labels, np.int32)
-    size = len(label_arrays[CLASSES] if is_boxes else label_arrays)
+    is_mapping = isinstance(labels, Mapping)
+    label_arrays = dict(labels) if is_mapping else np.asarray(labels, np.int32)
+    size = image_count(label_arrays) if is_mapping else len(label_arrays)
     if not size:
         raise DatasetError("a split must hold at least one image. Received: none")
     keys = tf.constant(keys)

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from newnet_tf.data.boxes import CLASSES, PADDING, split_labels
+from newnet_tf.data.boxes import CLASSES, PADDING
+from newnet_tf.data.label_arrays import is_words, split_labels
+from newnet_tf.data.words import IGNORE
 
 
 def count_labels(parts: Iterable, classes: int) -> np.ndarray:
-    """Returns how often each class is a label: images of it, or for detection boxes.
+    """Returns how often each class is a label: images of it, boxes, or words that count.
 
     Args:
         parts: labels as `Split.batches` yields them, one or more batches.
@@ -20,7 +22,9 @@ def count_labels(parts: Iterable, classes: int) -> np.ndarray:
     """
     counts = np.zeros(classes, int)
     for labels in parts:
-        if isinstance(labels, Mapping):
+        if isinstance(labels, Mapping) and is_words(labels):
+            labels = np.zeros(int((~labels[IGNORE]).sum()), int)
+        elif isinstance(labels, Mapping):
             labels = labels[CLASSES][labels[CLASSES] != PADDING]
         is_index = labels.ndim == 1
         counts += np.bincount(labels, minlength=classes) if is_index else labels.sum(axis=0)
@@ -32,12 +36,15 @@ def count_images(parts: Iterable, classes: int) -> np.ndarray:
     counts = np.zeros(classes, int)
     for labels in parts:
         for label in split_labels(labels):
-            counts[np.unique(label[CLASSES])] += 1
+            classes_of = (
+                np.zeros(int((~label[IGNORE]).sum()), int) if IGNORE in label else label[CLASSES]
+            )
+            counts[np.unique(classes_of)] += 1
     return counts
 
 
 def count_table(
-    class_names: Sequence[str], splits: Mapping, is_detection: bool
+    class_names: Sequence[str], splits: Mapping, objects: str | None = None
 ) -> list[dict[str, object]]:
     """Returns a table's lines, one for each class.
 
@@ -46,13 +53,14 @@ def count_table(
 
         splits: {name: `Split`}.
 
-        is_detection: bool, whether a split has two columns: boxes, and images with such a box.
+        objects: str, what an image has several of, such as `"boxes"`: then a split has two columns,
+            their number, and that of images with such a one. Default: None.
     """
     classes, counts = len(class_names), {}
     for name, split in splits.items():
-        if is_detection:
+        if objects:
             parts = split.all_labels()
-            counts[f"{name} boxes"] = count_labels(parts, classes)
+            counts[f"{name} {objects}"] = count_labels(parts, classes)
             counts[f"{name} images"] = count_images(parts, classes)
         else:
             counts[name] = split.class_counts(classes)

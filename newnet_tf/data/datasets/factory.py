@@ -8,11 +8,13 @@ from newnet_tf.data.datasets.base import Dataset, DatasetError, file_split
 from newnet_tf.data.datasets.detection import box_table
 from newnet_tf.data.datasets.detection.folder import find_box_format
 from newnet_tf.data.datasets.splitting import divide_files
+from newnet_tf.data.datasets.text.folder import find_text_format
 from newnet_tf.data.image_files import display_name
 
 DATA = (
     "imagenet, imagenet_v2, cifar10, cifar100, tfds:NAME, a folder or a tarball of class folders, "
-    "a CSV file of paths and labels; for boxes a COCO file, a VOC or YOLO folder, a CSV file of corners"
+    "a CSV file of paths and labels; for boxes a COCO file, a VOC or YOLO folder, a CSV file of "
+    "corners; for text a folder of ICDAR's, a COCO-Text file"
 )
 
 
@@ -35,7 +37,9 @@ def load_dataset(
             labels (see `datasets.csv_file`). For detection: a COCO file or a folder of such
             (`datasets.detection.coco`), a PASCAL VOC folder (`.voc`), a YOLO folder or its data.yaml
             (`.yolo`), a CSV file with the columns x1, y1, x2, y2 (`.box_table`), or a set of
-            tensorflow-datasets with boxes (`"tfds:voc/2007"`).
+            tensorflow-datasets with boxes (`"tfds:voc/2007"`). For text detection: a folder of images
+            and text files of words as ICDAR's (`datasets.text.icdar`), or a COCO-Text file
+            (`.coco_text`).
 
         validation_split: float in (0, 1), the share of a folder without splits of its own that
             becomes the validation split, class by class. Default: 0.2.
@@ -46,14 +50,16 @@ def load_dataset(
         data_dir: path, where prepared sets of tensorflow-datasets are stored. Default: None, the
             environment variable `TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
 
-        images_dir: path, the folder that the paths of a CSV or COCO file start from. Default: None, the
-            CSV file's own folder; for a COCO file the one among the usual places that has the images.
+        images_dir: path, the folder that the paths of a CSV, COCO or COCO-Text file start from.
+            Default: None, the CSV file's own folder; of the others the one among the usual places that
+            has the images.
 
     Returns:
         `Dataset` with `class_names` and named splits. A folder or CSV file without splits of its own
         has `"train"`, `"validation"`, and `"all"`, which is both together. Its field `skipped` names
         the files that were left out. With boxes, its task is `"detection"`, labels are as in
-        `data.boxes`, and `remarks` names the boxes that were clipped or left out.
+        `data.boxes`, and `remarks` names the boxes that were clipped or left out; with words, it is
+        `"text_detection"`, and labels are as in `data.words`.
 
     Raises:
         DatasetError, ImageError: for data that cannot be opened. The message says what to do.
@@ -80,8 +86,9 @@ def load_dataset(
         if box_table.is_box_table(Path(name)):
             return box_table.box_table_dataset(Path(name), validation_split, seed, images_dir)
         return csv_file.csv_dataset(name, validation_split, seed, images_dir)
-    if Path(name).exists() and (found := find_box_format(Path(name))):
-        return found.open(validation_split, seed, images_dir)
+    for find in (find_text_format, find_box_format):
+        if Path(name).exists() and (found := find(Path(name))):
+            return found.open(validation_split, seed, images_dir)
     if Path(name).is_dir():
         return folder_dataset(name, validation_split, seed)
     raise DatasetError(f"`data` must be among: {DATA}. Received: {name!r}")

@@ -184,6 +184,19 @@ class PreprocessConfig:
         return f"{self.interpolation}, {sampling}{corners}"
 
     @property
+    def resize_steps(self) -> str:
+        """How an image gets its size, such as `"resized to 320 x 320 px (bilinear, antialiased)"`."""
+        size, way = self.image_size, self.resize_description
+        return {
+            CENTER_CROP: f"short side resized to {self.resize} px ({self.interpolation}), "
+            f"center crop {size} px",
+            STRETCH: f"resized to {size} x {size} px ({way})",
+            LETTERBOX: f"long side resized to {size} px ({way}), the rest black",
+            FIT: f"long side times {self.magnification:g}, at most {size} px, both sides multiples of "
+            f"{FIT_MULTIPLE} ({way})",
+        }[self.resize_mode]
+
+    @property
     def scale(self) -> tuple[float, ...]:
         """Per-channel factor of `pixel * scale + offset`, for pixels in 0-255."""
         return tuple(1 / (255 * s) for s in self.std)

@@ -1,0 +1,1 @@
+"""Datasets of text detection: images whose words are polygons."""

@@ -1,0 +1,1 @@
+"""Synthetic scene text: words with the quadrilateral of every character, drawn over images."""

@@ -1,0 +1,1 @@
+"""What trains a text detector: score maps from words, augmentation, batches, loss."""
