@@ -205,7 +205,13 @@ def test_arguments_of_a_classifier_are_errors():
         newnet_tf.create_model("ssdlite_mobilenet_v1", weights=None, input_shape=(64, 32, 3))
 
 
-@pytest.mark.parametrize("name", [*cards.REPORTED])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == "mobilenet_v2" else pytest.mark.slow)
+        for name in cards.REPORTED
+    ],
+)
 def test_cost_is_that_of_the_paper(name):
     """`python tools/measure.py detection_cost` writes the table, with COCO's 80 classes."""
     row = next(r for r in read_table("detection_cost") if r["model"] == f"ssdlite_{name}")

@@ -288,6 +288,7 @@ def test_a_contact_sheet_shows_images_beside_their_maps():
         draw_training_images([], PREPROCESS)
 
 
+@pytest.mark.slow
 def test_a_tiny_network_learns_the_maps_of_sixteen_images():
     import keras
 

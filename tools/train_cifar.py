@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 
 import newnet_tf
 from newnet_tf import results
@@ -140,15 +139,8 @@ def device() -> str:
 
 
 def halve(folder: Path) -> None:
-    """Writes the weights of a complete run with kernels in half precision.
-
-    Batch norm's weights stay in single precision: a variance may be too small for half precision.
-    """
+    """Writes the weights of a complete run with kernels in half precision."""
     model = keras.models.load_model(folder / LAST, compile=False)
-    halved = {
-        name: value.astype(np.float16) if name.endswith("/kernel") else value
-        for name, value in reader.tensors_of(model).items()
-    }
     outcome = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     metadata = {
         "model": model.name,
@@ -158,6 +150,7 @@ def halve(folder: Path) -> None:
         "device": outcome["device"],
         "license": "Apache-2.0",
     }
+    halved = reader.half_kernels(reader.tensors_of(model))
     reader.write(folder / HALVED, halved, metadata)
 
 

@@ -226,6 +226,20 @@ READERS = {
 }
 
 
+def half_kernels(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns tensors with kernels in half precision, to write a file of half the size.
+
+    Batch norm's weights stay as they are: a variance may be too small for half precision.
+
+    Args:
+        tensors: mapping from name to array, as of `tensors_of`.
+    """
+    return {
+        name: value.astype(np.float16) if name.endswith("/kernel") else value
+        for name, value in tensors.items()
+    }
+
+
 def tensors_of(model) -> dict[str, np.ndarray]:
     """Returns the weights of a model as {`layer/variable`: array}, in Keras' layout."""
     return {
