@@ -194,7 +194,9 @@ def test_train_and_tune_take_a_task_of_ones_own(tmp_path):
 def test_tasks_are_known_by_name():
     assert get_task("classification").name == "classification"
     assert get_task(TASK) is TASK
-    message = r"among classification, multilabel_classification, detection, text_detection\. .*'detecton'"
+    message = (
+        r"among classification, multilabel_classification, detection, text_detection\. .*'detecton'"
+    )
     with pytest.raises(ValueError, match=message):
         get_task("detecton")
     with pytest.raises(ValueError, match="or a `Task`"):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from box_files import write_coco, write_image, write_voc
 
-from newnet_tf.api.data_arguments import check_data
+import newnet_tf
+from newnet_tf.api.data_arguments import check_data, refuse_text
 from newnet_tf.data.box_geometry import points_to_input, points_to_original
 from newnet_tf.data.datasets.base import DatasetError, list_samples, take
 from newnet_tf.data.datasets.factory import load_dataset
@@ -19,7 +20,6 @@ from newnet_tf.data.preprocess import resize_image
 from newnet_tf.data.words import make_words, pad_words, split_words
 from newnet_tf.models.config import PreprocessConfig
 
-ICDAR = Path("/work/shared/data/icdar2015")
 LINE = "10,20,40,20,40,30,10,30,EXIT"
 CORNERS = [[10, 20], [40, 20], [40, 30], [10, 30]]
 
@@ -279,9 +279,28 @@ def test_points_follow_the_pixels(preprocess, size):
     np.testing.assert_allclose(back, corners, atol=0.5)
 
 
-@pytest.mark.skipif(not ICDAR.is_dir(), reason="needs the ICDAR 2015 images")
-def test_icdar2015_has_448_words_that_count():
-    dataset = load_dataset(ICDAR)
+def test_words_are_drawn_on_a_page(tmp_path):
+    write_icdar(tmp_path, {f"img_{i}": LINE for i in range(4)})
+    dataset = load_dataset(tmp_path)
+    page, skipped = newnet_tf.show_data(dataset, image_size=40)
+    assert not skipped
+    assert page.width == 3 * (40 + 6) + 6  # the training images in a row
+    assert np.asarray(page).std(axis=2).max() > 20
+    with pytest.raises(ValueError, match=r"of text_detection must be none\. Received: 'ssd'"):
+        newnet_tf.show_data(dataset, "ssd")
+
+
+def test_commands_that_train_refuse_words_and_say_what_trains_on_them(tmp_path):
+    write_icdar(tmp_path, {f"img_{i}": LINE for i in range(4)})
+    message = r"text detectors are trained in Python.*docs/text\.md"
+    with pytest.raises(ValueError, match=message):
+        newnet_tf.train("lenet5", tmp_path, recipe="cifar", output_dir=tmp_path / "run")
+    with pytest.raises(ValueError, match=message):
+        refuse_text(load_dataset(tmp_path))
+
+
+def test_icdar2015_has_448_words_that_count(shared_data):
+    dataset = load_dataset(shared_data("icdar2015"))
     labels = list(labels_of(dataset.split("all")).values())
     assert len(labels) == 100
     assert sum(int((~label["ignore"]).sum()) for label in labels) == 448

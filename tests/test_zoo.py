@@ -209,7 +209,9 @@ def test_models_are_listed_by_pattern_task_and_weights():
     pretrained = newnet_tf.list_models("rexnet*", pretrained=True)
     assert "rexnet_100" in pretrained
     assert "rexnet_060" in set(newnet_tf.list_models("rexnet*")) - set(pretrained)
-    with pytest.raises(ValueError, match=r"'detection', 'text_detection'\]. Received: task='sorting'"):
+    with pytest.raises(
+        ValueError, match=r"'detection', 'text_detection'\]. Received: task='sorting'"
+    ):
         newnet_tf.list_models(task="sorting")
 
 

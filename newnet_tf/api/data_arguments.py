@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from newnet_tf.data.datasets import folder, tfds
-from newnet_tf.data.datasets.base import ALL, TRAIN, VALIDATION, DatasetError
+from newnet_tf.data.datasets.base import (
+    ALL,
+    TEXT_DETECTION,
+    TRAIN,
+    VALIDATION,
+    Dataset,
+    DatasetError,
+)
 from newnet_tf.data.datasets.detection.folder import find_box_format
 from newnet_tf.data.datasets.factory import DATA, load_dataset
 from newnet_tf.data.datasets.text.folder import find_text_format
@@ -15,6 +22,16 @@ from newnet_tf.training.recipes import Recipe
 from newnet_tf.utils.suggest import suggestion
 
 PREPARED = f"{', '.join(tfds.NAMES)} or {tfds.PREFIX}NAME"
+
+
+def refuse_text(dataset: Dataset) -> None:
+    """Raises ValueError for a dataset of text detection, which no command trains on."""
+    if dataset.task == TEXT_DETECTION:
+        raise ValueError(
+            "`dataset` (--data) must be of classes or boxes: text detectors are trained in Python, "
+            "with newnet_tf.text.TextLoader (docs/text.md). "
+            f"Received: {dataset.name}, of the task {dataset.task!r}"
+        )
 
 
 def check_data(

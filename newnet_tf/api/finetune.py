@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from newnet_tf.api.data_arguments import check_data
+from newnet_tf.api.data_arguments import check_data, refuse_text
 from newnet_tf.api.finetune_detector import check_detector, finetune_on_boxes, is_detector
 from newnet_tf.api.finetune_exports import export_files, save_stages
 from newnet_tf.api.finetune_setup import check_arguments, pretrained_model
@@ -204,6 +204,7 @@ def finetune(
             data_dir=data_dir,
             images_dir=images_dir,
         )
+    refuse_text(dataset)
     if has_boxes or dataset.task == DETECTION:
         return finetune_on_boxes(
             model,

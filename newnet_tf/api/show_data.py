@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 from newnet_tf.data.augment.config import Augmentation
 from newnet_tf.data.contact_sheet import draw_augmentation
-from newnet_tf.data.datasets.base import DETECTION, Dataset
+from newnet_tf.data.datasets.base import DETECTION, TEXT_DETECTION, Dataset
 from newnet_tf.data.image_files import SkippedImage
 from newnet_tf.detection.training.augment import BoxAugmentation
 from newnet_tf.detection.training.contact_sheet import draw_examples
+from newnet_tf.text.training.contact_sheet import draw_words
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,14 +48,15 @@ def show_data(
     count: int = 32,
     seed: int = 0,
 ) -> "tuple[Image.Image, tuple[SkippedImage, ...]]":
-    """Draws training images of a dataset with their classes or boxes, on one page.
+    """Draws training images of a dataset with their classes, boxes or words, on one page.
 
     Args:
         dataset: `Dataset`, of any task.
 
         augmentation: str, names separated by `+`. For classification among
             `CLASSIFICATION_AUGMENTATIONS`; for detection among `DETECTION_AUGMENTATIONS`: `"ssd"` is
-            all of a training run's. Default: `"resnet"`; for detection `"none"`.
+            all of a training run's. Default: `"resnet"`; for detection `"none"`, the only one for text
+            detection.
 
         image_size: int, height and width of an image. Default: 160.
 
@@ -72,6 +74,13 @@ def show_data(
         >>> page, skipped = show_data(load_dataset("VOC2007"), "ssd", image_size=320)
         >>> page.save("boxes.png")
     """
+    if dataset.task == TEXT_DETECTION:
+        if augmentation not in (None, "none"):
+            raise ValueError(
+                "`augmentation` (--augmentation) of a dataset of text_detection must be none. "
+                f"Received: {augmentation!r}"
+            )
+        return draw_words(dataset, image_size=image_size, count=count, seed=seed)
     is_detection = dataset.task == DETECTION
     known = DETECTION_AUGMENTATIONS if is_detection else CLASSIFICATION_AUGMENTATIONS
     names = (augmentation or ("none" if is_detection else "resnet")).split("+")

@@ -8,7 +8,7 @@ from typing import Any
 
 from newnet_tf import weights as checkpoints
 from newnet_tf.api.arguments import check_model, check_positive
-from newnet_tf.api.data_arguments import check_data
+from newnet_tf.api.data_arguments import check_data, refuse_text
 from newnet_tf.data.datasets.base import Dataset
 from newnet_tf.data.datasets.factory import load_dataset
 from newnet_tf.data.image_loader import ImageLoader
@@ -189,6 +189,7 @@ def set_up(
                 data_dir=data_dir,
                 images_dir=images_dir,
             )
+        refuse_text(chosen)
         task = get_task(task or chosen.task)
     if isinstance(model, str):
         size = image_size or (CIFAR_SIZE if cifar_stem else None)

@@ -1,16 +1,20 @@
 """Contact sheets: images as training sees them, augmented and labeled, on one page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from newnet_tf.data.augment.config import Augmentation
-from newnet_tf.data.datasets.base import TRAIN, Dataset
+from newnet_tf.data.datasets.base import TRAIN, Dataset, list_samples
+from newnet_tf.data.image_files import SkippedImage, display_name
+from newnet_tf.data.images import ImageError, read_image
+from newnet_tf.data.label_arrays import split_labels
 from newnet_tf.models.config import RGB, PreprocessConfig
 
 MARGIN, CAPTION_HEIGHT, BACKGROUND, TEXT = 6, 16, (250, 250, 250), (20, 20, 20)
 MIN_WEIGHT = 0.05  # a class with less weight is not in the caption
+COLUMNS = 8  # images a row
 LETTER_WIDTH = 6  # pixels, of Pillow's own font
 
 
@@ -58,7 +62,7 @@ def contact_sheet(
     class_names: Sequence[str],
     preprocess: PreprocessConfig,
     count: int = 32,
-    columns: int = 8,
+    columns: int = COLUMNS,
 ) -> Image.Image:
     """Draws the first images of a training pipeline with their labels.
 
@@ -91,7 +95,70 @@ def contact_sheet(
     return draw_tiles(tiles, preprocess.image_size, columns)
 
 
-def draw_tiles(tiles: Sequence[tuple[np.ndarray, str]], size: int, columns: int = 8) -> Image.Image:
+def draw_samples(
+    dataset: Dataset,
+    draw: Callable[[np.ndarray, dict, int], tuple[np.ndarray, str]],
+    *,
+    split: str | None = None,
+    image_size: int = 256,
+    count: int = 32,
+    seed: int = 0,
+) -> tuple[Image.Image, tuple[SkippedImage, ...]]:
+    """Draws images of a dataset of boxes or words, on one page.
+
+    Args:
+        dataset: `Dataset` whose labels are mappings of arrays.
+
+        draw: callable, (uint8 image, label, number of the image) -> (uint8 image with its label drawn,
+            of at most `image_size` a side, and what its caption says of it).
+
+        split: str, a split of the dataset. Default: `"train"` if there is one, else the one that
+            evaluation uses.
+
+        image_size: int, the longer side of an image, in pixels. Default: 256.
+
+        count: int, at most how many images. Default: 32.
+
+        seed: int, decides which images. Default: 0.
+
+    Returns:
+        (PIL image, images that could not be read).
+
+    Raises:
+        ValueError: if no image can be read.
+    """
+    split = TRAIN if split is None and TRAIN in dataset.splits else split
+    source = dataset.split(split)
+    keys, labels, names = list_samples(source, min(count, source.size), seed)
+    tiles, skipped = [], []
+    for i, label in enumerate(split_labels(labels)):
+        name = display_name(names[i])
+        try:
+            image = read_image(source.image_source(keys[i]))
+        except ImageError as error:
+            skipped.append(SkippedImage(name, str(error)))
+            continue
+        tile, text = draw(image, label, i)
+        tiles.append((tile, f"{name.rpartition('/')[2]}: {text}"))
+    if not tiles:
+        raise ValueError(
+            f"{dataset.name} must have a readable image. Received: {skipped[0].reason}"
+        )
+    return draw_tiles(tiles, image_size, min(COLUMNS, len(tiles))), tuple(skipped)
+
+
+def shrink(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns an image whose longer side is `size`, and its factors of x and y, float32 (2,)."""
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    shape = max(1, round(width * scale)), max(1, round(height * scale))
+    resized = Image.fromarray(image).resize(shape, Image.Resampling.BILINEAR)
+    return np.asarray(resized), np.array([shape[0] / width, shape[1] / height], np.float32)
+
+
+def draw_tiles(
+    tiles: Sequence[tuple[np.ndarray, str]], size: int, columns: int = COLUMNS
+) -> Image.Image:
     """Draws images of up to `size` x `size` pixels in rows, with a line of text below each.
 
     Args:

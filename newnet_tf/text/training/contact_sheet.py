@@ -5,8 +5,12 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image
 
-from newnet_tf.data.contact_sheet import draw_tiles, to_pixels
+from newnet_tf.data.contact_sheet import draw_samples, draw_tiles, shrink, to_pixels
+from newnet_tf.data.datasets.base import Dataset
+from newnet_tf.data.image_files import SkippedImage
+from newnet_tf.data.words import POLYGONS
 from newnet_tf.models.config import PreprocessConfig
+from newnet_tf.text.drawing import draw_label
 
 COLUMNS = 6  # images a row, at most
 DIMMED = 0.45  # brightness of the image under its maps
@@ -32,6 +36,32 @@ def draw_maps_over(
     maps = Image.fromarray(np.round(255 * maps).astype(np.uint8))
     maps = np.asarray(maps.resize(image.shape[1::-1], Image.Resampling.BILINEAR), np.float32)
     return np.clip(image * DIMMED + maps * (1 - DIMMED), 0, 255).astype(np.uint8)
+
+
+def draw_words(
+    dataset: Dataset, *, image_size: int = 256, count: int = 32, seed: int = 0
+) -> tuple[Image.Image, tuple[SkippedImage, ...]]:
+    """Draws images of a dataset with their words, ignored ones gray, on one page.
+
+    Args:
+        dataset: `Dataset` of the task `"text_detection"`.
+
+        image_size, count, seed: as in `data.contact_sheet.draw_samples`.
+
+    Returns:
+        (PIL image, images that could not be read).
+
+    Raises:
+        ValueError: if no image can be read.
+    """
+
+    def draw(image, label, number):
+        image, factors = shrink(image, image_size)
+        label = {**label, POLYGONS: label[POLYGONS] * factors}
+        words = len(label[POLYGONS])
+        return draw_label(image, label), f"{words} word{'s' * (words != 1)}"
+
+    return draw_samples(dataset, draw, image_size=image_size, count=count, seed=seed)
 
 
 def draw_training_images(
