@@ -82,7 +82,7 @@ def test_an_option_has_one_meaning_in_all_commands():
     assert {name: t for name, t in texts.items() if len(t) > 1} == {}
     assert {action.dest for action in by_name["-o"]} == {"output"}
     assert all(action.type is Path for action in by_name["--output"])
-    assert [action.required for action in by_name["--model"]] == [False, False]
+    assert [action.required for action in by_name["--model"]] == [False, False, False]
 
 
 def test_list(capsys):

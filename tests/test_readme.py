@@ -41,7 +41,7 @@ def test_python_examples_run(folder, capsys, precision):
     """As they stand; always with a file of fp32, which is made in a third of the time."""
     text = TEXT.replace('precisions=["int8-full"]', f'precisions=["{precision}"]')
     examples = re.findall(r"```python\n(.*?)```", text, re.S)
-    assert len(examples) == 5
+    assert len(examples) == 6
     shared = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -66,7 +66,7 @@ def test_command_lines_are_understood():
     lines = [
         line.split("#")[0].split()[1:] for line in re.findall(r"^    (newnet .*)$", TEXT, re.M)
     ]
-    assert len(lines) == 21
+    assert len(lines) == 23
     for line in lines:
         arguments = parser().parse_args([word.strip("'") for word in line])
         assert callable(arguments.run)

@@ -5,6 +5,7 @@ A file `<sha256 of the image file>.npz` holds `region` and `affinity`, float16 (
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,9 @@ class TeacherMaps:
                 f"a folder of score maps must exist; `cache_maps` makes it. Received: {self.folder}"
             )
         self._digests: dict[str, str] = {}
+        self._lock = (
+            threading.Lock()
+        )  # NumPy parses headers by `ast`, which fails in Python 3.11's threads
 
     def find(self, path: str | os.PathLike) -> ScoreMaps | None:
         """Returns the maps of an image file, or None if they were not computed.
@@ -140,7 +144,7 @@ class TeacherMaps:
         if not file.is_file():
             return None
         try:
-            with np.load(file) as arrays:
+            with self._lock, np.load(file) as arrays:
                 region, affinity = (arrays[name].astype(np.float32) for name in MAPS)
                 return ScoreMaps(region, affinity, tuple(float(x) for x in arrays["scale"]))
         except DAMAGED_ARCHIVE as error:
