@@ -15,7 +15,8 @@
     prefix_layer_names  Returns the model with a prefix before the names of its layers, to join it with
                         another one.
     load_dataset        Opens labeled images.
-    show_data           Draws training images of a dataset with their classes or boxes, on one page.
+    show_data           Draws training images of a dataset with their classes, boxes or words, on one
+                        page.
     train               Trains a model by a recipe, or resumes an interrupted run.
     finetune            Finetunes a pretrained model on classes of your own; writes model, report and
                         exported files.

@@ -9,7 +9,7 @@ from newnet_tf.detection.config import TF_NMS, DetectionConfig
 from newnet_tf.detection.overlaps import box_ious
 from newnet_tf.detection.postprocess import Detections, postprocess
 from newnet_tf.detection.postprocess_operator import is_processed
-from newnet_tf.utils.math import rms
+from newnet_tf.evaluation.named_outputs import check_outputs, closeness
 
 SCORE = 0.3  # of the detections that an exported file must find
 CLOSE = 0.9, 0.05  # least IoU, most difference of the score
@@ -42,12 +42,7 @@ def fidelity(
     Returns:
         Mapping with these figures:
 
-        - `"images"`: int, the number of images.
-        - `"cosine"`: cosine similarity of the outputs, from both the mean of the reference over images
-          subtracted; the lower one of boxes and scores.
-        - `"max_normalized_error"`: the largest absolute difference, divided by the standard deviation
-          of the reference over images (root mean square over all values of an output); the larger one
-          of boxes and scores.
+        - `"images"`, `"cosine"`, `"max_normalized_error"` of `evaluation.named_outputs.closeness`.
         - `"detections"`: int, the reference's detections with a score above 0.3.
         - `"box_agreement"`: the share of these for which the exported model has a detection of the
           same class, with an IoU of at least 0.9 and a score that differs by at most 0.05; 1 if there
@@ -57,25 +52,13 @@ def fidelity(
     Raises:
         ValueError: if names or shapes differ.
     """
-    first = _arrays(reference, "reference")
+    first = check_outputs(reference, NAMES, "reference")
     if is_processed(outputs):
         found = {name: np.asarray(values) for name, values in outputs.items()}
         rule = dataclasses.replace(config, nms=TF_NMS)  # the operator's
         return {"images": len(first["boxes"]), **_agreement(first, found, rule)}
-    second = _arrays(outputs, "outputs")
-    shapes = [tuple(values.shape for values in arrays.values()) for arrays in (first, second)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(
-            "`reference` and the file's outputs must have the same shapes. Received: "
-            f"{shapes[0]} and {shapes[1]}"
-        )
-    closeness = [_closeness(first[name], second[name]) for name in NAMES]
-    return {
-        "images": len(first["boxes"]),
-        "cosine": min(cosine for cosine, _ in closeness),
-        "max_normalized_error": max(error for _, error in closeness),
-        **_agreement(first, second, config),
-    }
+    second = check_outputs(outputs, NAMES, "outputs")
+    return {**closeness(first, second), **_agreement(first, second, config)}
 
 
 def _agreement(
@@ -116,27 +99,6 @@ def tolerance(precision: str) -> Mapping[str, tuple[float | None, float | None]]
         "box_agreement": (agreement, None),
         "loose_box_agreement": (loose, None),
     }
-
-
-def _arrays(outputs: Mapping[str, np.ndarray], argument: str) -> dict[str, np.ndarray]:
-    if not isinstance(outputs, Mapping) or set(outputs) != set(NAMES):
-        received = sorted(outputs) if isinstance(outputs, Mapping) else type(outputs).__name__
-        raise ValueError(
-            f"`{argument}` of a detector must be a mapping with 'boxes' and 'scores'. "
-            f"Received: {received}"
-        )
-    return {name: np.asarray(outputs[name], np.float64) for name in NAMES}
-
-
-def _closeness(reference: np.ndarray, outputs: np.ndarray) -> tuple[float, float]:
-    """Returns (cosine, largest normalized error) of an output."""
-    signal, error = reference - reference.mean(axis=0), outputs - reference
-    noisy, std = signal + error, rms(signal)
-    norms = np.linalg.norm(signal) * np.linalg.norm(noisy)
-    return (
-        float((signal * noisy).sum() / norms) if norms else 0.0,
-        float(np.abs(error).max() / std) if std else float("inf"),
-    )
 
 
 def _count_found(wanted: Detections, found: Detections, iou: float, difference: float) -> int:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from newnet_tf.data.polygons import polygon_iou
+from newnet_tf.evaluation.named_outputs import check_outputs, closeness
 from newnet_tf.text.config import TextConfig
 from newnet_tf.text.postprocess import MAPS, Words, find_words
-from newnet_tf.utils.math import rms
 
 CLOSE, LOOSE = 0.9, 0.7  # least IoU of a word and its counterpart
 # least (cosine, word_agreement, loose_word_agreement), most max_normalized_error; None: no bound
@@ -36,11 +36,7 @@ def fidelity(
     Returns:
         Mapping with these figures:
 
-        - `"images"`: int, the number of images.
-        - `"cosine"`: cosine similarity of the maps, from both the mean of the reference over images
-          subtracted; the lower one of both maps.
-        - `"max_normalized_error"`: the largest absolute difference, divided by the standard deviation
-          of the reference over images (root mean square over all cells); the larger one of both maps.
+        - `"images"`, `"cosine"`, `"max_normalized_error"` of `evaluation.named_outputs.closeness`.
         - `"words"`: int, words that are found in the reference's maps.
         - `"word_agreement"`: the share of these for which the exported model's maps have a word with
           an IoU of at least 0.9; 1 if there is no word.
@@ -51,17 +47,11 @@ def fidelity(
 
         ImportError: if OpenCV is not installed.
     """
-    first, second = _arrays(reference, "reference"), _arrays(outputs, "outputs")
-    shapes = [tuple(values.shape for values in arrays.values()) for arrays in (first, second)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(
-            "`reference` and the file's outputs must have the same shapes. Received: "
-            f"{shapes[0]} and {shapes[1]}"
-        )
-    closeness = [_closeness(first[name], second[name]) for name in MAPS]
+    first = check_outputs(reference, MAPS, "reference")
+    second = check_outputs(outputs, MAPS, "outputs")
+    raw = closeness(first, second)
     total = close = loose = 0
-    images = len(first[MAPS[0]])
-    for i in range(images):
+    for i in range(raw["images"]):
         wanted, found = (
             find_words(*(arrays[name][i] for name in MAPS), config) for arrays in (first, second)
         )
@@ -70,9 +60,7 @@ def fidelity(
         close += int((best >= CLOSE).sum())
         loose += int((best >= LOOSE).sum())
     return {
-        "images": images,
-        "cosine": min(cosine for cosine, _ in closeness),
-        "max_normalized_error": max(error for _, error in closeness),
+        **raw,
         "words": total,
         "word_agreement": close / total if total else 1.0,
         "loose_word_agreement": loose / total if total else 1.0,
@@ -95,27 +83,6 @@ def tolerance(precision: str) -> Mapping[str, tuple[float | None, float | None]]
         "word_agreement": (agreement, None),
         "loose_word_agreement": (loose, None),
     }
-
-
-def _arrays(outputs: Mapping[str, np.ndarray], argument: str) -> dict[str, np.ndarray]:
-    if not isinstance(outputs, Mapping) or set(outputs) != set(MAPS):
-        received = sorted(outputs) if isinstance(outputs, Mapping) else type(outputs).__name__
-        raise ValueError(
-            f"`{argument}` of a text detector must be a mapping with 'region' and 'affinity'. "
-            f"Received: {received}"
-        )
-    return {name: np.asarray(outputs[name], np.float64) for name in MAPS}
-
-
-def _closeness(reference: np.ndarray, outputs: np.ndarray) -> tuple[float, float]:
-    """Returns (cosine, largest normalized error) of a map."""
-    signal, error = reference - reference.mean(axis=0), outputs - reference
-    noisy, std = signal + error, rms(signal)
-    norms = np.linalg.norm(signal) * np.linalg.norm(noisy)
-    return (
-        float((signal * noisy).sum() / norms) if norms else 0.0,
-        float(np.abs(error).max() / std) if std else float("inf"),
-    )
 
 
 def _best_overlaps(wanted: Words, found: Words) -> np.ndarray:
