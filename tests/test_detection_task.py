@@ -173,7 +173,8 @@ def test_fidelity_of_other_shapes_or_names_is_an_error():
     outputs = batch()
     with pytest.raises(ValueError, match=r"the same shapes. Received"):
         fidelity(outputs, {**outputs, "boxes": outputs["boxes"][:, 1:]}, CONFIG)
-    with pytest.raises(ValueError, match=r"`outputs` of a detector .* Received: \['boxes'\]"):
+    message = r"`outputs` must be a mapping with 'boxes' and 'scores'\. Received: \['boxes'\]"
+    with pytest.raises(ValueError, match=message):
         fidelity(outputs, {"boxes": outputs["boxes"]}, CONFIG)
 
 
