@@ -122,9 +122,11 @@ def test_canvas_and_magnification_are_of_models_of_any_size(model, sign):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"text_threshold": 2.0}, "`text_threshold` must lie in"),
-        ({"magnification": 0.0}, "`magnification` must be positive"),
-        ({"canvas_size": 8}, "`image_size` must be 32 or more"),
+        ({"text_threshold": 2.0}, "--text-threshold. must be a number in 0 to 1. Received: 2.0"),
+        ({"low_text": float("nan")}, "--low-text. must be a number in 0 to 1. Received: nan"),
+        ({"magnification": 0.0}, "--magnification. must be a number in 0.1 to 10"),
+        ({"canvas_size": 8}, "--canvas-size. must be an int in 32 to 4096. Received: 8"),
+        ({"canvas_size": 10**8}, "--canvas-size. must be an int in 32 to 4096"),
     ],
 )
 def test_arguments_are_checked_first(options, message):
@@ -150,6 +152,8 @@ def test_the_command_prints_and_draws(model, sign, tmp_path, capsys):
     header, *rows = capsys.readouterr().out.splitlines()
     assert header == "image,score,polygon"
     assert len(rows) == len(WORDS)
+    assert main([*common, "--json", "--csv"]) == 1
+    assert "--json and --csv must not be given together" in capsys.readouterr().err
     assert main(["detect-text", str(sign), str(broken), *common[2:]]) == 1
     printed = capsys.readouterr()
     assert "sign.png: 2 words" in printed.out

@@ -14,12 +14,13 @@ from newnet_tf.data.images import read_images
 from newnet_tf.data.preprocess import preprocess_image
 from newnet_tf.inference.loading import load_predictor
 from newnet_tf.inference.predictor import Predictor
-from newnet_tf.models.config import FIT, PreprocessConfig
+from newnet_tf.models.config import FIT, FIT_MULTIPLE, PreprocessConfig
 from newnet_tf.task import task_of
 from newnet_tf.text.config import TASK, THRESHOLDS, TextConfig
 from newnet_tf.text.opencv import import_cv2
 
 DEFAULT_MODEL = "craft"
+MAX_CANVAS, MAX_MAGNIFICATION = 4096, 10
 HEAT_MAPS = "_maps"  # behind the name of an image's score maps
 
 
@@ -86,11 +87,13 @@ def detect_text(
         polygons: bool, whether words are polygons that follow curved text. Default: the model's own,
             False.
 
-        canvas_size: int, the longest side in pixels at which an image is processed; of models of any
-            input size. Memory and time grow with its square. Default: the model's own, 1280.
+        canvas_size: int in 32 to 4096, the longest side in pixels at which an image is processed; of
+            models of any input size. Memory and time grow with its square. Default: the model's own,
+            1280.
 
-        magnification: float > 0, how much an image is enlarged before, at most to `canvas_size`; of
-            models of any input size. Larger finds smaller words. Default: the model's own, 1.5.
+        magnification: float in 0.1 to 10, how much an image is enlarged before, at most to
+            `canvas_size`; of models of any input size. Larger finds smaller words. Default: the model's
+            own, 1.5.
 
         weights: str or path, as in `load_model`.
 
@@ -115,14 +118,14 @@ def detect_text(
         >>> result[0].predictions[0].polygon
         ((52.0, 40.0), (131.0, 44.0), (130.0, 66.0), (51.0, 62.0))
     """
-    changes: dict[str, Any] = dict(
-        zip(THRESHOLDS, (text_threshold, link_threshold, low_text), strict=True), polygons=polygons
-    )
-    changes = {name: value for name, value in changes.items() if value is not None}
-    TextConfig(image_size=None, **changes)
+    thresholds = dict(zip(THRESHOLDS, (text_threshold, link_threshold, low_text), strict=True))
+    for name, value in thresholds.items():
+        _check_number(name, value, 0, 1)
+    _check_number("canvas_size", canvas_size, FIT_MULTIPLE, MAX_CANVAS, int)
+    _check_number("magnification", magnification, 0.1, MAX_MAGNIFICATION)
+    changes = {k: v for k, v in {**thresholds, "polygons": polygons}.items() if v is not None}
     sizes = {"image_size": canvas_size, "magnification": magnification}
     sizes = {name: value for name, value in sizes.items() if value is not None}
-    PreprocessConfig(resize_mode=FIT, **sizes)
     given = {"weights": weights, "preprocess": preprocess}
     check_model(model, **given, allow_untrained=allow_untrained, exported=True)
     if output is not None:
@@ -151,6 +154,19 @@ def detect_text(
     return DetectTextResult(
         predictor.network, tuple(found), tuple(reader.skipped), tuple(files), tuple(maps)
     )
+
+
+def _check_number(
+    name: str, value: Any, least: float, most: float, kind: Any = int | float
+) -> None:
+    """Raises ValueError for an argument that is neither None nor a number in least to most."""
+    is_right = isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most
+    if value is not None and not is_right:
+        number = "an int" if kind is int else "a number"
+        raise ValueError(
+            f"`{name}` (--{name.replace('_', '-')}) must be {number} in {least} to {most}. "
+            f"Received: {value!r}"
+        )
 
 
 def _changed(predictor: Predictor, changes: dict[str, Any], sizes: dict[str, Any]) -> Predictor:

@@ -47,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs `newnet detect-text`."""
     import newnet_tf
 
+    if arguments.json and arguments.csv:
+        raise ValueError("--json and --csv must not be given together. Received: both")
     with common.no_warnings():
         result = newnet_tf.detect_text(
             arguments.images,
@@ -87,7 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(tables.to_csv(rows, ["image", "score", "polygon"]), end="")
     else:
         for image, file, maps in shown:
-            words = f"{len(image.predictions)} words" if image.predictions else "no text"
+            count = len(image.predictions)
+            words = f"{count} word{'s' * (count != 1)}" if count else "no text"
             print(f"{image.image}: {words}")
             for word in image.predictions:
                 corners = " ".join(f"({x:.0f}, {y:.0f})" for x, y in word.polygon)
