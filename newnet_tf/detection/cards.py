@@ -70,30 +70,7 @@ COCO = Weights(
     dataset="COCO train2017",
     classes=COCO_CLASSES,
 )
-VOC_CLASSES = (
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-)
 WEIGHTS = {"mobilenet_v2": (PERSON,)}
-SCORE_FUNCTIONS = {"voc": "softmax"}  # by tag, of weights whose style has another one
 
 
 def _reported(mean_ap: float, params: float, macs: float) -> ReportedResults:

@@ -99,7 +99,6 @@ class DetectorVariant:
         published = None
         if weights is not None and not checkpoints.is_file(weights):
             published = self.card.select(os.fspath(weights))
-            score_function = score_function or cards.SCORE_FUNCTIONS.get(published.tag)
         size = self._size(image_size, input_shape, published)
         target, checkpoint, chosen = self.target(), None, None
         if weights is not None:
