@@ -413,7 +413,7 @@ def test_transform_takes_one_or_many(images):
     np.testing.assert_array_equal(transform(batch), np.concatenate([expected, expected]))
     assert transform.preprocess is config
     assert transform.tf(pixels).shape == (32, 32, 3)
-    assert "center 32 x 32" in repr(transform)
+    assert "center crop 32 px" in repr(transform)
     with pytest.raises(ValueError, match="Received: none"):
         transform([])
     with pytest.raises(ImageError, match="shape="):
