@@ -80,6 +80,20 @@ def check_words(predictions):
         assert 0.9 < word.score <= 1
 
 
+def check_heat(path):
+    """Red where words are in the region map at the left, blue elsewhere and at the right."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image).astype(int)
+    height, width = SHAPE
+    assert pixels.shape == (height, 2 * width, 3)
+    for x1, y1, x2, y2 in WORDS:
+        red, _, blue = pixels[(y1 + y2) // 2, (x1 + x2) // 2]
+        assert red > blue + 50
+    for row, column in ((70, 20), (70, 20 + width), (20, 100)):
+        red, _, blue = pixels[row, column]
+        assert blue > red + 20
+
+
 def test_words_are_found_in_pixels_of_the_image(model, sign, tmp_path):
     result = newnet_tf.detect_text(sign, model, output=tmp_path / "out")
     check_words(result[0].predictions)
@@ -88,8 +102,7 @@ def test_words_are_found_in_pixels_of_the_image(model, sign, tmp_path):
     with Image.open(drawn) as image:
         assert image.size == SHAPE[::-1]
         assert np.asarray(image).std(axis=2).max() > 20  # colored lines on gray
-    with Image.open(maps) as image:
-        assert np.asarray(image).std(axis=2).max() > 20
+    check_heat(maps)
 
 
 @pytest.mark.parametrize("shape", [(80, 120), (120, 80), (300, 60), (60, 300)])
@@ -99,10 +112,16 @@ def test_a_model_of_one_input_size_takes_images_of_any_shape(shape):
     height, width = shape
     x1, y1, x2, y2 = width // 4, height // 4, width // 2, height // 2
     pixels[y1:y2, x1:x2] = 255
-    (word,) = newnet_tf.detect_text(pixels, bright_places(128, "letterbox"))[0].predictions
+    model = bright_places(128, "letterbox")
+    (word,) = newnet_tf.detect_text(pixels, model)[0].predictions
     pixel = max(1.0, max(shape) / 128)
     center = np.mean(word.polygon, axis=0)
     np.testing.assert_allclose(center, [(x1 + x2) / 2, (y1 + y2) / 2], atol=2 * pixel)
+
+
+def test_score_maps_of_a_letterboxed_image_leave_the_padding_out(sign, tmp_path):
+    result = newnet_tf.detect_text(sign, bright_places(128, "letterbox"), output=tmp_path)
+    check_heat(result.score_maps[0])
 
 
 def test_thresholds_decide_what_a_word_is(model, sign):

@@ -251,11 +251,13 @@ class TextDetection(Task):
         Returns:
             uint8 array (height, 2 * width, 3).
         """
-        height, width = image.shape[:2]
-        corner = np.array([[width, height]], np.float32)
-        corner = points_to_input(corner, (height, width), placement(self.config))
-        columns, rows = np.ceil(corner[0] / self.config.stride).astype(int)  # the rest is padding
-        maps = (np.asarray(outputs[name])[:rows, :columns] for name in MAPS)
+        maps = [np.asarray(outputs[name]) for name in MAPS]
+        if self.config.image_size is not None:  # letterboxed: the rest is padding
+            height, width = image.shape[:2]
+            corner = np.array([[width, height]], np.float32)
+            corner = points_to_input(corner, (height, width), placement(self.config))
+            columns, rows = np.ceil(corner[0] / self.config.stride).astype(int)
+            maps = [values[:rows, :columns] for values in maps]
         return drawing.draw_maps(image, *maps)
 
 
