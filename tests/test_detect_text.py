@@ -19,12 +19,12 @@ WORDS = ((10, 12, 50, 26), (70, 50, 110, 64))  # x1, y1, x2, y2
 
 
 def bright_places(size=None, resize_mode="fit"):
-    """A text detector whose region score is the brightness; its affinity score is 0."""
+    """A text detector whose region score is the brightness; its affinity score too low to join."""
     import keras
 
     image = keras.Input((size, size, 3), name="image")
     gray = keras.ops.mean(keras.layers.AveragePooling2D(2)(image), axis=-1, keepdims=True)
-    model = keras.Model(image, {"region": gray, "affinity": gray * 0.0}, name="bright_places")
+    model = keras.Model(image, {"region": gray, "affinity": gray * 0.2}, name="bright_places")
     magnification = {"magnification": 1.5} if resize_mode == "fit" else {}
     preprocess = PreprocessConfig(
         image_size=size or 256,
@@ -122,6 +122,16 @@ def test_a_model_of_one_input_size_takes_images_of_any_shape(shape):
 def test_score_maps_of_a_letterboxed_image_leave_the_padding_out(sign, tmp_path):
     result = newnet_tf.detect_text(sign, bright_places(128, "letterbox"), output=tmp_path)
     check_heat(result.score_maps[0])
+
+
+def test_an_exported_file_finds_the_words_of_its_model(sign, tmp_path):
+    (exported,) = newnet_tf.export(bright_places(128, "letterbox"), tmp_path, precisions=["fp32"])
+    figures = exported.verification.figures
+    assert figures["words"] > 0
+    assert figures["word_agreement"] == 1
+    check_words(newnet_tf.detect_text(sign, exported.file)[0].predictions)
+    with pytest.raises(ValueError, match="images must be resized in one of the modes"):
+        newnet_tf.bundle(bright_places(128, "letterbox"), tmp_path / "app.zip", precisions=["fp32"])
 
 
 def test_thresholds_decide_what_a_word_is(model, sign):
