@@ -20,7 +20,7 @@ from newnet_tf.detection.evaluation.fidelity import fidelity
 from newnet_tf.detection.evaluation.result import DetectionResult
 from newnet_tf.detection.task import TASK, Detection
 from newnet_tf.detection.training.matching import match
-from newnet_tf.evaluation import compare_detectors, save_detection
+from newnet_tf.evaluation import compare_detectors, save_result
 from newnet_tf.models.model_file import write_model
 from newnet_tf.task import Task, get_task
 
@@ -284,7 +284,7 @@ def test_results_of_other_images_cannot_be_compared():
 
 
 def test_a_result_is_saved_as_a_row(tmp_path):
-    path = save_detection(result_of([3.0]), "tiny", "toys", weights="w", folder=tmp_path)
+    path = save_result(result_of([3.0]), "tiny", "toys", weights="w", folder=tmp_path)
     assert path.name == "detection.csv"
     (row,) = results.read("detection", tmp_path)
     assert (row["model"], row["n"], row["boxes"], row["difficult"]) == ("tiny", "40", "39", "1")

@@ -10,9 +10,9 @@ from newnet_tf import results
 from newnet_tf.classification.evaluator import evaluate_files
 from newnet_tf.classification.linear_probe import _fit, _softmax_loss, linear_probe
 from newnet_tf.classification.result import ClassificationResult
-from newnet_tf.evaluation.accuracy_table import save_accuracy
 from newnet_tf.evaluation.intervals import newcombe, wilson
 from newnet_tf.evaluation.paired import PairedComparison, compare
+from newnet_tf.evaluation.result_table import save_result
 from newnet_tf.models.config import PreprocessConfig
 
 CLASSES = 8
@@ -200,14 +200,14 @@ def test_compare_needs_the_same_images(folder):
 def test_record_writes_and_replaces_a_row(folder, tmp_path):
     top5 = evaluate_quietly(oracle, folder, top=(1, 5))
     keys = {"model": "m", "data": "made", "folder": tmp_path}
-    save_accuracy(top5, precision="fp32", weights="tag", note="a, b", **keys)
-    save_accuracy(evaluate_quietly(shifted, folder), precision="int8-full", weights="tag", **keys)
-    save_accuracy(evaluate_quietly(shifted, folder), precision="fp32", weights="tag", **keys)
+    save_result(top5, precision="fp32", weights="tag", note="a, b", **keys)
+    save_result(evaluate_quietly(shifted, folder), precision="int8-full", weights="tag", **keys)
+    save_result(evaluate_quietly(shifted, folder), precision="fp32", weights="tag", **keys)
     first, second = results.read("accuracy", tmp_path)
     assert (first["precision"], first["top5"], first["n"]) == ("fp32", "", "18")
     assert (second["precision"], second["skipped"]) == ("int8-full", "2")
     assert float(first["top1_low"]) < float(first["top1"]) < float(first["top1_high"])
-    save_accuracy(top5, precision="fp32", weights="tag", note="a, b", **keys)
+    save_result(top5, precision="fp32", weights="tag", note="a, b", **keys)
     row = results.read("accuracy", tmp_path)[0]
     assert (row["top1"], row["top5"], row["note"]) == ("100.00", "100.00", "a, b")
 

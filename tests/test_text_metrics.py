@@ -19,7 +19,7 @@ from newnet_tf.data.polygons import (
     turn_points,
 )
 from newnet_tf.data.words import make_words, pad_words
-from newnet_tf.evaluation.text_table import save_text
+from newnet_tf.evaluation.result_table import save_result
 from newnet_tf.task import Metrics, get_task
 from newnet_tf.text.config import TextConfig
 from newnet_tf.text.evaluation.icdar import count_matches, figures
@@ -216,7 +216,7 @@ def test_a_result_counts_images_and_prints_readably(tmp_path):
     assert result.image_table()[0] == {
         "image": "a.jpg", "words": 2, "found": 1, "matched": 1, "missed": 1, "wrong": 0,
     }  # fmt: skip
-    path = save_text(result, "tiny", "signs", folder=tmp_path)
+    path = save_result(result, "tiny", "signs", folder=tmp_path)
     with path.open(encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     assert (row["hmean"], row["matched"], row["words"], row["ignored"]) == ("66.67", "2", "3", "1")

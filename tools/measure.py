@@ -35,7 +35,7 @@ from newnet_tf.data.datasets.factory import load_dataset
 from newnet_tf.data.datasets.folder import labeled_files
 from newnet_tf.data.images import read_image
 from newnet_tf.data.preprocess import preprocess_image
-from newnet_tf.evaluation.accuracy_table import save_accuracy
+from newnet_tf.evaluation.result_table import save_result
 from newnet_tf.finetuning.config import FinetuneConfig
 from newnet_tf.finetuning.result import ALL_LAYERS, FinetuneResult
 from newnet_tf.finetuning.run import all_layers_stage, linear_probe_stage
@@ -141,7 +141,7 @@ def measure_accuracy(arguments):
         result = evaluate_files(lambda x, m=model: _call(m, x), paths, labels, record)
         print(f"{name}: {result}", flush=True)
         tag = weights if weights == "imagenet" else Path(weights).name
-        save_accuracy(result, name, SAMPLES, weights=tag)
+        save_result(result, name, SAMPLES, weights=tag)
 
 
 def measure_probe(arguments):
@@ -170,7 +170,7 @@ def measure_probe(arguments):
         print(f"{name}: linear probe on {len(names)} classes: {result}", flush=True)
         tag = weights if weights == "imagenet" else Path(weights).name
         note = f"linear probe, L2 {penalty:g}, {len(train)} training images"
-        save_accuracy(result, name, FLOWERS, weights=tag, note=note)
+        save_result(result, name, FLOWERS, weights=tag, note=note)
 
 
 def measure_transfer(arguments):

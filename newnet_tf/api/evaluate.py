@@ -14,10 +14,8 @@ from newnet_tf.data.datasets.base import Dataset, Split
 from newnet_tf.data.datasets.factory import load_dataset
 from newnet_tf.data.host_loader import iter_samples
 from newnet_tf.detection.evaluation.result import DetectionResult
-from newnet_tf.evaluation.accuracy_table import save_accuracy
-from newnet_tf.evaluation.detection_table import save_detection
 from newnet_tf.evaluation.loop import evaluate_samples
-from newnet_tf.evaluation.text_table import save_text
+from newnet_tf.evaluation.result_table import save_result
 from newnet_tf.inference.loading import load_predictor
 from newnet_tf.inference.predictor import Predictor
 from newnet_tf.models.config import FIT, PreprocessConfig
@@ -25,8 +23,6 @@ from newnet_tf.task import task_of
 from newnet_tf.text.evaluation.result import TextResult
 from newnet_tf.utils.progress import note
 from newnet_tf.utils.quiet import start_keras
-
-SAVE = {DetectionResult: save_detection, TextResult: save_text}
 
 
 def evaluate(
@@ -152,8 +148,7 @@ def evaluate(
         part = "" if split_name in ("validation", "all") else f", {split_name}"
         sample = f", sample of {max_samples}" if max_samples else ""
         data = f"{dataset.name}{part}{sample}"
-        save = SAVE.get(type(result), save_accuracy)
-        path = save(result, predictor.network, data, predictor.precision, predictor.weights)
+        path = save_result(result, predictor.network, data, predictor.precision, predictor.weights)
         note(f"wrote {path}")
     return result
 

@@ -14,7 +14,7 @@ from newnet_tf.api.finetune_exports import export_precisions
 from newnet_tf.data.datasets.base import DETECTION, TEST, TRAIN, VALIDATION, Dataset, Split
 from newnet_tf.deploy.converter import ExportError
 from newnet_tf.detection.evaluation.coco_eval import import_faster_coco_eval
-from newnet_tf.evaluation.detection_table import save_detection
+from newnet_tf.evaluation.result_table import save_result
 from newnet_tf.finetuning import detector_report
 from newnet_tf.finetuning.detector import (
     CACHED_VIEWS,
@@ -181,7 +181,7 @@ def finetune_on_boxes(
         result = _with_report(dataclasses.replace(result, exports=exports))
     if save_results:
         data = f"{dataset.name}, finetuned"
-        note(f"wrote {save_detection(result.result, result.name, data, 'fp32', known.weights)}")
+        note(f"wrote {save_result(result.result, result.name, data, 'fp32', known.weights)}")
     if failures:
         written = ", ".join(file.name for file in result.files)
         raise ExportError(f"{failures[0]}\nwritten: {written}")

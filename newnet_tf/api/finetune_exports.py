@@ -9,8 +9,8 @@ from newnet_tf.api.export import export
 from newnet_tf.classification.multilabel_result import MultilabelResult, compare_multilabel
 from newnet_tf.deploy.converter import ExportError
 from newnet_tf.deploy.quantization.precisions import uses_calibration_images
-from newnet_tf.evaluation.accuracy_table import save_accuracy
 from newnet_tf.evaluation.paired import compare
+from newnet_tf.evaluation.result_table import save_result
 from newnet_tf.finetuning import run_files
 from newnet_tf.finetuning.detector_result import DetectorFinetuneResult
 from newnet_tf.finetuning.result import ExportedFile, FinetuneResult
@@ -74,7 +74,7 @@ def export_files(
 def save_stages(result: FinetuneResult) -> Path:
     """Writes the accuracies of all stages into `results/accuracy.csv`; returns its path."""
     for stage in result.stages:
-        path = save_accuracy(
+        path = save_result(
             stage.result,
             result.name,
             f"{result.dataset.name}, finetuned",

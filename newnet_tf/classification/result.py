@@ -5,6 +5,7 @@ The predicted classes of every image are kept, so that two models can be compare
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -44,6 +45,8 @@ class ClassificationResult:
         >>> result.accuracy(), result.interval(), result.metrics
     """
 
+    table: ClassVar[str] = "accuracy"  # of `newnet_tf/results`
+
     paths: tuple[str, ...]
     labels: np.ndarray
     topk: np.ndarray
@@ -80,6 +83,16 @@ class ClassificationResult:
         """Returns the 95 % interval of `accuracy(k)` in percent (Wilson's score interval)."""
         low, high = wilson(int(self.hits(k).sum()), self.n)
         return 100 * low, 100 * high
+
+    def table_row(self) -> dict[str, object]:
+        """Returns the columns of `accuracy.csv` that are its own."""
+        low, high = self.interval(1)
+        return {
+            "top1": f"{self.accuracy(1):.2f}",
+            "top1_low": f"{low:.2f}",
+            "top1_high": f"{high:.2f}",
+            "top5": f"{self.accuracy(5):.2f}" if 5 in self.top else "",
+        }
 
     def by_class(self) -> list["ClassResult"]:
         """Returns the top-1 result of each class that occurs, the worst first."""

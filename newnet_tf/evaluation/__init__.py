@@ -9,8 +9,7 @@ PUBLIC = {
     "compare_detectors": "newnet_tf.evaluation.paired",
     "evaluate_samples": "newnet_tf.evaluation.loop",
     "newcombe": "newnet_tf.evaluation.intervals",
-    "save_accuracy": "newnet_tf.evaluation.accuracy_table",
-    "save_detection": "newnet_tf.evaluation.detection_table",
+    "save_result": "newnet_tf.evaluation.result_table",
     "wilson": "newnet_tf.evaluation.intervals",
 }
 __getattr__, __dir__ = exports(__name__, PUBLIC)

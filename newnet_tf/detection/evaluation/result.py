@@ -7,6 +7,7 @@ The detections of every image are kept, so that two models can be compared on th
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,16 @@ from newnet_tf.detection.evaluation.average_precision import (
 )
 from newnet_tf.detection.evaluation.coco_eval import CocoFigures
 from newnet_tf.detection.postprocess import Detections
+
+SAVED = (  # figures in `results/detection.csv`
+    "mAP",
+    "mAP50",
+    "mAP75",
+    "AR100",
+    "VOC_mAP50",
+    "mAP_with_difficult",
+    "mAP50_with_difficult",
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -60,6 +71,8 @@ class DetectionResult:
         >>> result = newnet_tf.evaluate("runs/cars", "cars_voc")
         >>> result.metrics["mAP50"], result.class_table()
     """
+
+    table: ClassVar[str] = "detection"  # of `newnet_tf/results`
 
     paths: tuple[str, ...]
     truths: tuple[Mapping[str, np.ndarray], ...]
@@ -114,6 +127,11 @@ class DetectionResult:
             row is the class's average precision at that IoU.
         """
         return np.concatenate([precision_at_recalls(matches) for matches in self._matches])
+
+    def table_row(self) -> dict[str, object]:
+        """Returns the columns of `detection.csv` that are its own."""
+        figures = {name: f"{self.metrics[name]:.2f}" for name in SAVED if name in self.metrics}
+        return {"boxes": self.boxes, "difficult": self.difficult, **figures}
 
     def class_table(self) -> list[dict[str, object]]:
         """Returns the lines of a table: the figures of each class, the lowest average precision first.

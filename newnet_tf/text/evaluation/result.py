@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from newnet_tf.text.postprocess import Words
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TextResult:
-    """The words that a model found in labeled images, judged by ICDAR's protocol.
+    """The words that a model found in labeled images, evaluated by ICDAR's protocol.
 
     Args:
         paths: tuple of str, names of the n images.
@@ -43,6 +44,8 @@ class TextResult:
         >>> result = newnet_tf.evaluate("craft_lite", "icdar2015")
         >>> result.metrics["hmean"], result.counts.matched
     """
+
+    table: ClassVar[str] = "text"  # of `newnet_tf/results`
 
     paths: tuple[str, ...]
     truths: tuple[Mapping[str, np.ndarray], ...]
@@ -81,6 +84,19 @@ class TextResult:
     def metrics(self) -> dict[str, float]:
         """`"hmean"`, `"precision"` and `"recall"` in percent."""
         return figures(self.counts)
+
+    def table_row(self) -> dict[str, object]:
+        """Returns the columns of `text.csv` that are its own."""
+        counts, figures_ = self.counts, self.metrics
+        return {
+            "words": counts.truths,
+            "ignored": self.ignored,
+            "matched": counts.matched,
+            "found": counts.found,
+            "hmean": f"{figures_['hmean']:.2f}",
+            "word_precision": f"{figures_['precision']:.2f}",
+            "word_recall": f"{figures_['recall']:.2f}",
+        }
 
     def class_table(self) -> list[dict[str, object]]:
         """Returns the lines of a table of classes: none, there is only one."""
