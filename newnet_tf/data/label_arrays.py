@@ -23,6 +23,11 @@ def split_labels(labels: Mapping) -> list[dict]:
     return words.split_words(labels) if is_words(labels) else boxes.split_labels(labels)
 
 
+def pad_labels(labels: Sequence[Mapping]) -> dict[str, np.ndarray]:
+    """Returns the labels of several images as one mapping of padded arrays."""
+    return words.pad_words(labels) if is_words(labels[0]) else boxes.pad_labels(labels)
+
+
 def first_rows(parts: Sequence, count: int) -> np.ndarray | dict:
     """Returns the first rows of what several batches hold: arrays, or mappings of padded ones."""
     if isinstance(parts[0], Mapping) and is_words(parts[0]):

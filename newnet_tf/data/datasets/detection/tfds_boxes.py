@@ -19,7 +19,7 @@ from newnet_tf.data.boxes import (
     BoxChecker,
     make_label,
 )
-from newnet_tf.data.datasets.detection.listing import read_header
+from newnet_tf.data.datasets.annotated import read_header
 from newnet_tf.data.images import ImageError
 
 FLAGS = {DIFFICULT: ("is_difficult",), CROWD: ("is_crowd",)}
