@@ -13,7 +13,6 @@ import newnet_tf
 from newnet_tf.data.boxes import make_label, pad_labels
 from newnet_tf.data.datasets.base import DETECTION, Dataset, memory_split
 from newnet_tf.detection.config import DetectionConfig
-from newnet_tf.detection.file_preprocess import file_preprocess
 from newnet_tf.detection.training.loader import DetectionLoader
 from newnet_tf.finetuning import detector_features
 from newnet_tf.finetuning.detector_build import build_detector
@@ -21,6 +20,7 @@ from newnet_tf.finetuning.detector_features import CachedFeatures, cached_featur
 from newnet_tf.finetuning.detector_parts import split_model
 from newnet_tf.models.config import Card, HubFile, PreprocessConfig, Weights
 from newnet_tf.models.config.metadata import ModelMetadata, get_metadata, set_metadata
+from newnet_tf.models.file_preprocess import file_preprocess
 from newnet_tf.models.model_file import save_model
 from newnet_tf.utils.io import sha256
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from newnet_tf.api.arguments import check_model, check_output_folder
-from newnet_tf.api.drawn_images import free_path, write_jpeg
-from newnet_tf.api.predict import ImagePredictions, PredictResult, list_images
+from newnet_tf.api.drawn_images import drawn_path, write_jpeg
+from newnet_tf.api.predict import ImagePredictions, PredictResult, image_name, list_images
 from newnet_tf.data.datasets.base import DETECTION
 from newnet_tf.data.images import read_images
 from newnet_tf.inference.loading import load_predictor
@@ -108,13 +108,10 @@ def detect(
     reader, found, files = read_images(sources), [], []
     for position, pixels in reader:
         source = sources[position]
-        is_path = isinstance(source, str | os.PathLike)
-        name = os.fspath(source) if is_path else f"image {position}"
         predictions = [p for p in predictor(pixels, max_detections) if p.score >= score_threshold]
-        found.append(ImagePredictions(name, tuple(predictions)))
+        found.append(ImagePredictions(image_name(source, position), tuple(predictions)))
         if output is not None:
-            stem = Path(name).stem if is_path else f"image_{position}"
-            path = free_path(Path(output) / f"{stem}.jpg", files)
+            path = drawn_path(output, source, position, files)
             write_jpeg(task.draw(pixels, predictions), path)
             files.append(path)
     return DetectResult(predictor.network, tuple(found), tuple(reader.skipped), tuple(files))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from newnet_tf.api.arguments import check_model, check_output_folder
-from newnet_tf.api.drawn_images import free_path, write_jpeg
-from newnet_tf.api.predict import ImagePredictions, PredictResult, list_images
+from newnet_tf.api.drawn_images import drawn_path, write_jpeg
+from newnet_tf.api.predict import ImagePredictions, PredictResult, image_name, list_images
 from newnet_tf.data.images import read_images
 from newnet_tf.data.preprocess import preprocess_image
 from newnet_tf.inference.loading import load_predictor
@@ -138,14 +138,11 @@ def detect_text(
     reader, found, files, maps = read_images(sources), [], [], []
     for position, pixels in reader:
         source = sources[position]
-        is_path = isinstance(source, str | os.PathLike)
-        name = os.fspath(source) if is_path else f"image {position}"
         outputs = predictor.outputs(pixels)
         predictions = task.decode(outputs, pixels.shape[:2], predictor.class_names)
-        found.append(ImagePredictions(name, tuple(predictions)))
+        found.append(ImagePredictions(image_name(source, position), tuple(predictions)))
         if output is not None:
-            stem = Path(name).stem if is_path else f"image_{position}"
-            path = free_path(Path(output) / f"{stem}.jpg", files)
+            path = drawn_path(output, source, position, files)
             write_jpeg(task.draw(pixels, predictions), path)
             files.append(path)
             path = path.with_stem(path.stem + HEAT_MAPS)

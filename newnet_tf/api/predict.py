@@ -145,10 +145,14 @@ def predict(
     predictor = load_predictor(model, **given)
     reader, results = read_images(sources), []
     for position, pixels in reader:
-        source = sources[position]
-        name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else f"image {position}"
+        name = image_name(sources[position], position)
         results.append(ImagePredictions(name, tuple(predictor(pixels, top))))
     return PredictResult(predictor.network, tuple(results), tuple(reader.skipped))
+
+
+def image_name(source: Any, position: int) -> str:
+    """Returns the path of an image, or its position in the list."""
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else f"image {position}"
 
 
 def list_images(images: Any) -> list:

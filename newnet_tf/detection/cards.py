@@ -11,7 +11,7 @@ from newnet_tf.models.config import (
     WebFile,
     Weights,
 )
-from newnet_tf.models.registry import BACKBONE
+from newnet_tf.models.task_catalog import backbone_alone
 
 TASK = "detection"
 PREFIX = "ssdlite_"
@@ -123,18 +123,8 @@ def card_of(name: str, backbone: Card) -> Card:
     """
     weights = WEIGHTS.get(name, ())
     notes = "" if weights else UNTRAINED
-    usual = backbone.default_weights
-    if usual is not None:
-        trained = backbone.select(usual)
-        alone = dataclasses.replace(
-            trained,
-            tag=BACKBONE,
-            preprocess=stretched(trained.preprocess, IMAGE_SIZE),
-            dataset=f"{trained.dataset}, the backbone alone",
-            classes=CLASSES,
-            class_names=(),
-        )
-        weights = (*weights, alone)
+    alone = backbone_alone(backbone, CLASSES, lambda own: stretched(own, IMAGE_SIZE))
+    weights = (*weights, *alone)
     return Card(
         name=PREFIX + name,
         title=f"SSDLite on {backbone.title}",

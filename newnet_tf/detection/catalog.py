@@ -16,20 +16,21 @@ from newnet_tf import weights as checkpoints
 from newnet_tf.applications import mobilenet_v3
 from newnet_tf.detection import cards, checkpoint_names, head
 from newnet_tf.detection.config import BACKGROUND, STYLES, TF, TORCHVISION, DetectionConfig
-from newnet_tf.detection.file_preprocess import file_preprocess
 from newnet_tf.models import registry, zoo_metadata
 from newnet_tf.models.blocks import ConvBNConfig
 from newnet_tf.models.config import Card, CheckpointFormat, PreprocessConfig, Weights
 from newnet_tf.models.config.metadata import ModelMetadata, set_metadata
 from newnet_tf.models.features import detection_taps
+from newnet_tf.models.file_preprocess import file_preprocess
 from newnet_tf.models.stages import Stage
+from newnet_tf.models.task_catalog import refuse_arguments, square_side
 from newnet_tf.models.variants import Variant
 from newnet_tf.utils.lazy import keras
 
 if TYPE_CHECKING:
     import keras
 
-DEFAULT = registry.DEFAULT
+DEFAULT, KIND = registry.DEFAULT, "a detector"
 UNUSED = {  # arguments of a classifier's `build`, and the only values that a detector takes
     "include_top": (True,),
     "input_tensor": (None,),
@@ -94,7 +95,7 @@ class DetectorVariant:
             others: further arguments of `create_model`, none of which a detector has.
         """
         self._check(classes, others)
-        if isinstance(weights, str) and weights == cards.BACKBONE:
+        if isinstance(weights, str) and weights == registry.BACKBONE:
             weights, backbone_weights = None, DEFAULT
         published = None
         if weights is not None and not checkpoints.is_file(weights):
@@ -160,14 +161,7 @@ class DetectorVariant:
 
     def _size(self, image_size: int | None, input_shape: Any, published: Weights | None) -> int:
         """Returns height and width of the images, where `None` is the weights' or the card's."""
-        if input_shape is not None:
-            shape = tuple(input_shape)
-            if len(shape) != 3 or shape[0] != shape[1] or shape[2] != 3 or image_size is not None:
-                raise ValueError(
-                    "`input_shape` of a detector must be (size, size, 3), without `image_size`. "
-                    f"Received: input_shape={shape}, image_size={image_size!r}"
-                )
-            image_size = shape[0]
+        image_size = square_side(input_shape, image_size, None, KIND)
         if image_size is None:
             return (published or self.card).preprocess.image_size
         least = self.backbone.family.min_size
@@ -181,14 +175,7 @@ class DetectorVariant:
         is_count = isinstance(classes, int) and not isinstance(classes, bool) and classes >= 1
         if classes is not None and not is_count:
             raise ValueError(f"`classes` must be a positive int. Received: classes={classes!r}")
-        for argument, value in others.items():
-            if argument not in UNUSED or not any(
-                value is x or value == x for x in UNUSED[argument]
-            ):
-                raise ValueError(
-                    f"`{argument}` must be left out: a detector has none. "
-                    f"Received: {argument}={value!r} for {self.card.name!r}"
-                )
+        refuse_arguments(others, UNUSED, KIND, self.card.name)
 
     def _preprocess(
         self, published: Weights | None, weights: Any, backbone_weights: Any, size: int

@@ -15,7 +15,7 @@ from newnet_tf.detection.evaluation.fidelity import fidelity, tolerance
 from newnet_tf.detection.postprocess import as_predictions, postprocess
 from newnet_tf.detection.postprocess_operator import operator
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.task import PostprocessOperator, Prediction, Task
+from newnet_tf.task import ConfiguredTask, PostprocessOperator, Prediction
 from newnet_tf.utils.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ losses = LazyModule("newnet_tf.detection.training.losses")
 metrics = LazyModule("newnet_tf.detection.evaluation.metrics")
 
 
-class Detection(Task):
+class Detection(ConfiguredTask):
     """Object detection: COCO's mean average precision chooses the best checkpoint.
 
     Labels are mappings of arrays: `"boxes"` (n, 4), corners x1, y1, x2, y2 in pixels of the image,
@@ -69,26 +69,7 @@ class Detection(Task):
         "mAP50_with_difficult": "mean average precision, IoU 0.5, difficult boxes counted (%)",
     }
 
-    def __init__(self, config: DetectionConfig | None = None):
-        self._config = config
-
-    @property
-    def config(self) -> DetectionConfig:
-        """The detector's config; raises ValueError if the task has none."""
-        if self._config is None:
-            raise ValueError(
-                "the task 'detection' must know the detector's config to read its outputs: "
-                "get_task('detection', metadata.task_config). Received: a task without config"
-            )
-        return self._config
-
-    def configured(self, task_config: Mapping[str, Any] | None) -> "Detection":
-        """Returns the task for a detector's outputs.
-
-        Args:
-            task_config: mapping, `DetectionConfig.to_dict()`; None, the task as it is.
-        """
-        return self if task_config is None else Detection(DetectionConfig.from_dict(task_config))
+    config_class, model_kind = DetectionConfig, "detector"
 
     def check(self, model, dataset) -> None:
         """Checks that the model's outputs are those of the dataset's classes and the config's anchors.

@@ -6,8 +6,8 @@ training logs after each epoch comes from the `tf.data` pipeline instead, whose 
 level here and there: it chooses the best epoch and draws the curves, and is not reported as accuracy.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from newnet_tf.data.host_loader import Sample, each_batch
 from newnet_tf.data.images import SkippedImage
@@ -34,6 +34,30 @@ class Evaluator(Protocol):
         Args:
             skipped: images that could not be read.
         """
+
+
+def each_image(
+    samples: Sequence[Sample], outputs: Mapping[str, Any]
+) -> Iterator[tuple[Sample, dict[str, Any], tuple[int, int]]]:
+    """Yields the images of a batch: sample, its outputs, (height, width) of the original image.
+
+    Args:
+        samples: the images of the batch.
+
+        outputs: mapping, the model's outputs with a batch axis, and `"image_sizes"` (images, 2), height
+            and width of the original images.
+
+    Raises:
+        ValueError: without the sizes.
+    """
+    if "image_sizes" not in outputs:
+        raise ValueError(
+            "`outputs` must hold 'image_sizes', height and width of each original image. "
+            f"Received: {sorted(outputs)}"
+        )
+    for i, (sample, size) in enumerate(zip(samples, outputs["image_sizes"], strict=True)):
+        own = {name: outputs[name][i] for name in outputs if name != "image_sizes"}
+        yield sample, own, (int(size[0]), int(size[1]))
 
 
 def evaluate_samples(

@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,10 +18,11 @@ import numpy as np
 
 from newnet_tf.data.boxes import Label, pad_labels, split_labels
 from newnet_tf.data.datasets.base import TRAIN
-from newnet_tf.data.host_loader import Sample, iter_samples
+from newnet_tf.data.host_loader import iter_samples
 from newnet_tf.deploy.fingerprint import graph_digest
 from newnet_tf.detection.training.loader import DetectionLoader
 from newnet_tf.finetuning.detector_parts import split_model
+from newnet_tf.finetuning.feature_cache import sample_stamp
 from newnet_tf.models.model_file import weights_digest
 from newnet_tf.utils.io import atomic_write, write_text
 from newnet_tf.utils.progress import note, progress_bar
@@ -246,7 +246,9 @@ class CachedFeatures:
             "seed": self.seed,
             "views": self.views,
             "batch_size": self.batch_size,
-            "images": {k: [_stamp(s) for s in iter_samples(own)] for k, own in splits.items()},
+            "images": {
+                k: [sample_stamp(s) for s in iter_samples(own)] for k, own in splits.items()
+            },
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -260,15 +262,6 @@ def _half(values: np.ndarray) -> np.ndarray:
             f"trains without. Received: {values.min():.4g} to {values.max():.4g}"
         )
     return half
-
-
-def _stamp(sample: Sample) -> list:
-    """Returns what tells an image and its boxes from others."""
-    label = {name: np.asarray(values).tolist() for name, values in dict(sample.label).items()}
-    if isinstance(sample.source, (str, os.PathLike)) and os.path.isfile(sample.source):
-        state = os.stat(sample.source)
-        return [sample.name, label, state.st_size, state.st_mtime_ns]
-    return [sample.name, label]
 
 
 def _read_state(file: Path) -> dict:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,7 +172,7 @@ def cached_outputs(
         (`ModelOutputs`, bool: whether they come from the file).
     """
     file = Path(file)
-    key = _key(extractor, preprocess, [_stamp(sample) for sample in iter_samples(split)])
+    key = _key(extractor, preprocess, [sample_stamp(sample) for sample in iter_samples(split)])
     outputs = _read(file, key)
     if outputs is not None:
         return outputs, True
@@ -219,8 +219,17 @@ def _classifier(model):
         ) from error
 
 
-def _stamp(sample: Sample) -> list:
-    label = np.asarray(sample.label).tolist()
+def sample_stamp(sample: Sample) -> list:
+    """Returns what tells an image and its label from others, as JSON values.
+
+    Args:
+        sample: `Sample`; of a file, size and time of change count too.
+    """
+    label = sample.label
+    if isinstance(label, Mapping):
+        label = {name: np.asarray(values).tolist() for name, values in label.items()}
+    else:
+        label = np.asarray(label).tolist()
     if isinstance(sample.source, (str, os.PathLike)) and os.path.isfile(sample.source):
         state = os.stat(sample.source)
         return [sample.name, label, state.st_size, state.st_mtime_ns]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from newnet_tf import applications as applications  # registers every family
 from newnet_tf.models.config import Card, HubFile, PreprocessConfig
+from newnet_tf.models.task_catalog import BACKBONE
 from newnet_tf.models.variants import REGISTRY
 from newnet_tf.utils.suggest import suggestion
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 CATALOGS = (  # modules of the tasks with models of their own: `names()` and `find(name)`
     "newnet_tf.detection.catalog",
     "newnet_tf.text.catalog",
-)
-BACKBONE = (
-    "backbone"  # tag of the weights of a classifier, for the backbone of another task's model
 )
 DEFAULT = "default"  # of `weights`: those of the tag in `name`, else the constructor's default
 

@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from newnet_tf.task.configured import ConfiguredTask
 from newnet_tf.task.protocol import MODES, Metrics, Task
 from newnet_tf.task.records import PostprocessOperator, Prediction
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MODES",
     "TASKS",
+    "ConfiguredTask",
     "Metrics",
     "PostprocessOperator",
     "Prediction",

@@ -4,7 +4,7 @@ import dataclasses
 
 from newnet_tf.models.config import Card, PackageFile, PreprocessConfig, ReportedResults, Weights
 from newnet_tf.models.config.preprocess import BILINEAR, FIT, LETTERBOX
-from newnet_tf.models.registry import BACKBONE
+from newnet_tf.models.task_catalog import backbone_alone
 from newnet_tf.text.config import TASK as TASK
 
 CRAFT = "craft"
@@ -68,19 +68,6 @@ def card_of(name: str, backbone: Card) -> Card:
 
         backbone: `Card` of the backbone.
     """
-    weights = ()
-    usual = backbone.default_weights
-    if usual is not None:
-        trained = backbone.select(usual)
-        alone = dataclasses.replace(
-            trained,
-            tag=BACKBONE,
-            preprocess=fitted(trained.preprocess, IMAGE_SIZE),
-            dataset=f"{trained.dataset}, the backbone alone",
-            classes=CLASSES,
-            class_names=(),
-        )
-        weights = (alone,)
     return Card(
         name=PREFIX + name,
         title=f"CRAFT-lite on {backbone.title}",
@@ -93,7 +80,7 @@ def card_of(name: str, backbone: Card) -> Card:
             discrepancy="the talk does not show the layers of its decoder, and its backbone is an "
             "earlier version",
         ),
-        weights=weights,
+        weights=backbone_alone(backbone, CLASSES, lambda own: fitted(own, IMAGE_SIZE)),
         classes=CLASSES,
         notes=f"{TALK} {UNTRAINED}",
     )

@@ -17,6 +17,8 @@ from newnet_tf.models import registry, zoo_metadata
 from newnet_tf.models.config import Card, CheckpointFormat, PreprocessConfig, Weights
 from newnet_tf.models.config.metadata import ModelMetadata, set_metadata
 from newnet_tf.models.config.preprocess import FIT
+from newnet_tf.models.file_preprocess import file_preprocess
+from newnet_tf.models.task_catalog import refuse_arguments, square_side
 from newnet_tf.models.variants import Variant
 from newnet_tf.text import cards, checkpoint_names, lite_decoder, vgg_unet
 from newnet_tf.text.config import MULTIPLE, TextConfig
@@ -25,7 +27,7 @@ from newnet_tf.utils.lazy import keras
 if TYPE_CHECKING:
     import keras
 
-DEFAULT = registry.DEFAULT
+DEFAULT, KIND = registry.DEFAULT, "a text detector"
 UNUSED = {  # arguments of a classifier's `build`, and the only values that a text detector takes
     "include_top": (True,),
     "input_tensor": (None,),
@@ -85,7 +87,7 @@ class TextDetectorVariant:
 
             others: further arguments of `create_model`, none of which a text detector has.
         """
-        self._check(others)
+        refuse_arguments(others, UNUSED, KIND, self.card.name)
         if isinstance(weights, str) and weights == registry.BACKBONE and self.backbone:
             weights, backbone_weights = None, DEFAULT
         published = None
@@ -107,7 +109,7 @@ class TextDetectorVariant:
             report = checkpoints.load(model, checkpoint, target, others=others_)
         metadata = ModelMetadata(
             name=self.card.name,
-            preprocess=self._preprocess(published, chosen, size),
+            preprocess=self._preprocess(published, weights, chosen, size),
             task=cards.TASK,
             trained=report is not None,
             task_config=config.to_dict(),
@@ -143,14 +145,7 @@ class TextDetectorVariant:
         self, image_size: int | str | None, input_shape: Any, published: Weights | None
     ) -> int | None:
         """Returns height and width of the images, None where they are free."""
-        if input_shape is not None:
-            shape = tuple(input_shape)
-            if len(shape) != 3 or shape[0] != shape[1] or shape[2] != 3 or image_size != DEFAULT:
-                raise ValueError(
-                    "`input_shape` of a text detector must be (size, size, 3), without `image_size`. "
-                    f"Received: input_shape={shape}, image_size={image_size!r}"
-                )
-            image_size = shape[0]
+        image_size = square_side(input_shape, image_size, DEFAULT, KIND)
         if isinstance(image_size, str) and image_size == DEFAULT:
             preprocess = (published or self.card).preprocess
             return None if preprocess.resize_mode == FIT else preprocess.image_size
@@ -164,28 +159,20 @@ class TextDetectorVariant:
             )
         return image_size
 
-    def _check(self, others: dict[str, Any]) -> None:
-        for argument, value in others.items():
-            if argument not in UNUSED or not any(
-                value is x or value == x for x in UNUSED[argument]
-            ):
-                raise ValueError(
-                    f"`{argument}` must be left out: a text detector has none. "
-                    f"Received: {argument}={value!r} for {self.card.name!r}"
-                )
-
     def _preprocess(
-        self, published: Weights | None, backbone_weights: Any, size: int | None
+        self, published: Weights | None, weights: Any, backbone_weights: Any, size: int | None
     ) -> PreprocessConfig:
+        """Returns the preprocessing of tags, or of a file that a card or its own metadata know."""
         if published is not None:
             return cards.fitted(published.preprocess, size)
-        if (
-            backbone_weights is None
-            or self.backbone is None
-            or checkpoints.is_file(backbone_weights)
-        ):
+        if weights is not None:
+            return cards.fitted(file_preprocess(weights, self.card), size)
+        if backbone_weights is None or self.backbone is None:
             return cards.fitted(self.card.preprocess, size)
-        return cards.fitted(self.backbone.card.select(os.fspath(backbone_weights)).preprocess, size)
+        card = self.backbone.card
+        if checkpoints.is_file(backbone_weights):
+            return cards.fitted(file_preprocess(backbone_weights, card), size)
+        return cards.fitted(card.select(os.fspath(backbone_weights)).preprocess, size)
 
 
 def names() -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from newnet_tf.data.box_geometry import points_to_input
 from newnet_tf.data.words import POLYGONS
 from newnet_tf.models.config import PreprocessConfig
-from newnet_tf.task import Prediction, Task
+from newnet_tf.task import ConfiguredTask, Prediction
 from newnet_tf.text.config import TextConfig
 from newnet_tf.text.evaluation.fidelity import fidelity, tolerance
 from newnet_tf.text.postprocess import MAPS, as_predictions, placement, words_in_image
@@ -28,7 +28,7 @@ losses = LazyModule("newnet_tf.text.training.losses")
 metrics = LazyModule("newnet_tf.text.evaluation.metrics")
 
 
-class TextDetection(Task):
+class TextDetection(ConfiguredTask):
     """Text detection: ICDAR's H-mean chooses the best checkpoint.
 
     Labels are mappings of arrays: `"polygons"` (n, 4, 2), corners x, y of words, clockwise from the top
@@ -52,26 +52,7 @@ class TextDetection(Task):
         "recall": "recall, IoU 0.5 (%)",
     }
 
-    def __init__(self, config: TextConfig | None = None):
-        self._config = config
-
-    @property
-    def config(self) -> TextConfig:
-        """The text detector's config; raises ValueError if the task has none."""
-        if self._config is None:
-            raise ValueError(
-                "the task 'text_detection' must know the text detector's config to read its outputs: "
-                "get_task('text_detection', metadata.task_config). Received: a task without config"
-            )
-        return self._config
-
-    def configured(self, task_config: Mapping[str, Any] | None) -> "TextDetection":
-        """Returns the task for a text detector's outputs.
-
-        Args:
-            task_config: mapping, `TextConfig.to_dict()`; None, the task as it is.
-        """
-        return self if task_config is None else TextDetection(TextConfig.from_dict(task_config))
+    config_class, model_kind = TextConfig, "text detector"
 
     def check(self, model, dataset) -> None:
         """Checks that the model's outputs are score maps of the config's stride.

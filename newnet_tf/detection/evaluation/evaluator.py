@@ -13,6 +13,7 @@ from newnet_tf.detection.evaluation.coco_eval import import_faster_coco_eval
 from newnet_tf.detection.evaluation.metrics import detect_for_metrics
 from newnet_tf.detection.evaluation.result import DetectionResult
 from newnet_tf.detection.postprocess import Detections
+from newnet_tf.evaluation.loop import each_image
 from newnet_tf.utils.progress import note
 
 VOC_NAMES = {  # of COCO's classes that PASCAL VOC calls otherwise
@@ -74,20 +75,13 @@ class DetectionEvaluator:
             outputs: mapping: the model's `"boxes"` and `"scores"` with a batch axis, and
                 `"image_sizes"` (images, 2), height and width of the original images.
         """
-        if "image_sizes" not in outputs:
-            raise ValueError(
-                "`outputs` must hold 'image_sizes', height and width of each original image. "
-                f"Received: {sorted(outputs)}"
-            )
-        sizes = np.asarray(outputs["image_sizes"]).tolist()
-        for i, (sample, (height, width)) in enumerate(zip(samples, sizes, strict=True)):
+        for sample, own, size in each_image(samples, outputs):
             if not isinstance(sample.label, Mapping):
                 raise ValueError(
                     "labels must be boxes: mappings of 'boxes', 'classes', 'difficult' and 'crowd'. "
                     f"Received: {sample.label!r:.60} of {sample.name}"
                 )
-            own = {name: outputs[name][i] for name in outputs if name != "image_sizes"}
-            self._detections.append(detect_for_metrics(own, self.config, (height, width)))
+            self._detections.append(detect_for_metrics(own, self.config, size))
             self._truths.append(self._in_model_classes(sample))
             self._names.append(sample.name)
 

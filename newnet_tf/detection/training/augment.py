@@ -13,6 +13,7 @@ from PIL import Image
 from newnet_tf.data.augment.color_matrix import COLORS, change_colors
 from newnet_tf.data.boxes import BOXES, CROWD, DIFFICULT, Label, choose_boxes
 from newnet_tf.detection.overlaps import box_ious
+from newnet_tf.utils.checks import check_ranges
 
 Window = tuple[float, float, float, float]  # x1, y1, x2, y2 in pixels of the image
 
@@ -80,13 +81,7 @@ class BoxAugmentation:
             "zoom_out_max": (1, 16),
             "hue": (0, 0.5),
         }
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not low <= value <= high:
-                raise ValueError(
-                    f"`{name}` must be a number in {low} to {high}. Received: {name}={value!r}"
-                )
+        check_ranges(self, bounds)
 
     def apply(
         self,

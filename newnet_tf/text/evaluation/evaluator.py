@@ -8,6 +8,7 @@ import numpy as np
 from newnet_tf.data.host_loader import Sample
 from newnet_tf.data.images import SkippedImage
 from newnet_tf.data.words import POLYGONS
+from newnet_tf.evaluation.loop import each_image
 from newnet_tf.text.config import TextConfig
 from newnet_tf.text.evaluation.result import TextResult
 from newnet_tf.text.opencv import import_cv2
@@ -44,20 +45,13 @@ class TextEvaluator:
         Raises:
             ValueError: for a label that is none of words, or outputs without the sizes.
         """
-        if "image_sizes" not in outputs:
-            raise ValueError(
-                "`outputs` must hold 'image_sizes', height and width of each original image. "
-                f"Received: {sorted(outputs)}"
-            )
-        sizes = np.asarray(outputs["image_sizes"]).tolist()
-        for i, (sample, (height, width)) in enumerate(zip(samples, sizes, strict=True)):
+        for sample, own, size in each_image(samples, outputs):
             if not isinstance(sample.label, Mapping) or POLYGONS not in sample.label:
                 raise ValueError(
                     "labels must be words: mappings of 'polygons' and 'ignore'. "
                     f"Received: {sample.label!r:.60} of {sample.name}"
                 )
-            own = {name: outputs[name][i] for name in outputs if name != "image_sizes"}
-            self._words.append(words_in_image(own, self.config, (height, width)))
+            self._words.append(words_in_image(own, self.config, size))
             self._truths.append(sample.label)
             self._names.append(sample.name)
 

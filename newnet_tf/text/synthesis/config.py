@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from newnet_tf.utils.checks import check_ranges
 from newnet_tf.utils.io import sha256_bytes
 
 PROBABILITIES = (
@@ -122,15 +123,7 @@ class SynthesisConfig:
             "rotation_std": (0, 90),
             "min_contrast": (5, 120),
         }
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            kinds = int if name in ("image_size", "max_blocks") else int | float
-            is_number = isinstance(value, kinds) and not isinstance(value, bool)
-            if not is_number or not low <= value <= high:
-                kind = "an int" if kinds is int else "a number"
-                raise ValueError(
-                    f"`{name}` must be {kind} in {low} to {high}. Received: {name}={value!r}"
-                )
+        check_ranges(self, bounds, ints=("image_size", "max_blocks"))
         try:
             least, most = self.text_height
             is_range = 2 <= least <= most

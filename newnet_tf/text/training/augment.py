@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from newnet_tf.data.augment.color_matrix import COLORS, change_colors
+from newnet_tf.utils.checks import check_ranges
 
 WHOLE = 2.0  # pixels by which a word may reach out of a crop and still be whole
 MARGIN = 0.1  # of a word's size, around an ignored word
@@ -59,13 +60,7 @@ class TextAugmentation:
             "hue": (0, 0.5),
             "min_height": (0, 64),
         }
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not low <= value <= high:
-                raise ValueError(
-                    f"`{name}` must be a number in {low} to {high}. Received: {name}={value!r}"
-                )
+        check_ranges(self, bounds)
         try:
             least, most = self.scale
             is_range = 0.05 <= least <= most <= 20
